@@ -1,0 +1,79 @@
+//! The two clocks, always handed in by the caller.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// One reading of both clocks.
+///
+/// The monotonic reading drives every deadline. The wall reading matters only where the protocol speaks of dates:
+/// expirations and the age of provider tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Monotonic time; never goes backwards.
+    pub instant: Instant,
+    /// Wall time; may jump in either direction.
+    pub wall: WallTime,
+}
+
+impl Now {
+    /// Joins a reading of each clock.
+    #[must_use]
+    pub const fn new(instant: Instant, wall: WallTime) -> Self {
+        Self { instant, wall }
+    }
+}
+
+/// Wall time as a distance from 1970-01-01T00:00:00Z, with a resolution of one millisecond.
+///
+/// Times before 1970 do not occur in these protocols and count as 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct WallTime {
+    milliseconds: u64,
+}
+
+impl WallTime {
+    /// 1970-01-01T00:00:00Z.
+    pub const EPOCH: Self = Self { milliseconds: 0 };
+
+    /// From whole seconds since 1970. Values beyond the range of the type become its end.
+    #[must_use]
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self { milliseconds: seconds.saturating_mul(1000) }
+    }
+
+    /// From milliseconds since 1970.
+    #[must_use]
+    pub const fn from_millis(milliseconds: u64) -> Self {
+        Self { milliseconds }
+    }
+
+    /// Whole seconds since 1970, rounded down.
+    #[must_use]
+    pub const fn as_secs(self) -> u64 {
+        self.milliseconds / 1000
+    }
+
+    /// Milliseconds since 1970.
+    #[must_use]
+    pub const fn as_millis(self) -> u64 {
+        self.milliseconds
+    }
+
+    /// This time moved forward; stops at the end of the range.
+    #[must_use]
+    pub fn saturating_add(self, span: Duration) -> Self {
+        let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        Self { milliseconds: self.milliseconds.saturating_add(span) }
+    }
+
+    /// How long after `earlier` this is; zero when it is not after it.
+    #[must_use]
+    pub const fn saturating_since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.milliseconds.saturating_sub(earlier.milliseconds))
+    }
+}
+
+impl From<SystemTime> for WallTime {
+    fn from(time: SystemTime) -> Self {
+        Self::EPOCH.saturating_add(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+    }
+}
