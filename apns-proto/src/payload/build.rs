@@ -102,10 +102,7 @@ impl PayloadBuilder {
             return Err(PayloadError::TwoAlerts);
         }
         self.check_live_activity()?;
-        match self.push_type {
-            Some(PushType::Background) => self.check_background(),
-            _ => Ok(()),
-        }
+        if self.push_type == Some(PushType::Background) { self.check_background() } else { Ok(()) }
     }
 
     fn check_live_activity(&self) -> Result<(), PayloadError> {
@@ -183,7 +180,25 @@ impl PayloadBuilder {
                 ApsKey::ContentAvailable => signs.content_available = true,
                 ApsKey::Event => signs.event = true,
                 ApsKey::Timestamp | ApsKey::ContentState => signs.activity = true,
-                _ => signs.more = true,
+                ApsKey::ThreadId
+                | ApsKey::Category
+                | ApsKey::MutableContent
+                | ApsKey::TargetContentId
+                | ApsKey::InterruptionLevel
+                | ApsKey::RelevanceScore
+                | ApsKey::FilterCriteria
+                | ApsKey::StaleDate
+                | ApsKey::DismissalDate
+                | ApsKey::AttributesType
+                | ApsKey::Attributes
+                | ApsKey::InputPushToken
+                | ApsKey::InputPushChannel
+                | ApsKey::ContentChanged
+                | ApsKey::EncryptedData
+                | ApsKey::SessionIdentifier
+                | ApsKey::KeyId
+                | ApsKey::MessageIndex
+                | ApsKey::UrlArgs => signs.more = true,
             }
         }
         signs.more |= self.further_aps.iter().any(|(_, value)| value != Ok("null"));

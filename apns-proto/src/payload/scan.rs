@@ -147,7 +147,12 @@ impl<'de> Visitor<'de> for TopVisitor {
                 Key::Mdm => note_text(map.next_value()?, &mut signs.mdm, &mut signs.own),
                 Key::Container => note_text(map.next_value()?, &mut signs.container, &mut signs.own),
                 Key::Domain => note_text(map.next_value()?, &mut signs.domain, &mut signs.own),
-                _ => {
+                Key::Noticeable
+                | Key::ContentAvailable
+                | Key::Event
+                | Key::Activity
+                | Key::StartUpdateEnd
+                | Key::Other => {
                     signs.own = true;
                     map.next_value::<IgnoredAny>()?;
                 }
