@@ -1,0 +1,235 @@
+//! What a notification says: one JSON object, checked and encoded before it is sent.
+
+mod alert;
+mod build;
+mod builder;
+mod error;
+mod finite;
+mod fit;
+mod json;
+mod keys;
+mod limit;
+mod live_activity;
+mod scan;
+
+use std::fmt;
+
+use bytes::Bytes;
+
+pub use alert::LiveActivityAlert;
+pub use builder::PayloadBuilder;
+pub use error::PayloadError;
+pub use keys::InterruptionLevel;
+pub use limit::PayloadLimit;
+pub use live_activity::{End, LiveActivity, LiveActivityEvent, Start, Update};
+
+use crate::PushType;
+
+/// The encoded body of a push, ready to be sent any number of times. Cloning shares the bytes.
+///
+/// Made by a [`builder`](Self::builder), by one of the short cuts for whole kinds of push, by [`LiveActivity`], or from
+/// ready-made JSON.
+///
+/// [`Debug`](fmt::Debug) shows the size only.
+///
+/// ```
+/// use apns_proto::{Payload, PayloadLimit, PushType};
+///
+/// let payload = Payload::builder().title("Lunch").body("日本語").badge(3).custom("order", 17).build()?;
+/// assert_eq!(
+///     payload.as_bytes(),
+///     r#"{"aps":{"alert":{"title":"Lunch","body":"日本語"},"badge":3},"order":17}"#.as_bytes(),
+/// );
+/// assert_eq!(payload.inferred_push_type(), Some(PushType::Alert));
+/// payload.check_size(PayloadLimit::HTTP2)?;
+/// # Ok::<(), apns_proto::PayloadError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Payload {
+    bytes: Bytes,
+    push_type: Option<PushType>,
+}
+
+impl Payload {
+    /// A builder without anything in it. Built as it is it gives `{"aps":{}}`.
+    pub fn builder() -> PayloadBuilder {
+        PayloadBuilder::default()
+    }
+
+    /// An alert with nothing but a text: `{"aps":{"alert":"…"}}`.
+    #[must_use]
+    pub fn alert(body: impl Into<String>) -> Self {
+        Self::whole(&Self::builder().alert(body))
+    }
+
+    /// A background push with nothing but the wake-up: `{"aps":{"content-available":1}}`. To send own keys along, set
+    /// [`content_available`](PayloadBuilder::content_available) on a builder.
+    #[must_use]
+    pub fn background() -> Self {
+        Self::whole(&Self::builder().content_available())
+    }
+
+    /// Asks a managed device to contact its server: `{"mdm":"…"}`, with the `PushMagic` text that it enrolled with.
+    #[must_use]
+    pub fn mdm(push_magic: impl Into<String>) -> Self {
+        Self::whole(&Self::builder().mdm(push_magic))
+    }
+
+    /// Signals a change in a File Provider domain: `{"container-identifier":"…","domain":"…"}`.
+    #[must_use]
+    pub fn file_provider(container: impl Into<String>, domain: impl Into<String>) -> Self {
+        Self::whole(&Self::builder().file_provider(container, domain))
+    }
+
+    /// Reloads widgets: `{"aps":{"content-changed":true}}` of type [`Widgets`](PushType::Widgets).
+    #[must_use]
+    pub fn widgets() -> Self {
+        Self::whole(&Self::builder().push_type(PushType::Widgets).content_changed())
+    }
+
+    /// Reloads control widgets: `{"aps":{"content-changed":true}}` of type [`Controls`](PushType::Controls).
+    #[must_use]
+    pub fn controls() -> Self {
+        Self::whole(&Self::builder().push_type(PushType::Controls).content_changed())
+    }
+
+    /// Asks a device to fetch the new version of a Wallet pass: `{"aps":{}}`. Everything that is shown comes from the pass.
+    ///
+    /// The type is [`Alert`](PushType::Alert), which existing senders use; Apple's pages do not name one.
+    #[must_use]
+    pub fn wallet_pass() -> Self {
+        Self::whole(&Self::builder().push_type(PushType::Alert))
+    }
+
+    /// Forwards an encrypted message to an accessory (iOS 26.5, AccessoryNotifications framework).
+    ///
+    /// # Errors
+    ///
+    /// [`ValueNotBase64`](PayloadError::ValueNotBase64) for the data or the key id.
+    pub fn accessory(message: AccessoryMessage) -> Result<Self, PayloadError> {
+        Self::builder()
+            .push_type(PushType::Accessory)
+            .encrypted_data(message.encrypted_data)
+            .session_identifier(message.session_identifier)
+            .key_id(message.key_id)
+            .message_index(message.message_index)
+            .build()
+    }
+
+    fn whole(builder: &PayloadBuilder) -> Self {
+        builder.build().expect("the short cuts set only what belongs together")
+    }
+
+    /// Takes a ready-made payload and keeps it byte for byte.
+    ///
+    /// Of a key that stands there twice, only a second `aps` is noticed.
+    ///
+    /// # Errors
+    ///
+    /// [`Empty`](PayloadError::Empty), [`ByteOrderMark`](PayloadError::ByteOrderMark),
+    /// [`InvalidUtf8`](PayloadError::InvalidUtf8), [`InvalidJson`](PayloadError::InvalidJson),
+    /// [`NotAnObject`](PayloadError::NotAnObject) and [`DuplicateAps`](PayloadError::DuplicateAps).
+    pub fn from_json(json: impl Into<Bytes>) -> Result<Self, PayloadError> {
+        let bytes = json.into();
+        let push_type = scan::scan(&bytes)?.push_type();
+        Ok(Self { bytes, push_type })
+    }
+
+    /// Takes a ready-made payload without the white space between its parts. The order of the keys, the text of numbers
+    /// and the escapes stay.
+    ///
+    /// # Errors
+    ///
+    /// The same as those of [`from_json`](Self::from_json).
+    ///
+    /// ```
+    /// use apns_proto::Payload;
+    ///
+    /// let payload = Payload::from_json_compact(b"{ \"n\" : 1.0e2,\n \"aps\" : { } }")?;
+    /// assert_eq!(payload.as_bytes(), br#"{"n":1.0e2,"aps":{}}"#);
+    /// # Ok::<(), apns_proto::PayloadError>(())
+    /// ```
+    pub fn from_json_compact(json: impl AsRef<[u8]>) -> Result<Self, PayloadError> {
+        let json = json.as_ref();
+        let push_type = scan::scan(json)?.push_type();
+        Ok(Self { bytes: scan::compact(json).into(), push_type })
+    }
+
+    /// The bytes that are sent.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The bytes that are sent, shared rather than copied.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
+    /// How many bytes are sent.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The push type that was declared or that the content leaves no doubt about.
+    ///
+    /// * [`Mdm`](PushType::Mdm): `mdm` and nothing else.
+    /// * [`FileProvider`](PushType::FileProvider): `container-identifier`, `domain` and nothing else.
+    /// * [`LiveActivity`](PushType::LiveActivity): `aps` has an `event` of start, update or end with a `timestamp` or a
+    ///   `content-state`.
+    /// * [`Alert`](PushType::Alert): otherwise, if `aps` has `alert`, `badge` or `sound`.
+    /// * [`Background`](PushType::Background): `aps` has `content-available` and nothing else.
+    ///
+    /// Anything else says nothing; `content-changed` fits widgets and controls alike.
+    #[must_use]
+    pub fn inferred_push_type(&self) -> Option<PushType> {
+        self.push_type.clone()
+    }
+
+    /// Whether the payload is small enough.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`](PayloadError::TooLarge) with the size and the limit.
+    pub fn check_size(&self, limit: PayloadLimit) -> Result<(), PayloadError> {
+        if self.size() > limit.bytes() {
+            return Err(PayloadError::TooLarge { size: self.size(), limit });
+        }
+        Ok(())
+    }
+}
+
+impl AsRef<[u8]> for Payload {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+/// Shows no contents.
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.size())
+    }
+}
+
+/// What is forwarded to an accessory; see [`Payload::accessory`].
+#[derive(Clone)]
+pub struct AccessoryMessage {
+    /// The encrypted message as base64 text.
+    pub encrypted_data: String,
+    /// The session.
+    pub session_identifier: String,
+    /// The key as base64 text.
+    pub key_id: String,
+    /// The number of the message within the session. Sent as a text, as in Apple's sample.
+    pub message_index: u64,
+}
+
+/// Shows no contents.
+impl fmt::Debug for AccessoryMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AccessoryMessage({} bytes of data)", self.encrypted_data.len())
+    }
+}
