@@ -10,9 +10,27 @@
 //! | notification | [`encode`], [`encode_probe`] | [`DecodedNotification::parse`] | [`NotificationDecoder`] |
 //! | error response | [`ErrorResponse::emit`] | [`ErrorResponse::parse`] | [`ErrorResponseDecoder`] |
 //! | feedback record | [`FeedbackRecord::emit`] | | [`FeedbackDecoder`] |
+//!
+//! On top of these stand the machines: [`Client`] for one connection to the gateway, [`FeedbackClient`] for one reading
+//! of the feedback service, [`Gateway`] for a [`Session`](crate::Session) of connections, and behind the feature `server`
+//! the other side.
 
+mod budget;
+mod client;
+mod config;
+mod feedback_client;
+mod plan;
+mod protocol;
+mod quiet;
+#[cfg(feature = "server")]
+pub mod server;
+mod window;
 mod wire;
 
+pub use client::Client;
+pub use config::Config;
+pub use feedback_client::{FeedbackClient, FeedbackEnd, FeedbackEvent};
+pub use protocol::Gateway;
 pub use wire::{
     DecodedNotification, EncodeError, ErrorResponse, ErrorResponseDecoder, ErrorResponseError, ErrorResponseErrorKind,
     FeedbackDecoder, FeedbackError, FeedbackErrorKind, FeedbackRecord, Format, Frame, ItemOrder, Limits,

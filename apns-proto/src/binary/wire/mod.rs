@@ -13,6 +13,7 @@ pub use encode_error::EncodeError;
 pub use error_response::{ErrorResponse, ErrorResponseDecoder, ErrorResponseError, ErrorResponseErrorKind};
 pub use feedback::{FeedbackDecoder, FeedbackError, FeedbackErrorKind, FeedbackRecord};
 pub use limits::Limits;
+pub(in crate::binary) use notification::PROBE_LEN;
 pub use notification::{
     DecodedNotification, Format, Frame, ItemOrder, NotificationDecoder, NotificationError, NotificationErrorKind,
     encode, encode_probe,

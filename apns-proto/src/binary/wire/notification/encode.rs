@@ -143,6 +143,9 @@ pub fn encode(frame: &Frame<'_>, out: &mut BytesMut) -> Result<(), EncodeError> 
     Ok(())
 }
 
+/// Bytes that [`encode_probe`] appends.
+pub(in crate::binary) const PROBE_LEN: usize = 20;
+
 /// Appends a notification that a gateway must refuse: command 2, identifier first, a token of no bytes, payload `{}`.
 ///
 /// The error response to it proves that everything written before it was accepted, and costs the connection. The

@@ -5,6 +5,7 @@ mod encode;
 mod error;
 
 pub use decode::{DecodedNotification, ItemOrder, NotificationDecoder};
+pub(in crate::binary) use encode::PROBE_LEN;
 pub use encode::{Frame, encode, encode_probe};
 pub use error::{NotificationError, NotificationErrorKind};
 

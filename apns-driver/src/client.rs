@@ -1,0 +1,239 @@
+//! The handle that applications hold.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use apns_proto::{Notification, Outcome};
+
+use crate::bulk::SendAll;
+use crate::events::{Broadcast, Events};
+use crate::queue::{Job, Queue, Refusal};
+use crate::reply::{Delivery, Pending, Reply};
+use crate::{BinaryBuilder, Endpoint, Identity, Runtime};
+
+/// Sends notifications, and tells how each one ended.
+///
+/// A cheap handle: clone it freely. All clones share one bounded queue and its connections. Notifications that are
+/// taken end in exactly one [`Outcome`] each. When the last handle is dropped, what was taken is still sent in the
+/// background, and then the connections close.
+pub struct Client<R: Runtime> {
+    runtime: R,
+    handle: Arc<Handle>,
+}
+
+impl<R: Runtime> Clone for Client<R> {
+    fn clone(&self) -> Self {
+        Self { runtime: self.runtime.clone(), handle: self.handle.clone() }
+    }
+}
+
+impl<R: Runtime> fmt::Debug for Client<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("queued", &self.handle.core.queue.len()).finish_non_exhaustive()
+    }
+}
+
+/// Dropped with the last clone of a client.
+#[derive(Debug)]
+struct Handle {
+    core: Arc<Core>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.core.queue.close(None);
+    }
+}
+
+/// What handles and session tasks share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) queue: Queue,
+    pub(crate) broadcast: Broadcast,
+    /// What ended as unknown or not sent while closing.
+    leftovers: Mutex<Option<Vec<Leftover>>>,
+    settled: AtomicU64,
+}
+
+/// A notification that [`Client::close`] could not settle for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Leftover {
+    /// The notification.
+    pub notification: Notification,
+    /// How it ended: [`Outcome::Unknown`] or [`Outcome::NotSent`].
+    pub outcome: Outcome,
+}
+
+/// What [`Client::close`] left.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct CloseReport {
+    /// Everything that ended as unknown or not sent after closing began. Each of these was also told to whoever waits
+    /// for it.
+    pub unsettled: Vec<Leftover>,
+}
+
+/// Why a notification was not taken. It comes back unchanged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrySendError {
+    /// The queue is full: wait, or shed load.
+    #[error("the queue is full")]
+    Full(Box<Notification>),
+    /// The client was closed, or has stopped.
+    #[error("the client is closed")]
+    Closed(Box<Notification>),
+}
+
+impl TrySendError {
+    /// The notification.
+    #[must_use]
+    pub fn into_notification(self) -> Notification {
+        match self {
+            Self::Full(notification) | Self::Closed(notification) => *notification,
+        }
+    }
+}
+
+impl Core {
+    pub(crate) fn new(queue: Queue) -> Self {
+        Self { queue, broadcast: Broadcast::default(), leftovers: Mutex::new(None), settled: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn note_settled(&self, delivery: &Delivery) {
+        self.settled.fetch_add(1, Ordering::Relaxed);
+        if !matches!(delivery.outcome, Outcome::Unknown { .. } | Outcome::NotSent { .. }) {
+            return;
+        }
+        let mut leftovers = self.leftovers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(leftovers), Some(notification)) = (leftovers.as_mut(), delivery.returned.as_deref()) {
+            leftovers
+                .push(Leftover { notification: notification.clone(), outcome: delivery.outcome.clone() });
+        }
+    }
+}
+
+impl<R: Runtime> Client<R> {
+    /// Begins a client of a binary gateway.
+    ///
+    /// Apple switched its gateway off in March 2021; private gateways, test rigs and bridges speak this protocol.
+    #[must_use]
+    pub fn binary(endpoint: Endpoint, identity: Identity) -> BinaryBuilder<R> {
+        BinaryBuilder::new(R::default(), endpoint, identity)
+    }
+
+    pub(crate) fn new(runtime: R, core: Arc<Core>) -> Self {
+        Self { runtime, handle: Arc::new(Handle { core }) }
+    }
+
+    fn queue(&self) -> &Queue {
+        &self.handle.core.queue
+    }
+
+    /// Sends one notification and waits for its outcome; waits for room in the queue first.
+    ///
+    /// On the binary protocol silence means yes, so this takes the quiet time (3 s by default) unless something
+    /// settles it sooner: [`prove`](Self::prove) and [`close`](Self::close) do.
+    pub async fn send(&self, notification: Notification) -> Outcome {
+        self.submit(notification).await.await.outcome
+    }
+
+    /// Waits for room in the queue, and takes a notification. A client that takes no more answers through the
+    /// [`Pending`] that it was not sent.
+    pub async fn submit(&self, notification: Notification) -> Pending {
+        let (reply, pending) = Reply::one();
+        if let Err(job) = self.queue().push(Job { notification, reply }).await {
+            job.reply.send(Delivery::closed(job.notification));
+        }
+        pending
+    }
+
+    /// Takes a notification if there is room now.
+    ///
+    /// # Errors
+    ///
+    /// Gives it back when the queue is full or the client is closed.
+    pub fn try_send(&self, notification: Notification) -> Result<Pending, TrySendError> {
+        let (reply, pending) = Reply::one();
+        match self.queue().try_push(Job { notification, reply }) {
+            Ok(()) => Ok(pending),
+            Err((job, refusal)) => {
+                job.reply.revoke();
+                let notification = Box::new(job.notification);
+                Err(match refusal {
+                    Refusal::Full => TrySendError::Full(notification),
+                    Refusal::Closed => TrySendError::Closed(notification),
+                })
+            }
+        }
+    }
+
+    /// Sends everything that the stream yields, and yields the outcomes under the caller's keys as they come.
+    ///
+    /// Memory is bounded by what is under way: the source is only asked for more when there is room, and outcomes have
+    /// to be taken for the run to go on. When the source ends, the rest is proven at once instead of after the quiet
+    /// time. Dropping the stream forgets outcomes, not notifications.
+    pub fn send_all<S, K>(&self, source: S) -> SendAll<R, S, K>
+    where
+        S: futures_core::Stream<Item = (K, Notification)>,
+    {
+        SendAll::new(self.clone(), source)
+    }
+
+    /// Has everything taken so far settled as soon as can be, and waits until it is; what is not within `limit` ends
+    /// as unknown or not sent.
+    ///
+    /// On the binary protocol this costs a connection: the gateway only speaks when it closes.
+    pub async fn prove(&self, limit: Duration) {
+        let deadline = self.runtime.now().instant + limit;
+        self.queue().prove(Some(deadline)).await;
+    }
+
+    /// Takes no more, settles what was taken, and closes all connections, within `limit`.
+    ///
+    /// What cannot be settled by then ends as unknown or not sent, and is listed in the report.
+    pub async fn close(&self, limit: Duration) -> CloseReport {
+        let core = &self.handle.core;
+        core.leftovers.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
+        core.queue.close(Some(self.runtime.now().instant + limit));
+        core.queue.finished().await;
+        core.broadcast.end();
+        let unsettled = core.leftovers.lock().unwrap_or_else(PoisonError::into_inner).take();
+        CloseReport { unsettled: unsettled.unwrap_or_default() }
+    }
+
+    /// Watches what happens to the connections from now on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.handle.core.broadcast.subscribe()
+    }
+
+    /// How many notifications wait for a connection with room.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue().len()
+    }
+
+    /// How many notifications have ended so far.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.handle.core.settled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn try_push(&self, job: Job) -> Result<(), (Job, Refusal)> {
+        self.queue().try_push(job)
+    }
+
+    pub(crate) fn room(&self) -> event_listener::EventListener {
+        self.queue().room()
+    }
+
+    pub(crate) fn proven(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let core = self.handle.core.clone();
+        Box::pin(async move { core.queue.prove(None).await })
+    }
+}

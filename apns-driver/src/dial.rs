@@ -1,0 +1,81 @@
+//! From a host name to a secured stream.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use apns_proto::{DialFailure, DialStep};
+
+use crate::tls::{TlsCause, TlsFailure};
+use crate::{Endpoint, Runtime, Secured};
+
+/// Resolves afresh, tries every address, and does the handshake, all within `limit`.
+pub(crate) async fn dial<R: Runtime>(
+    runtime: &R,
+    connector: &R::Connector,
+    endpoint: &Endpoint,
+    limit: Duration,
+) -> Result<Secured<R::Tls>, DialFailure> {
+    let deadline = runtime.now().instant + limit;
+    let tcp = reach(runtime, endpoint, deadline).await?;
+    match within(runtime, deadline, runtime.secure(connector, tcp, endpoint.host())).await {
+        Some(Ok(secured)) => Ok(secured),
+        Some(Err(failure)) => Err(from_tls(&failure)),
+        None => Err(failed(DialStep::Tls, format!("{endpoint} did not finish the handshake within {limit:?}"))),
+    }
+}
+
+async fn reach<R: Runtime>(runtime: &R, endpoint: &Endpoint, deadline: Instant) -> Result<R::Tcp, DialFailure> {
+    let addresses = match within(runtime, deadline, runtime.resolve(endpoint.host(), endpoint.port())).await {
+        Some(Ok(addresses)) if addresses.is_empty() => {
+            return Err(failed(DialStep::Resolve, format!("{} has no address", endpoint.host())));
+        }
+        Some(Ok(addresses)) => addresses,
+        Some(Err(error)) => return Err(failed(DialStep::Resolve, format!("{}: {error}", endpoint.host()))),
+        None => return Err(failed(DialStep::Resolve, format!("{}: no answer in time", endpoint.host()))),
+    };
+    let mut troubles = Vec::new();
+    for (tried, address) in addresses.iter().enumerate() {
+        // A dead address must not eat the time of those behind it.
+        let now = runtime.now().instant;
+        let share = deadline.saturating_duration_since(now) / (addresses.len() - tried) as u32;
+        match within(runtime, now + share, runtime.dial(*address)).await {
+            Some(Ok(tcp)) => return Ok(tcp),
+            Some(Err(error)) => troubles.push(format!("{address}: {error}")),
+            None => troubles.push(format!("{address}: no answer in time")),
+        }
+    }
+    Err(failed(DialStep::Connect, troubles.join("; ")))
+}
+
+fn failed(step: DialStep, message: String) -> DialFailure {
+    DialFailure { step, message: Arc::from(message), fatal: false }
+}
+
+fn from_tls(failure: &TlsFailure) -> DialFailure {
+    let step = match failure.cause {
+        TlsCause::ClientRefused => DialStep::Certificate,
+        TlsCause::NoCommonProtocol => DialStep::Protocol,
+        TlsCause::UntrustedServer | TlsCause::WrongName | TlsCause::Settings | TlsCause::Other => DialStep::Tls,
+    };
+    DialFailure { step, message: Arc::from(failure.message.as_str()), fatal: failure.cause.is_fatal() }
+}
+
+/// `None` when the deadline came first.
+pub(crate) async fn within<R: Runtime, T>(
+    runtime: &R,
+    deadline: Instant,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut work = pin!(work);
+    let mut sleep = pin!(runtime.sleep_until(deadline));
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Some(done));
+        }
+        sleep.as_mut().poll(cx).map(|()| None)
+    })
+    .await
+}

@@ -1,0 +1,62 @@
+//! The loop for one machine on one stream.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
+
+use apns_proto::{End, Machine};
+use futures_io::{AsyncRead, AsyncWrite};
+
+use crate::Runtime;
+use crate::alarm::Alarm;
+use crate::pump::{Pump, Pumped};
+
+/// Drives a machine over a stream until both are done, handing out each event as it comes.
+///
+/// This is the loop that the [`Machine`] contract describes. It holds no protocol knowledge. The future is
+/// cancel-safe in the sense that dropping it closes the stream; the machine then has had no end.
+pub async fn drive<R, S, M>(runtime: R, stream: S, machine: &mut M, mut on_event: impl FnMut(&mut M, M::Event))
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin,
+    M: Machine,
+{
+    drive_with(runtime, stream, |_: &io::Error| End::Cut, machine, &mut on_event).await;
+}
+
+pub(crate) async fn drive_with<R, S, M>(
+    runtime: R,
+    stream: S,
+    end_of: fn(&io::Error) -> End,
+    machine: &mut M,
+    on_event: &mut impl FnMut(&mut M, M::Event),
+) where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin,
+    M: Machine,
+{
+    let mut pump = Pump::new(stream, end_of);
+    let mut alarm = Alarm::new(runtime.clone());
+    poll_fn(|cx| {
+        loop {
+            let now = runtime.now();
+            if machine.poll_timeout().is_some_and(|due| due <= now.instant) {
+                machine.handle_timeout(now);
+            }
+            let pumped = pump.poll(cx, now, machine);
+            while let Some(event) = machine.poll_event() {
+                on_event(machine, event);
+            }
+            match pumped {
+                Pumped::Over => return Poll::Ready(()),
+                Pumped::Moved => continue,
+                Pumped::Idle => {}
+            }
+            let deadline = [machine.poll_timeout(), pump.deadline()].into_iter().flatten().min();
+            if alarm.poll(cx, deadline).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await;
+}

@@ -1,0 +1,81 @@
+//! Where the services are.
+
+use std::fmt;
+
+/// One of the two worlds of the service. Device tokens belong to one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Environment {
+    /// For apps from the App Store and TestFlight.
+    Production,
+    /// For apps built for development.
+    Sandbox,
+}
+
+impl Environment {
+    /// A stable word for programs: `production` or `sandbox`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Production => "production",
+            Self::Sandbox => "sandbox",
+        }
+    }
+}
+
+/// A host name and a port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Endpoint {
+    host: String,
+    port: u16,
+}
+
+impl Endpoint {
+    /// Any host. A name is what the server's certificate is checked against; an address works if the certificate has it.
+    #[must_use]
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        Self { host: host.into(), port }
+    }
+
+    /// The binary gateway at Apple's names, which Apple switched off on 31 March 2021. Private gateways answer to them
+    /// where the name service says so.
+    #[must_use]
+    pub fn gateway(environment: Environment) -> Self {
+        Self::new(
+            match environment {
+                Environment::Production => "gateway.push.apple.com",
+                Environment::Sandbox => "gateway.sandbox.push.apple.com",
+            },
+            2195,
+        )
+    }
+
+    /// The feedback service at Apple's names; see [`gateway`](Self::gateway).
+    #[must_use]
+    pub fn feedback(environment: Environment) -> Self {
+        Self::new(
+            match environment {
+                Environment::Production => "feedback.push.apple.com",
+                Environment::Sandbox => "feedback.sandbox.push.apple.com",
+            },
+            2196,
+        )
+    }
+
+    /// The host.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}

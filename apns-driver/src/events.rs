@@ -1,0 +1,158 @@
+//! What happens to the connections of a client, for whoever wants to watch.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll};
+
+use apns_proto::{DialFailure, LinkId, LinkReport, Warning};
+use futures_core::Stream;
+use futures_util::task::AtomicWaker;
+
+/// Something that happened to a client's connections. Outcomes of notifications are not among these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientEvent {
+    /// A connection is being opened.
+    Dialling {
+        /// Which session of the pool, from 0.
+        session: usize,
+        /// Which connection of the session.
+        link: LinkId,
+    },
+    /// A connection is open.
+    Connected {
+        /// Which session of the pool.
+        session: usize,
+        /// Which connection of the session.
+        link: LinkId,
+    },
+    /// A connection could not be opened.
+    DialFailed {
+        /// Which session of the pool.
+        session: usize,
+        /// Why.
+        failure: DialFailure,
+    },
+    /// A connection ended.
+    Closed {
+        /// Which session of the pool.
+        session: usize,
+        /// How, and what it means for what was under way.
+        report: LinkReport,
+    },
+    /// Something the owner should know.
+    Warning {
+        /// Which session of the pool.
+        session: usize,
+        /// What.
+        warning: Warning,
+    },
+    /// No connection could be had for as long as patience lasted; what waited was not sent.
+    GaveUp {
+        /// Which session of the pool.
+        session: usize,
+        /// The last failure.
+        why: Arc<str>,
+    },
+    /// A session sends nothing any more until a person acts.
+    Stopped {
+        /// Which session of the pool.
+        session: usize,
+        /// Why.
+        why: Arc<str>,
+    },
+    /// The watcher was too slow, and missed so many events.
+    Missed {
+        /// How many.
+        count: u64,
+    },
+}
+
+/// How many events are kept for a watcher that does not look.
+const BACKLOG: usize = 1024;
+
+/// Events as they happen. Keeps the last 1024 for a slow watcher and says how many it missed.
+#[derive(Debug)]
+pub struct Events(Arc<Watcher>);
+
+#[derive(Debug, Default)]
+struct Watcher {
+    state: Mutex<WatcherState>,
+    waker: AtomicWaker,
+}
+
+#[derive(Debug, Default)]
+struct WatcherState {
+    events: VecDeque<ClientEvent>,
+    missed: u64,
+    over: bool,
+}
+
+impl Events {
+    /// The next event, if one is there.
+    pub fn try_next(&mut self) -> Option<ClientEvent> {
+        self.0.pop()
+    }
+}
+
+impl Stream for Events {
+    type Item = ClientEvent;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ClientEvent>> {
+        self.0.waker.register(cx.waker());
+        match self.0.pop() {
+            Some(event) => Poll::Ready(Some(event)),
+            None if self.0.state.lock().unwrap_or_else(PoisonError::into_inner).over => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Watcher {
+    fn pop(&self) -> Option<ClientEvent> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.missed > 0 {
+            return Some(ClientEvent::Missed { count: std::mem::take(&mut state.missed) });
+        }
+        state.events.pop_front()
+    }
+}
+
+/// Tells every watcher.
+#[derive(Debug, Default)]
+pub(crate) struct Broadcast {
+    watchers: Mutex<Vec<Weak<Watcher>>>,
+}
+
+impl Broadcast {
+    pub(crate) fn subscribe(&self) -> Events {
+        let watcher = Arc::new(Watcher::default());
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&watcher));
+        Events(watcher)
+    }
+
+    pub(crate) fn send(&self, event: &ClientEvent) {
+        self.tell(|state| {
+            if state.events.len() == BACKLOG {
+                state.events.pop_front();
+                state.missed += 1;
+            }
+            state.events.push_back(event.clone());
+        });
+    }
+
+    /// Nothing follows.
+    pub(crate) fn end(&self) {
+        self.tell(|state| state.over = true);
+    }
+
+    fn tell(&self, change: impl Fn(&mut WatcherState)) {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner).retain(|watcher| {
+            let Some(watcher) = watcher.upgrade() else { return false };
+            change(&mut watcher.state.lock().unwrap_or_else(PoisonError::into_inner));
+            watcher.waker.wake();
+            true
+        });
+    }
+}

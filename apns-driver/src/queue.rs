@@ -1,0 +1,283 @@
+//! The bounded queue between callers and sessions, with the orders that concern all sessions.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Instant;
+
+use apns_proto::Notification;
+use event_listener::Event;
+
+use crate::reply::Reply;
+
+/// A notification that waits for a session.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) notification: Notification,
+    pub(crate) reply: Reply,
+}
+
+/// Why a job was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Full,
+    Closed,
+}
+
+#[derive(Debug)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    /// Room became free, or the queue closed.
+    room: Event,
+    /// A session finished something that others wait for.
+    progress: Event,
+}
+
+#[derive(Debug)]
+struct State {
+    jobs: VecDeque<Job>,
+    capacity: usize,
+    /// Jobs ever taken in and ever handed out.
+    pushed: u64,
+    popped: u64,
+    closing: Option<Closing>,
+    proof: Option<ProofOrder>,
+    consumers: Vec<Consumer>,
+}
+
+#[derive(Debug, Default)]
+struct Consumer {
+    waker: Option<Waker>,
+    /// The last proof order that it carried out.
+    proven: u64,
+    connected: bool,
+    /// It sends nothing any more.
+    over: bool,
+}
+
+/// Close by this time; `None` to take as long as it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Closing {
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// Have everything that was pushed before `up_to` settled.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ProofOrder {
+    pub(crate) number: u64,
+    pub(crate) deadline: Option<Instant>,
+    up_to: u64,
+}
+
+impl Queue {
+    pub(crate) fn new(capacity: usize, consumers: usize) -> Self {
+        Self {
+            state: Mutex::new(State {
+                jobs: VecDeque::new(),
+                capacity: capacity.max(1),
+                pushed: 0,
+                popped: 0,
+                closing: None,
+                proof: None,
+                consumers: (0..consumers).map(|_| Consumer::default()).collect(),
+            }),
+            room: Event::new(),
+            progress: Event::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing between lock and unlock can leave the state half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn try_push(&self, job: Job) -> Result<(), (Job, Refusal)> {
+        let mut state = self.lock();
+        if state.closing.is_some() || state.all_over() {
+            return Err((job, Refusal::Closed));
+        }
+        if state.jobs.len() >= state.capacity {
+            return Err((job, Refusal::Full));
+        }
+        state.jobs.push_back(job);
+        state.pushed += 1;
+        let wakers = state.take_wakers();
+        drop(state);
+        wake(wakers);
+        Ok(())
+    }
+
+    /// Waits for room.
+    pub(crate) async fn push(&self, mut job: Job) -> Result<(), Job> {
+        loop {
+            let listener = self.room.listen();
+            match self.try_push(job) {
+                Ok(()) => return Ok(()),
+                Err((back, Refusal::Closed)) => return Err(back),
+                Err((back, Refusal::Full)) => job = back,
+            }
+            listener.await;
+        }
+    }
+
+    /// A listener for room; ask again after making it.
+    pub(crate) fn room(&self) -> event_listener::EventListener {
+        self.room.listen()
+    }
+
+    /// Hands out the next job.
+    pub(crate) fn pop(&self) -> Option<Job> {
+        let mut state = self.lock();
+        let job = state.jobs.pop_front()?;
+        state.popped += 1;
+        // One place became free: one caller can use it. Waking all would make them all fail but one.
+        drop(state);
+        self.room.notify(1);
+        Some(job)
+    }
+
+    /// Registers a session's task to be woken for anything new.
+    pub(crate) fn register(&self, consumer: usize, cx: &Context<'_>) {
+        let mut state = self.lock();
+        let slot = &mut state.consumers[consumer].waker;
+        if slot.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+            *slot = Some(cx.waker().clone());
+        }
+    }
+
+    /// Says whether a session has a connection; and whether it may take a job without one: not when another session
+    /// of the pool has one.
+    pub(crate) fn set_connected(&self, consumer: usize, connected: bool) -> bool {
+        let mut state = self.lock();
+        let was_connected = std::mem::replace(&mut state.consumers[consumer].connected, connected);
+        let may_take = connected || !state.consumers.iter().any(|other| other.connected);
+        if was_connected && !connected {
+            // The others may take without a connection from here on.
+            let wakers = state.take_wakers();
+            drop(state);
+            wake(wakers);
+        }
+        may_take
+    }
+
+    /// A proof order that this session has not carried out, once all jobs that it concerns were handed out.
+    pub(crate) fn proof_due(&self, consumer: usize) -> Option<ProofOrder> {
+        let state = self.lock();
+        let order = state.proof?;
+        (state.consumers[consumer].proven < order.number && state.popped >= order.up_to).then_some(order)
+    }
+
+    pub(crate) fn proof_done(&self, consumer: usize, number: u64) {
+        let mut state = self.lock();
+        let consumer = &mut state.consumers[consumer];
+        consumer.proven = consumer.proven.max(number);
+        drop(state);
+        self.progress.notify(usize::MAX);
+    }
+
+    /// Orders everything pushed so far to be settled, and waits until it is.
+    pub(crate) async fn prove(&self, deadline: Option<Instant>) {
+        let number = {
+            let mut state = self.lock();
+            let number = state.proof.map_or(1, |order| order.number + 1);
+            let earlier = state.proof.and_then(|order| order.deadline);
+            let pending = state.consumers.iter().any(|consumer| !consumer.over && consumer.proven + 1 < number);
+            // An order that still runs is widened, so its earlier deadline must not cut off the new one's.
+            let deadline = if pending { earlier.zip(deadline).map(|(one, other)| one.max(other)) } else { deadline };
+            state.proof = Some(ProofOrder { number, deadline, up_to: state.pushed });
+            let wakers = state.take_wakers();
+            drop(state);
+            wake(wakers);
+            number
+        };
+        loop {
+            let listener = self.progress.listen();
+            if self.lock().consumers.iter().all(|consumer| consumer.over || consumer.proven >= number) {
+                return;
+            }
+            listener.await;
+        }
+    }
+
+    pub(crate) fn close(&self, deadline: Option<Instant>) {
+        let mut state = self.lock();
+        let earlier = state.closing.and_then(|closing| closing.deadline);
+        state.closing = Some(Closing { deadline: [earlier, deadline].into_iter().flatten().min() });
+        let wakers = state.take_wakers();
+        drop(state);
+        wake(wakers);
+        self.room.notify(usize::MAX);
+    }
+
+    pub(crate) fn closing(&self) -> Option<Closing> {
+        self.lock().closing
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().jobs.is_empty()
+    }
+
+    /// A session sends nothing any more. The jobs come back when it was the last.
+    pub(crate) fn leave(&self, consumer: usize) -> VecDeque<Job> {
+        let mut state = self.lock();
+        state.consumers[consumer].over = true;
+        state.consumers[consumer].connected = false;
+        let jobs = if state.all_over() { state.take_jobs() } else { VecDeque::new() };
+        let wakers = state.take_wakers();
+        drop(state);
+        wake(wakers);
+        self.room.notify(usize::MAX);
+        self.progress.notify(usize::MAX);
+        jobs
+    }
+
+    /// A session had no connection for too long. The jobs come back when no other session has one.
+    pub(crate) fn abandon(&self) -> VecDeque<Job> {
+        let mut state = self.lock();
+        if state.consumers.iter().any(|consumer| consumer.connected) {
+            return VecDeque::new();
+        }
+        let jobs = state.take_jobs();
+        drop(state);
+        self.room.notify(usize::MAX);
+        jobs
+    }
+
+    /// Waits until every session has left.
+    pub(crate) async fn finished(&self) {
+        loop {
+            let listener = self.progress.listen();
+            if self.lock().all_over() {
+                return;
+            }
+            listener.await;
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lock().jobs.len()
+    }
+}
+
+impl State {
+    fn all_over(&self) -> bool {
+        self.consumers.iter().all(|consumer| consumer.over)
+    }
+
+    fn take_jobs(&mut self) -> VecDeque<Job> {
+        self.popped += self.jobs.len() as u64;
+        std::mem::take(&mut self.jobs)
+    }
+
+    fn take_wakers(&mut self) -> impl Iterator<Item = Waker> + use<> {
+        // Few enough for the stack in all but the largest pools.
+        let wakers: smallvec::SmallVec<[Waker; 4]> =
+            self.consumers.iter_mut().filter_map(|consumer| consumer.waker.take()).collect();
+        wakers.into_iter()
+    }
+}
+
+fn wake(wakers: impl Iterator<Item = Waker>) {
+    wakers.for_each(Waker::wake);
+}
+

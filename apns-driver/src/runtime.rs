@@ -1,0 +1,69 @@
+//! What a transport has to bring.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use apns_proto::{End, Now};
+use futures_io::{AsyncRead, AsyncWrite};
+
+use crate::tls::{TlsFailure, TlsSettings};
+
+/// Clocks, timers, tasks, sockets and TLS of one asynchronous runtime.
+///
+/// This is all that the client needs of a runtime. Trying all addresses, deadlines, and everything that speaks a
+/// protocol live elsewhere, once.
+pub trait Runtime: Clone + Default + Send + Sync + 'static {
+    /// A connected TCP stream.
+    type Tcp: Send + 'static;
+    /// A TLS stream over it.
+    type Tls: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// TLS settings in the form that the TLS library wants, made once for many connections.
+    type Connector: Clone + Send + Sync + 'static;
+
+    /// Reads both clocks. The monotonic one is the runtime's own, so that a test can pause it.
+    fn now(&self) -> Now;
+
+    /// Waits until this time.
+    fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send + 'static;
+
+    /// Runs a task by itself.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
+
+    /// Finds the addresses of a host, afresh each time.
+    fn resolve(&self, host: &str, port: u16) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send;
+
+    /// Connects to one address, with `TCP_NODELAY`.
+    fn dial(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Tcp>> + Send;
+
+    /// Prepares TLS.
+    ///
+    /// # Errors
+    ///
+    /// When roots or identity cannot be used.
+    fn connector(&self, settings: &TlsSettings) -> Result<Self::Connector, TlsFailure>;
+
+    /// Does the TLS handshake as the client of this host.
+    fn secure(
+        &self,
+        connector: &Self::Connector,
+        tcp: Self::Tcp,
+        host: &str,
+    ) -> impl Future<Output = Result<Secured<Self::Tls>, TlsFailure>> + Send;
+
+    /// What a failed read says about how the peer's side ended: a TLS alert is a refusal in the peer's own words.
+    fn end_of(error: &io::Error) -> End {
+        let _ = error;
+        End::Cut
+    }
+}
+
+/// A TLS stream after its handshake.
+#[derive(Debug)]
+pub struct Secured<S> {
+    /// The stream.
+    pub stream: S,
+    /// The protocol that ALPN chose, as far as the TLS library tells.
+    pub alpn: Option<Vec<u8>>,
+}

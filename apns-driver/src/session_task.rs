@@ -1,0 +1,284 @@
+//! The task that drives one session: its connections, its share of the queue, its deadlines.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use apns_proto::session::Protocol;
+use apns_proto::{
+    DialFailure, End, LinkId, NotSentCause, Now, Outcome, Session, SessionEvent, Settled, Transmit,
+};
+use bytes::BytesMut;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use crate::alarm::Alarm;
+use crate::client::Core;
+use crate::dial::dial;
+use crate::events::ClientEvent;
+use crate::pump::{Port, Pump, Pumped};
+use crate::queue::Job;
+use crate::reply::{Delivery, Reply};
+use crate::{Endpoint, Runtime, Secured};
+
+type Dialled<S> = (LinkId, Result<Secured<S>, DialFailure>);
+
+pub(crate) struct SessionTask<R: Runtime, P: Protocol<Reply>> {
+    runtime: R,
+    core: Arc<Core>,
+    number: usize,
+    session: Session<P, Reply>,
+    connector: R::Connector,
+    endpoint: Endpoint,
+    connect_timeout: Duration,
+    pumps: Vec<(LinkId, Pump<R::Tls>)>,
+    dials: FuturesUnordered<Pin<Box<dyn Future<Output = Dialled<R::Tls>> + Send>>>,
+    alarm: Alarm<R>,
+    /// The proof order that the session works on.
+    proving: Option<u64>,
+    left: bool,
+}
+
+/// One link of the session, as a pump sees it.
+struct LinkPort<'a, P: Protocol<Reply>> {
+    session: &'a mut Session<P, Reply>,
+    link: LinkId,
+}
+
+impl<P: Protocol<Reply>> Port for LinkPort<'_, P> {
+    fn handle_input(&mut self, now: Now, bytes: &[u8]) {
+        self.session.handle_input(now, self.link, bytes);
+    }
+
+    fn handle_end(&mut self, now: Now, end: End) {
+        self.session.handle_end(now, self.link, end);
+    }
+
+    fn handle_write_failure(&mut self, now: Now, unsent: usize) {
+        self.session.handle_write_failure(now, self.link, unsent);
+    }
+
+    fn poll_transmit(&mut self, now: Now, out: &mut BytesMut) -> Transmit {
+        self.session.poll_transmit(now, self.link, out)
+    }
+}
+
+/// How many jobs are taken from the queue between two looks at the sockets.
+const JOBS_A_TURN: usize = 256;
+
+/// How many turns one wake-up may take before other tasks get theirs.
+const TURNS: usize = 16;
+
+impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
+    pub(crate) fn new(
+        runtime: R,
+        core: Arc<Core>,
+        number: usize,
+        session: Session<P, Reply>,
+        connector: R::Connector,
+        endpoint: Endpoint,
+        connect_timeout: Duration,
+    ) -> Self {
+        Self {
+            alarm: Alarm::new(runtime.clone()),
+            runtime,
+            core,
+            number,
+            session,
+            connector,
+            endpoint,
+            connect_timeout,
+            pumps: Vec::new(),
+            dials: FuturesUnordered::new(),
+            proving: None,
+            left: false,
+        }
+    }
+
+    fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Registered before looking, so that nothing that comes meanwhile is missed.
+        self.core.queue.register(self.number, cx);
+        for _ in 0..TURNS {
+            let now = self.runtime.now();
+            if self.session.poll_timeout().is_some_and(|due| due <= now.instant) {
+                self.session.handle_timeout(now);
+            }
+            let mut moved = self.poll_dials(cx, now);
+            moved |= self.take_orders(now);
+            moved |= self.take_jobs(now);
+            moved |= self.poll_pumps(cx, now);
+            moved |= self.take_events();
+            if self.left && self.pumps.is_empty() {
+                return Poll::Ready(());
+            }
+            if moved {
+                continue;
+            }
+            let lingering = self.pumps.iter().filter_map(|(_, pump)| pump.deadline());
+            let deadline = self.session.poll_timeout().into_iter().chain(lingering).min();
+            if self.alarm.poll(cx, deadline).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_dials(&mut self, cx: &mut Context<'_>, now: Now) -> bool {
+        let mut moved = false;
+        while let Poll::Ready(Some((link, dialled))) = self.dials.poll_next_unpin(cx) {
+            moved = true;
+            match dialled {
+                Ok(secured) if self.session.connected(now, link) => {
+                    self.pumps.push((link, Pump::new(secured.stream, R::end_of)));
+                }
+                // Not wanted any more: dropping the stream closes it.
+                Ok(_) => {}
+                Err(failure) => self.session.dial_failed(now, link, failure),
+            }
+        }
+        moved
+    }
+
+    fn take_orders(&mut self, now: Now) -> bool {
+        let mut moved = false;
+        if self.proving.is_none() && !self.left {
+            if let Some(order) = self.core.queue.proof_due(self.number) {
+                self.proving = Some(order.number);
+                self.session.prove(now, order.deadline);
+                moved = true;
+            }
+        }
+        if let Some(closing) = self.core.queue.closing() {
+            let over = closing.deadline.is_some_and(|deadline| deadline <= now.instant);
+            if over || self.core.queue.is_empty() {
+                // Harmless when repeated; only a nearer deadline changes anything.
+                moved |= !self.session.is_closing();
+                self.session.close(now, closing.deadline);
+            }
+        }
+        moved
+    }
+
+    fn take_jobs(&mut self, now: Now) -> bool {
+        let connected = self.session.is_connected();
+        if !self.core.queue.set_connected(self.number, connected) {
+            return false;
+        }
+        let most = if connected { JOBS_A_TURN } else { 1 };
+        for taken in 0..most {
+            if !self.session.can_submit() {
+                return taken > 0;
+            }
+            let Some(Job { notification, reply }) = self.core.queue.pop() else { return taken > 0 };
+            self.session.submit(now, reply, notification);
+        }
+        true
+    }
+
+    fn poll_pumps(&mut self, cx: &mut Context<'_>, now: Now) -> bool {
+        let mut moved = false;
+        let session = &mut self.session;
+        self.pumps.retain_mut(|(link, pump)| {
+            let pumped = pump.poll(cx, now, &mut LinkPort { session: &mut *session, link: *link });
+            moved |= pumped != Pumped::Idle;
+            pumped != Pumped::Over
+        });
+        moved
+    }
+
+    fn take_events(&mut self) -> bool {
+        let mut moved = false;
+        let session = self.number;
+        while let Some(event) = self.session.poll_event() {
+            moved = true;
+            let told = match event {
+                SessionEvent::Settled(settled) => {
+                    self.answer(settled);
+                    continue;
+                }
+                SessionEvent::Dial { link } => {
+                    self.start_dialling(link);
+                    ClientEvent::Dialling { session, link }
+                }
+                SessionEvent::Connected { link } => ClientEvent::Connected { session, link },
+                SessionEvent::DialFailed { failure, .. } => ClientEvent::DialFailed { session, failure },
+                SessionEvent::Closed(report) => ClientEvent::Closed { session, report },
+                SessionEvent::Warning { warning, .. } => ClientEvent::Warning { session, warning },
+                SessionEvent::GaveUp { why } => {
+                    self.refuse(self.core.queue.abandon(), &NotSentCause::NoConnection(why.clone()));
+                    ClientEvent::GaveUp { session, why }
+                }
+                SessionEvent::Stopped { why } => {
+                    self.leave(&NotSentCause::Stopped(why.clone()));
+                    ClientEvent::Stopped { session, why }
+                }
+                SessionEvent::Proven => {
+                    if let Some(number) = self.proving.take() {
+                        self.core.queue.proof_done(self.number, number);
+                    }
+                    continue;
+                }
+                SessionEvent::Finished => {
+                    self.leave(&NotSentCause::Closed);
+                    continue;
+                }
+                _ => continue,
+            };
+            self.core.broadcast.send(&told);
+        }
+        moved
+    }
+
+    fn start_dialling(&self, link: LinkId) {
+        let (runtime, connector) = (self.runtime.clone(), self.connector.clone());
+        let (endpoint, limit) = (self.endpoint.clone(), self.connect_timeout);
+        self.dials.push(Box::pin(async move { (link, dial(&runtime, &connector, &endpoint, limit).await) }));
+    }
+
+    fn answer(&self, settled: Settled<Reply>) {
+        let Settled { key, outcome, attempts, replays, returned } = settled;
+        let delivery = Delivery { outcome, attempts, replays, returned };
+        self.core.note_settled(&delivery);
+        key.send(delivery);
+    }
+
+    /// Nothing more is sent here; what waits in the queue is refused where no other session is left to take it.
+    fn leave(&mut self, cause: &NotSentCause) {
+        if self.left {
+            return;
+        }
+        self.left = true;
+        self.dials.clear();
+        self.refuse(self.core.queue.leave(self.number), cause);
+    }
+
+    fn refuse(&self, jobs: impl IntoIterator<Item = Job>, cause: &NotSentCause) {
+        for Job { notification, reply } in jobs {
+            let outcome = Outcome::NotSent { cause: cause.clone() };
+            let delivery =
+                Delivery { outcome, attempts: 0, replays: 0, returned: Some(Box::new(notification)) };
+            self.core.note_settled(&delivery);
+            reply.send(delivery);
+        }
+    }
+}
+
+impl<R: Runtime, P: Protocol<Reply>> Drop for SessionTask<R, P> {
+    fn drop(&mut self) {
+        // Also when the runtime throws the task away: nobody may wait for it for ever.
+        self.leave(&NotSentCause::Closed);
+    }
+}
+
+/// Owned by the runtime until the session is finished.
+pub(crate) async fn run<R, P>(task: SessionTask<R, P>)
+where
+    R: Runtime,
+    P: Protocol<Reply> + Send,
+    P::Connection: Send,
+{
+    let mut task = task;
+    std::future::poll_fn(|cx| task.poll_run(cx)).await;
+}

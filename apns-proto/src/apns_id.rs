@@ -1,0 +1,128 @@
+//! The `apns-id` of a notification.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A UUID that names one notification at the service and comes back in its answer.
+///
+/// Written in lower case in the form 8-4-4-4-12, as Apple's *Sending notification requests to APNs* asks; read in either
+/// case, so that two texts of the same identifier compare equal.
+///
+/// ```
+/// use apns_proto::ApnsId;
+///
+/// let id: ApnsId = "EABECA8D-6F2B-4C0F-9A4A-4E2B8A3B6C7D".parse()?;
+/// assert_eq!(id.to_string(), "eabeca8d-6f2b-4c0f-9a4a-4e2b8a3b6c7d");
+/// # Ok::<(), apns_proto::ApnsIdError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ApnsId([u8; 16]);
+
+impl ApnsId {
+    /// From the sixteen bytes of a UUID, most significant first.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The sixteen bytes, most significant first.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// A text that is not a UUID in the form 8-4-4-4-12.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApnsIdError {
+    /// The text has the wrong length.
+    #[error("an apns-id is a UUID of 36 characters, but this text has {found}")]
+    Length {
+        /// Characters found.
+        found: usize,
+    },
+    /// A character is neither a hexadecimal digit nor a hyphen at one of its four places.
+    #[error("an apns-id is a UUID in the form 8-4-4-4-12, but character {position} is {found:?}")]
+    Character {
+        /// Place of the character, counted from 1.
+        position: usize,
+        /// What stands there.
+        found: char,
+    },
+}
+
+impl FromStr for ApnsId {
+    type Err = ApnsIdError;
+
+    fn from_str(text: &str) -> Result<Self, ApnsIdError> {
+        let found = text.chars().count();
+        if found != 36 {
+            return Err(ApnsIdError::Length { found });
+        }
+        let mut bytes = [0; 16];
+        let mut digits = 0;
+        for (place, character) in text.chars().enumerate() {
+            let wrong = ApnsIdError::Character { position: place + 1, found: character };
+            if matches!(place, 8 | 13 | 18 | 23) {
+                if character != '-' {
+                    return Err(wrong);
+                }
+                continue;
+            }
+            let Some(digit) = character.to_digit(16) else { return Err(wrong) };
+            bytes[digits / 2] = (bytes[digits / 2] << 4) | digit as u8;
+            digits += 1;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl fmt::Display for ApnsId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, byte) in self.0.iter().enumerate() {
+            if matches!(place, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ApnsId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ApnsId({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_cases_are_the_same_identifier() {
+        let upper: ApnsId = "27CFDC15-00AA-4BBB-8CCC-0123456789AB".parse().unwrap();
+        let lower: ApnsId = "27cfdc15-00aa-4bbb-8ccc-0123456789ab".parse().unwrap();
+        assert_eq!(upper, lower);
+        assert_eq!(upper.to_string(), "27cfdc15-00aa-4bbb-8ccc-0123456789ab");
+    }
+
+    #[test]
+    fn the_malformed_sample_of_older_documentation_is_refused() {
+        // Eleven digits in the last group.
+        assert_eq!("123e4567-e89b-12d3-a456-42665544000".parse::<ApnsId>(), Err(ApnsIdError::Length { found: 35 }));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        assert_eq!(
+            "27cfdc15x00aa-4bbb-8ccc-0123456789ab".parse::<ApnsId>(),
+            Err(ApnsIdError::Character { position: 9, found: 'x' })
+        );
+        assert_eq!(
+            "27cfdc15-00aa-4bbb-8ccc-0123456789aé".parse::<ApnsId>(),
+            Err(ApnsIdError::Character { position: 36, found: 'é' })
+        );
+    }
+}

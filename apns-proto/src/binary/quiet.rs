@@ -1,0 +1,84 @@
+//! When silence counts as a yes.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::window::Sequence;
+
+/// How many marks one quiet time is divided into. More are merged, which delays a presumption by at most one part.
+const PARTS: u32 = 32;
+
+/// All written before `end` were taken by the transport between `first` and `last`.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    end: Sequence,
+    first: Instant,
+    last: Instant,
+}
+
+/// Remembers when the transport took what, in bounded memory.
+#[derive(Debug)]
+pub(super) struct Quiet {
+    time: Duration,
+    marks: VecDeque<Mark>,
+}
+
+impl Quiet {
+    pub(super) const fn new(time: Duration) -> Self {
+        Self { time, marks: VecDeque::new() }
+    }
+
+    /// The transport took all that was written before `end`.
+    pub(super) fn taken(&mut self, end: Sequence, now: Instant) {
+        if let Some(mark) = self.marks.back_mut() {
+            if mark.end == end {
+                return;
+            }
+            if now.saturating_duration_since(mark.first) < self.time / PARTS {
+                mark.end = end;
+                mark.last = now;
+                return;
+            }
+        }
+        self.marks.push_back(Mark { end, first: now, last: now });
+    }
+
+    /// The end of what has been quiet for long enough.
+    pub(super) fn presumed(&mut self, now: Instant) -> Option<Sequence> {
+        let mut end = None;
+        while let Some(mark) = self.marks.front().filter(|mark| mark.last + self.time <= now) {
+            end = Some(mark.end);
+            self.marks.pop_front();
+        }
+        end
+    }
+
+    /// When the next presumption is due.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.marks.front().map(|mark| mark.last + self.time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::start;
+
+    #[test]
+    fn a_steady_stream_is_presumed_in_time_and_kept_in_bounded_memory() {
+        let start = start().instant;
+        let mut quiet = Quiet::new(Duration::from_secs(3));
+        for step in 0..10_000_u64 {
+            let now = start + Duration::from_millis(step);
+            quiet.taken(Sequence::FIRST.plus(step as usize + 1), now);
+            if let Some(end) = quiet.presumed(now) {
+                let taken_at = start + Duration::from_millis(end.since(Sequence::FIRST) - 1);
+                assert!(now >= taken_at + Duration::from_secs(3), "presumed too early");
+            }
+            assert!(quiet.marks.len() <= PARTS as usize + 2, "{} marks", quiet.marks.len());
+        }
+        let last = quiet.presumed(start + Duration::from_secs(13));
+        assert_eq!(last, Some(Sequence::FIRST.plus(10_000)));
+        assert_eq!(quiet.due(), None);
+    }
+}

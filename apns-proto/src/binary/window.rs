@@ -1,0 +1,232 @@
+//! The notifications of one connection that have no outcome yet, in the order of writing.
+
+use std::collections::VecDeque;
+
+use super::{Format, Frame};
+use crate::{Notification, Priority, PushType, Submission, WallTime};
+
+/// The number of wire identifiers: all of 32 bits but 0, which an error response uses for "I do not know which".
+const IDENTIFIERS: u64 = u32::MAX as u64;
+
+/// The place of a notification in the order of writing on one connection, from 1. Never reused, unlike identifiers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Sequence(u64);
+
+impl Sequence {
+    pub(super) const FIRST: Self = Self(1);
+
+    /// The identifier on the wire: never 0, also after a wrap.
+    pub(super) const fn identifier(self) -> u32 {
+        ((self.0 - 1) % IDENTIFIERS) as u32 + 1
+    }
+
+    pub(super) const fn plus(self, count: usize) -> Self {
+        Self(self.0 + count as u64)
+    }
+
+    /// How many were written from `earlier` up to here.
+    pub(super) const fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The latest sequence before `end` that was written with this identifier.
+    fn latest_with(identifier: u32, end: Self) -> Option<Self> {
+        let wanted = (u64::from(identifier)).checked_sub(1)?;
+        let last = end.0.checked_sub(2)?; // zero-based sequence of the last one written
+        let back = (last % IDENTIFIERS + IDENTIFIERS - wanted) % IDENTIFIERS;
+        last.checked_sub(back).map(|zero_based| Self(zero_based + 1))
+    }
+}
+
+/// Where an error response points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// At the notification with this index among those written.
+    At(usize),
+    /// At one that had left the window as presumed accepted. `first` is the first written after it.
+    Left { first: Sequence },
+    /// At nothing that was sent here.
+    Nowhere,
+}
+
+#[derive(Debug)]
+struct Entry<K> {
+    submission: Submission<K>,
+    bytes: usize,
+}
+
+/// Bounded by count and by bytes on the wire. Holds shared payloads, not encoded frames.
+#[derive(Debug)]
+pub(super) struct Window<K> {
+    /// Written ones first, then those that wait to be written.
+    entries: VecDeque<Entry<K>>,
+    /// How many of `entries` were written.
+    written: usize,
+    /// The sequence of the first entry.
+    front: Sequence,
+    bytes: usize,
+    count_limit: usize,
+    byte_limit: usize,
+    format: Format,
+}
+
+impl<K> Window<K> {
+    pub(super) const fn new(format: Format, count_limit: usize, byte_limit: usize) -> Self {
+        Self { entries: VecDeque::new(), written: 0, front: Sequence::FIRST, bytes: 0, count_limit, byte_limit, format }
+    }
+
+    /// Always takes one, so that a frame larger than the byte limit can be sent at all.
+    pub(super) fn has_room(&self) -> bool {
+        self.entries.is_empty() || (self.entries.len() < self.count_limit && self.bytes < self.byte_limit)
+    }
+
+    pub(super) fn push(&mut self, submission: Submission<K>) {
+        let bytes = encoded_len(self.format, &submission.notification);
+        self.bytes += bytes;
+        self.entries.push_back(Entry { submission, bytes });
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn written(&self) -> usize {
+        self.written
+    }
+
+    /// The sequence that the next one written gets; also the end of those written.
+    pub(super) fn next_sequence(&self) -> Sequence {
+        self.front.plus(self.written)
+    }
+
+    /// How many entries come before this sequence.
+    pub(super) fn count_before(&self, end: Sequence) -> usize {
+        (end.since(self.front) as usize).min(self.written)
+    }
+
+    /// The next one to be written.
+    pub(super) fn next_unwritten(&self) -> Option<&Submission<K>> {
+        self.entries.get(self.written).map(|entry| &entry.submission)
+    }
+
+    /// The next one to be written enters the window proper, before its bytes are handed out.
+    pub(super) fn mark_written(&mut self) {
+        if let Some(entry) = self.entries.get_mut(self.written) {
+            entry.submission.attempts = entry.submission.attempts.saturating_add(1);
+            self.written += 1;
+        }
+    }
+
+    /// The transport never took the last `unsent` bytes. Those not wholly taken cannot have been understood by the
+    /// peer: they count as not written. The first `kept` have an outcome already and stay.
+    pub(super) fn unwrite(&mut self, mut unsent: usize, kept: usize) {
+        while unsent > 0 && self.written > kept {
+            let entry = &self.entries[self.written - 1];
+            unsent = unsent.saturating_sub(entry.bytes);
+            self.written -= 1;
+        }
+    }
+
+    /// Takes out the one that would be written next.
+    pub(super) fn remove_unwritten(&mut self) -> Option<Submission<K>> {
+        let entry = self.entries.remove(self.written)?;
+        self.bytes -= entry.bytes;
+        Some(entry.submission)
+    }
+
+    /// Takes out the first one; says whether it was written.
+    pub(super) fn pop_front(&mut self) -> Option<(Submission<K>, bool)> {
+        let entry = self.entries.pop_front()?;
+        self.bytes -= entry.bytes;
+        let was_written = self.written > 0;
+        if was_written {
+            self.written -= 1;
+            self.front = self.front.plus(1);
+        }
+        Some((entry.submission, was_written))
+    }
+
+    /// Finds what an error response names. `end` is the end of what can be named, the probe included.
+    pub(super) fn place(&self, identifier: u32, end: Sequence) -> Place {
+        let Some(sequence) = Sequence::latest_with(identifier, end) else { return Place::Nowhere };
+        if self.format == Format::Simple {
+            // Command 0 carries no identifier, so the gateway cannot have learnt one from us.
+            return Place::Nowhere;
+        }
+        if sequence < self.front {
+            return Place::Left { first: sequence.plus(1) };
+        }
+        match sequence.since(self.front) as usize {
+            index if index < self.written => Place::At(index),
+            _ => Place::Nowhere,
+        }
+    }
+
+    /// The sequence of the first entry.
+    pub(super) fn front(&self) -> Sequence {
+        self.front
+    }
+
+    #[cfg(test)]
+    pub(super) fn starting_at(mut self, sequence: u64) -> Self {
+        self.front = Sequence(sequence);
+        self
+    }
+
+    #[cfg(test)]
+    pub(super) fn push_written(&mut self, submission: Submission<K>) {
+        self.push(submission);
+        self.mark_written();
+    }
+}
+
+/// What a notification looks like on the wire.
+pub(super) fn frame_of(format: Format, notification: &Notification, identifier: u32, now: WallTime) -> Frame<'_> {
+    // Apple: priority 10 is an error for a push that only wakes the app (*Binary Provider API*, item 5).
+    let background = notification.payload().inferred_push_type() == Some(PushType::Background);
+    let priority = if background { Some(Priority::PowerSaving) } else { notification.priority() };
+    Frame {
+        format,
+        identifier,
+        expiration: notification.expiration().seconds(now),
+        priority: priority.map(Priority::number),
+        token: notification.token().as_bytes(),
+        payload: notification.payload().as_bytes(),
+    }
+}
+
+fn encoded_len(format: Format, notification: &Notification) -> usize {
+    // Neither the identifier nor the time changes the length.
+    frame_of(format, notification, 1, WallTime::EPOCH).encoded_len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_skip_zero_at_the_wrap() {
+        let ids = |start: u64| (start..start + 4).map(|n| Sequence(n).identifier()).collect::<Vec<_>>();
+        assert_eq!(ids(1), [1, 2, 3, 4]);
+        assert_eq!(ids(u64::from(u32::MAX) - 1), [u32::MAX - 1, u32::MAX, 1, 2]);
+        assert_eq!(ids(2 * u64::from(u32::MAX)), [u32::MAX, 1, 2, 3]);
+    }
+
+    #[test]
+    fn the_latest_with_an_identifier_is_found() {
+        let wrap = u64::from(u32::MAX);
+        let latest = |identifier, end| Sequence::latest_with(identifier, Sequence(end)).map(|found| found.0);
+        assert_eq!(latest(0, 10), None, "0 names nothing");
+        assert_eq!(latest(1, 1), None, "nothing was written yet");
+        assert_eq!(latest(1, 2), Some(1));
+        assert_eq!(latest(9, 10), Some(9));
+        assert_eq!(latest(10, 10), None, "not written yet");
+        assert_eq!(latest(u32::MAX, wrap + 3), Some(wrap));
+        assert_eq!(latest(2, wrap + 3), Some(wrap + 2));
+        assert_eq!(latest(3, wrap + 3), Some(3));
+    }
+}

@@ -1,0 +1,278 @@
+//! What a [`Session`](crate::Session) needs of a machine that sends notifications.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::binary::{ErrorResponse, StatusKind};
+use crate::{InvalidNotification, Machine, Notification, Now, Outcome, Rejection};
+
+/// A notification on its way, with the caller's key beside it.
+///
+/// The key comes back with the outcome; it is never sent and never compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission<K> {
+    /// The caller's name for it.
+    pub key: K,
+    /// What to send.
+    pub notification: Notification,
+    /// How often it was written so far, wholly or in part.
+    pub attempts: u32,
+    /// How often it was written again although its fate was unknown: each may have made a duplicate.
+    pub replays: u32,
+}
+
+impl<K> Submission<K> {
+    /// A notification that was never written.
+    #[must_use]
+    pub const fn new(key: K, notification: Notification) -> Self {
+        Self { key, notification, attempts: 0, replays: 0 }
+    }
+
+    /// Ends it.
+    #[must_use]
+    pub fn settle(self, outcome: Outcome) -> Settled<K> {
+        let returned = if outcome.is_accepted() { None } else { Some(Box::new(self.notification)) };
+        Settled { key: self.key, outcome, attempts: self.attempts, replays: self.replays, returned }
+    }
+}
+
+/// The end of one submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled<K> {
+    /// The caller's key.
+    pub key: K,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How often it was written.
+    pub attempts: u32,
+    /// How often it was written again although its fate was unknown.
+    pub replays: u32,
+    /// The notification, when the service did not take it.
+    pub returned: Option<Box<Notification>>,
+}
+
+/// A submission that a connection gives back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsettled<K> {
+    /// The submission.
+    pub submission: Submission<K>,
+    /// What is known of it.
+    pub fate: Fate,
+}
+
+/// What is known of a notification whose connection is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fate {
+    /// Not one byte that completes it left: sending it again is safe.
+    NotWritten,
+    /// The service threw it away unread: it must be sent again, and that is safe.
+    Discarded,
+    /// It was written and nobody knows. Whether to send it again is the [`LossPolicy`](crate::LossPolicy)'s choice.
+    Unknown(crate::UnknownCause),
+    /// It was written, nobody knows, and it may be what the service choked on: not to be sent again.
+    Suspected(crate::UnknownCause),
+}
+
+/// What a connection has to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectionEvent<K> {
+    /// A submission ended.
+    Settled(Settled<K>),
+    /// The service gave a real answer: this is a working connection.
+    Answered,
+    /// It takes no more submissions; another connection should take over.
+    Retired,
+    /// Something the owner should know.
+    Warning(Warning),
+    /// A submission that the service did not process comes back, while the connection goes on.
+    Returned(Unsettled<K>),
+    /// The end. Nothing follows, and nothing submitted is missing: it was settled, or is listed here.
+    Closed(Closed<K>),
+}
+
+/// The terminal event of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed<K> {
+    /// Why.
+    pub reason: CloseReason,
+    /// What was submitted and not settled, in the order of submission.
+    pub unsettled: Vec<Unsettled<K>>,
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// All that was written is proven, and there was nothing more to do.
+    #[error("everything was settled")]
+    Finished,
+    /// This side closed it.
+    #[error("closed by this side")]
+    ClosedHere,
+    /// The gateway sent an error response.
+    #[error("{0}")]
+    ErrorResponse(PlanSummary),
+    /// The peer closed without a word.
+    #[error("the peer closed without saying why")]
+    PeerClosed,
+    /// The peer closed inside a message.
+    #[error("the peer closed after {received} bytes of a message")]
+    Truncated {
+        /// Bytes of the message that came.
+        received: usize,
+    },
+    /// The connection broke.
+    #[error("the connection broke")]
+    Cut,
+    /// The peer refused us, in its own words.
+    #[error("the peer refused this client: {0}")]
+    Refused(Arc<str>),
+    /// The peer does not speak this protocol.
+    #[error("the peer does not speak this protocol: its first byte is {first_byte:#04x}")]
+    NotThisProtocol {
+        /// The byte.
+        first_byte: u8,
+    },
+    /// The transport took no bytes for too long.
+    #[error("the peer took no bytes for too long")]
+    WriteStalled,
+    /// The answer that was asked for did not come in time.
+    #[error("no answer came in time")]
+    NoAnswer,
+}
+
+/// What an error response of the binary gateway says about all that was in the window, in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlanSummary {
+    /// The response.
+    pub response: ErrorResponse,
+    /// Whether it answers the probe that this side sent to have its window proven.
+    pub answers_probe: bool,
+    /// How many it proves accepted.
+    pub accepted: usize,
+    /// How many it rejects: none or one.
+    pub rejected: usize,
+    /// How many it proves discarded, which are sent again.
+    pub discarded: usize,
+    /// How many it leaves in doubt.
+    pub unknown: usize,
+    /// How many had not been written.
+    pub not_written: usize,
+}
+
+impl PlanSummary {
+    /// Whether the response condemns the certificate's topic, and so every notification.
+    #[must_use]
+    pub const fn condemns_topic(&self) -> bool {
+        self.rejected > 0
+            && matches!(self.response.status.kind(), StatusKind::MissingTopic | StatusKind::InvalidTopicSize)
+    }
+}
+
+impl fmt::Display for PlanSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.answers_probe {
+            return write!(f, "the probe was answered: {} accepted", self.accepted);
+        }
+        let status = self.response.status;
+        write!(
+            f,
+            "error response with status {} ({}) for identifier {}: {} accepted, {} rejected, {} to send again, {} in doubt",
+            status.raw(),
+            Rejection::Gateway(status).reason(),
+            self.response.identifier,
+            self.accepted,
+            self.rejected,
+            self.discarded + self.not_written,
+            self.unknown
+        )
+    }
+}
+
+/// Something that settles nothing but that the owner should know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Warning {
+    /// An error response named a notification that had already been presumed accepted. Those written after it and
+    /// presumed accepted as well were thrown away by the gateway; the outcomes that were given stand.
+    #[error(
+        "the gateway answered late: the notification with identifier {named} had been presumed accepted, and {lost} after it are lost too; a longer quiet time prevents this"
+    )]
+    AnsweredTooLate {
+        /// The identifier that was named.
+        named: u32,
+        /// The status it was named with.
+        status: u8,
+        /// How many notifications, written after it and presumed accepted, were discarded.
+        lost: u64,
+        /// The identifiers of the first and the last of these; `None` when there are none.
+        range: Option<(u32, u32)>,
+    },
+    /// An error response names nothing that was sent on this connection.
+    #[error("the gateway's error response names identifier {identifier}, which was never sent here (status {status})")]
+    Unplaceable {
+        /// The identifier that was named.
+        identifier: u32,
+        /// The status.
+        status: u8,
+    },
+}
+
+/// A submission that a connection did not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused<K> {
+    /// The submission, unchanged.
+    pub submission: Submission<K>,
+    /// Why.
+    pub cause: SubmitError,
+}
+
+/// Why a connection did not take a submission.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// There is no room for now.
+    #[error("the window is full")]
+    Full,
+    /// It takes no more: it is proving its window, or closed.
+    #[error("this connection takes no more notifications")]
+    Retired,
+    /// No service would take it.
+    #[error(transparent)]
+    Invalid(#[from] InvalidNotification),
+}
+
+/// A machine that sends notifications, as a [`Session`](crate::Session) sees it.
+pub trait Connection<K>: Machine<Event = ConnectionEvent<K>> {
+    /// Takes a notification, to be sent in the order of submission.
+    ///
+    /// # Errors
+    ///
+    /// Gives the submission back when there is no room, when no more are taken, or when no service would take it.
+    fn submit(&mut self, now: Now, submission: Submission<K>) -> Result<(), Refused<K>>;
+
+    /// Whether a submission would find room.
+    fn has_room(&self) -> bool;
+
+    /// How many submissions have no outcome yet.
+    fn unsettled(&self) -> usize;
+
+    /// More waits than fits. A connection whose answers come by themselves does nothing; one that has to ask for proof
+    /// asks now, and retires.
+    fn make_room(&mut self, now: Now);
+
+    /// Has everything submitted so far settled as soon as can be, by `deadline` at the latest.
+    fn prove(&mut self, now: Now, deadline: Option<Instant>);
+
+    /// Takes no more, settles what it has, and closes; by `deadline` at the latest.
+    fn drain(&mut self, now: Now, deadline: Option<Instant>);
+
+    /// Closes now. What has no outcome is in the terminal event.
+    fn close(&mut self, now: Now);
+
+    /// Whether the terminal event was produced; it may still be waiting in [`Machine::poll_event`].
+    fn is_closed(&self) -> bool;
+}

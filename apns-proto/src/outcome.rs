@@ -1,0 +1,193 @@
+//! How a notification ended. Each submitted notification ends in exactly one of these, once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{ApnsId, Rejection};
+
+/// The end of one notification, the same for both protocols.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The service took it. Whether it reaches the device is the service's business from here on.
+    Accepted {
+        /// How this is known.
+        proof: Proof,
+        /// The service's name for it; the binary protocol has none.
+        apns_id: Option<ApnsId>,
+        /// The name under which the push console lists it; development environment of the HTTP/2 API only.
+        unique_id: Option<Box<str>>,
+    },
+    /// The service said no.
+    Rejected(Rejection),
+    /// Its expiration passed before it could be sent, or sent again.
+    Expired,
+    /// It was written and no answer can come any more. Sending it again may show it twice on the device.
+    Unknown {
+        /// Why there is no answer.
+        cause: UnknownCause,
+    },
+    /// It never left, or the service is known not to have looked at it. It is safe to send it elsewhere.
+    NotSent {
+        /// Why not.
+        cause: NotSentCause,
+    },
+}
+
+impl Outcome {
+    /// Accepted, with the given proof and no names.
+    #[must_use]
+    pub const fn accepted(proof: Proof) -> Self {
+        Self::Accepted { proof, apns_id: None, unique_id: None }
+    }
+
+    /// Whether the service took it.
+    #[must_use]
+    pub const fn is_accepted(&self) -> bool {
+        matches!(self, Self::Accepted { .. })
+    }
+
+    /// A stable word for programs: `accepted`, `rejected`, `expired`, `unknown`, `not_sent`, or `invalid` for what was
+    /// refused on this side.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Accepted { .. } => "accepted",
+            Self::Rejected(_) => "rejected",
+            Self::Expired => "expired",
+            Self::Unknown { .. } => "unknown",
+            Self::NotSent { cause: NotSentCause::Invalid(_) } => "invalid",
+            Self::NotSent { .. } => "not_sent",
+        }
+    }
+}
+
+/// How an acceptance is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Proof {
+    /// The service answered, or a later answer on the same connection proves it.
+    Confirmed,
+    /// The quiet time passed without a word of protest. Binary protocol only, where silence means yes.
+    Presumed,
+}
+
+impl Proof {
+    /// A stable word for programs: `confirmed` or `presumed`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Presumed => "presumed",
+        }
+    }
+}
+
+/// Why nobody knows whether the service took a notification that was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnknownCause {
+    /// The connection ended without a word about it.
+    #[error("the connection ended without a word about it: {0}")]
+    ConnectionLost(Arc<str>),
+    /// No answer came in time.
+    #[error("no answer came in time")]
+    NoAnswer,
+    /// An error response arrived that names no notification of this connection, so it may be about this one. Such a
+    /// notification is never sent again by itself.
+    #[error(
+        "the service refused something that it did not name, perhaps this (status {status}, identifier {identifier})"
+    )]
+    Suspected {
+        /// The status byte.
+        status: u8,
+        /// The identifier as it came.
+        identifier: u32,
+    },
+    /// It was named, but with a status that says that nothing is wrong.
+    #[error("the service named it and closed, but reported no error (status 0)")]
+    NamedWithoutError,
+    /// It was sent again as often as the loss policy allows, and lost each time.
+    #[error("it was sent again {replays} times and lost each time")]
+    ReplaysExhausted {
+        /// How often it was sent again.
+        replays: u32,
+    },
+    /// The owner closed the connection before an answer came.
+    #[error("this side closed before an answer came")]
+    Closed,
+}
+
+/// Why a notification was not sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotSentCause {
+    /// No connection could be had in time.
+    #[error("no connection in time: {0}")]
+    NoConnection(Arc<str>),
+    /// Connecting is pointless until a person acts: the credentials or the server are wrong.
+    #[error("sending has stopped: {0}")]
+    Stopped(Arc<str>),
+    /// The owner closed before its turn came.
+    #[error("this side closed before its turn came")]
+    Closed,
+    /// It was refused on this side.
+    #[error("refused before sending: {0}")]
+    Invalid(#[from] InvalidNotification),
+}
+
+/// Why a notification is refused before it is sent: no service would take it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidNotification {
+    /// The payload is larger than the protocol and push type allow.
+    #[error("the payload has {size} bytes, more than the {limit} that are allowed here")]
+    PayloadTooLarge {
+        /// Its size in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The priority does not exist in this protocol.
+    #[error("priority {priority} does not exist in the binary protocol: use 5 or 10")]
+    PriorityNotSupported {
+        /// The priority's number.
+        priority: u8,
+    },
+    /// A span for the expiration that ends beyond what can be said.
+    #[error("the expiration lies beyond the year 2106, the end of the protocol's clock")]
+    ExpirationTooLate,
+}
+
+/// What to do with a notification whose fate is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum LossPolicy {
+    /// Report it as [`Outcome::Unknown`]: at most once.
+    #[default]
+    Report,
+    /// Send it again, at most so many times: at least once, perhaps more often.
+    Resend {
+        /// The most that one notification is sent again for this reason.
+        at_most: u32,
+    },
+}
+
+impl LossPolicy {
+    /// Sends again at most three times.
+    pub const RESEND: Self = Self::Resend { at_most: 3 };
+}
+
+/// How the service answered, and after how long it may be asked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Retry {
+    /// Never, not even after something was mended.
+    Never,
+    /// Only after the request or the credentials were mended.
+    AfterFix,
+    /// At once, on a new connection.
+    NewConnection,
+    /// At once, with a newly signed provider token.
+    NewToken,
+    /// After this time at the earliest.
+    After(Duration),
+}

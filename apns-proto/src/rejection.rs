@@ -1,0 +1,148 @@
+//! The service said no: what it said, and what to do about it.
+
+use std::time::Duration;
+
+use crate::binary::{Status, StatusKind};
+use crate::{Retry, WallTime};
+
+/// A refusal by the service, as it came.
+///
+/// Three questions are answered for every refusal, those included that nobody has heard of yet: what becomes of the
+/// device token ([`token_verdict`](Self::token_verdict)), may it be sent again ([`retry`](Self::retry)), and does a
+/// person have to act ([`needs_person`](Self::needs_person)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// By the binary gateway, with a status byte.
+    Gateway(Status),
+}
+
+/// What to do after a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reaction {
+    /// Stop sending to this token for this topic.
+    DropToken,
+    /// The request is wrong; sending it unchanged is pointless.
+    FixRequest,
+    /// Key, certificate, topic permission or environment is wrong; a person must act.
+    FixCredentials,
+    /// Sign a new provider token and send again.
+    RefreshToken,
+    /// Wait, then send again more slowly.
+    BackOff,
+    /// Send again later.
+    Retry,
+    /// Open a new connection and send again.
+    Reconnect,
+}
+
+impl Reaction {
+    /// A stable word for programs, such as `drop_token`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::DropToken => "drop_token",
+            Self::FixRequest => "fix_request",
+            Self::FixCredentials => "fix_credentials",
+            Self::RefreshToken => "refresh_token",
+            Self::BackOff => "back_off",
+            Self::Retry => "retry",
+            Self::Reconnect => "reconnect",
+        }
+    }
+}
+
+/// What a refusal means for the device token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokenVerdict {
+    /// It says nothing against the token.
+    Keep,
+    /// Stop using it (once a wrong environment is ruled out).
+    Drop,
+    /// Stop using it, unless the app registered it again after this time.
+    DropIfRegisteredBefore(WallTime),
+}
+
+impl TokenVerdict {
+    /// Whether a token that was registered at this time should be dropped.
+    #[must_use]
+    pub fn drops(self, registered: WallTime) -> bool {
+        match self {
+            Self::Keep => false,
+            Self::Drop => true,
+            Self::DropIfRegisteredBefore(time) => registered < time,
+        }
+    }
+}
+
+/// The wait before a fault of the gateway is tried again.
+const GATEWAY_FAULT: Duration = Duration::from_secs(1);
+
+impl Rejection {
+    /// The number that came: a status byte of the binary protocol, or an HTTP status.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Gateway(status) => status.raw() as u16,
+        }
+    }
+
+    /// The reason as a text: Apple's word for it where there is one.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Gateway(status) => status.name().unwrap_or("unassigned"),
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub const fn reaction(&self) -> Reaction {
+        match self {
+            Self::Gateway(status) => match status.kind() {
+                StatusKind::ProcessingError | StatusKind::NoErrors => Reaction::Retry,
+                StatusKind::Shutdown => Reaction::Reconnect,
+                StatusKind::MissingTopic | StatusKind::InvalidTopicSize => Reaction::FixCredentials,
+                StatusKind::InvalidTokenSize | StatusKind::InvalidToken => Reaction::DropToken,
+                StatusKind::MissingDeviceToken
+                | StatusKind::MissingPayload
+                | StatusKind::InvalidPayloadSize
+                | StatusKind::ProtocolError
+                | StatusKind::Unknown => Reaction::FixRequest,
+            },
+        }
+    }
+
+    /// What becomes of the device token.
+    #[must_use]
+    pub const fn token_verdict(&self) -> TokenVerdict {
+        match self.reaction() {
+            Reaction::DropToken => TokenVerdict::Drop,
+            Reaction::FixRequest
+            | Reaction::FixCredentials
+            | Reaction::RefreshToken
+            | Reaction::BackOff
+            | Reaction::Retry
+            | Reaction::Reconnect => TokenVerdict::Keep,
+        }
+    }
+
+    /// Whether it may be sent again, and when.
+    #[must_use]
+    pub const fn retry(&self) -> Retry {
+        match self.reaction() {
+            Reaction::DropToken => Retry::Never,
+            Reaction::FixRequest | Reaction::FixCredentials => Retry::AfterFix,
+            Reaction::RefreshToken => Retry::NewToken,
+            Reaction::BackOff | Reaction::Retry => Retry::After(GATEWAY_FAULT),
+            Reaction::Reconnect => Retry::NewConnection,
+        }
+    }
+
+    /// Whether a person has to act before anything like it can succeed.
+    #[must_use]
+    pub const fn needs_person(&self) -> bool {
+        matches!(self.reaction(), Reaction::FixRequest | Reaction::FixCredentials)
+    }
+}

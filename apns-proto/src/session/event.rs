@@ -1,0 +1,119 @@
+//! What a session has to say.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{CloseReason, Settled, Warning};
+
+/// One connection of a session. Never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub(super) u64);
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0 + 1)
+    }
+}
+
+/// What a [`Session`](super::Session) has to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionEvent<K> {
+    /// A submission ended.
+    Settled(Settled<K>),
+    /// Open a connection, then say [`connected`](super::Session::connected) or
+    /// [`dial_failed`](super::Session::dial_failed).
+    Dial {
+        /// The name of the new connection.
+        link: LinkId,
+    },
+    /// A connection is open.
+    Connected {
+        /// Which.
+        link: LinkId,
+    },
+    /// A connection could not be opened.
+    DialFailed {
+        /// Which.
+        link: LinkId,
+        /// Why.
+        failure: DialFailure,
+    },
+    /// A connection ended.
+    Closed(LinkReport),
+    /// Something the owner should know.
+    Warning {
+        /// The connection it is about.
+        link: LinkId,
+        /// What.
+        warning: Warning,
+    },
+    /// No connection could be had for as long as patience lasted. What waited was not sent; the session goes on trying
+    /// when something new is submitted.
+    GaveUp {
+        /// The last failure.
+        why: Arc<str>,
+    },
+    /// Sending has stopped until a person acts. What waited was not sent, and nothing more is.
+    Stopped {
+        /// Why.
+        why: Arc<str>,
+    },
+    /// All that was submitted before [`prove`](super::Session::prove) is settled.
+    Proven,
+    /// The session was closed and everything is settled. Nothing follows.
+    Finished,
+}
+
+/// How a connection of a session ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkReport {
+    /// Which.
+    pub link: LinkId,
+    /// Why.
+    pub reason: CloseReason,
+    /// How many notifications are sent again.
+    pub sent_again: usize,
+    /// How many ended as unknown.
+    pub unknown: usize,
+}
+
+/// Why a connection could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{step}: {message}")]
+pub struct DialFailure {
+    /// Where it failed.
+    pub step: DialStep,
+    /// What happened, for a person.
+    pub message: Arc<str>,
+    /// Whether trying again is pointless until a person acts.
+    pub fatal: bool,
+}
+
+/// The steps of opening a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DialStep {
+    /// Finding the addresses of a name.
+    Resolve,
+    /// Reaching one of them.
+    Connect,
+    /// The TLS handshake.
+    Tls,
+    /// The peer refused the client certificate.
+    Certificate,
+    /// The peer does not speak the protocol.
+    Protocol,
+}
+
+impl fmt::Display for DialStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resolve => "cannot resolve the host name",
+            Self::Connect => "cannot connect",
+            Self::Tls => "the TLS handshake failed",
+            Self::Certificate => "the server refused the client certificate",
+            Self::Protocol => "the server does not speak the protocol",
+        })
+    }
+}

@@ -1,0 +1,596 @@
+//! Many connections in a row as one value.
+
+mod config;
+mod event;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+
+pub use config::SessionConfig;
+pub use event::{DialFailure, DialStep, LinkId, LinkReport, SessionEvent};
+
+use crate::{
+    Backoff, CloseReason, Closed, Connection, ConnectionEvent, End, Fate, LossPolicy, Machine, NotSentCause,
+    Notification, Now, Outcome, Submission, SubmitError, Transmit, UnknownCause, Unsettled,
+};
+
+/// Makes the connections of a session, and learns from how they end.
+pub trait Protocol<K> {
+    /// The machine of one connection.
+    type Connection: Connection<K>;
+
+    /// A machine for a connection that was just opened.
+    fn open(&mut self, now: Now) -> Self::Connection;
+
+    /// Sees every event of every connection, before the session acts on it.
+    fn observe(&mut self, now: Now, event: &ConnectionEvent<K>);
+}
+
+/// Sends notifications over one connection after another, until each has its outcome.
+///
+/// A session asks to be dialled when it has something to send and no connection; it backs off when that fails; it sends
+/// again what a connection gave back; it lets a connection prove its window while the next one already sends; and it
+/// stops when going on is pointless until a person acts. It does no I/O.
+///
+/// # Contract
+///
+/// Every connection is a *link* with a [`LinkId`]. For each open link the driver does what [`Machine`] asks for, with
+/// the methods of the same names here that take the link. For the whole:
+///
+/// 1. [`handle_timeout`](Self::handle_timeout) when the time from [`poll_timeout`](Self::poll_timeout) has come;
+/// 2. [`poll_event`](Self::poll_event) until it gives `None`; on [`SessionEvent::Dial`] connect, then call
+///    [`connected`](Self::connected) or [`dial_failed`](Self::dial_failed);
+/// 3. for each open link [`poll_transmit`](Self::poll_transmit), when the transport took all bytes of the call before;
+/// 4. while [`can_submit`](Self::can_submit), [`submit`](Self::submit) what is waiting.
+///
+/// Repeat from 2 until nothing changes, then wait. A link is over when [`poll_transmit`](Self::poll_transmit) gives
+/// [`Transmit::Shutdown`].
+#[derive(Debug)]
+pub struct Session<P: Protocol<K>, K> {
+    protocol: P,
+    config: SessionConfig,
+    /// To be sent when there is a connection with room; what must be sent again comes first.
+    backlog: VecDeque<Submission<K>>,
+    links: Vec<Link<P::Connection>>,
+    next_link: u64,
+    events: VecDeque<SessionEvent<K>>,
+    backoff: Backoff,
+    /// No attempt before this time.
+    not_before: Option<Instant>,
+    /// Something waits without a working connection since this time.
+    waiting_since: Option<Instant>,
+    last_failure: Option<Arc<str>>,
+    phase: Phase,
+    /// Why nothing more is sent until a person acts.
+    stopped: Option<Arc<str>>,
+    /// Refusals of the whole credential in a row, with nothing accepted between.
+    topic_refusals: u32,
+    proof_wanted: Option<Proof>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Proof {
+    deadline: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Link<C> {
+    id: LinkId,
+    state: LinkState<C>,
+    /// Whether new submissions go here.
+    taking: bool,
+    /// Whether it ever answered.
+    answered: bool,
+}
+
+#[derive(Debug)]
+enum LinkState<C> {
+    Dialling,
+    Open(C),
+    /// Its terminal event was taken; the driver may still be closing the transport.
+    Over,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Closing { deadline: Option<Instant> },
+    Finished,
+}
+
+/// So many answers in a row that condemn the certificate's topic end the session: each cost a connection, and the next
+/// would say the same.
+const TOPIC_REFUSALS: u32 = 3;
+
+impl<P: Protocol<K>, K> Session<P, K> {
+    /// A session without a connection. It dials when it has something to send.
+    #[must_use]
+    pub fn new(protocol: P, config: SessionConfig) -> Self {
+        Self {
+            protocol,
+            backoff: config.backoff(),
+            config,
+            backlog: VecDeque::new(),
+            links: Vec::new(),
+            next_link: 0,
+            events: VecDeque::new(),
+            not_before: None,
+            waiting_since: None,
+            last_failure: None,
+            phase: Phase::Running,
+            stopped: None,
+            topic_refusals: 0,
+            proof_wanted: None,
+        }
+    }
+
+    /// Whether a submission would be useful now: there is a connection with room and nothing waits before it, or
+    /// nothing at all waits and a connection should be opened.
+    #[must_use]
+    pub fn can_submit(&self) -> bool {
+        let link_takes = self.taking().and_then(Link::connection).is_none_or(Connection::has_room);
+        let running = self.phase == Phase::Running && self.stopped.is_none();
+        running && link_takes && self.backlog.is_empty() && self.proof_wanted.is_none()
+    }
+
+    /// Takes a notification under the caller's key. It is taken in every state; in one that sends nothing any more it
+    /// is settled at once.
+    pub fn submit(&mut self, now: Now, key: K, mut notification: Notification) {
+        notification.resolve_expiration(now.wall);
+        let submission = Submission::new(key, notification);
+        match self.not_sending() {
+            Some(cause) => self.settle(submission, Outcome::NotSent { cause }),
+            None => {
+                self.backlog.push_back(submission);
+                self.advance(now);
+            }
+        }
+    }
+
+    /// How many submissions have no outcome yet.
+    #[must_use]
+    pub fn unsettled(&self) -> usize {
+        self.backlog.len() + self.links.iter().filter_map(Link::connection).map(Connection::unsettled).sum::<usize>()
+    }
+
+    /// Has everything submitted so far settled as soon as can be; what is not by `deadline` is unknown, or not sent.
+    /// [`SessionEvent::Proven`] says when it is done.
+    pub fn prove(&mut self, now: Now, deadline: Option<Instant>) {
+        self.proof_wanted = Some(Proof { deadline });
+        self.advance(now);
+    }
+
+    /// Takes no more, sends and settles what it has, and closes. [`SessionEvent::Finished`] says when it is done; at
+    /// `deadline` what is left is unknown, or not sent.
+    pub fn close(&mut self, now: Now, deadline: Option<Instant>) {
+        match self.phase {
+            Phase::Running => self.phase = Phase::Closing { deadline },
+            Phase::Closing { deadline: earlier } => {
+                let deadline = [earlier, deadline].into_iter().flatten().min();
+                self.phase = Phase::Closing { deadline };
+            }
+            Phase::Finished => {}
+        }
+        self.handle_timeout(now);
+    }
+
+    /// The link that was asked for is open. Says whether it is still wanted; if not, close the transport.
+    pub fn connected(&mut self, now: Now, id: LinkId) -> bool {
+        let Some(link) = self.links.iter_mut().find(|link| link.id == id) else { return false };
+        if let LinkState::Dialling = link.state {
+            link.state = LinkState::Open(self.protocol.open(now));
+            self.events.push_back(SessionEvent::Connected { link: id });
+        }
+        self.advance(now);
+        true
+    }
+
+    /// The link that was asked for could not be opened.
+    pub fn dial_failed(&mut self, now: Now, id: LinkId, failure: DialFailure) {
+        let Some(index) = self.links.iter().position(|link| link.id == id) else { return };
+        self.links.swap_remove(index);
+        let why: Arc<str> = Arc::from(failure.to_string());
+        let fatal = failure.fatal;
+        self.events.push_back(SessionEvent::DialFailed { link: id, failure });
+        if fatal {
+            self.stop(now, why);
+        } else {
+            self.failed(now, why);
+        }
+        self.advance(now);
+    }
+
+    /// As [`Machine::handle_input`] of the link.
+    pub fn handle_input(&mut self, now: Now, id: LinkId, bytes: &[u8]) {
+        self.with_connection(now, id, |connection| connection.handle_input(now, bytes));
+    }
+
+    /// As [`Machine::handle_end`] of the link.
+    pub fn handle_end(&mut self, now: Now, id: LinkId, end: End) {
+        self.with_connection(now, id, |connection| connection.handle_end(now, end));
+    }
+
+    /// As [`Machine::handle_write_failure`] of the link.
+    pub fn handle_write_failure(&mut self, now: Now, id: LinkId, unsent: usize) {
+        self.with_connection(now, id, |connection| connection.handle_write_failure(now, unsent));
+    }
+
+    /// As [`Machine::poll_transmit`] of the link. After [`Transmit::Shutdown`] the session forgets the link.
+    pub fn poll_transmit(&mut self, now: Now, id: LinkId, out: &mut BytesMut) -> Transmit {
+        let Some(index) = self.links.iter().position(|link| link.id == id) else { return Transmit::Shutdown };
+        let transmit = match &mut self.links[index].state {
+            LinkState::Open(connection) => connection.poll_transmit(now, out),
+            LinkState::Dialling => Transmit::Idle,
+            LinkState::Over => Transmit::Shutdown,
+        };
+        self.collect(now, index);
+        if transmit == Transmit::Shutdown {
+            self.links.retain(|link| link.id != id);
+        }
+        self.advance(now);
+        transmit
+    }
+
+    /// The next event, in order.
+    pub fn poll_event(&mut self) -> Option<SessionEvent<K>> {
+        self.events.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due; `None` for never.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let closing = match self.phase {
+            Phase::Closing { deadline } => deadline,
+            Phase::Running | Phase::Finished => None,
+        };
+        let proof = self.proof_wanted.and_then(|proof| proof.deadline);
+        let redial = self.not_before.filter(|_| self.wants_link());
+        let links = self.links.iter().filter_map(|link| link.connection()?.poll_timeout());
+        [closing, proof, redial, self.patience_ends()].into_iter().flatten().chain(links).min()
+    }
+
+    /// Time has passed. Harmless when early.
+    pub fn handle_timeout(&mut self, now: Now) {
+        for index in 0..self.links.len() {
+            if let LinkState::Open(connection) = &mut self.links[index].state {
+                connection.handle_timeout(now);
+                self.collect(now, index);
+            }
+        }
+        if self.patience_ends().is_some_and(|end| end <= now.instant) {
+            self.give_up();
+        }
+        if self.proof_wanted.and_then(|proof| proof.deadline).is_some_and(|deadline| deadline <= now.instant) {
+            self.settle_all(now);
+        }
+        if matches!(self.phase, Phase::Closing { deadline: Some(deadline) } if deadline <= now.instant) {
+            self.settle_all(now);
+        }
+        self.advance(now);
+    }
+
+    /// Why sending has stopped, if it has.
+    #[must_use]
+    pub const fn stopped(&self) -> Option<&Arc<str>> {
+        self.stopped.as_ref()
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    #[must_use]
+    pub const fn is_closing(&self) -> bool {
+        matches!(self.phase, Phase::Closing { .. } | Phase::Finished)
+    }
+
+    /// Whether [`SessionEvent::Finished`] was produced.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.phase == Phase::Finished
+    }
+
+    /// Whether a link is open and takes notifications.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.taking().is_some_and(|link| link.connection().is_some())
+    }
+
+    fn taking(&self) -> Option<&Link<P::Connection>> {
+        self.links.iter().find(|link| link.taking)
+    }
+
+    fn not_sending(&self) -> Option<NotSentCause> {
+        match (&self.stopped, self.phase) {
+            (Some(why), _) => Some(NotSentCause::Stopped(why.clone())),
+            (None, Phase::Running) => None,
+            (None, Phase::Closing { .. } | Phase::Finished) => Some(NotSentCause::Closed),
+        }
+    }
+
+    fn with_connection(&mut self, now: Now, id: LinkId, call: impl FnOnce(&mut P::Connection)) {
+        let Some(index) = self.links.iter().position(|link| link.id == id) else { return };
+        if let LinkState::Open(connection) = &mut self.links[index].state {
+            call(connection);
+        }
+        self.collect(now, index);
+        self.advance(now);
+    }
+
+    /// Takes the events of one link.
+    fn collect(&mut self, now: Now, index: usize) {
+        while let LinkState::Open(connection) = &mut self.links[index].state {
+            let Some(event) = connection.poll_event() else { break };
+            self.protocol.observe(now, &event);
+            let id = self.links[index].id;
+            match event {
+                ConnectionEvent::Settled(settled) => {
+                    if settled.outcome.is_accepted() {
+                        self.topic_refusals = 0;
+                    }
+                    self.waiting_since = None;
+                    self.events.push_back(SessionEvent::Settled(settled));
+                }
+                ConnectionEvent::Answered => {
+                    self.links[index].answered = true;
+                    self.backoff.succeeded();
+                    self.not_before = None;
+                    self.waiting_since = None;
+                }
+                ConnectionEvent::Retired => self.links[index].taking = false,
+                ConnectionEvent::Warning(warning) => self.events.push_back(SessionEvent::Warning { link: id, warning }),
+                ConnectionEvent::Returned(unsettled) => {
+                    if let Some(submission) = self.again(unsettled) {
+                        self.backlog.push_front(submission);
+                    }
+                }
+                ConnectionEvent::Closed(closed) => {
+                    self.links[index].state = LinkState::Over;
+                    self.links[index].taking = false;
+                    self.on_closed(now, id, self.links[index].answered, closed);
+                }
+            }
+        }
+    }
+
+    fn on_closed(&mut self, now: Now, id: LinkId, answered: bool, closed: Closed<K>) {
+        let Closed { reason, unsettled } = closed;
+        let mut again = VecDeque::with_capacity(unsettled.len());
+        let mut report = LinkReport { link: id, reason: reason.clone(), sent_again: 0, unknown: 0 };
+        for one in unsettled {
+            match self.again(one) {
+                Some(submission) => again.push_back(submission),
+                None => report.unknown += 1,
+            }
+        }
+        report.sent_again = again.len();
+        again.append(&mut self.backlog);
+        self.backlog = again;
+        self.events.push_back(SessionEvent::Closed(report));
+
+        let why = || Arc::from(reason.to_string());
+        match &reason {
+            CloseReason::Finished | CloseReason::ClosedHere => {}
+            CloseReason::Refused(_) if !answered => self.stop(now, why()),
+            CloseReason::ErrorResponse(summary) if summary.condemns_topic() => {
+                self.topic_refusals += 1;
+                if self.topic_refusals >= TOPIC_REFUSALS {
+                    self.stop(now, why());
+                }
+            }
+            _ if answered => {}
+            _ => self.failed(now, why()),
+        }
+    }
+
+    /// Decides whether what a connection gave back is sent again; if not, settles it.
+    fn again(&mut self, unsettled: Unsettled<K>) -> Option<Submission<K>> {
+        let Unsettled { mut submission, fate } = unsettled;
+        let cause = match fate {
+            Fate::NotWritten | Fate::Discarded => return Some(submission),
+            Fate::Suspected(cause) => cause,
+            Fate::Unknown(cause) => match self.config.loss_policy() {
+                LossPolicy::Report => cause,
+                LossPolicy::Resend { at_most } if submission.replays < at_most => {
+                    submission.replays += 1;
+                    return Some(submission);
+                }
+                LossPolicy::Resend { at_most: 0 } => cause,
+                LossPolicy::Resend { .. } => UnknownCause::ReplaysExhausted { replays: submission.replays },
+            },
+        };
+        self.settle(submission, Outcome::Unknown { cause });
+        None
+    }
+
+    fn settle(&mut self, submission: Submission<K>, outcome: Outcome) {
+        self.events.push_back(SessionEvent::Settled(submission.settle(outcome)));
+    }
+
+    /// An attempt came to nothing.
+    fn failed(&mut self, now: Now, why: Arc<str>) {
+        self.not_before = Some(now.instant + self.backoff.failed());
+        self.last_failure = Some(why);
+    }
+
+    /// Going on is pointless until a person acts.
+    fn stop(&mut self, now: Now, why: Arc<str>) {
+        if self.stopped.is_some() {
+            return;
+        }
+        self.stopped = Some(why.clone());
+        for index in 0..self.links.len() {
+            if let LinkState::Open(connection) = &mut self.links[index].state {
+                connection.drain(now, None);
+            }
+        }
+        self.events.push_back(SessionEvent::Stopped { why });
+    }
+
+    fn not_send_backlog(&mut self, cause: &NotSentCause) {
+        while let Some(submission) = self.backlog.pop_front() {
+            // Under the policy that sends again, what was lost before waits here: an earlier copy may have arrived.
+            let outcome = if submission.replays > 0 {
+                Outcome::Unknown { cause: UnknownCause::ConnectionLost(Arc::from(cause.to_string())) }
+            } else {
+                Outcome::NotSent { cause: cause.clone() }
+            };
+            self.settle(submission, outcome);
+        }
+    }
+
+    /// Nobody waits for ever for a connection that does not come.
+    fn give_up(&mut self) {
+        let why = self.last_failure.clone().unwrap_or_else(|| Arc::from("no attempt has succeeded yet"));
+        self.waiting_since = None;
+        self.not_send_backlog(&NotSentCause::NoConnection(why.clone()));
+        self.events.push_back(SessionEvent::GaveUp { why });
+    }
+
+    /// The time allowed is over: whatever has no outcome gets one now.
+    fn settle_all(&mut self, now: Now) {
+        let cause = self.not_sending().unwrap_or(NotSentCause::NoConnection(
+            self.last_failure.clone().unwrap_or_else(|| Arc::from("the time allowed for it was too short")),
+        ));
+        for index in 0..self.links.len() {
+            if let LinkState::Open(connection) = &mut self.links[index].state {
+                connection.close(now);
+                self.collect(now, index);
+            }
+        }
+        self.links.retain(|link| !matches!(link.state, LinkState::Dialling));
+        self.not_send_backlog(&cause);
+    }
+
+    fn patience_ends(&self) -> Option<Instant> {
+        if self.has_open_link() {
+            return None;
+        }
+        Some(self.waiting_since? + self.config.patience())
+    }
+
+    fn wants_link(&self) -> bool {
+        self.stopped.is_none()
+            && self.phase != Phase::Finished
+            && !self.backlog.is_empty()
+            && self.taking().is_none()
+            && self.links_in_use() < self.config.links()
+    }
+
+    fn has_open_link(&self) -> bool {
+        self.links.iter().any(|link| link.connection().is_some())
+    }
+
+    fn links_in_use(&self) -> usize {
+        self.links.iter().filter(|link| !matches!(link.state, LinkState::Over)).count()
+    }
+
+    /// Moves everything as far as it goes without news from outside.
+    fn advance(&mut self, now: Now) {
+        if let Some(why) = self.stopped.clone() {
+            self.not_send_backlog(&NotSentCause::Stopped(why));
+        }
+        self.fill(now);
+        if self.unsettled() == 0 {
+            self.waiting_since = None;
+        } else if self.waiting_since.is_none() && !self.backlog.is_empty() && !self.has_open_link() {
+            self.waiting_since = Some(now.instant);
+        }
+        if self.wants_link() && self.not_before.is_none_or(|time| time <= now.instant) {
+            self.not_before = None;
+            let id = LinkId(self.next_link);
+            self.next_link += 1;
+            self.links.push(Link { id, state: LinkState::Dialling, taking: true, answered: false });
+            self.events.push_back(SessionEvent::Dial { link: id });
+        }
+        self.advance_proof(now);
+        self.advance_closing(now);
+    }
+
+    /// Hands the backlog to the connection that takes.
+    fn fill(&mut self, now: Now) {
+        while let Some(index) = self.links.iter().position(|link| link.taking) {
+            let LinkState::Open(connection) = &mut self.links[index].state else { return };
+            if self.backlog.is_empty() {
+                return;
+            }
+            if !connection.has_room() {
+                if self.links_in_use() >= self.config.links() {
+                    return;
+                }
+                if let LinkState::Open(connection) = &mut self.links[index].state {
+                    connection.make_room(now);
+                }
+                self.collect(now, index);
+                if self.links[index].taking {
+                    return;
+                }
+                continue;
+            }
+            let Some(submission) = self.backlog.pop_front() else { return };
+            if submission.notification.expiration().has_passed(now.wall) {
+                self.settle(submission, Outcome::Expired);
+                continue;
+            }
+            let Err(refused) = connection.submit(now, submission) else { continue };
+            match refused.cause {
+                SubmitError::Invalid(invalid) => {
+                    let cause = NotSentCause::Invalid(invalid);
+                    self.settle(refused.submission, Outcome::NotSent { cause });
+                }
+                SubmitError::Retired => {
+                    self.backlog.push_front(refused.submission);
+                    self.links[index].taking = false;
+                }
+                SubmitError::Full => {
+                    self.backlog.push_front(refused.submission);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn advance_proof(&mut self, now: Now) {
+        let Some(proof) = self.proof_wanted else { return };
+        if !self.backlog.is_empty() {
+            return;
+        }
+        for index in 0..self.links.len() {
+            if let LinkState::Open(connection) = &mut self.links[index].state {
+                connection.prove(now, proof.deadline);
+                self.collect(now, index);
+            }
+        }
+        if self.unsettled() == 0 && self.backlog.is_empty() {
+            self.proof_wanted = None;
+            self.events.push_back(SessionEvent::Proven);
+        }
+    }
+
+    fn advance_closing(&mut self, now: Now) {
+        let Phase::Closing { deadline } = self.phase else { return };
+        if !self.backlog.is_empty() {
+            return;
+        }
+        self.links.retain(|link| !matches!(link.state, LinkState::Dialling));
+        for index in 0..self.links.len() {
+            if let LinkState::Open(connection) = &mut self.links[index].state {
+                connection.drain(now, deadline);
+                self.collect(now, index);
+            }
+        }
+        if self.backlog.is_empty() && self.links_in_use() == 0 {
+            self.phase = Phase::Finished;
+            self.events.push_back(SessionEvent::Finished);
+        }
+    }
+}
+
+impl<C> Link<C> {
+    const fn connection(&self) -> Option<&C> {
+        match &self.state {
+            LinkState::Open(connection) => Some(connection),
+            LinkState::Dialling | LinkState::Over => None,
+        }
+    }
+}

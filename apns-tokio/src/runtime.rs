@@ -1,0 +1,66 @@
+//! Clocks, timers, tasks and sockets of tokio.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Instant, SystemTime};
+
+use apns_driver::tls::{TlsFailure, TlsSettings};
+use apns_driver::{Runtime, Secured};
+use apns_proto::{End, Now};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
+
+use crate::tls::{self, Connector};
+
+/// tokio with rustls. Everything that starts something has to be called inside a tokio runtime.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tokio;
+
+impl Runtime for Tokio {
+    type Tcp = TcpStream;
+    type Tls = Compat<TlsStream<TcpStream>>;
+    type Connector = Connector;
+
+    fn now(&self) -> Now {
+        Now::new(tokio::time::Instant::now().into_std(), SystemTime::now().into())
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send + 'static {
+        tokio::time::sleep_until(deadline.into())
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(tokio::spawn(task));
+    }
+
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        Ok(tokio::net::lookup_host((host, port)).await?.collect())
+    }
+
+    async fn dial(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let tcp = TcpStream::connect(address).await?;
+        tcp.set_nodelay(true)?;
+        Ok(tcp)
+    }
+
+    fn connector(&self, settings: &TlsSettings) -> Result<Connector, TlsFailure> {
+        tls::connector(settings)
+    }
+
+    async fn secure(
+        &self,
+        connector: &Connector,
+        tcp: TcpStream,
+        host: &str,
+    ) -> Result<Secured<Self::Tls>, TlsFailure> {
+        let stream = tls::handshake(connector, tcp, host).await?;
+        let alpn = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+        Ok(Secured { stream: stream.compat(), alpn })
+    }
+
+    fn end_of(error: &io::Error) -> End {
+        tls::end_of(error)
+    }
+}
