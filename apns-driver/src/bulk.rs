@@ -121,10 +121,8 @@ where
         self.sink.register(cx);
         self.as_mut().poll_feed(cx);
         let this = self.project();
-        if let Some(proof) = this.proof {
-            if proof.as_mut().poll(cx).is_ready() {
-                *this.proof = None;
-            }
+        if this.proof.as_mut().is_some_and(|proof| proof.as_mut().poll(cx).is_ready()) {
+            *this.proof = None;
         }
         match this.sink.pop() {
             Some((slot, delivery)) => Poll::Ready(Some((this.keys.remove(slot as usize), delivery))),

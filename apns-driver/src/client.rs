@@ -111,8 +111,7 @@ impl Core {
         }
         let mut leftovers = self.leftovers.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(leftovers), Some(notification)) = (leftovers.as_mut(), delivery.returned.as_deref()) {
-            leftovers
-                .push(Leftover { notification: notification.clone(), outcome: delivery.outcome.clone() });
+            leftovers.push(Leftover { notification: notification.clone(), outcome: delivery.outcome.clone() });
         }
     }
 }

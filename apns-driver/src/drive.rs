@@ -7,7 +7,7 @@ use std::task::Poll;
 use apns_proto::{End, Machine};
 use futures_io::{AsyncRead, AsyncWrite};
 
-use crate::Runtime;
+use crate::Clock;
 use crate::alarm::Alarm;
 use crate::pump::{Pump, Pumped};
 
@@ -15,31 +15,31 @@ use crate::pump::{Pump, Pumped};
 ///
 /// This is the loop that the [`Machine`] contract describes. It holds no protocol knowledge. The future is
 /// cancel-safe in the sense that dropping it closes the stream; the machine then has had no end.
-pub async fn drive<R, S, M>(runtime: R, stream: S, machine: &mut M, mut on_event: impl FnMut(&mut M, M::Event))
+pub async fn drive<C, S, M>(clock: C, stream: S, machine: &mut M, mut on_event: impl FnMut(&mut M, M::Event))
 where
-    R: Runtime,
+    C: Clock,
     S: AsyncRead + AsyncWrite + Unpin,
     M: Machine,
 {
-    drive_with(runtime, stream, |_: &io::Error| End::Cut, machine, &mut on_event).await;
+    drive_with(clock, stream, |_: &io::Error| End::Cut, machine, &mut on_event).await;
 }
 
-pub(crate) async fn drive_with<R, S, M>(
-    runtime: R,
+pub(crate) async fn drive_with<C, S, M>(
+    clock: C,
     stream: S,
     end_of: fn(&io::Error) -> End,
     machine: &mut M,
     on_event: &mut impl FnMut(&mut M, M::Event),
 ) where
-    R: Runtime,
+    C: Clock,
     S: AsyncRead + AsyncWrite + Unpin,
     M: Machine,
 {
     let mut pump = Pump::new(stream, end_of);
-    let mut alarm = Alarm::new(runtime.clone());
+    let mut alarm = Alarm::new(clock.clone());
     poll_fn(|cx| {
         loop {
-            let now = runtime.now();
+            let now = clock.now();
             if machine.poll_timeout().is_some_and(|due| due <= now.instant) {
                 machine.handle_timeout(now);
             }

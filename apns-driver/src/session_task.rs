@@ -7,9 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use apns_proto::session::Protocol;
-use apns_proto::{
-    DialFailure, End, LinkId, NotSentCause, Now, Outcome, Session, SessionEvent, Settled, Transmit,
-};
+use apns_proto::{DialFailure, End, LinkId, NotSentCause, Now, Outcome, Session, SessionEvent, Settled, Transmit};
 use bytes::BytesMut;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
@@ -143,12 +141,13 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
 
     fn take_orders(&mut self, now: Now) -> bool {
         let mut moved = false;
-        if self.proving.is_none() && !self.left {
-            if let Some(order) = self.core.queue.proof_due(self.number) {
-                self.proving = Some(order.number);
-                self.session.prove(now, order.deadline);
-                moved = true;
-            }
+        if self.proving.is_none()
+            && !self.left
+            && let Some(order) = self.core.queue.proof_due(self.number)
+        {
+            self.proving = Some(order.number);
+            self.session.prove(now, order.deadline);
+            moved = true;
         }
         if let Some(closing) = self.core.queue.closing() {
             let over = closing.deadline.is_some_and(|deadline| deadline <= now.instant);
@@ -257,8 +256,7 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
     fn refuse(&self, jobs: impl IntoIterator<Item = Job>, cause: &NotSentCause) {
         for Job { notification, reply } in jobs {
             let outcome = Outcome::NotSent { cause: cause.clone() };
-            let delivery =
-                Delivery { outcome, attempts: 0, replays: 0, returned: Some(Box::new(notification)) };
+            let delivery = Delivery { outcome, attempts: 0, replays: 0, returned: Some(Box::new(notification)) };
             self.core.note_settled(&delivery);
             reply.send(delivery);
         }
