@@ -222,8 +222,9 @@ pub(crate) enum Failure {
     Reset(ErrorCode),
     /// The stream is above the last one that a GOAWAY frame names.
     AboveLastStream,
-    /// The answer was malformed and the stream was reset from this side.
-    Malformed(ErrorCode),
+    /// The peer broke the protocol on this stream alone (a malformed answer, a window beyond the range), and the stream
+    /// was reset with this code.
+    Violation(ErrorCode),
     /// The connection ended.
     ConnectionEnded,
 }
@@ -797,13 +798,13 @@ impl Connection {
         let failure = match () {
             () if error.is_reset() && error.is_remote() && code == ErrorCode::REFUSED_STREAM => Failure::Refused,
             () if error.is_reset() && error.is_remote() => Failure::Reset(code),
-            () if error.is_reset() => Failure::Malformed(code),
+            () if error.is_reset() => Failure::Violation(code),
             () if stream > self.last_stream => Failure::AboveLastStream,
             () => Failure::ConnectionEnded,
         };
         let fate = match failure {
             Failure::Refused | Failure::AboveLastStream => Fate::NotProcessed,
-            Failure::Reset(_) | Failure::Malformed(_) | Failure::ConnectionEnded => self.fate(end),
+            Failure::Reset(_) | Failure::Violation(_) | Failure::ConnectionEnded => self.fate(end),
         };
         self.events.push_back(Event::Failed { stream, failure, fate });
     }

@@ -21,6 +21,12 @@ use crate::machine::CHUNK;
 /// The window of a stream and of the connection unless SETTINGS say otherwise (RFC 9113 section 6.9.2).
 const DEFAULT_WINDOW: u32 = 65_535;
 
+/// The most streams without an answer when no SETTINGS_MAX_CONCURRENT_STREAMS was announced.
+const MAX_STREAMS: usize = 10_000;
+
+/// The largest header list taken when no SETTINGS_MAX_HEADER_LIST_SIZE was announced.
+const MAX_HEADER_LIST: u32 = 64 * 1024;
+
 /// How a [`Connection`] is set up.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -37,7 +43,8 @@ impl Default for Config {
 impl Config {
     /// The first SETTINGS frame, word for word. Default empty: no limits and the values of RFC 9113 section 6.5.2.
     ///
-    /// SETTINGS_MAX_CONCURRENT_STREAMS is enforced: streams beyond it are refused. A window below the default is
+    /// SETTINGS_MAX_CONCURRENT_STREAMS is enforced, 10 000 if not given: streams beyond it are refused. So is
+    /// SETTINGS_MAX_HEADER_LIST_SIZE, 64 KiB if not given: a larger request is answered with 431. A window below the default is
     /// announced only; what a client sends beyond it is not noticed. To let more in, write WINDOW_UPDATE frames with
     /// [`inject`](Connection::inject).
     pub(crate) fn settings(mut self, settings: impl Into<Vec<(u16, u32)>>) -> Self {
@@ -167,14 +174,12 @@ impl Connection {
             .initial_window_size(
                 config.last(setting::INITIAL_WINDOW_SIZE).unwrap_or(DEFAULT_WINDOW).max(DEFAULT_WINDOW),
             )
+            .max_header_list_size(config.last(setting::MAX_HEADER_LIST_SIZE).unwrap_or(MAX_HEADER_LIST))
             .data_frame_budget(UNLIMITED_FRAMES)
             .max_local_error_reset_streams(None)
             .max_pending_accept_reset_streams(usize::MAX);
         if let Some(size) = config.last(setting::HEADER_TABLE_SIZE) {
             builder.header_table_size(size);
-        }
-        if let Some(size) = config.last(setting::MAX_HEADER_LIST_SIZE) {
-            builder.max_header_list_size(size);
         }
         if let Some(size) = config.last(setting::MAX_FRAME_SIZE)
             && (16_384..=0xff_ffff).contains(&size)
@@ -305,7 +310,7 @@ impl Connection {
         self.drive();
     }
 
-    /// The client will send nothing more. Answers may still be given.
+    /// The client will send nothing more. What has no answer is cancelled, and the connection closes.
     pub(crate) fn receive_end(&mut self) {
         if self.closed {
             return;
@@ -448,7 +453,7 @@ impl Connection {
 
     fn accept(&mut self, request: http::Request<h2::RecvStream>, mut respond: SendResponse<Bytes>) {
         let stream = respond.stream_id().as_u32();
-        let full = self.max_streams.is_some_and(|limit| self.exchanges.len() >= limit as usize);
+        let full = self.exchanges.len() >= self.max_streams.map_or(MAX_STREAMS, |limit| limit as usize);
         if full || stream > self.last_stream {
             respond.send_reset(h2::Reason::REFUSED_STREAM);
             self.flag.set();

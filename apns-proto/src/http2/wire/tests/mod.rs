@@ -175,3 +175,23 @@ fn settled(events: &[Event]) -> Vec<(u32, Settled)> {
 fn answered(status: u16, body: &'static str) -> Settled {
     Settled::Answered(status, Bytes::from_static(body.as_bytes()), true)
 }
+
+/// The same numbers in each run.
+fn random() -> impl FnMut() -> u64 {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    }
+}
+
+/// A few frames with anything in them.
+fn noise(out: &mut BytesMut, random: &mut impl FnMut() -> u64) {
+    for _ in 0..1 + random() % 8 {
+        let payload: Vec<u8> = (0..random() % 40).map(|_| random().to_be_bytes()[0]).collect();
+        let stream = [0, 1, 3, 5, 7][(random() % 5) as usize];
+        frame::write(out, (random() % 11) as u8, random().to_be_bytes()[3], stream, &payload);
+    }
+}

@@ -355,6 +355,44 @@ fn when_the_client_is_gone_what_waits_is_cancelled() {
 }
 
 #[test]
+fn random_bytes_of_a_client_never_panic_the_server() {
+    let mut random = random();
+    for round in 0..2000 {
+        let mut server = server::Connection::new(server::Config::default().settings([(3, 2)]));
+        let mut bytes = BytesMut::from(PREFACE);
+        frame::write_settings(&mut bytes, &[]);
+        for stream in [1, 3] {
+            // POST, https, /, authority "a".
+            headers(&mut bytes, stream, stream == 3, b"\x83\x87\x84\x01\x01a");
+        }
+        noise(&mut bytes, &mut random);
+        bytes.chunks(SPLITS[round % 3]).for_each(|piece| server.receive(piece));
+        server.transmit(&mut BytesMut::new());
+        server.receive_end();
+        let events: Vec<_> = std::iter::from_fn(|| server.poll()).collect();
+        let closes = events.iter().filter(|event| matches!(event, server::Event::Closed(_))).count();
+        assert_eq!(closes, 1, "{events:?}");
+        assert!(matches!(events.last(), Some(server::Event::Closed(_))), "{events:?}");
+        assert_eq!(server.open_streams(), 0);
+    }
+}
+
+#[test]
+fn the_servers_own_limits_hold_without_being_announced() {
+    let mut pair = Pair::new(config(), server::Config::default(), usize::MAX);
+    let large = push("{}").header(
+        HeaderName::from_static("apns-collapse-id"),
+        HeaderValue::from_str(&"x".repeat(70_000)).unwrap(),
+        Indexing::Secret,
+    );
+    pair.client.send_request(large).unwrap();
+    pair.run();
+    pair.client.send_request(push("{}")).unwrap();
+    assert_eq!(pair.requests().iter().map(|request| request.stream).collect::<Vec<_>>(), [3]);
+    assert_eq!(settled(&pair.heard()), [(1, answered(431, ""))]);
+}
+
+#[test]
 fn a_server_that_cannot_write_still_hears() {
     let mut pair = Pair::new(config(), server::Config::default(), usize::MAX);
     pair.server.write_failed(0);
