@@ -344,7 +344,10 @@ pub(crate) struct Connection {
     /// The engine was given something and not polled since.
     dirty: bool,
     settings: Option<Settings>,
+    /// What all GOAWAY frames together say.
     go_away: Option<GoAway>,
+    /// The last GOAWAY frame.
+    said: Option<GoAway>,
     last_stream: u32,
     /// A GOAWAY waits for the engine.
     leaving: bool,
@@ -397,6 +400,7 @@ impl Connection {
             dirty: true,
             settings: None,
             go_away: None,
+            said: None,
             last_stream: MAX_STREAM,
             leaving: false,
             indexed: Vec::new(),
@@ -706,7 +710,7 @@ impl Connection {
         }
         let news = self.go_away.is_none() || said.last_stream < self.last_stream;
         self.last_stream = self.last_stream.min(said.last_stream);
-        let repeated = self.events.back().is_some_and(|event| matches!(event, Event::GoAway(last) if *last == said));
+        let repeated = self.said.as_ref() == Some(&said);
         match &mut self.go_away {
             None => self.go_away = Some(said.clone()),
             Some(kept) => {
@@ -717,7 +721,8 @@ impl Connection {
             }
         }
         if !repeated {
-            self.events.push_back(Event::GoAway(said));
+            self.events.push_back(Event::GoAway(said.clone()));
+            self.said = Some(said);
         }
         // One that lowers nothing has nothing to tell the engine, which would end the connection over one that names
         // a higher stream than the one before (RFC 9113 section 6.8 forbids it, and it does no harm).

@@ -99,19 +99,25 @@ fn requests_and_answers_arrive_as_they_were_sent() {
 
 #[test]
 fn an_answer_without_a_body_ends_on_headers() {
-    let mut hand = Hand::greeted(&[], usize::MAX);
-    let mut server = server::Connection::new(server::Config::default());
-    hand.send();
-    let mut client = Pair::new(config(), server::Config::default(), usize::MAX);
-    client.client.send_request(push("{}")).unwrap();
-    client.run();
-    client.answer(1, 200, "");
+    let mut pair = Pair::new(config(), server::Config::default(), usize::MAX);
+    pair.client.send_request(push("{}")).unwrap();
+    pair.run();
+    pair.answer(1, 200, "");
     let mut out = BytesMut::new();
-    assert!(client.server.transmit(&mut out));
-    assert_eq!((out[3], out[4]), (kind::HEADERS, flag::END_HEADERS | flag::END_STREAM));
-    out.clear();
+    assert!(pair.server.transmit(&mut out));
+    let head = Head::parse(out[..HEAD].try_into().unwrap());
+    assert_eq!((head.kind, head.flags), (kind::HEADERS, flag::END_HEADERS | flag::END_STREAM));
+    assert_eq!(out.len(), HEAD + head.length);
+}
+
+#[test]
+fn the_servers_first_frame_is_its_settings_word_for_word() {
+    let settings = [(3, 1), (4, 0), (0xabcd, 7)];
+    let mut server = server::Connection::new(server::Config::default().settings(settings));
+    let (mut out, mut expected) = (BytesMut::new(), BytesMut::new());
     assert!(server.transmit(&mut out));
-    assert_eq!(&out[..], b"\0\0\0\x04\0\0\0\0\0", "SETTINGS, and nothing else");
+    frame::write_settings(&mut expected, &settings);
+    assert_eq!(out, expected);
 }
 
 #[test]
