@@ -48,7 +48,7 @@
 //! |---|---|
 //! | requests open at once | the lower of the peer's limit, live, and [`Config::max_streams`](client::Config::max_streams) |
 //! | body of a message | [`Config::max_body`](client::Config::max_body), then the stream is reset and the window given back |
-//! | header list | [`Config::max_header_list`](client::Config::max_header_list); a header block in more than six frames ends the connection |
+//! | header list | [`Config::max_header_list`](client::Config::max_header_list); at the default, a header block in more than seven frames ends the connection |
 //! | bytes waiting to be handed out | a chunk and one request, the bodies that flow control held back, and 256 KiB of control frames; beyond these the connection closes as [`Flooded`](CloseReason::Flooded) |
 //! | frame | 16 384 bytes |
 //!
