@@ -58,6 +58,7 @@ mod body;
 pub(crate) mod client;
 pub(crate) mod frame;
 mod inbound;
+mod message;
 mod pipe;
 #[cfg(feature = "server")]
 pub(crate) mod server;
