@@ -7,6 +7,8 @@ mod backoff;
 pub mod binary;
 mod connection;
 mod device_token;
+#[cfg(feature = "http2")]
+mod http2;
 pub mod machine;
 mod notification;
 mod outcome;
