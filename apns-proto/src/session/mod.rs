@@ -131,7 +131,10 @@ impl<P: Protocol<K>, K> Session<P, K> {
     /// nothing at all waits and a connection should be opened.
     #[must_use]
     pub fn can_submit(&self) -> bool {
-        let link_takes = self.taking().and_then(Link::connection).is_none_or(Connection::has_room);
+        // A full link takes one more where another can be opened: what waits is what makes it prove its window.
+        let may_rotate = self.links_in_use() < self.config.links();
+        let link_takes =
+            self.taking().and_then(Link::connection).is_none_or(|connection| connection.has_room() || may_rotate);
         let running = self.phase == Phase::Running && self.stopped.is_none();
         running && link_takes && self.backlog.is_empty() && self.proof_wanted.is_none()
     }
