@@ -335,6 +335,12 @@ impl<K> Machine for Client<K> {
 
     fn handle_end(&mut self, now: Now, end: End) {
         let reason = match end {
+            End::Refused(words) if !self.answered => {
+                // The peer did not let us in, so it read nothing: with TLS 1.3 the verdict on the client certificate
+                // arrives when the first notifications are on their way.
+                let reason = CloseReason::Refused(Arc::from(words));
+                return self.end(now, Plan::NOTHING_READ, reason, UnknownCause::Closed, None);
+            }
             End::Refused(words) => CloseReason::Refused(Arc::from(words)),
             End::Clean | End::Cut if self.received > 0 => CloseReason::Truncated { received: self.received },
             End::Clean => CloseReason::PeerClosed,
