@@ -314,6 +314,19 @@ fn what_is_no_credential_is_told() {
 }
 
 #[test]
+fn more_certificates_or_keys_than_anyone_has_are_refused_at_once() {
+    let keys = fixture!("development.key.pem").repeat(65);
+    assert_eq!(pem_error(fixture!("universal.cert.pem"), Some(&keys), None), IdentityError::TooMany { limit: 64 });
+    let keys = fixture!("development.key.pem").repeat(64);
+    assert!(matches!(pem_error(fixture!("universal.cert.pem"), Some(&keys), None), IdentityError::KeyMismatch { .. }));
+    // A certificate that is there many times is one certificate.
+    let certificates = fixture!("development.cert.pem").repeat(100);
+    assert_eq!(Identity::from_pem(&certificates, Some(fixture!("development.key.pem")), None), Ok(development()));
+    let blocks = b"-----BEGIN X-----\n-----END X-----\n".repeat(30_000);
+    assert_eq!(pem_error(&blocks, None, None), IdentityError::UnexpectedPem { labels: vec!["X".to_owned()] });
+}
+
+#[test]
 fn damage_is_located() {
     let text = String::from_utf8(fixture!("bag-attributes.pem").to_vec()).unwrap();
     let cut = &text[..text.rfind("-----END").unwrap()];
@@ -460,6 +473,15 @@ mod with_password {
         }
         let error = Identity::from_bytes(fixture!("modern.p12"), None).unwrap_err();
         assert_eq!(error, IdentityError::PasswordRequired { part });
+    }
+
+    /// Where the padding is all that shows it, one wrong password in 256 looks right at first.
+    #[test]
+    fn b82_every_wrong_password_is_told_even_without_a_mac() {
+        for number in 0..400 {
+            let error = Identity::from_pkcs12(fixture!("no-mac.p12"), &format!("wrong {number}")).unwrap_err();
+            assert_eq!(error, IdentityError::WrongPassword { part: Part::Pkcs12 }, "{number}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// OpenSSL writes 2048, careful people some hundred thousand. A file must not be able to keep a processor busy.
-const MOST_ITERATIONS: u32 = 10_000_000;
+const MOST_ITERATIONS: u32 = 1_000_000;
 /// scrypt needs 128 · N · r bytes; OpenSSL writes 16 MiB.
 const MOST_SCRYPT_MEMORY: u64 = 1 << 28;
 const MOST_SCRYPT_LANES: u16 = 16;

@@ -25,8 +25,9 @@ pub(super) fn open(bytes: &[u8], password: Option<&str>) -> Result<Bags, Identit
     let archive = match read(&der, password) {
         Ok(archive) => archive,
         Err(error @ Error::DerError(_)) => {
-            // The MAC covers what is inside as it stands, and it was right, or this would be a `MacError`. So the
-            // contents may be made DER now, and the MAC left out because it would not fit them any more.
+            // Not DER inside. The MAC covers the contents as they stand and is checked before they are read, so that a
+            // wrong password is a `MacError` and never comes here. Now the contents are made DER, without the MAC that
+            // would not fit them any more.
             let inner = inner_as_der(&der).ok_or_else(|| explain(&error))?;
             read(&inner, password).map_err(|error| explain(&error))?
         }
@@ -60,6 +61,8 @@ fn explain(error: &Error, der: &[u8], password: Option<&str>) -> IdentityError {
     match error {
         // Without a MAC the padding is the first to notice.
         Error::UnpadError | Error::Pkcs5Error(_) => wrong_password(),
+        // And once in 256 times the padding looks right by chance, and what it surrounds is noise.
+        Error::DerError(_) | Error::InvalidPrivateKey if !has_mac(der) && !inner.is_empty() => wrong_password(),
         Error::UnsupportedEncryptionScheme | Error::UnsupportedMacAlgorithm => {
             let algorithm = search(algorithm::unknown_in_pkcs12).unwrap_or_else(|| "an unknown algorithm".to_owned());
             IdentityError::UnsupportedEncryption { part, algorithm }
@@ -68,7 +71,11 @@ fn explain(error: &Error, der: &[u8], password: Option<&str>) -> IdentityError {
     }
 }
 
-/// `PFX { version, authSafe { data, [0] { OCTET STRING contents } }, MAC }` with the contents as DER and without the MAC.
+fn has_mac(der: &[u8]) -> bool {
+    Elements::inside(der, tlv::SEQUENCE).is_some_and(|pfx| pfx.count() > 2)
+}
+
+/// `PFX { version, authSafe { data, [0] { OCTET STRING contents } }, MAC }`, the contents as DER and without the MAC.
 fn inner_as_der(der: &[u8]) -> Option<Vec<u8>> {
     let mut pfx = Elements::inside(der, tlv::SEQUENCE)?;
     let version = pfx.next()?;
