@@ -152,7 +152,21 @@ fn what_is_written_as_pem_reads_back() {
         Identity::from_pem(identity.chain_pem().as_bytes(), Some(identity.private_key_pem().as_bytes()), None).unwrap();
     assert_eq!(again, identity);
     assert_eq!(again.private_key_der(), identity.private_key_der());
-    assert_eq!(*identity.private_key_pem(), std::str::from_utf8(fixture!("universal.key.pem")).unwrap());
+}
+
+#[test]
+fn keys_are_written_byte_for_byte_as_openssl_writes_them() {
+    for (certificate, key) in [
+        (fixture!("universal.cert.pem"), fixture!("universal.key.pem")),
+        (fixture!("development.cert.pem"), fixture!("development.key.pem")),
+        (fixture!("plain.cert.pem"), fixture!("plain.key.pem")),
+        (fixture!("p521.cert.pem"), fixture!("p521.key.pem")),
+        (fixture!("ed25519.cert.pem"), fixture!("ed25519.key.pem")),
+    ] {
+        let identity = Identity::from_pem(certificate, Some(key), None).unwrap();
+        assert_eq!(identity.private_key_pem().as_bytes(), key);
+        assert_eq!(identity.chain_pem().as_bytes(), certificate);
+    }
 }
 
 #[test]
