@@ -58,7 +58,8 @@ impl Plan {
             // Only the probe has an empty token, so a gateway that lost its identifier can mean nothing else.
             let unnamed = response.identifier == 0 && kind == StatusKind::MissingDeviceToken;
             if response.identifier == probe || unnamed {
-                return Self { accepted: written, answers_probe: true, ..nothing };
+                // Status 10 is no answer, but says as well that everything up to the probe went through.
+                return Self { accepted: written, answers_probe: !shutdown, ..nothing };
             }
         }
         match place {
@@ -72,3 +73,6 @@ impl Plan {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
