@@ -21,6 +21,7 @@ use crate::reply::{Delivery, Reply};
 use crate::{Endpoint, Runtime, Secured};
 
 type Dialled<S> = (LinkId, Result<Secured<S>, DialFailure>);
+type Dial<S> = Pin<Box<dyn Future<Output = Dialled<S>> + Send>>;
 
 pub(crate) struct SessionTask<R: Runtime, P: Protocol<Reply>> {
     runtime: R,
@@ -31,7 +32,7 @@ pub(crate) struct SessionTask<R: Runtime, P: Protocol<Reply>> {
     endpoint: Endpoint,
     connect_timeout: Duration,
     pumps: Vec<(LinkId, Pump<R::Tls>)>,
-    dials: FuturesUnordered<Pin<Box<dyn Future<Output = Dialled<R::Tls>> + Send>>>,
+    dials: FuturesUnordered<Dial<R::Tls>>,
     alarm: Alarm<R>,
     /// The proof order that the session works on.
     proving: Option<u64>,
