@@ -7,6 +7,9 @@ mod backoff;
 pub mod binary;
 mod connection;
 mod device_token;
+mod explanation;
+#[cfg(feature = "http2")]
+pub mod http2;
 pub mod machine;
 mod notification;
 mod outcome;
@@ -26,6 +29,7 @@ pub use connection::{
     Unsettled, Warning,
 };
 pub use device_token::{DeviceToken, DeviceTokenError};
+pub use explanation::Explanation;
 pub use machine::{End, Machine, Transmit};
 pub use notification::{Expiration, Notification, Priority};
 pub use outcome::{InvalidNotification, LossPolicy, NotSentCause, Outcome, Proof, Retry, UnknownCause};
