@@ -10,6 +10,7 @@ mod device_token;
 mod explanation;
 #[cfg(feature = "http2")]
 pub mod http2;
+mod invalid_tokens;
 pub mod machine;
 mod notification;
 mod outcome;
@@ -30,6 +31,7 @@ pub use connection::{
 };
 pub use device_token::{DeviceToken, DeviceTokenError};
 pub use explanation::Explanation;
+pub use invalid_tokens::{InvalidToken, InvalidTokens};
 pub use machine::{End, Machine, Transmit};
 pub use notification::{Expiration, Notification, Priority};
 pub use outcome::{InvalidNotification, LossPolicy, NotSentCause, Outcome, Proof, Retry, UnknownCause};

@@ -57,7 +57,7 @@ impl Response {
             fields.note(name, value);
         }
         let date = fields.date.and_then(parse_http_date);
-        let body = if body.len() > MAX_BODY { body.slice(..MAX_BODY) } else { body };
+        let body = if body.len() > MAX_BODY && !is_success(status) { body.slice(..MAX_BODY) } else { body };
 
         let mut inner = ProviderRejection::new(api, status);
         if let Some(id) = fields.apns_id.and_then(|text| text.parse().ok()) {
@@ -139,7 +139,7 @@ impl Response {
         self.clock_skew
     }
 
-    /// The body as it came, at most [`MAX_BODY`] bytes.
+    /// The body as it came; that of a refusal has at most [`MAX_BODY`] bytes here.
     #[must_use]
     pub const fn body(&self) -> &Bytes {
         self.inner.body()
