@@ -159,7 +159,8 @@ impl TokenSchedule {
         if let TokenDecision::Use(current) = self.decide(now) {
             return current;
         }
-        let out_of_turn = self.current.as_ref().is_some_and(|old| self.policy.standing(old, now) != Standing::Due);
+        // Whatever the wall clock or the service made old: the monotonic clock, which nobody sets, does not say so.
+        let out_of_turn = self.current.as_ref().is_some_and(|old| ages(old, now).0 < self.policy.renew_after);
         if out_of_turn {
             self.forced = Some(now.instant);
         }
