@@ -1,4 +1,13 @@
 //! The HTTP/2 provider API.
+//!
+//! What is here needs no connection and no clock:
+//!
+//! * [`Requests`] makes a [`Request`] of a [`Notification`](crate::Notification), a [`Broadcast`] or a [`ChannelRequest`];
+//! * [`Response`] reads an answer; [`Reason`] and [`ProviderRejection`] say what a refusal asks for;
+//! * [`SigningKey`] reads a `.p8` file; a [`TokenSource`] hands out the [`ProviderToken`]s that it signs, and a
+//!   [`TokenBinding`] decides which of them a connection uses;
+//! * [`RetryPolicy`] decides whether and when a refused notification is sent again;
+//! * [`host`] has the names and ports.
 
 mod broadcast;
 mod channels;

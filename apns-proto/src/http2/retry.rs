@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Reason;
 use crate::backoff::mix;
 use crate::{Rejection, Retry};
 
@@ -100,9 +101,13 @@ impl RetryPolicy {
             Retry::NewConnection => (Duration::from_secs(1), RetryRoute::NewConnection),
             Retry::After(wait) => (wait, RetryRoute::Any),
         };
-        let asked = match rejection {
-            Rejection::Gateway(_) => None,
-            Rejection::Provider(rejection) => rejection.retry_after(),
+        let (asked, route) = match rejection {
+            Rejection::Gateway(_) => (None, route),
+            // This connection goes on refusing; the same token is good on another.
+            Rejection::Provider(rejection) if rejection.reason() == Some(&Reason::TooManyProviderTokenUpdates) => {
+                (rejection.retry_after(), RetryRoute::NewConnection)
+            }
+            Rejection::Provider(rejection) => (rejection.retry_after(), route),
         };
         let doubled = first.saturating_mul(1 << retries.min(20)).min(self.longest_wait);
         let least = doubled.max(asked.unwrap_or_default());
@@ -120,7 +125,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::http2::{Api, ProviderRejection, Reason};
+    use crate::http2::{Api, ProviderRejection};
 
     fn refusal(reason: &Reason) -> ProviderRejection {
         ProviderRejection::new(Api::Device, reason.status().unwrap()).with_reason(reason.as_str())
@@ -196,6 +201,15 @@ mod tests {
         let first = policy.decide(&expired, 0, Duration::ZERO, 1);
         assert_eq!(first, RetryDecision::Again { wait: Duration::ZERO, route: RetryRoute::NewToken });
         assert_eq!(policy.decide(&expired, 1, Duration::ZERO, 1), RetryDecision::GiveUp);
+    }
+
+    #[test]
+    fn b71_too_many_token_updates_go_to_another_connection() {
+        let policy = RetryPolicy::default().with_retries(1);
+        let decision = policy.decide(&refusal(&Reason::TooManyProviderTokenUpdates).into(), 0, Duration::ZERO, 1);
+        assert!(matches!(decision, RetryDecision::Again { route: RetryRoute::NewConnection, .. }), "{decision:?}");
+        let decision = policy.decide(&refusal(&Reason::TooManyRequests).into(), 0, Duration::ZERO, 1);
+        assert!(matches!(decision, RetryDecision::Again { route: RetryRoute::Any, .. }), "{decision:?}");
     }
 
     proptest! {
