@@ -167,7 +167,7 @@ impl<R: Runtime> BinaryBuilder<R> {
     /// Where the runtime panics when a task is spawned outside of it.
     pub fn start(self) -> Result<Client<R>, BuildError> {
         if let Some(identity) = &self.common.tls.identity {
-            identity.check_validity(self.common.runtime.now().wall)?;
+            identity.ensure_valid(self.common.runtime.now().wall)?;
         }
         let config = self.config;
         self.common.start(|| Gateway::new(config.clone()))

@@ -103,7 +103,7 @@ where
                     *this.held = Some(job);
                     *this.room = Some(room);
                 }
-                Err((job, Refusal::Closed)) => job.reply.send(Delivery::closed(job.notification)),
+                Err((job, Refusal::Closed)) => job.reply.send(this.client.core().too_late(job.notification)),
             }
         }
         cx.waker().wake_by_ref();
@@ -121,10 +121,8 @@ where
         self.sink.register(cx);
         self.as_mut().poll_feed(cx);
         let this = self.project();
-        if let Some(proof) = this.proof {
-            if proof.as_mut().poll(cx).is_ready() {
-                *this.proof = None;
-            }
+        if this.proof.as_mut().is_some_and(|proof| proof.as_mut().poll(cx).is_ready()) {
+            *this.proof = None;
         }
         match this.sink.pop() {
             Some((slot, delivery)) => Poll::Ready(Some((this.keys.remove(slot as usize), delivery))),

@@ -64,11 +64,7 @@ fn from_tls(failure: &TlsFailure) -> DialFailure {
 }
 
 /// `None` when the deadline came first.
-pub(crate) async fn within<R: Runtime, T>(
-    runtime: &R,
-    deadline: Instant,
-    work: impl Future<Output = T>,
-) -> Option<T> {
+pub(crate) async fn within<R: Runtime, T>(runtime: &R, deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut sleep = pin!(runtime.sleep_until(deadline));
     poll_fn(|cx| {

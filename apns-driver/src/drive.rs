@@ -7,39 +7,42 @@ use std::task::Poll;
 use apns_proto::{End, Machine};
 use futures_io::{AsyncRead, AsyncWrite};
 
-use crate::Runtime;
+use crate::Clock;
 use crate::alarm::Alarm;
 use crate::pump::{Pump, Pumped};
+
+/// How many turns one wake-up may take before other tasks get theirs.
+const TURNS: usize = 16;
 
 /// Drives a machine over a stream until both are done, handing out each event as it comes.
 ///
 /// This is the loop that the [`Machine`] contract describes. It holds no protocol knowledge. The future is
 /// cancel-safe in the sense that dropping it closes the stream; the machine then has had no end.
-pub async fn drive<R, S, M>(runtime: R, stream: S, machine: &mut M, mut on_event: impl FnMut(&mut M, M::Event))
+pub async fn drive<C, S, M>(clock: C, stream: S, machine: &mut M, mut on_event: impl FnMut(&mut M, M::Event))
 where
-    R: Runtime,
+    C: Clock,
     S: AsyncRead + AsyncWrite + Unpin,
     M: Machine,
 {
-    drive_with(runtime, stream, |_: &io::Error| End::Cut, machine, &mut on_event).await;
+    drive_with(clock, stream, |_: &io::Error| End::Cut, machine, &mut on_event).await;
 }
 
-pub(crate) async fn drive_with<R, S, M>(
-    runtime: R,
+pub(crate) async fn drive_with<C, S, M>(
+    clock: C,
     stream: S,
     end_of: fn(&io::Error) -> End,
     machine: &mut M,
     on_event: &mut impl FnMut(&mut M, M::Event),
 ) where
-    R: Runtime,
+    C: Clock,
     S: AsyncRead + AsyncWrite + Unpin,
     M: Machine,
 {
     let mut pump = Pump::new(stream, end_of);
-    let mut alarm = Alarm::new(runtime.clone());
+    let mut alarm = Alarm::new(clock.clone());
     poll_fn(|cx| {
-        loop {
-            let now = runtime.now();
+        for _ in 0..TURNS {
+            let now = clock.now();
             if machine.poll_timeout().is_some_and(|due| due <= now.instant) {
                 machine.handle_timeout(now);
             }
@@ -57,6 +60,8 @@ pub(crate) async fn drive_with<R, S, M>(
                 return Poll::Pending;
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     })
     .await;
 }

@@ -69,7 +69,7 @@ impl<R: Runtime> Fetch<R> {
     /// When the client certificate has expired or the TLS settings cannot be used.
     pub fn start(self) -> Result<FeedbackStream<R>, BuildError> {
         if let Some(identity) = &self.tls.identity {
-            identity.check_validity(self.runtime.now().wall)?;
+            identity.ensure_valid(self.runtime.now().wall)?;
         }
         let connector = self.runtime.connector(&self.tls)?;
         let (runtime, endpoint, limit) = (self.runtime.clone(), self.endpoint, self.connect_timeout);
@@ -103,8 +103,7 @@ pub struct FeedbackStream<R: Runtime> {
     state: State<R>,
 }
 
-type Dialling<R> =
-    Pin<Box<dyn Future<Output = Result<Secured<<R as Runtime>::Tls>, DialFailure>> + Send>>;
+type Dialling<R> = Pin<Box<dyn Future<Output = Result<Secured<<R as Runtime>::Tls>, DialFailure>> + Send>>;
 
 enum State<R: Runtime> {
     Dialling(Dialling<R>),

@@ -280,4 +280,3 @@ impl State {
 fn wake(wakers: impl Iterator<Item = Waker>) {
     wakers.for_each(Waker::wake);
 }
-

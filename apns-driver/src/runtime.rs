@@ -10,23 +10,26 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::tls::{TlsFailure, TlsSettings};
 
-/// Clocks, timers, tasks, sockets and TLS of one asynchronous runtime.
+/// The clocks and timers of one asynchronous runtime.
+pub trait Clock: Clone + Send + Sync + 'static {
+    /// Reads both clocks. The monotonic one is the runtime's own, so that a test can pause it.
+    fn now(&self) -> Now;
+
+    /// Waits until this time.
+    fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send + 'static;
+}
+
+/// Tasks, sockets and TLS of one asynchronous runtime, beside its clocks.
 ///
 /// This is all that the client needs of a runtime. Trying all addresses, deadlines, and everything that speaks a
 /// protocol live elsewhere, once.
-pub trait Runtime: Clone + Default + Send + Sync + 'static {
+pub trait Runtime: Clock + Default {
     /// A connected TCP stream.
     type Tcp: Send + 'static;
     /// A TLS stream over it.
     type Tls: AsyncRead + AsyncWrite + Unpin + Send + 'static;
     /// TLS settings in the form that the TLS library wants, made once for many connections.
     type Connector: Clone + Send + Sync + 'static;
-
-    /// Reads both clocks. The monotonic one is the runtime's own, so that a test can pause it.
-    fn now(&self) -> Now;
-
-    /// Waits until this time.
-    fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send + 'static;
 
     /// Runs a task by itself.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);

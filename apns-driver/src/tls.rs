@@ -103,11 +103,9 @@ impl TlsCause {
     #[must_use]
     pub const fn is_fatal(self) -> bool {
         match self {
-            Self::UntrustedServer
-            | Self::WrongName
-            | Self::ClientRefused
-            | Self::NoCommonProtocol
-            | Self::Settings => true,
+            Self::UntrustedServer | Self::WrongName | Self::ClientRefused | Self::NoCommonProtocol | Self::Settings => {
+                true
+            }
             Self::Other => false,
         }
     }

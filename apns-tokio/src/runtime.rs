@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
 use apns_driver::tls::{TlsFailure, TlsSettings};
-use apns_driver::{Runtime, Secured};
+use apns_driver::{Clock, Runtime, Secured};
 use apns_proto::{End, Now};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -18,11 +18,7 @@ use crate::tls::{self, Connector};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tokio;
 
-impl Runtime for Tokio {
-    type Tcp = TcpStream;
-    type Tls = Compat<TlsStream<TcpStream>>;
-    type Connector = Connector;
-
+impl Clock for Tokio {
     fn now(&self) -> Now {
         Now::new(tokio::time::Instant::now().into_std(), SystemTime::now().into())
     }
@@ -30,6 +26,12 @@ impl Runtime for Tokio {
     fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send + 'static {
         tokio::time::sleep_until(deadline.into())
     }
+}
+
+impl Runtime for Tokio {
+    type Tcp = TcpStream;
+    type Tls = Compat<TlsStream<TcpStream>>;
+    type Connector = Connector;
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         drop(tokio::spawn(task));

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use apns_driver::Identity;
+use apns_driver::identity::Certificate;
 use apns_driver::tls::{Roots, TlsCause, TlsFailure, TlsSettings};
 use apns_proto::End;
 use tokio::net::TcpStream;
@@ -19,7 +20,7 @@ use tokio_rustls::rustls::{
 };
 
 /// TLS settings in the form that rustls wants.
-pub type Connector = Arc<ClientConfig>;
+pub(crate) type Connector = Arc<ClientConfig>;
 
 pub(crate) fn connector(settings: &TlsSettings) -> Result<Connector, TlsFailure> {
     let provider = Arc::new(ring::default_provider());
@@ -42,8 +43,8 @@ pub(crate) fn connector(settings: &TlsSettings) -> Result<Connector, TlsFailure>
 }
 
 fn certificate(identity: &Identity) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-    let chain = identity.chain().iter().map(|der| CertificateDer::from(der.to_vec())).collect();
-    let key = PrivatePkcs8KeyDer::from(identity.private_key_pkcs8().to_vec());
+    let chain = identity.chain().map(|one| CertificateDer::from(one.der().to_vec())).collect();
+    let key = PrivatePkcs8KeyDer::from(identity.private_key_der().to_vec());
     (chain, PrivateKeyDer::Pkcs8(key))
 }
 
@@ -111,7 +112,8 @@ impl ServerCertVerifier for NamingVerifier {
         match verdict {
             Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
                 let last = intermediates.last().unwrap_or(end_entity);
-                let issuer = apns_driver::identity::issuer_of(last).unwrap_or_else(|| "(unreadable)".to_owned());
+                let issuer = Certificate::from_der(last)
+                    .map_or_else(|_| "(unreadable)".to_owned(), |read| read.issuer().to_owned());
                 let error = OtherError(Arc::new(UntrustedIssuer { issuer }));
                 Err(rustls::Error::InvalidCertificate(CertificateError::Other(error)))
             }

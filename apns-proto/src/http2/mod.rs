@@ -26,6 +26,14 @@ mod signing_key;
 mod token_policy;
 mod token_source;
 mod warning;
+#[cfg_attr(
+    not(test),
+    allow(
+        dead_code,
+        reason = "the narrow interface is written for both roles and for tests; not every part has a user"
+    )
+)]
+pub(crate) mod wire;
 
 pub use broadcast::{Broadcast, BundleId, BundleIdError, ChannelId, ChannelIdError};
 pub use channels::{ChannelAnswer, ChannelError, ChannelRequest, ChannelStorage, MAX_CHANNEL_LIST};

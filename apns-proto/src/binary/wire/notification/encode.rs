@@ -108,7 +108,7 @@ pub fn encode(frame: &Frame<'_>, out: &mut BytesMut) -> Result<(), EncodeError> 
     let ([t0, t1], [p0, p1]) = (token_len.to_be_bytes(), payload_len.to_be_bytes());
     let [i0, i1, i2, i3] = frame.identifier.to_be_bytes();
 
-    // Each fixed run is put together first and copied in one piece: a tenth of the time of field by field.
+    // Each fixed run is put together first and copied in one piece: measured at two thirds of field by field.
     out.reserve(frame.encoded_len());
     match frame.format {
         Format::Simple => {

@@ -1,0 +1,373 @@
+//! One certificate and what it says about pushing.
+
+use std::fmt;
+
+use apns_proto::WallTime;
+use ring::digest::{SHA256, digest};
+use x509_cert::{
+    certificate::{CertificateInner, Raw},
+    der::{Decode as _, Encode as _, asn1::ObjectIdentifier},
+    name::Name,
+};
+
+use super::{
+    error::{IdentityError, Part},
+    tlv::{self, Elements},
+};
+
+/// The subject attribute that is the topic (`UID`, RFC 4519 section 2.39).
+const UID: ObjectIdentifier = ObjectIdentifier::new_unwrap("0.9.2342.19200300.100.1.1");
+const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+const SUBJECT_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.14");
+const AUTHORITY_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.35");
+/// Apple's marks on push certificates: the environments.
+const DEVELOPMENT: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113635.100.6.3.1");
+const PRODUCTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113635.100.6.3.2");
+/// Apple's lists of topics ("Sending notification requests to APNs": "These extensions list all the push topics allowed
+/// for your certificate").
+const VOIP_TOPICS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113635.100.6.3.4");
+const TOPICS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113635.100.6.3.6");
+
+/// The SHA-256 digest of a certificate's DER.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// The 32 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// Lower-case hexadecimal.
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Fingerprint({self})")
+    }
+}
+
+/// The environments a certificate is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CertificateEnvironment {
+    /// The development (sandbox) hosts only.
+    Development,
+    /// The production hosts only.
+    Production,
+    /// Both: the "Apple Push Services" certificates of today.
+    Both,
+}
+
+impl CertificateEnvironment {
+    /// Whether the production hosts accept it.
+    #[must_use]
+    pub const fn allows_production(self) -> bool {
+        matches!(self, Self::Production | Self::Both)
+    }
+
+    /// Whether the development (sandbox) hosts accept it.
+    #[must_use]
+    pub const fn allows_development(self) -> bool {
+        matches!(self, Self::Development | Self::Both)
+    }
+}
+
+/// The public key of a certificate.
+pub(super) struct PublicKey {
+    pub(super) algorithm: ObjectIdentifier,
+    pub(super) curve: Option<ObjectIdentifier>,
+    pub(super) bits: Vec<u8>,
+}
+
+/// An X.509 certificate that was read.
+pub struct Certificate {
+    der: Vec<u8>,
+    subject: String,
+    issuer: String,
+    subject_der: Vec<u8>,
+    issuer_der: Vec<u8>,
+    subject_key_id: Option<Vec<u8>>,
+    authority_key_id: Option<Vec<u8>>,
+    serial: String,
+    fingerprint: Fingerprint,
+    not_before: WallTime,
+    not_after: WallTime,
+    public_key: PublicKey,
+    default_topic: Option<String>,
+    topics: Vec<String>,
+    environment: Option<CertificateEnvironment>,
+}
+
+impl Certificate {
+    /// Reads one certificate. What follows it is ignored: OpenSSL's "trusted" certificates have a list of uses there.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError::Malformed`] when it is not a certificate.
+    pub fn from_der(der: &[u8]) -> Result<Self, IdentityError> {
+        let der = Elements::new(der)
+            .next()
+            .filter(|element| element.tag == tlv::SEQUENCE)
+            .ok_or_else(|| IdentityError::malformed(Part::Certificate, "it is not DER, or cut off"))?
+            .whole;
+        // `Raw`: the checks of RFC 5280 are for whoever issues or trusts certificates, not for whoever owns one.
+        let parsed = CertificateInner::<Raw>::from_der(der)
+            .map_err(|error| IdentityError::malformed(Part::Certificate, error))?;
+        let body = parsed.tbs_certificate();
+        let mut extensions = Extensions::default();
+        for extension in body.extensions().into_iter().flatten() {
+            extensions.note(extension.extn_id, extension.extn_value.as_bytes());
+        }
+
+        let common_name = attribute(body.subject(), COMMON_NAME);
+        let (known, named) = common_name.as_deref().map_or((None, None), by_common_name);
+        let default_topic = attribute(body.subject(), UID).or_else(|| named.map(str::to_owned));
+        let mut topics = extensions.topics;
+        if topics.is_empty() {
+            topics.extend(default_topic.clone());
+        }
+        let key = body.subject_public_key_info();
+        Ok(Self {
+            subject: text(body.subject()),
+            issuer: text(body.issuer()),
+            subject_der: encoded(body.subject())?,
+            issuer_der: encoded(body.issuer())?,
+            subject_key_id: extensions.subject_key_id,
+            authority_key_id: extensions.authority_key_id,
+            serial: body.serial_number().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect(),
+            fingerprint: sha256(der),
+            not_before: WallTime::from_secs(body.validity().not_before.to_unix_duration().as_secs()),
+            not_after: WallTime::from_secs(body.validity().not_after.to_unix_duration().as_secs()),
+            public_key: PublicKey {
+                algorithm: key.algorithm.oid,
+                curve: key.algorithm.parameters.as_ref().and_then(|any| any.decode_as().ok()),
+                bits: key.subject_public_key.raw_bytes().to_vec(),
+            },
+            default_topic,
+            topics,
+            environment: extensions.environment.or(known),
+            der: der.to_vec(),
+        })
+    }
+
+    /// The certificate as it was read.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The subject, for people (RFC 4514).
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// The issuer, for people (RFC 4514).
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The serial number in lower-case hexadecimal.
+    #[must_use]
+    pub fn serial(&self) -> &str {
+        &self.serial
+    }
+
+    /// The SHA-256 digest of the certificate.
+    #[must_use]
+    pub const fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// The first second at which it is valid.
+    #[must_use]
+    pub const fn not_before(&self) -> WallTime {
+        self.not_before
+    }
+
+    /// The last second at which it is valid.
+    #[must_use]
+    pub const fn not_after(&self) -> WallTime {
+        self.not_after
+    }
+
+    /// The topic that is meant when a notification names none: the subject's UID, or what follows the colon in the
+    /// common name of a push certificate.
+    #[must_use]
+    pub fn default_topic(&self) -> Option<&str> {
+        self.default_topic.as_deref()
+    }
+
+    /// The topics it may be used for, in the order in which it lists them (Apple's extensions 1.2.840.113635.100.6.3.6
+    /// and 6.3.4); without a list, [`default_topic`](Self::default_topic). Empty when it says nothing.
+    #[must_use]
+    pub fn topics(&self) -> &[String] {
+        &self.topics
+    }
+
+    /// The environments it is for (Apple's extensions 1.2.840.113635.100.6.3.1 and 6.3.2, otherwise the common name);
+    /// `None` when it says nothing, as those of private gateways do.
+    #[must_use]
+    pub const fn environment(&self) -> Option<CertificateEnvironment> {
+        self.environment
+    }
+
+    pub(super) const fn public_key(&self) -> &PublicKey {
+        &self.public_key
+    }
+
+    pub(super) fn is_self_issued(&self) -> bool {
+        self.subject_der == self.issuer_der
+    }
+
+    /// By name, and by key identifier where both sides have one: authorities renew their keys under the same name.
+    pub(super) fn may_be_issued_by(&self, issuer: &Self) -> bool {
+        let keys_agree = match (&self.authority_key_id, &issuer.subject_key_id) {
+            (Some(wanted), Some(found)) => wanted == found,
+            (Some(_) | None, None) | (None, Some(_)) => true,
+        };
+        self.issuer_der == issuer.subject_der && keys_agree
+    }
+
+    /// Whether `other` is this certificate issued again for the same use.
+    pub(super) fn is_same_use(&self, other: &Self) -> bool {
+        self.subject_der == other.subject_der && self.environment == other.environment && self.topics == other.topics
+    }
+}
+
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.der == other.der
+    }
+}
+
+impl Eq for Certificate {}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Certificate")
+            .field("subject", &self.subject)
+            .field("issuer", &self.issuer)
+            .field("serial", &self.serial)
+            .field("not_after", &self.not_after)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the extensions say that matters here.
+#[derive(Default)]
+struct Extensions {
+    environment: Option<CertificateEnvironment>,
+    topics: Vec<String>,
+    subject_key_id: Option<Vec<u8>>,
+    authority_key_id: Option<Vec<u8>>,
+}
+
+impl Extensions {
+    fn note(&mut self, name: ObjectIdentifier, value: &[u8]) {
+        match name {
+            DEVELOPMENT => self.note_environment(CertificateEnvironment::Development),
+            PRODUCTION => self.note_environment(CertificateEnvironment::Production),
+            TOPICS | VOIP_TOPICS => self.note_topics(value),
+            SUBJECT_KEY_ID => {
+                self.subject_key_id = Elements::new(value).read(tlv::OCTET_STRING).map(<[u8]>::to_vec);
+            }
+            AUTHORITY_KEY_ID => {
+                // keyIdentifier [0] IMPLICIT OCTET STRING OPTIONAL (RFC 5280 section 4.2.1.1)
+                let inside = Elements::inside(value, tlv::SEQUENCE).and_then(|mut elements| elements.read(0x80));
+                self.authority_key_id = inside.map(<[u8]>::to_vec);
+            }
+            _ => {}
+        }
+    }
+
+    fn note_environment(&mut self, found: CertificateEnvironment) {
+        self.environment = match self.environment {
+            Some(known) if known != found => Some(CertificateEnvironment::Both),
+            Some(known) => Some(known),
+            None => Some(found),
+        };
+    }
+
+    /// A sequence in which each topic is a string and is followed by a sequence with its kind ("app", "voip",
+    /// "complication"). The older VoIP extension may also be empty.
+    fn note_topics(&mut self, value: &[u8]) {
+        for element in Elements::inside(value, tlv::SEQUENCE).into_iter().flatten() {
+            if let Some(topic) = string(element.tag, element.value).filter(|topic| !self.topics.contains(topic)) {
+                self.topics.push(topic);
+            }
+        }
+    }
+}
+
+/// What the common name of a push certificate gives away: the environment and the topic.
+fn by_common_name(common_name: &str) -> (Option<CertificateEnvironment>, Option<&str>) {
+    let Some((kind, topic)) = common_name.split_once(": ") else {
+        return (None, None);
+    };
+    let environment = match kind {
+        "Apple Push Services" => Some(CertificateEnvironment::Both),
+        "Apple Development IOS Push Services"
+        | "Apple Development Mac Push Services"
+        | "Apple Sandbox Push Services" => Some(CertificateEnvironment::Development),
+        "Apple Production IOS Push Services" | "Apple Production Mac Push Services" => {
+            Some(CertificateEnvironment::Production)
+        }
+        "VoIP Services" | "WatchKit Services" | "Website Push ID" | "Pass Type ID" => None,
+        _ => return (None, None),
+    };
+    (environment, Some(topic).filter(|topic| !topic.is_empty()))
+}
+
+/// The value of the last attribute of this kind: the most specific one.
+fn attribute(name: &Name, wanted: ObjectIdentifier) -> Option<String> {
+    name.iter()
+        .filter(|attribute| attribute.oid == wanted)
+        .filter_map(|attribute| {
+            let element = attribute.value.to_der().ok()?;
+            let element = Elements::new(&element).next()?;
+            string(element.tag, element.value)
+        })
+        .last()
+        .filter(|value| !value.is_empty())
+}
+
+fn string(tag: u8, value: &[u8]) -> Option<String> {
+    match tag {
+        tlv::UTF8_STRING | tlv::PRINTABLE_STRING | tlv::IA5_STRING => {
+            std::str::from_utf8(value).ok().map(str::to_owned)
+        }
+        _ => None,
+    }
+}
+
+/// For logs and messages: a name cannot smuggle line ends or terminal codes into them.
+fn text(name: &Name) -> String {
+    let mut out = String::new();
+    for character in name.to_string().chars() {
+        if character.is_control() {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+fn encoded(name: &Name) -> Result<Vec<u8>, IdentityError> {
+    name.to_der().map_err(|error| IdentityError::malformed(Part::Certificate, error))
+}
+
+fn sha256(der: &[u8]) -> Fingerprint {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest(&SHA256, der).as_ref());
+    Fingerprint(bytes)
+}

@@ -1,0 +1,126 @@
+//! Certificates and keys as they come out of a credential.
+
+use super::{
+    Certificate,
+    error::{IdentityError, Part},
+    pem,
+    private_key::PrivateKey,
+    source::Kind,
+};
+#[cfg(feature = "pkcs12")]
+use super::{encrypted_key, pkcs12};
+
+/// The most certificates, and the most keys, of one credential. Each key is tried with each certificate, and a whole
+/// keychain has some dozens.
+const MOST: usize = 64;
+
+/// The parts of a credential, before they are put together.
+#[derive(Default)]
+pub(super) struct Material {
+    pub(super) certificates: Vec<Certificate>,
+    pub(super) keys: Vec<PrivateKey>,
+    /// Why a key could not be read. It matters only if no other key serves.
+    pub(super) key_trouble: Option<IdentityError>,
+    keys_tried: usize,
+    /// Labels of PEM blocks that are neither.
+    pub(super) other_labels: Vec<String>,
+}
+
+impl Material {
+    pub(super) fn add_pem(&mut self, text: &[u8], password: Option<&str>) -> Result<(), IdentityError> {
+        for block in pem::blocks(text)? {
+            let place = Some(block.line);
+            let Some(der) = block.der else {
+                self.add_key(|| Err(IdentityError::LegacyEncryption { line: block.line }), place)?;
+                continue;
+            };
+            match block.label.as_str() {
+                "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => {
+                    self.add_certificate(&der).map_err(|error| error.at_line(place))?;
+                }
+                "PRIVATE KEY" => self.add_key(|| PrivateKey::from_pkcs8(&der), place)?,
+                "RSA PRIVATE KEY" => self.add_key(|| PrivateKey::from_pkcs1(&der), place)?,
+                "EC PRIVATE KEY" => self.add_key(|| PrivateKey::from_sec1(&der), place)?,
+                "ENCRYPTED PRIVATE KEY" => self.add_key(|| decrypted(&der, password), place)?,
+                _ if self.other_labels.contains(&block.label) || self.other_labels.len() == MOST => {}
+                _ => self.other_labels.push(block.label),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_der(&mut self, kind: Kind, der: &[u8], password: Option<&str>) -> Result<(), IdentityError> {
+        match kind {
+            Kind::Pkcs12 => return self.add_pkcs12(der, password),
+            Kind::Certificate => return self.add_certificate(der),
+            Kind::Pkcs8 => self.add_key(|| PrivateKey::from_pkcs8(der), None)?,
+            Kind::EncryptedPkcs8 => self.add_key(|| decrypted(der, password), None)?,
+            Kind::Pkcs1 => self.add_key(|| PrivateKey::from_pkcs1(der), None)?,
+            Kind::Sec1 => self.add_key(|| PrivateKey::from_sec1(der), None)?,
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "pkcs12")]
+    fn add_pkcs12(&mut self, der: &[u8], password: Option<&str>) -> Result<(), IdentityError> {
+        let bags = pkcs12::open(der, password)?;
+        for certificate in &bags.certificates {
+            self.add_certificate(certificate)?;
+        }
+        for key in &bags.keys {
+            self.add_key(|| PrivateKey::from_pkcs8(key), None)?;
+        }
+        Ok(())
+    }
+
+    #[cfg(not(feature = "pkcs12"))]
+    fn add_pkcs12(&mut self, _: &[u8], _: Option<&str>) -> Result<(), IdentityError> {
+        Err(IdentityError::FeatureDisabled { part: Part::Pkcs12, feature: "pkcs12" })
+    }
+
+    fn add_certificate(&mut self, der: &[u8]) -> Result<(), IdentityError> {
+        let certificate = Certificate::from_der(der)?;
+        if !self.certificates.contains(&certificate) {
+            if self.certificates.len() == MOST {
+                return Err(IdentityError::TooMany { limit: MOST });
+            }
+            self.certificates.push(certificate);
+        }
+        Ok(())
+    }
+
+    /// Keys that cannot be read count as well: deriving a key from a password is the slowest step of all.
+    fn add_key(
+        &mut self,
+        key: impl FnOnce() -> Result<PrivateKey, IdentityError>,
+        place: Option<usize>,
+    ) -> Result<(), IdentityError> {
+        if self.keys_tried == MOST {
+            return Err(IdentityError::TooMany { limit: MOST });
+        }
+        self.keys_tried += 1;
+        match key() {
+            Ok(key) => self.keys.push(key),
+            Err(error) => {
+                self.key_trouble.get_or_insert(error.at_line(place));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(feature = "pkcs12")]
+fn decrypted(der: &[u8], password: Option<&str>) -> Result<PrivateKey, IdentityError> {
+    let password = password.ok_or(IdentityError::PasswordRequired { part: Part::PrivateKey })?;
+    let key = encrypted_key::decrypt(der, password)?;
+    // A wrong password leaves valid padding behind once in 256 times; what comes out is then no key.
+    PrivateKey::from_pkcs8(&key).map_err(|error| match error {
+        IdentityError::Malformed { .. } => IdentityError::WrongPassword { part: Part::PrivateKey },
+        other => other,
+    })
+}
+
+#[cfg(not(feature = "pkcs12"))]
+fn decrypted(_: &[u8], _: Option<&str>) -> Result<PrivateKey, IdentityError> {
+    Err(IdentityError::FeatureDisabled { part: Part::PrivateKey, feature: "pkcs12" })
+}

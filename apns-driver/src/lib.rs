@@ -1,0 +1,34 @@
+//! The asynchronous half that needs no particular runtime: the client handle, the bounded queue, the connection loop,
+//! bulk sending, and the reader of client certificates.
+//!
+//! Applications depend on a transport (`apns-tokio`) and never meet this crate. It is for whoever brings a further
+//! runtime: implement [`Runtime`], and [`Client`] works on it.
+
+mod alarm;
+mod builder;
+mod bulk;
+mod client;
+mod dial;
+mod drive;
+mod endpoint;
+mod events;
+pub mod feedback;
+pub mod identity;
+mod pump;
+mod queue;
+mod reply;
+mod runtime;
+mod session_task;
+pub mod tls;
+
+pub use builder::{BinaryBuilder, BuildError};
+pub use bulk::SendAll;
+pub use client::{Client, CloseReport, Leftover, TrySendError};
+pub use drive::drive;
+pub use endpoint::{Endpoint, Environment};
+pub use events::{ClientEvent, Events};
+pub use feedback::FeedbackFailure;
+pub use identity::{Identity, IdentityError, Validity};
+pub use reply::{Delivery, Pending};
+pub use runtime::{Clock, Runtime, Secured};
+pub use tls::{Roots, RootsError};
