@@ -10,6 +10,8 @@
 //! | B1, a token of no bytes | a `DeviceToken` has at least one |
 //! | B22, a lock held across a write | there is none: input is handled while output waits, which the test shows |
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
+
 mod pretend;
 
 use apns_proto::binary::{Client, Config, ErrorResponse, Format, Limits, NotificationDecoder, Status};
@@ -851,34 +853,63 @@ fn what_is_presumed_and_not_told_yet_is_still_corrected() {
 }
 
 #[test]
-fn a_deadline_that_is_noticed_late_waits_for_what_lies_in_the_socket() {
-    converse(&Config::default(), |talk| {
-        talk.submit(1..=2);
-        talk.send();
-        talk.expect(&["> 1 as 1", "> 2 as 2"]);
-        // The process stood still for a minute, and the answer came meanwhile. Timers are looked at first.
-        talk.now = after(talk.now, secs(60));
-        talk.client.handle_timeout(talk.now);
-        talk.collect();
-        talk.offer();
-        talk.expect(&[]);
-        talk.respond(8, 1);
-        talk.expect(&["answered", "1 rejected 8", "closed: status 8 for 1", "  2 discarded"]);
-    });
-    converse(&Config::default(), |talk| {
-        talk.submit([1]);
-        talk.send();
-        talk.expect(&["> 1 as 1"]);
-        talk.now = after(talk.now, secs(60));
-        talk.client.handle_timeout(talk.now);
-        talk.collect();
-        talk.expect(&[]);
+fn what_is_noticed_late_waits_for_what_lies_in_the_socket() {
+    // The process stood still, by a little or by much, and the answer came meanwhile. Timers are looked at first.
+    for held_up in [ms(3_001), ms(3_500), secs(60)] {
+        converse(&Config::default(), |talk| {
+            talk.submit(1..=2);
+            talk.send();
+            talk.now = after(talk.now, held_up);
+            talk.client.handle_timeout(talk.now);
+            talk.collect();
+            talk.offer();
+            talk.expect(&["> 1 as 1", "> 2 as 2", "answered"]);
+            talk.respond(8, 1);
+            talk.expect(&["1 rejected 8", "closed: status 8 for 1", "  2 discarded"]);
+        });
         // Nothing had come: silence counts a moment later, and another late look does not put it off again.
-        talk.now = after(talk.now, secs(60));
-        talk.client.handle_timeout(talk.now);
-        talk.collect();
-        talk.expect(&["answered", "1 presumed"]);
-    });
+        converse(&Config::default(), |talk| {
+            talk.submit([1]);
+            talk.send();
+            for _ in 0..2 {
+                talk.now = after(talk.now, held_up);
+                talk.client.handle_timeout(talk.now);
+                talk.collect();
+            }
+            talk.expect(&["> 1 as 1", "answered", "1 presumed"]);
+        });
+        // The same for the answer to a probe, and for a transport that took the bytes meanwhile.
+        let hasty = Config::default().with_answer_timeout(secs(3)).with_write_timeout(secs(3));
+        converse(&hasty, |talk| {
+            talk.submit([1]);
+            talk.drain(None);
+            talk.send();
+            talk.now = after(talk.now, held_up);
+            talk.client.handle_timeout(talk.now);
+            talk.respond(2, 2);
+            talk.expect(&["retired", "> 1 as 1", "> probe 2", "answered", "1 confirmed", "closed: probe answered"]);
+        });
+        converse(&hasty, |talk| {
+            talk.submit([1]);
+            talk.offer();
+            talk.now = after(talk.now, held_up);
+            talk.client.handle_timeout(talk.now);
+            talk.take(talk.held.len());
+            talk.send();
+            talk.wait(secs(3));
+            talk.expect(&["> 1 as 1", "answered", "1 presumed"]);
+        });
+        converse(&hasty, |talk| {
+            talk.submit([1]);
+            talk.offer();
+            for _ in 0..2 {
+                talk.now = after(talk.now, held_up);
+                talk.client.handle_timeout(talk.now);
+            }
+            talk.collect();
+            talk.expect(&["answered", "closed: write stalled", "  1 unknown, lost"]);
+        });
+    }
 }
 
 // ---- the write side ---------------------------------------------------------------------------------------------
