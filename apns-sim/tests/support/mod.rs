@@ -141,3 +141,7 @@ pub async fn seen(simulator: &Simulator, predicate: impl FnMut(&apns_sim::Log) -
         panic!("it never happened; seen so far: {:?}", simulator.counts());
     });
 }
+
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
