@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use apns_proto::session::Protocol;
-use apns_proto::{DialFailure, End, LinkId, NotSentCause, Now, Outcome, Session, SessionEvent, Settled, Transmit};
+use apns_proto::{DialFailure, End, LinkId, NotSentCause, Now, Session, SessionEvent, Settled, Transmit};
 use bytes::BytesMut;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
@@ -21,6 +21,7 @@ use crate::reply::{Delivery, Reply};
 use crate::{Endpoint, Runtime, Secured};
 
 type Dialled<S> = (LinkId, Result<Secured<S>, DialFailure>);
+type Dial<S> = Pin<Box<dyn Future<Output = Dialled<S>> + Send>>;
 
 pub(crate) struct SessionTask<R: Runtime, P: Protocol<Reply>> {
     runtime: R,
@@ -31,7 +32,7 @@ pub(crate) struct SessionTask<R: Runtime, P: Protocol<Reply>> {
     endpoint: Endpoint,
     connect_timeout: Duration,
     pumps: Vec<(LinkId, Pump<R::Tls>)>,
-    dials: FuturesUnordered<Pin<Box<dyn Future<Output = Dialled<R::Tls>> + Send>>>,
+    dials: FuturesUnordered<Dial<R::Tls>>,
     alarm: Alarm<R>,
     /// The proof order that the session works on.
     proving: Option<u64>,
@@ -64,6 +65,10 @@ impl<P: Protocol<Reply>> Port for LinkPort<'_, P> {
 
 /// How many jobs are taken from the queue between two looks at the sockets.
 const JOBS_A_TURN: usize = 256;
+
+/// How many connections may wait for their peer's last word. Nothing depends on it any more, so the oldest go first
+/// when a peer makes them many by never closing.
+const LINGERING: usize = 8;
 
 /// How many turns one wake-up may take before other tasks get theirs.
 const TURNS: usize = 16;
@@ -184,6 +189,12 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
             moved |= pumped != Pumped::Idle;
             pumped != Pumped::Over
         });
+        let lingering = self.pumps.iter().filter(|(_, pump)| pump.is_lingering()).count();
+        for _ in LINGERING..lingering {
+            if let Some(oldest) = self.pumps.iter().position(|(_, pump)| pump.is_lingering()) {
+                self.pumps.remove(oldest);
+            }
+        }
         moved
     }
 
@@ -249,14 +260,14 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
             return;
         }
         self.left = true;
+        self.core.note_over(cause);
         self.dials.clear();
         self.refuse(self.core.queue.leave(self.number), cause);
     }
 
     fn refuse(&self, jobs: impl IntoIterator<Item = Job>, cause: &NotSentCause) {
         for Job { notification, reply } in jobs {
-            let outcome = Outcome::NotSent { cause: cause.clone() };
-            let delivery = Delivery { outcome, attempts: 0, replays: 0, returned: Some(Box::new(notification)) };
+            let delivery = Delivery::not_sent(cause.clone(), notification);
             self.core.note_settled(&delivery);
             reply.send(delivery);
         }

@@ -1,5 +1,31 @@
 //! The HTTP/2 provider API.
+//!
+//! What is here needs no connection and no clock:
+//!
+//! * [`Requests`] makes a [`Request`] of a [`Notification`](crate::Notification), a [`Broadcast`] or a [`ChannelRequest`];
+//! * [`Response`] reads an answer; [`Reason`] and [`ProviderRejection`] say what a refusal asks for;
+//! * [`SigningKey`] reads a `.p8` file; a [`TokenSource`] hands out the [`ProviderToken`]s that it signs, and a
+//!   [`TokenBinding`] decides which of them a connection uses;
+//! * [`RetryPolicy`] decides whether and when a refused notification is sent again;
+//! * [`host`] has the names and ports.
 
+mod broadcast;
+mod channels;
+mod der;
+mod explain;
+pub mod host;
+mod http_date;
+mod provider_rejection;
+mod provider_token;
+mod reason;
+mod request;
+mod requests;
+mod response;
+mod retry;
+mod signing_key;
+mod token_policy;
+mod token_source;
+mod warning;
 #[cfg_attr(
     not(test),
     allow(
@@ -8,3 +34,20 @@
     )
 )]
 pub(crate) mod wire;
+
+pub use broadcast::{Broadcast, BundleId, BundleIdError, ChannelId, ChannelIdError};
+pub use channels::{ChannelAnswer, ChannelError, ChannelRequest, ChannelStorage, MAX_CHANNEL_LIST};
+pub use http_date::{format_http_date, parse_http_date};
+pub use provider_rejection::ProviderRejection;
+pub use provider_token::{IdError, KeyId, ProviderToken, ProviderTokenError, TeamId};
+pub use reason::{Api, Reason, SERVICE_FAULT_WAIT};
+pub use request::{Header, Indexing, Method, Request};
+pub use requests::{Authentication, Requests};
+pub use response::{ClockSkew, MAX_BODY, MAX_RETRY_AFTER, Response};
+pub use retry::{RetryDecision, RetryPolicy, RetryRoute};
+pub use signing_key::{SigningKey, SigningKeyError};
+pub use token_policy::{
+    AfterRejection, TokenBinding, TokenChoice, TokenDecision, TokenError, TokenPolicy, TokenSchedule,
+};
+pub use token_source::{SigningSource, TokenSource};
+pub use warning::RequestWarning;

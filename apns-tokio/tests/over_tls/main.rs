@@ -1,0 +1,5 @@
+//! The transport over real sockets and TLS, against the simulator.
+
+mod binary;
+mod common;
+mod feedback;
