@@ -34,3 +34,8 @@ pub mod feedback {
         apns_driver::feedback::fetch(endpoint, identity)
     }
 }
+
+/// Runs the programs of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+#[cfg(feature = "server")]
+pub(crate) mod world;
+
 use std::time::{Duration, Instant};
 
 use apns_proto::{

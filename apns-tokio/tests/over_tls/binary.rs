@@ -93,12 +93,12 @@ async fn cut_at_every_byte(policy: LossPolicy) {
     for offset in 0..=frame * u64::from(COUNT) + 20 {
         let faults = Faults::default().connection(1).cut(Cut::after_read(offset));
         let script = Script::default().gateway_faults(faults);
-        let simulator = Simulator::builder().script(script).start().await.unwrap();
+        let simulator = Simulator::builder().script(script).start().await.expect("loopback has free ports");
         let client = client(&simulator)
             .loss_policy(policy)
             .backoff(Duration::from_millis(1), Duration::from_millis(5))
             .start()
-            .unwrap();
+            .expect("the settings are good");
         let deliveries = settle_all(&client, (0..COUNT).map(|n| good(n, &payload))).await;
         for (number, delivery) in (0..COUNT).zip(&deliveries) {
             let taken = simulator.inspect(|log| log.accepted_for(common::token(0xaa, number).as_bytes()));

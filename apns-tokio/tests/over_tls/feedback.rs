@@ -14,7 +14,7 @@ async fn read(simulator: &Simulator, idle: Duration) -> (Vec<(u64, Vec<u8>)>, Op
         .roots(common::roots(simulator))
         .idle_time(idle)
         .start()
-        .unwrap();
+        .expect("the settings are good");
     let (mut records, mut failure) = (Vec::new(), None);
     while let Some(item) = stream.next().await {
         match item {
