@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 
@@ -142,13 +142,13 @@ impl SimFlags {
     }
 }
 
-fn read_script(path: &PathBuf) -> Result<Script, Failure> {
+fn read_script(path: &Path) -> Result<Script, Failure> {
     let bytes = read_file(path, LARGEST_SCRIPT)?;
     let text = String::from_utf8(bytes).map_err(|_| Failure::Read {
         name: path.display().to_string(),
         error: io::Error::new(ErrorKind::InvalidData, "it is not UTF-8"),
     })?;
-    Script::from_json(&text).map_err(|error| Failure::Script { path: path.clone(), error })
+    Script::from_json(&text).map_err(|error| Failure::Script { path: path.to_owned(), error })
 }
 
 /// Lines that are written on a thread of its own, so that no connection waits for a disk or a reader.

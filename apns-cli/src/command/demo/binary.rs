@@ -250,7 +250,7 @@ fn verify(story: &mut Story, apple: &Apple, sent: &Sent) {
         for entry in log.entries() {
             match entry {
                 Entry::Notification(record) if record.accepted() => {
-                    *took.entry(record.token.to_vec()).or_default() += 1
+                    *took.entry(record.token.to_vec()).or_default() += 1;
                 }
                 Entry::Notification(record) => refused.entry(record.token.to_vec()).or_default().push(record.status()),
                 Entry::Probe(_) => probes += 1,
