@@ -7,8 +7,10 @@ mod backoff;
 pub mod binary;
 mod connection;
 mod device_token;
+mod explanation;
 #[cfg(feature = "http2")]
-mod http2;
+pub mod http2;
+mod invalid_tokens;
 pub mod machine;
 mod notification;
 mod outcome;
@@ -28,6 +30,8 @@ pub use connection::{
     Unsettled, Warning,
 };
 pub use device_token::{DeviceToken, DeviceTokenError};
+pub use explanation::Explanation;
+pub use invalid_tokens::{InvalidToken, InvalidTokens};
 pub use machine::{End, Machine, Transmit};
 pub use notification::{Expiration, Notification, Priority};
 pub use outcome::{InvalidNotification, LossPolicy, NotSentCause, Outcome, Proof, Retry, UnknownCause};

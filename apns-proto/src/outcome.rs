@@ -153,6 +153,19 @@ pub enum InvalidNotification {
         /// The priority's number.
         priority: u8,
     },
+    /// There is no topic, and a provider token says nothing about which app is meant.
+    #[error(
+        "the topic is missing, which is needed with a provider token: set the app's bundle id on the notification or as the client's default"
+    )]
+    MissingTopic,
+    /// The header fields take more room than the service allows.
+    #[error("the header fields take {size} bytes, more than the {limit} that the service allows")]
+    HeadersTooLarge {
+        /// Their size by the measure of RFC 9113 section 6.5.2.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// A span for the expiration that ends beyond what can be said.
     #[error("the expiration lies beyond the year 2106, the end of the protocol's clock")]
     ExpirationTooLate,

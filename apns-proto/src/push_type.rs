@@ -70,20 +70,28 @@ impl PushType {
     /// The value as it stands in the header.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        match self.text() {
+            Ok(known) => known,
+            Err(other) => other.as_str(),
+        }
+    }
+
+    /// The text of a known type, which needs no copy, or the other type.
+    pub(crate) const fn text(&self) -> Result<&'static str, &OtherPushType> {
         match self {
-            Self::Alert => "alert",
-            Self::Background => "background",
-            Self::Complication => "complication",
-            Self::Controls => "controls",
-            Self::FileProvider => "fileprovider",
-            Self::LiveActivity => "liveactivity",
-            Self::Location => "location",
-            Self::Mdm => "mdm",
-            Self::PushToTalk => "pushtotalk",
-            Self::Voip => "voip",
-            Self::Widgets => "widgets",
-            Self::Accessory => "accessory",
-            Self::Other(other) => other.as_str(),
+            Self::Alert => Ok("alert"),
+            Self::Background => Ok("background"),
+            Self::Complication => Ok("complication"),
+            Self::Controls => Ok("controls"),
+            Self::FileProvider => Ok("fileprovider"),
+            Self::LiveActivity => Ok("liveactivity"),
+            Self::Location => Ok("location"),
+            Self::Mdm => Ok("mdm"),
+            Self::PushToTalk => Ok("pushtotalk"),
+            Self::Voip => Ok("voip"),
+            Self::Widgets => Ok("widgets"),
+            Self::Accessory => Ok("accessory"),
+            Self::Other(other) => Err(other),
         }
     }
 

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::binary::{Status, StatusKind};
+#[cfg(feature = "http2")]
+use crate::http2::ProviderRejection;
 use crate::{Retry, WallTime};
 
 /// A refusal by the service, as it came.
@@ -15,6 +17,16 @@ use crate::{Retry, WallTime};
 pub enum Rejection {
     /// By the binary gateway, with a status byte.
     Gateway(Status),
+    /// By the HTTP/2 provider API, with a status and mostly a reason.
+    #[cfg(feature = "http2")]
+    Provider(Box<ProviderRejection>),
+}
+
+#[cfg(feature = "http2")]
+impl From<ProviderRejection> for Rejection {
+    fn from(rejection: ProviderRejection) -> Self {
+        Self::Provider(Box::new(rejection))
+    }
 }
 
 /// What to do after a refusal.
@@ -82,23 +94,28 @@ const GATEWAY_FAULT: Duration = Duration::from_secs(1);
 impl Rejection {
     /// The number that came: a status byte of the binary protocol, or an HTTP status.
     #[must_use]
-    pub const fn status(&self) -> u16 {
+    pub fn status(&self) -> u16 {
         match self {
             Self::Gateway(status) => status.raw() as u16,
+            #[cfg(feature = "http2")]
+            Self::Provider(rejection) => rejection.status(),
         }
     }
 
-    /// The reason as a text: Apple's word for it where there is one.
+    /// The reason as a text: Apple's word for it where there is one, `unassigned` for a status byte without a meaning, and
+    /// `no_reason` for an answer that gave none.
     #[must_use]
     pub fn reason(&self) -> &str {
         match self {
             Self::Gateway(status) => status.name().unwrap_or("unassigned"),
+            #[cfg(feature = "http2")]
+            Self::Provider(rejection) => rejection.reason_text().unwrap_or("no_reason"),
         }
     }
 
     /// What to do about it.
     #[must_use]
-    pub const fn reaction(&self) -> Reaction {
+    pub fn reaction(&self) -> Reaction {
         match self {
             Self::Gateway(status) => match status.kind() {
                 StatusKind::ProcessingError | StatusKind::NoErrors => Reaction::Retry,
@@ -111,12 +128,18 @@ impl Rejection {
                 | StatusKind::ProtocolError
                 | StatusKind::Unknown => Reaction::FixRequest,
             },
+            #[cfg(feature = "http2")]
+            Self::Provider(rejection) => rejection.reaction(),
         }
     }
 
     /// What becomes of the device token.
     #[must_use]
-    pub const fn token_verdict(&self) -> TokenVerdict {
+    pub fn token_verdict(&self) -> TokenVerdict {
+        #[cfg(feature = "http2")]
+        if let Self::Provider(rejection) = self {
+            return rejection.token_verdict();
+        }
         match self.reaction() {
             Reaction::DropToken => TokenVerdict::Drop,
             Reaction::FixRequest
@@ -130,7 +153,11 @@ impl Rejection {
 
     /// Whether it may be sent again, and when.
     #[must_use]
-    pub const fn retry(&self) -> Retry {
+    pub fn retry(&self) -> Retry {
+        #[cfg(feature = "http2")]
+        if let Self::Provider(rejection) = self {
+            return rejection.retry();
+        }
         match self.reaction() {
             Reaction::DropToken => Retry::Never,
             Reaction::FixRequest | Reaction::FixCredentials => Retry::AfterFix,
@@ -142,7 +169,7 @@ impl Rejection {
 
     /// Whether a person has to act before anything like it can succeed.
     #[must_use]
-    pub const fn needs_person(&self) -> bool {
+    pub fn needs_person(&self) -> bool {
         matches!(self.reaction(), Reaction::FixRequest | Reaction::FixCredentials)
     }
 }

@@ -80,7 +80,7 @@ impl Topic {
 /// Replaces an earlier notification with the same value on the device.
 ///
 /// 1 to 64 **bytes** (*Sending notification requests to APNs*), without control characters. The binary protocol does
-/// not send it.
+/// not send it. No space at either end, which HTTP/2 forbids in a header field (RFC 9113 section 8.2.1).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CollapseId(Arc<str>);
 
@@ -92,10 +92,16 @@ impl CollapseId {
     ///
     /// # Errors
     ///
-    /// When it is empty, has more than 64 bytes, or holds a control character.
+    /// When it is empty, has more than 64 bytes, holds a control character, or begins or ends with a space.
     pub fn new(text: impl Into<Arc<str>>) -> Result<Self, HeaderTextError> {
+        let what = "a collapse id";
         let text = text.into();
-        check("a collapse id", &text, Self::MAX, |byte| byte >= b' ' && byte != 0x7f)?;
+        check(what, &text, Self::MAX, |byte| byte >= b' ' && byte != 0x7f)?;
+        for (offset, byte) in [(0, text.as_bytes().first()), (text.len() - 1, text.as_bytes().last())] {
+            if byte == Some(&b' ') {
+                return Err(HeaderTextError::Byte { what, byte: b' ', offset });
+            }
+        }
         Ok(Self(text))
     }
 
@@ -166,6 +172,12 @@ mod tests {
             Err(HeaderTextError::Byte { what: "a topic", byte: b'\r', offset: 11 })
         );
         assert_eq!(CollapseId::new("a\0"), Err(HeaderTextError::Byte { what: "a collapse id", byte: 0, offset: 1 }));
+        assert_eq!(CollapseId::new(" a"), Err(HeaderTextError::Byte { what: "a collapse id", byte: b' ', offset: 0 }));
+        assert_eq!(
+            CollapseId::new("a b "),
+            Err(HeaderTextError::Byte { what: "a collapse id", byte: b' ', offset: 3 })
+        );
+        assert!(CollapseId::new("a b").is_ok());
         assert_eq!(Topic::new(""), Err(HeaderTextError::Empty { what: "a topic" }));
     }
 }

@@ -1,0 +1,243 @@
+//! The provider token: a JSON Web Token that stands for the signing key in each request.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::SigningKey;
+use crate::{Now, WallTime};
+
+/// A provider token, with the time at which it was signed on both clocks.
+///
+/// Cheap to clone. It is a secret for as long as it is valid: [`Debug`](fmt::Debug) shows when it was issued and nothing
+/// more, and there is no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProviderToken {
+    /// `bearer ` and the token.
+    authorization: Bytes,
+    issued: Now,
+}
+
+const BEARER: &str = "bearer ";
+
+impl ProviderToken {
+    /// Signs a new token (RFC 7515, RFC 7518 section 3.4): header `alg` and `kid`, claims `iss` and `iat`, nothing else.
+    #[must_use]
+    pub fn sign(key: &SigningKey, key_id: &KeyId, team_id: &TeamId, now: Now) -> Self {
+        let header = format!(r#"{{"alg":"ES256","kid":"{key_id}"}}"#);
+        let claims = format!(r#"{{"iss":"{team_id}","iat":{}}}"#, now.wall.as_secs());
+        let mut text = String::with_capacity(256);
+        text.push_str(BEARER);
+        URL_SAFE_NO_PAD.encode_string(header, &mut text);
+        text.push('.');
+        URL_SAFE_NO_PAD.encode_string(claims, &mut text);
+        let signature = key.sign(&text.as_bytes()[BEARER.len()..]);
+        text.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut text);
+        Self { authorization: text.into(), issued: now }
+    }
+
+    /// Takes a token that was signed elsewhere, by another process or a service that keeps the key. Its age is counted
+    /// from the `iat` in it. The signature is not checked.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderTokenError`] when the text is not a compact JSON Web Token with an `iat`.
+    pub fn from_jwt(jwt: &str, now: Now) -> Result<Self, ProviderTokenError> {
+        let jwt = jwt.trim();
+        let parts: Vec<&str> = jwt.split('.').collect();
+        let [_, claims, _] = parts[..] else { return Err(ProviderTokenError::Parts { found: parts.len() }) };
+        let base64url = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if !parts.iter().all(|part| !part.is_empty() && part.bytes().all(base64url)) {
+            return Err(ProviderTokenError::NotBase64Url);
+        }
+        let claims = URL_SAFE_NO_PAD.decode(claims).map_err(|_| ProviderTokenError::NotBase64Url)?;
+        let claims: Claims = serde_json::from_slice(&claims).map_err(|_| ProviderTokenError::NoIssuedAt)?;
+        let issued_at = WallTime::from_secs(claims.iat);
+        let age = now.wall.saturating_since(issued_at);
+        // A clock that started less than the token's age ago cannot say when that was. Far enough back is back enough.
+        let instant = now.instant.checked_sub(age.min(Duration::from_secs(24 * 60 * 60))).unwrap_or(now.instant);
+        Ok(Self { authorization: format!("{BEARER}{jwt}").into(), issued: Now::new(instant, issued_at) })
+    }
+
+    /// The value of the `authorization` header: `bearer` and the token. Cloning shares it.
+    #[must_use]
+    pub const fn authorization(&self) -> &Bytes {
+        &self.authorization
+    }
+
+    /// The token itself.
+    #[must_use]
+    pub fn jwt(&self) -> &str {
+        let jwt = self.authorization.get(BEARER.len()..).expect("every constructor puts `bearer ` first");
+        str::from_utf8(jwt).expect("every constructor makes it from text")
+    }
+
+    /// When it was signed, by the wall clock: its `iat`.
+    #[must_use]
+    pub const fn issued_at(&self) -> WallTime {
+        self.issued.wall
+    }
+
+    /// When it was signed, by both clocks.
+    #[must_use]
+    pub const fn issued(&self) -> Now {
+        self.issued
+    }
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    iat: u64,
+}
+
+impl fmt::Debug for ProviderToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProviderToken(issued at {} s)", self.issued.wall.as_secs())
+    }
+}
+
+/// Why a text is no provider token. Never holds any of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProviderTokenError {
+    /// Not three parts with dots between.
+    #[error("a provider token has three parts with dots between them, this has {found}")]
+    Parts {
+        /// How many there are.
+        found: usize,
+    },
+    /// A part is not base64url without padding.
+    #[error("a part of the provider token is not base64url without padding")]
+    NotBase64Url,
+    /// The claims are not JSON with an `iat` in whole seconds.
+    #[error("the provider token's claims are no JSON object with an `iat` in whole seconds since 1970")]
+    NoIssuedAt,
+}
+
+/// Why a text is neither a key id nor a team id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdError {
+    /// Not ten characters.
+    #[error("{what} has 10 characters, this has {found}")]
+    Length {
+        /// Which of the two.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+    },
+    /// Something else than a letter or a digit.
+    #[error("{what} has letters and digits only, but at position {position} there is {found:?}")]
+    Character {
+        /// Which of the two.
+        what: &'static str,
+        /// The character.
+        found: char,
+        /// How many characters stand before it.
+        position: usize,
+    },
+}
+
+fn check_id(what: &'static str, text: &str) -> Result<Arc<str>, IdError> {
+    let text = text.trim();
+    if let Some((position, found)) = text.chars().enumerate().find(|(_, found)| !found.is_ascii_alphanumeric()) {
+        return Err(IdError::Character { what, found, position });
+    }
+    if text.len() != 10 {
+        return Err(IdError::Length { what, found: text.len() });
+    }
+    Ok(text.into())
+}
+
+/// The name of a signing key: ten letters and digits, as the developer portal shows it and as it stands in the name of
+/// the file (`AuthKey_ABC123DEFG.p8`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(Arc<str>);
+
+impl KeyId {
+    /// Checks the text. White space around it is left away.
+    ///
+    /// # Errors
+    ///
+    /// [`IdError`] when it is not ten letters and digits.
+    pub fn new(text: &str) -> Result<Self, IdError> {
+        check_id("a key id", text).map(Self)
+    }
+
+    /// The key id in the name of a key file as Apple hands it out.
+    ///
+    /// ```
+    /// use apns_proto::http2::KeyId;
+    ///
+    /// let id = KeyId::from_file_name("secrets/AuthKey_ABC123DEFG.p8");
+    /// assert_eq!(id, Some(KeyId::new("ABC123DEFG")?));
+    /// # Ok::<(), apns_proto::http2::IdError>(())
+    /// ```
+    #[must_use]
+    pub fn from_file_name(path: &str) -> Option<Self> {
+        let name = path.rsplit(['/', '\\']).next()?;
+        Self::new(name.strip_prefix("AuthKey_")?.get(..10)?).ok()
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The team that owns the apps: ten letters and digits, as the developer portal shows it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TeamId(Arc<str>);
+
+impl TeamId {
+    /// Checks the text. White space around it is left away.
+    ///
+    /// # Errors
+    ///
+    /// [`IdError`] when it is not ten letters and digits.
+    pub fn new(text: &str) -> Result<Self, IdError> {
+        check_id("a team id", text).map(Self)
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        Self::new(text)
+    }
+}
+
+impl FromStr for TeamId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        Self::new(text)
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Display for TeamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}

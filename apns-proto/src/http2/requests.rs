@@ -1,0 +1,259 @@
+//! From notifications to requests.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+
+use super::broadcast::{Broadcast, BundleId};
+use super::channels::ChannelRequest;
+use super::request::{Header, Indexing, Method, Request};
+use super::{ProviderToken, RequestWarning};
+use crate::payload::PayloadLimit;
+use crate::{ApnsId, Expiration, InvalidNotification, Notification, Priority, PushType, Topic, WallTime};
+
+/// How a connection proves who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Authentication {
+    /// By a client certificate in the TLS handshake. It has a topic of its own.
+    Certificate,
+    /// By a provider token in each request. Each request must name its topic.
+    Token,
+}
+
+/// Makes the requests for one server and one credential.
+///
+/// It keeps what comes back from request to request (the authority, the last topic), so that a request costs few
+/// allocations.
+///
+/// ```
+/// use apns_proto::http2::{Authentication, Requests};
+/// use apns_proto::{DeviceToken, Notification, Payload, Topic, WallTime};
+///
+/// let mut requests =
+///     Requests::new("api.push.apple.com", Authentication::Certificate).with_topic(Topic::new("com.example.app")?);
+/// let notification = Notification::new(DeviceToken::from_bytes([0xab; 4])?, Payload::background());
+/// let request = requests.device(&notification, None, WallTime::from_secs(1_700_000_000))?;
+/// assert_eq!(request.path, "/3/device/abababab");
+/// let headers: Vec<_> = request.headers.iter().map(|header| (header.name, &header.value[..])).collect();
+/// assert_eq!(
+///     headers,
+///     [("apns-push-type", &b"background"[..]), ("apns-topic", b"com.example.app"), ("apns-priority", b"5")]
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Requests {
+    authority: Bytes,
+    authentication: Authentication,
+    topic: Option<Topic>,
+    last_topic: Option<LastTopic>,
+}
+
+/// The topic of the request before, with its suffix.
+#[derive(Debug, Clone)]
+struct LastTopic {
+    topic: Topic,
+    push_type: PushType,
+    value: Bytes,
+}
+
+impl Requests {
+    /// For a server under this name, with the port where it is not 443.
+    #[must_use]
+    pub fn new(authority: impl Into<String>, authentication: Authentication) -> Self {
+        Self { authority: authority.into().into(), authentication, topic: None, last_topic: None }
+    }
+
+    /// Sets the topic of notifications that have none of their own. Default: none.
+    #[must_use]
+    pub fn with_topic(mut self, topic: Topic) -> Self {
+        self.topic = Some(topic);
+        self
+    }
+
+    /// The request for a notification to one device (`POST /3/device/…`).
+    ///
+    /// * `apns-push-type` is always there: the notification's own, else what its payload leaves no doubt about, else
+    ///   `alert`.
+    /// * `apns-topic` gets the suffix of the push type, unless it has it.
+    /// * `apns-priority` is 5 for a background push whatever was set, because the service takes no other; otherwise it is
+    ///   what was set, or left out.
+    ///
+    /// With [`Authentication::Token`] give the token; without one the request has no `authorization`. `now` resolves an
+    /// expiration that was given as a span.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check`](Self::check).
+    pub fn device(
+        &mut self,
+        notification: &Notification,
+        token: Option<&ProviderToken>,
+        now: WallTime,
+    ) -> Result<Request, InvalidNotification> {
+        let push_type = push_type_of(notification);
+        self.check_as(notification, &push_type)?;
+
+        let mut headers = Vec::with_capacity(8);
+        headers.extend(token.map(authorization));
+        headers.push(Header::new("apns-push-type", push_type_value(&push_type), Indexing::Incremental));
+        let priority = if push_type == PushType::Background { Some(BACKGROUND) } else { notification.priority() };
+        if let Some(topic) = notification.topic().or(self.topic.as_ref()) {
+            let value = LastTopic::value(&mut self.last_topic, topic, push_type);
+            headers.push(Header::new("apns-topic", value, Indexing::Incremental));
+        }
+        if let Some(id) = notification.apns_id() {
+            headers.push(Header::new("apns-id", id.to_string().into(), Indexing::Without));
+        }
+        headers.extend(expiration(notification.expiration(), now));
+        headers.extend(priority.map(priority_header));
+        if let Some(id) = notification.collapse_id() {
+            let value = Bytes::copy_from_slice(id.as_str().as_bytes());
+            headers.push(Header::new("apns-collapse-id", value, Indexing::Without));
+        }
+
+        let mut path = String::with_capacity("/3/device/".len() + 2 * notification.token().as_bytes().len());
+        write!(path, "/3/device/{}", notification.token().hex()).expect("a String takes all that is written to it");
+        Ok(Request {
+            method: Method::Post,
+            path: path.into(),
+            authority: self.authority.clone(),
+            headers,
+            body: notification.payload().to_bytes(),
+        })
+    }
+
+    /// Whether the service could take a notification at all.
+    ///
+    /// # Errors
+    ///
+    /// * [`PayloadTooLarge`](InvalidNotification::PayloadTooLarge): above the limit of its push type;
+    /// * [`MissingTopic`](InvalidNotification::MissingTopic): no topic, with [`Authentication::Token`].
+    pub fn check(&self, notification: &Notification) -> Result<(), InvalidNotification> {
+        self.check_as(notification, &push_type_of(notification))
+    }
+
+    fn check_as(&self, notification: &Notification, push_type: &PushType) -> Result<(), InvalidNotification> {
+        check_size(notification.payload().size(), push_type.payload_limit())?;
+        let topic = notification.topic().or(self.topic.as_ref());
+        if topic.is_none() && self.authentication == Authentication::Token {
+            return Err(InvalidNotification::MissingTopic);
+        }
+        Ok(())
+    }
+
+    /// What is probably wrong with a notification, although it can be sent.
+    #[must_use]
+    pub fn warnings(&self, notification: &Notification) -> Vec<RequestWarning> {
+        let topic = notification.topic().or(self.topic.as_ref());
+        RequestWarning::all(notification, topic, &push_type_of(notification), self.authentication)
+    }
+
+    /// The request for a broadcast (`POST /4/broadcasts/apps/…`).
+    ///
+    /// # Errors
+    ///
+    /// [`PayloadTooLarge`](InvalidNotification::PayloadTooLarge) above 5120 bytes.
+    pub fn broadcast(
+        &self,
+        broadcast: &Broadcast,
+        token: Option<&ProviderToken>,
+        now: WallTime,
+    ) -> Result<Request, InvalidNotification> {
+        check_size(broadcast.payload().size(), PayloadLimit::BROADCAST)?;
+        let mut headers = Vec::with_capacity(6);
+        headers.extend(token.map(authorization));
+        headers.push(Header::new("apns-channel-id", broadcast.channel().to_bytes(), Indexing::Incremental));
+        headers.push(Header::new("apns-push-type", Bytes::from_static(b"liveactivity"), Indexing::Incremental));
+        // Both are required here, and a channel without storage takes no expiration but 0.
+        let expires = match broadcast.expiration() {
+            Expiration::Omitted => Expiration::Immediately,
+            set @ (Expiration::Immediately | Expiration::At(_) | Expiration::After(_)) => set,
+        };
+        headers.extend(expiration(expires, now));
+        headers.push(priority_header(broadcast.priority()));
+        headers.extend(broadcast.request_id().map(request_id));
+        let path = format!("/4/broadcasts/apps/{}", broadcast.bundle_id());
+        Ok(self.plain(Method::Post, path, headers, broadcast.payload().to_bytes()))
+    }
+
+    /// A request to the channel management service. Only the making of a channel has a body.
+    #[must_use]
+    pub fn channel(
+        &self,
+        bundle_id: &BundleId,
+        request: &ChannelRequest,
+        id: Option<ApnsId>,
+        token: Option<&ProviderToken>,
+    ) -> Request {
+        let mut headers = Vec::with_capacity(3);
+        headers.extend(token.map(authorization));
+        headers.extend(
+            request.channel().map(|channel| Header::new("apns-channel-id", channel.to_bytes(), Indexing::Incremental)),
+        );
+        headers.extend(id.map(request_id));
+        let path = format!("/1/apps/{bundle_id}/{}", request.collection());
+        self.plain(request.method(), path, headers, request.body())
+    }
+
+    fn plain(&self, method: Method, path: String, headers: Vec<Header>, body: Bytes) -> Request {
+        Request { method, path: path.into(), authority: self.authority.clone(), headers, body }
+    }
+}
+
+impl LastTopic {
+    /// The topic with its suffix, made anew only if it is another than before.
+    fn value(last: &mut Option<Self>, topic: &Topic, push_type: PushType) -> Bytes {
+        if let Some(last) = last.as_ref().filter(|last| last.topic == *topic && last.push_type == push_type) {
+            return last.value.clone();
+        }
+        let value = Bytes::from(push_type.topic(topic.as_str()).into_owned());
+        *last = Some(Self { topic: topic.clone(), push_type, value: value.clone() });
+        value
+    }
+}
+
+/// The only priority that a background push may have ("Pushing background updates to your App").
+const BACKGROUND: Priority = Priority::PowerSaving;
+
+fn push_type_of(notification: &Notification) -> PushType {
+    let declared = notification.push_type().cloned();
+    declared.or_else(|| notification.payload().inferred_push_type()).unwrap_or(PushType::Alert)
+}
+
+const fn check_size(size: usize, limit: PayloadLimit) -> Result<(), InvalidNotification> {
+    let limit = limit.bytes();
+    if size > limit { Err(InvalidNotification::PayloadTooLarge { size, limit }) } else { Ok(()) }
+}
+
+fn authorization(token: &ProviderToken) -> Header {
+    Header::new("authorization", token.authorization().clone(), Indexing::Never)
+}
+
+fn push_type_value(push_type: &PushType) -> Bytes {
+    match push_type.text() {
+        Ok(known) => Bytes::from_static(known.as_bytes()),
+        Err(other) => Bytes::copy_from_slice(other.as_str().as_bytes()),
+    }
+}
+
+fn expiration(expiration: Expiration, now: WallTime) -> Option<Header> {
+    let value = match expiration.seconds(now)? {
+        0 => Bytes::from_static(b"0"),
+        seconds => seconds.to_string().into(),
+    };
+    Some(Header::new("apns-expiration", value, Indexing::Without))
+}
+
+const fn priority_header(priority: Priority) -> Header {
+    let text: &[u8] = match priority {
+        Priority::NeverWake => b"1",
+        Priority::PowerSaving => b"5",
+        Priority::Immediate => b"10",
+    };
+    Header::new("apns-priority", Bytes::from_static(text), Indexing::Incremental)
+}
+
+fn request_id(id: ApnsId) -> Header {
+    Header::new("apns-request-id", id.to_string().into(), Indexing::Without)
+}

@@ -1,0 +1,277 @@
+//! When a provider token is renewed, and which token a connection uses.
+
+use std::time::{Duration, Instant};
+
+use super::{ClockSkew, ProviderToken, Reason};
+use crate::Now;
+
+/// When a provider token is due for renewal.
+///
+/// The service takes a token whose `iat` is at most an hour back, and refuses a second change of token within 20 minutes on
+/// the same connection (Apple, "Establishing a token-based connection to APNs"). So a token is renewed after 50 minutes by
+/// default, judged by **both** clocks: the monotonic one may stand still while the computer sleeps, the wall clock may be
+/// set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenPolicy {
+    renew_after: Duration,
+}
+
+const fn minutes(count: u64) -> Duration {
+    Duration::from_secs(count * 60)
+}
+
+impl TokenPolicy {
+    /// The least time between two tokens on one connection: 20 minutes, by Apple's page.
+    pub const MIN_INTERVAL: Duration = minutes(20);
+
+    /// How long a connection goes on with the token it has when it may not change yet: 55 minutes. The five that are left
+    /// to the hour are for clocks that differ and requests that wait.
+    pub const USABLE_FOR: Duration = minutes(55);
+
+    /// How far the wall clock may go back behind a token's `iat` before that counts: one minute.
+    pub const BACKWARDS_TOLERANCE: Duration = minutes(1);
+
+    /// Sets after what time a token is renewed. Default: 50 minutes. What is outside 20 to 55 minutes becomes the nearer
+    /// of the two.
+    #[must_use]
+    pub fn renew_after(mut self, span: Duration) -> Self {
+        self.renew_after = span.clamp(Self::MIN_INTERVAL, Self::USABLE_FOR);
+        self
+    }
+
+    /// How a token stands.
+    fn standing(self, token: &ProviderToken, now: Now) -> Standing {
+        let (monotonic, wall) = ages(token, now);
+        if monotonic >= self.renew_after {
+            return Standing::Due;
+        }
+        let backwards = token.issued_at().saturating_since(now.wall) > Self::BACKWARDS_TOLERANCE;
+        if wall < self.renew_after && !backwards {
+            return Standing::Good;
+        }
+        if monotonic >= Self::MIN_INTERVAL { Standing::Due } else { Standing::ClockMoved }
+    }
+}
+
+impl Default for TokenPolicy {
+    fn default() -> Self {
+        Self { renew_after: minutes(50) }
+    }
+}
+
+/// A token's age by the monotonic and by the wall clock.
+fn ages(token: &ProviderToken, now: Now) -> (Duration, Duration) {
+    let issued = token.issued();
+    (now.instant.saturating_duration_since(issued.instant), now.wall.saturating_since(issued.wall))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Good,
+    /// It is old.
+    Due,
+    /// The wall clock says that it is old or not made yet; the monotonic clock says that it is younger than 20 minutes.
+    ClockMoved,
+}
+
+/// What becomes of a provider token and of the connection on which the service refused it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AfterRejection {
+    /// Open a new connection and use there what the source hands out then. Never on the connection of the refusal.
+    NewConnection,
+    /// Another token would be refused too.
+    Stop(TokenError),
+}
+
+/// Why there is no provider token that the service would take.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// The service calls even a new token too old or not valid yet: this computer's clock is wrong.
+    #[error("the service refuses newly signed provider tokens as expired: set this computer's clock{}", skew_text(*.skew))]
+    Clock {
+        /// How wrong the clock is, if an answer told the service's time.
+        skew: Option<ClockSkew>,
+    },
+    /// The service refuses the key or what it is used for.
+    #[error("the service refuses the provider token: {0}")]
+    Refused(Reason),
+    /// The source has none, in its own words.
+    #[error("no provider token can be had: {0}")]
+    Unavailable(std::sync::Arc<str>),
+}
+
+fn skew_text(skew: Option<ClockSkew>) -> String {
+    skew.map(|skew| format!(" (it is {skew})")).unwrap_or_default()
+}
+
+/// From here on a difference of the clocks explains why the service finds a token too old or too young.
+const SUSPICIOUS_SKEW: Duration = minutes(5);
+
+/// Decides when one key signs. Pure: it is told the time, and told when a token was signed.
+///
+/// A token is handed out until it is due. At most once in 20 minutes a token is signed out of turn: when the wall clock was
+/// set, or when the service called a token expired that is not. Such a token is for new connections; those that are open
+/// keep to [`TokenBinding`].
+#[derive(Debug, Clone, Default)]
+pub struct TokenSchedule {
+    policy: TokenPolicy,
+    current: Option<ProviderToken>,
+    /// The service called the current token expired, and a new one was not signed yet.
+    wanted: bool,
+    /// When a token was last signed out of turn.
+    forced: Option<Instant>,
+}
+
+/// What [`TokenSchedule::decide`] says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenDecision {
+    /// Hand out this token.
+    Use(ProviderToken),
+    /// Sign a new one, and say so with [`TokenSchedule::signed`].
+    Sign,
+}
+
+impl TokenSchedule {
+    /// A schedule without a token yet.
+    #[must_use]
+    pub fn new(policy: TokenPolicy) -> Self {
+        Self { policy, ..Self::default() }
+    }
+
+    /// What to hand out now.
+    #[must_use]
+    pub fn decide(&self, now: Now) -> TokenDecision {
+        let Some(current) = &self.current else { return TokenDecision::Sign };
+        match self.policy.standing(current, now) {
+            Standing::Due => TokenDecision::Sign,
+            Standing::ClockMoved if self.may_force(now) => TokenDecision::Sign,
+            Standing::Good if self.wanted => TokenDecision::Sign,
+            Standing::Good | Standing::ClockMoved => TokenDecision::Use(current.clone()),
+        }
+    }
+
+    /// A token was signed after [`decide`](Self::decide) asked for one. Hand out what this returns: if somebody else was
+    /// quicker with the same order, theirs, so that all use one token.
+    pub fn signed(&mut self, token: ProviderToken) -> ProviderToken {
+        let now = token.issued();
+        if let TokenDecision::Use(current) = self.decide(now) {
+            return current;
+        }
+        // Whatever the wall clock or the service made old: the monotonic clock, which nobody sets, does not say so.
+        let out_of_turn = self.current.as_ref().is_some_and(|old| ages(old, now).0 < self.policy.renew_after);
+        if out_of_turn {
+            self.forced = Some(now.instant);
+        }
+        self.wanted = false;
+        self.current = Some(token.clone());
+        token
+    }
+
+    /// The service refused a token for this reason. `skew` is what the answer's `date` says about the clock here.
+    pub fn rejected(
+        &mut self,
+        now: Now,
+        token: &ProviderToken,
+        reason: &Reason,
+        skew: Option<ClockSkew>,
+    ) -> AfterRejection {
+        let clock_is_wrong = skew.is_some_and(|skew| skew.size() >= SUSPICIOUS_SKEW);
+        match reason {
+            // The token is good; this connection has seen too many.
+            Reason::TooManyProviderTokenUpdates => AfterRejection::NewConnection,
+            // Another connection had a different key first.
+            Reason::UnrelatedKeyIdInToken => AfterRejection::NewConnection,
+            Reason::ExpiredProviderToken => self.expired(now, token, skew),
+            Reason::InvalidProviderToken if clock_is_wrong => self.expired(now, token, skew),
+            other => AfterRejection::Stop(TokenError::Refused(other.clone())),
+        }
+    }
+
+    fn expired(&mut self, now: Now, token: &ProviderToken, skew: Option<ClockSkew>) -> AfterRejection {
+        let is_current = self.current.as_ref() == Some(token);
+        if !is_current || self.wanted || matches!(self.decide(now), TokenDecision::Sign) {
+            return AfterRejection::NewConnection;
+        }
+        if !self.may_force(now) {
+            return AfterRejection::Stop(TokenError::Clock { skew });
+        }
+        self.wanted = true;
+        AfterRejection::NewConnection
+    }
+
+    fn may_force(&self, now: Now) -> bool {
+        self.forced.is_none_or(|last| now.instant.saturating_duration_since(last) >= TokenPolicy::MIN_INTERVAL)
+    }
+}
+
+/// The token of one connection. One for each connection.
+///
+/// The service counts changes of token for each connection, so a connection keeps the token that it first used for 20
+/// minutes at least. If that gets too old before, the connection must be replaced.
+#[derive(Debug, Clone, Default)]
+pub struct TokenBinding {
+    bound: Option<Bound>,
+    /// The service refused the token on this connection.
+    refused: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Bound {
+    token: ProviderToken,
+    first_used: Instant,
+}
+
+/// What [`TokenBinding::choose`] says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenChoice {
+    /// Send with this token.
+    Use(ProviderToken),
+    /// Send nothing more on this connection: open a new one.
+    Replace,
+}
+
+impl TokenBinding {
+    /// A connection that has sent nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Which token to use for a request that is sent now, when the source offers this one.
+    pub fn choose(&mut self, now: Now, offered: &ProviderToken) -> TokenChoice {
+        if self.refused {
+            return TokenChoice::Replace;
+        }
+        let Some(bound) = &mut self.bound else {
+            self.bound = Some(Bound { token: offered.clone(), first_used: now.instant });
+            return TokenChoice::Use(offered.clone());
+        };
+        if bound.token == *offered {
+            return TokenChoice::Use(offered.clone());
+        }
+        if now.instant.saturating_duration_since(bound.first_used) >= TokenPolicy::MIN_INTERVAL {
+            *bound = Bound { token: offered.clone(), first_used: now.instant };
+            return TokenChoice::Use(offered.clone());
+        }
+        let (monotonic, wall) = ages(&bound.token, now);
+        if monotonic.max(wall) < TokenPolicy::USABLE_FOR {
+            TokenChoice::Use(bound.token.clone())
+        } else {
+            TokenChoice::Replace
+        }
+    }
+
+    /// The service refused the token on this connection. It is seen to go on refusing on such a connection, whatever
+    /// comes after, so from now on the answer is [`TokenChoice::Replace`].
+    pub const fn refused(&mut self) {
+        self.refused = true;
+    }
+
+    /// The token that this connection used last.
+    #[must_use]
+    pub fn token(&self) -> Option<&ProviderToken> {
+        self.bound.as_ref().map(|bound| &bound.token)
+    }
+}
