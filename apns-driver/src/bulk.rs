@@ -103,7 +103,7 @@ where
                     *this.held = Some(job);
                     *this.room = Some(room);
                 }
-                Err((job, Refusal::Closed)) => job.reply.send(Delivery::closed(job.notification)),
+                Err((job, Refusal::Closed)) => job.reply.send(this.client.core().too_late(job.notification)),
             }
         }
         cx.waker().wake_by_ref();

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use apns_proto::{Notification, Outcome};
+use apns_proto::{NotSentCause, Notification, Outcome};
 
 use crate::bulk::SendAll;
 use crate::events::{Broadcast, Events};
@@ -56,6 +56,8 @@ pub(crate) struct Core {
     /// What ended as unknown or not sent while closing.
     leftovers: Mutex<Option<Vec<Leftover>>>,
     settled: AtomicU64,
+    /// Why the first session that stopped has stopped.
+    stopped: OnceLock<NotSentCause>,
 }
 
 /// A notification that [`Client::close`] could not settle for good.
@@ -101,7 +103,24 @@ impl TrySendError {
 
 impl Core {
     pub(crate) fn new(queue: Queue) -> Self {
-        Self { queue, broadcast: Broadcast::default(), leftovers: Mutex::new(None), settled: AtomicU64::new(0) }
+        Self {
+            queue,
+            broadcast: Broadcast::default(),
+            leftovers: Mutex::new(None),
+            settled: AtomicU64::new(0),
+            stopped: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn note_over(&self, cause: &NotSentCause) {
+        if matches!(cause, NotSentCause::Stopped(_)) {
+            self.stopped.get_or_init(|| cause.clone());
+        }
+    }
+
+    /// For a notification that no session takes any more.
+    pub(crate) fn too_late(&self, notification: Notification) -> Delivery {
+        Delivery::not_sent(self.stopped.get().cloned().unwrap_or(NotSentCause::Closed), notification)
     }
 
     pub(crate) fn note_settled(&self, delivery: &Delivery) {
@@ -146,7 +165,7 @@ impl<R: Runtime> Client<R> {
     pub async fn submit(&self, notification: Notification) -> Pending {
         let (reply, pending) = Reply::one();
         if let Err(job) = self.queue().push(Job { notification, reply }).await {
-            job.reply.send(Delivery::closed(job.notification));
+            job.reply.send(self.handle.core.too_late(job.notification));
         }
         pending
     }
@@ -225,6 +244,10 @@ impl<R: Runtime> Client<R> {
 
     pub(crate) fn try_push(&self, job: Job) -> Result<(), (Job, Refusal)> {
         self.queue().try_push(job)
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.handle.core
     }
 
     pub(crate) fn room(&self) -> event_listener::EventListener {

@@ -11,6 +11,9 @@ use crate::Clock;
 use crate::alarm::Alarm;
 use crate::pump::{Pump, Pumped};
 
+/// How many turns one wake-up may take before other tasks get theirs.
+const TURNS: usize = 16;
+
 /// Drives a machine over a stream until both are done, handing out each event as it comes.
 ///
 /// This is the loop that the [`Machine`] contract describes. It holds no protocol knowledge. The future is
@@ -38,7 +41,7 @@ pub(crate) async fn drive_with<C, S, M>(
     let mut pump = Pump::new(stream, end_of);
     let mut alarm = Alarm::new(clock.clone());
     poll_fn(|cx| {
-        loop {
+        for _ in 0..TURNS {
             let now = clock.now();
             if machine.poll_timeout().is_some_and(|due| due <= now.instant) {
                 machine.handle_timeout(now);
@@ -57,6 +60,8 @@ pub(crate) async fn drive_with<C, S, M>(
                 return Poll::Pending;
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     })
     .await;
 }

@@ -156,3 +156,9 @@ impl Broadcast {
         });
     }
 }
+
+impl Drop for Broadcast {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

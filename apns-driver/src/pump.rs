@@ -37,7 +37,7 @@ impl<M: Machine> Port for M {
 }
 
 /// How many turns one call may take before others get theirs.
-const TURNS: usize = 32;
+const TURNS: usize = 8;
 
 /// The most that is offered to the stream at once. What was offered in a call that failed may have left or not: only
 /// what was not even offered is known not to.
@@ -90,6 +90,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             input: vec![0; 16 * 1024].into_boxed_slice(),
             linger: None,
         }
+    }
+
+    /// Whether the machine has said its last word, and only the peer's is waited for.
+    pub(crate) const fn is_lingering(&self) -> bool {
+        self.linger.is_some()
     }
 
     /// When this pump has to be polled although nothing moves.

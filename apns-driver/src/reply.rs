@@ -28,10 +28,9 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// For a notification that came too late.
-    pub(crate) fn closed(notification: Notification) -> Self {
-        let outcome = Outcome::NotSent { cause: NotSentCause::Closed };
-        Self { outcome, attempts: 0, replays: 0, returned: Some(Box::new(notification)) }
+    /// For a notification that no session took.
+    pub(crate) fn not_sent(cause: NotSentCause, notification: Notification) -> Self {
+        Self { outcome: Outcome::NotSent { cause }, attempts: 0, replays: 0, returned: Some(Box::new(notification)) }
     }
 
     /// For a notification whose session is gone: the runtime dropped its task before it could finish.

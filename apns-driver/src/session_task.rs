@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use apns_proto::session::Protocol;
-use apns_proto::{DialFailure, End, LinkId, NotSentCause, Now, Outcome, Session, SessionEvent, Settled, Transmit};
+use apns_proto::{DialFailure, End, LinkId, NotSentCause, Now, Session, SessionEvent, Settled, Transmit};
 use bytes::BytesMut;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
@@ -64,6 +64,10 @@ impl<P: Protocol<Reply>> Port for LinkPort<'_, P> {
 
 /// How many jobs are taken from the queue between two looks at the sockets.
 const JOBS_A_TURN: usize = 256;
+
+/// How many connections may wait for their peer's last word. Nothing depends on it any more, so the oldest go first
+/// when a peer makes them many by never closing.
+const LINGERING: usize = 8;
 
 /// How many turns one wake-up may take before other tasks get theirs.
 const TURNS: usize = 16;
@@ -184,6 +188,12 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
             moved |= pumped != Pumped::Idle;
             pumped != Pumped::Over
         });
+        let lingering = self.pumps.iter().filter(|(_, pump)| pump.is_lingering()).count();
+        for _ in LINGERING..lingering {
+            if let Some(oldest) = self.pumps.iter().position(|(_, pump)| pump.is_lingering()) {
+                self.pumps.remove(oldest);
+            }
+        }
         moved
     }
 
@@ -249,14 +259,14 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
             return;
         }
         self.left = true;
+        self.core.note_over(cause);
         self.dials.clear();
         self.refuse(self.core.queue.leave(self.number), cause);
     }
 
     fn refuse(&self, jobs: impl IntoIterator<Item = Job>, cause: &NotSentCause) {
         for Job { notification, reply } in jobs {
-            let outcome = Outcome::NotSent { cause: cause.clone() };
-            let delivery = Delivery { outcome, attempts: 0, replays: 0, returned: Some(Box::new(notification)) };
+            let delivery = Delivery::not_sent(cause.clone(), notification);
             self.core.note_settled(&delivery);
             reply.send(delivery);
         }

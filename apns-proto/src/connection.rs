@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::binary::{ErrorResponse, StatusKind};
-use crate::{InvalidNotification, Machine, Notification, Now, Outcome, Rejection};
+use crate::{InvalidNotification, Machine, Notification, Now, Outcome, Rejection, UnknownCause};
 
 /// A notification on its way, with the caller's key beside it.
 ///
@@ -34,6 +34,19 @@ impl<K> Submission<K> {
     pub fn settle(self, outcome: Outcome) -> Settled<K> {
         let returned = if outcome.is_accepted() { None } else { Some(Box::new(self.notification)) };
         Settled { key: self.key, outcome, attempts: self.attempts, replays: self.replays, returned }
+    }
+
+    /// Ends one that is not sent, or not sent again, for this reason. Where an earlier copy of it was lost without a
+    /// word, that copy may have arrived: then the end is unknown.
+    pub(crate) fn settle_unsent(self, outcome: Outcome) -> Settled<K> {
+        if self.replays == 0 {
+            return self.settle(outcome);
+        }
+        let why = match &outcome {
+            Outcome::NotSent { cause } => Arc::from(cause.to_string()),
+            _ => Arc::from("its expiration passed before it could be sent again"),
+        };
+        self.settle(Outcome::Unknown { cause: UnknownCause::ConnectionLost(why) })
     }
 }
 
@@ -70,9 +83,9 @@ pub enum Fate {
     /// The service threw it away unread: it must be sent again, and that is safe.
     Discarded,
     /// It was written and nobody knows. Whether to send it again is the [`LossPolicy`](crate::LossPolicy)'s choice.
-    Unknown(crate::UnknownCause),
+    Unknown(UnknownCause),
     /// It was written, nobody knows, and it may be what the service choked on: not to be sent again.
-    Suspected(crate::UnknownCause),
+    Suspected(UnknownCause),
 }
 
 /// What a connection has to say.

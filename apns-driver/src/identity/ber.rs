@@ -40,7 +40,7 @@ fn convert<'a>(ber: &'a [u8], depth: usize, out: &mut Vec<u8>) -> Option<&'a [u8
             && third[0] == tlv::CONTEXT_0
         {
             let mut pieces = Vec::new();
-            let mut inside = tlv::Elements::new(third).take_tag(tlv::CONTEXT_0)?;
+            let mut inside = tlv::Elements::new(third).read(tlv::CONTEXT_0)?;
             while !inside.is_empty() {
                 let mut piece = Vec::new();
                 inside = convert(inside, depth, &mut piece)?;
@@ -81,7 +81,7 @@ fn children(ber: &[u8], header: usize, length: Option<usize>, depth: usize) -> O
 fn in_one_piece(pieces: &[Vec<u8>]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     for piece in pieces {
-        out.extend_from_slice(tlv::Elements::new(piece).take_tag(tlv::OCTET_STRING)?);
+        out.extend_from_slice(tlv::Elements::new(piece).read(tlv::OCTET_STRING)?);
     }
     Some(out)
 }

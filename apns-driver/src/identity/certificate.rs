@@ -278,11 +278,11 @@ impl Extensions {
             PRODUCTION => self.note_environment(CertificateEnvironment::Production),
             TOPICS | VOIP_TOPICS => self.note_topics(value),
             SUBJECT_KEY_ID => {
-                self.subject_key_id = Elements::new(value).take_tag(tlv::OCTET_STRING).map(<[u8]>::to_vec);
+                self.subject_key_id = Elements::new(value).read(tlv::OCTET_STRING).map(<[u8]>::to_vec);
             }
             AUTHORITY_KEY_ID => {
                 // keyIdentifier [0] IMPLICIT OCTET STRING OPTIONAL (RFC 5280 section 4.2.1.1)
-                let inside = Elements::inside(value, tlv::SEQUENCE).and_then(|mut elements| elements.take_tag(0x80));
+                let inside = Elements::inside(value, tlv::SEQUENCE).and_then(|mut elements| elements.read(0x80));
                 self.authority_key_id = inside.map(<[u8]>::to_vec);
             }
             _ => {}

@@ -41,7 +41,8 @@ impl Identity {
 
     /// Reads whatever this is: PEM with certificate and key, PKCS#12, or either of them in base64.
     ///
-    /// Without a password an encrypted PKCS#12 file is tried with the empty one.
+    /// Without a password an encrypted PKCS#12 file is tried with the empty one. Deriving a key from a password is slow
+    /// by design, up to a second or so: not something to do on the thread that serves connections.
     ///
     /// # Errors
     ///

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// OpenSSL writes 2048, careful people some hundred thousand. A file must not be able to keep a processor busy.
-const MOST_ITERATIONS: u32 = 10_000_000;
+const MOST_ITERATIONS: u32 = 1_000_000;
 /// scrypt needs 128 · N · r bytes; OpenSSL writes 16 MiB.
 const MOST_SCRYPT_MEMORY: u64 = 1 << 28;
 const MOST_SCRYPT_LANES: u16 = 16;
@@ -22,7 +22,7 @@ pub(super) fn decrypt(der: &[u8], password: &str) -> Result<Zeroizing<Vec<u8>>, 
     let bad = || IdentityError::malformed(part, "it is not encrypted PKCS#8");
     let mut elements = Elements::inside(der, tlv::SEQUENCE).ok_or_else(bad)?;
     let name = elements.next().filter(|element| element.tag == tlv::SEQUENCE).ok_or_else(bad)?.whole;
-    let data = elements.take_tag(tlv::OCTET_STRING).ok_or_else(bad)?;
+    let data = elements.read(tlv::OCTET_STRING).ok_or_else(bad)?;
 
     let unsupported = || IdentityError::UnsupportedEncryption { part, algorithm: algorithm::unsupported_in_key(name) };
     let scheme = EncryptionScheme::from_der(name).map_err(|_| unsupported())?;

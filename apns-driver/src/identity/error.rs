@@ -53,6 +53,12 @@ pub enum IdentityError {
         /// The largest size that is read.
         limit: usize,
     },
+    /// More certificates or keys than are compared with each other.
+    #[error("there are more than {limit} certificates or private keys; keep those that belong to one app")]
+    TooMany {
+        /// The most that are read of each.
+        limit: usize,
+    },
     /// None of the forms that are known.
     #[error("this is neither PEM nor PKCS#12, nor a certificate or private key in DER or base64")]
     Unrecognized,
@@ -89,7 +95,8 @@ pub enum IdentityError {
     KeyWithoutCertificate,
     /// A certificate alone.
     #[error(
-        "the certificate of {subject} came without its private key; a .cer file never contains it: export both from the keychain that made the request"
+        "the certificate of {subject} came without its private key; a .cer file never contains it: export both from the \
+         keychain that made the request"
     )]
     CertificateWithoutKey {
         /// Its subject.

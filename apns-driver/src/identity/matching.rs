@@ -6,35 +6,35 @@ use super::{Identity, certificate::Certificate, error::IdentityError, material::
 
 /// Every certificate whose key is there too, each with its chain; never empty.
 pub(super) fn identities(material: Material) -> Result<Vec<Identity>, IdentityError> {
-    let Material { certificates, keys, key_trouble, other_labels } = material;
+    let Material { certificates, keys, key_trouble, other_labels, .. } = material;
     let certificates: Vec<_> = certificates.into_iter().map(Arc::new).collect();
-    match (certificates.first(), keys.is_empty(), key_trouble) {
-        (None, true, Some(IdentityError::LegacyEncryption { .. } | IdentityError::PasswordRequired { .. }) | None)
-            if !other_labels.is_empty() =>
-        {
-            return Err(IdentityError::UnexpectedPem { labels: other_labels });
-        }
-        (None, true, None) => return Err(IdentityError::Empty),
-        (None, _, _) => return Err(IdentityError::KeyWithoutCertificate),
-        (Some(first), true, None) => {
-            return Err(IdentityError::CertificateWithoutKey { subject: first.subject().to_owned() });
-        }
-        (Some(_), true, Some(trouble)) => return Err(trouble),
-        (Some(_), false, trouble) => {
-            let found: Vec<_> = certificates
-                .iter()
-                .filter_map(|leaf| {
-                    let key = keys.iter().find_map(|key| key.for_certificate(leaf))?;
-                    Some(Identity::new(chain(leaf, &certificates), key))
-                })
-                .collect();
-            if found.is_empty() {
-                let subjects = certificates.iter().map(|certificate| certificate.subject().to_owned()).collect();
-                return Err(trouble.unwrap_or(IdentityError::KeyMismatch { subjects }));
-            }
-            Ok(without_renewed(found))
-        }
+    let Some(first) = certificates.first() else {
+        return Err(match (keys.is_empty(), key_trouble) {
+            (true, None) if other_labels.is_empty() => IdentityError::Empty,
+            (true, None) => IdentityError::UnexpectedPem { labels: other_labels },
+            // It could be opened with more effort, which would be in vain.
+            (true, Some(IdentityError::PasswordRequired { .. } | IdentityError::LegacyEncryption { .. }))
+            | (false, _) => IdentityError::KeyWithoutCertificate,
+            (true, Some(trouble)) => trouble,
+        });
+    };
+    let found: Vec<_> = certificates
+        .iter()
+        .filter_map(|leaf| {
+            let key = keys.iter().find_map(|key| key.for_certificate(leaf))?;
+            Some(Identity::new(chain(leaf, &certificates), key))
+        })
+        .collect();
+    if !found.is_empty() {
+        return Ok(without_renewed(found));
     }
+    Err(match key_trouble {
+        Some(trouble) => trouble,
+        None if keys.is_empty() => IdentityError::CertificateWithoutKey { subject: first.subject().to_owned() },
+        None => IdentityError::KeyMismatch {
+            subjects: certificates.iter().map(|certificate| certificate.subject().to_owned()).collect(),
+        },
+    })
 }
 
 /// The leaf, then each issuer that is there.

@@ -10,6 +10,10 @@ use super::{
 #[cfg(feature = "pkcs12")]
 use super::{encrypted_key, pkcs12};
 
+/// The most certificates, and the most keys, of one credential. Each key is tried with each certificate, and a whole
+/// keychain has some dozens.
+const MOST: usize = 64;
+
 /// The parts of a credential, before they are put together.
 #[derive(Default)]
 pub(super) struct Material {
@@ -17,6 +21,7 @@ pub(super) struct Material {
     pub(super) keys: Vec<PrivateKey>,
     /// Why a key could not be read. It matters only if no other key serves.
     pub(super) key_trouble: Option<IdentityError>,
+    keys_tried: usize,
     /// Labels of PEM blocks that are neither.
     pub(super) other_labels: Vec<String>,
 }
@@ -26,17 +31,18 @@ impl Material {
         for block in pem::blocks(text)? {
             let place = Some(block.line);
             let Some(der) = block.der else {
-                self.note_trouble(IdentityError::LegacyEncryption { line: block.line });
+                self.add_key(|| Err(IdentityError::LegacyEncryption { line: block.line }), place)?;
                 continue;
             };
             match block.label.as_str() {
                 "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => {
                     self.add_certificate(&der).map_err(|error| error.at_line(place))?;
                 }
-                "PRIVATE KEY" => self.add_key(PrivateKey::from_pkcs8(&der), place),
-                "RSA PRIVATE KEY" => self.add_key(PrivateKey::from_pkcs1(&der), place),
-                "EC PRIVATE KEY" => self.add_key(PrivateKey::from_sec1(&der), place),
-                "ENCRYPTED PRIVATE KEY" => self.add_key(decrypted(&der, password), place),
+                "PRIVATE KEY" => self.add_key(|| PrivateKey::from_pkcs8(&der), place)?,
+                "RSA PRIVATE KEY" => self.add_key(|| PrivateKey::from_pkcs1(&der), place)?,
+                "EC PRIVATE KEY" => self.add_key(|| PrivateKey::from_sec1(&der), place)?,
+                "ENCRYPTED PRIVATE KEY" => self.add_key(|| decrypted(&der, password), place)?,
+                _ if self.other_labels.contains(&block.label) || self.other_labels.len() == MOST => {}
                 _ => self.other_labels.push(block.label),
             }
         }
@@ -47,10 +53,10 @@ impl Material {
         match kind {
             Kind::Pkcs12 => return self.add_pkcs12(der, password),
             Kind::Certificate => return self.add_certificate(der),
-            Kind::Pkcs8 => self.add_key(PrivateKey::from_pkcs8(der), None),
-            Kind::EncryptedPkcs8 => self.add_key(decrypted(der, password), None),
-            Kind::Pkcs1 => self.add_key(PrivateKey::from_pkcs1(der), None),
-            Kind::Sec1 => self.add_key(PrivateKey::from_sec1(der), None),
+            Kind::Pkcs8 => self.add_key(|| PrivateKey::from_pkcs8(der), None)?,
+            Kind::EncryptedPkcs8 => self.add_key(|| decrypted(der, password), None)?,
+            Kind::Pkcs1 => self.add_key(|| PrivateKey::from_pkcs1(der), None)?,
+            Kind::Sec1 => self.add_key(|| PrivateKey::from_sec1(der), None)?,
         }
         Ok(())
     }
@@ -62,7 +68,7 @@ impl Material {
             self.add_certificate(certificate)?;
         }
         for key in &bags.keys {
-            self.add_key(PrivateKey::from_pkcs8(key), None);
+            self.add_key(|| PrivateKey::from_pkcs8(key), None)?;
         }
         Ok(())
     }
@@ -75,20 +81,31 @@ impl Material {
     fn add_certificate(&mut self, der: &[u8]) -> Result<(), IdentityError> {
         let certificate = Certificate::from_der(der)?;
         if !self.certificates.contains(&certificate) {
+            if self.certificates.len() == MOST {
+                return Err(IdentityError::TooMany { limit: MOST });
+            }
             self.certificates.push(certificate);
         }
         Ok(())
     }
 
-    fn add_key(&mut self, key: Result<PrivateKey, IdentityError>, place: Option<usize>) {
-        match key {
-            Ok(key) => self.keys.push(key),
-            Err(error) => self.note_trouble(error.at_line(place)),
+    /// Keys that cannot be read count as well: deriving a key from a password is the slowest step of all.
+    fn add_key(
+        &mut self,
+        key: impl FnOnce() -> Result<PrivateKey, IdentityError>,
+        place: Option<usize>,
+    ) -> Result<(), IdentityError> {
+        if self.keys_tried == MOST {
+            return Err(IdentityError::TooMany { limit: MOST });
         }
-    }
-
-    fn note_trouble(&mut self, error: IdentityError) {
-        self.key_trouble.get_or_insert(error);
+        self.keys_tried += 1;
+        match key() {
+            Ok(key) => self.keys.push(key),
+            Err(error) => {
+                self.key_trouble.get_or_insert(error.at_line(place));
+            }
+        }
+        Ok(())
     }
 }
 

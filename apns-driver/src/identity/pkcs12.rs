@@ -1,7 +1,5 @@
 //! PKCS#12 files (RFC 7292).
 
-use std::borrow::Cow;
-
 use p12_keystore::{Pkcs12Archive, error::Error};
 use zeroize::Zeroizing;
 
@@ -27,8 +25,9 @@ pub(super) fn open(bytes: &[u8], password: Option<&str>) -> Result<Bags, Identit
     let archive = match read(&der, password) {
         Ok(archive) => archive,
         Err(error @ Error::DerError(_)) => {
-            // The MAC covers what is inside as it stands, and it was right, or this would be a `MacError`. So the
-            // contents may be made DER now, and the MAC left out because it would not fit them any more.
+            // Not DER inside. The MAC covers the contents as they stand and is checked before they are read, so that a
+            // wrong password is a `MacError` and never comes here. Now the contents are made DER, without the MAC that
+            // would not fit them any more.
             let inner = inner_as_der(&der).ok_or_else(|| explain(&error))?;
             read(&inner, password).map_err(|error| explain(&error))?
         }
@@ -53,27 +52,36 @@ fn explain(error: &Error, der: &[u8], password: Option<&str>) -> IdentityError {
     if matches!(error, Error::MacError(_)) {
         return wrong_password();
     }
-    let readable = inner_as_der(der).map_or(Cow::Borrowed(der), Cow::Owned);
-    if let Some(algorithm) = algorithm::unsupported_in_pkcs12(&readable) {
+    // The MAC's algorithm stands in the one, those inside BER contents are found in the other.
+    let inner = inner_as_der(der).unwrap_or_default();
+    let search = |what: fn(&[u8]) -> Option<String>| what(der).or_else(|| what(&inner));
+    if let Some(algorithm) = search(algorithm::unsupported_in_pkcs12) {
         return IdentityError::UnsupportedEncryption { part, algorithm };
     }
     match error {
         // Without a MAC the padding is the first to notice.
         Error::UnpadError | Error::Pkcs5Error(_) => wrong_password(),
+        // And once in 256 times the padding looks right by chance, and what it surrounds is noise.
+        Error::DerError(_) | Error::InvalidPrivateKey if !has_mac(der) && !inner.is_empty() => wrong_password(),
         Error::UnsupportedEncryptionScheme | Error::UnsupportedMacAlgorithm => {
-            IdentityError::UnsupportedEncryption { part, algorithm: "an unknown algorithm".to_owned() }
+            let algorithm = search(algorithm::unknown_in_pkcs12).unwrap_or_else(|| "an unknown algorithm".to_owned());
+            IdentityError::UnsupportedEncryption { part, algorithm }
         }
         other => IdentityError::malformed(part, other),
     }
 }
 
-/// `PFX { version, authSafe { data, [0] { OCTET STRING contents } }, MAC }` with the contents as DER and without the MAC.
+fn has_mac(der: &[u8]) -> bool {
+    Elements::inside(der, tlv::SEQUENCE).is_some_and(|pfx| pfx.count() > 2)
+}
+
+/// `PFX { version, authSafe { data, [0] { OCTET STRING contents } }, MAC }`, the contents as DER and without the MAC.
 fn inner_as_der(der: &[u8]) -> Option<Vec<u8>> {
     let mut pfx = Elements::inside(der, tlv::SEQUENCE)?;
     let version = pfx.next()?;
-    let mut safe = Elements::new(pfx.take_tag(tlv::SEQUENCE)?);
+    let mut safe = Elements::new(pfx.read(tlv::SEQUENCE)?);
     let kind = safe.next()?;
-    let contents = Elements::new(safe.take_tag(tlv::CONTEXT_0)?).take_tag(tlv::OCTET_STRING)?;
+    let contents = Elements::new(safe.read(tlv::CONTEXT_0)?).read(tlv::OCTET_STRING)?;
     // Unencrypted bags are a second octet string inside.
     let contents = with_inner_safes(&ber::to_der(contents)?)?;
     let contents = tlv::join(tlv::OCTET_STRING, &[&contents]);
@@ -89,8 +97,8 @@ fn with_inner_safes(contents: &[u8]) -> Option<Vec<u8>> {
         let mut inside = Elements::new(info.expect(tlv::SEQUENCE)?);
         let kind = inside.next()?;
         let plain = inside
-            .take_tag(tlv::CONTEXT_0)
-            .and_then(|content| Elements::new(content).take_tag(tlv::OCTET_STRING))
+            .read(tlv::CONTEXT_0)
+            .and_then(|content| Elements::new(content).read(tlv::OCTET_STRING))
             .and_then(ber::to_der);
         match plain {
             Some(plain) => {

@@ -54,19 +54,19 @@ impl PrivateKey {
     pub(super) fn from_pkcs8(der: &[u8]) -> Result<Self, IdentityError> {
         let bad = || IdentityError::malformed(Part::PrivateKey, "it is not PKCS#8");
         let mut info = Elements::inside(der, tlv::SEQUENCE).ok_or_else(bad)?;
-        info.take_tag(tlv::INTEGER).ok_or_else(bad)?;
-        let mut algorithm = Elements::new(info.take_tag(tlv::SEQUENCE).ok_or_else(bad)?);
-        let key = info.take_tag(tlv::OCTET_STRING).ok_or_else(bad)?;
-        let name = algorithm.take_tag(tlv::OID).and_then(oid).ok_or_else(bad)?;
+        info.read(tlv::INTEGER).ok_or_else(bad)?;
+        let mut algorithm = Elements::new(info.read(tlv::SEQUENCE).ok_or_else(bad)?);
+        let key = info.read(tlv::OCTET_STRING).ok_or_else(bad)?;
+        let name = algorithm.read(tlv::OID).and_then(oid).ok_or_else(bad)?;
         match name {
             RSA => Self::from_pkcs1(key),
             EC => {
-                let curve = algorithm.take_tag(tlv::OID).and_then(oid);
+                let curve = algorithm.read(tlv::OID).and_then(oid);
                 Self::from_ec(key, curve)
             }
             ED25519 => {
                 let seed = Elements::inside(key, tlv::OCTET_STRING).is_some();
-                let seed = seed.then(|| Elements::new(key).take_tag(tlv::OCTET_STRING)).flatten();
+                let seed = seed.then(|| Elements::new(key).read(tlv::OCTET_STRING)).flatten();
                 let seed = seed.filter(|seed| seed.len() == 32).ok_or_else(bad)?;
                 Ok(Self::Ed25519 { seed: Zeroizing::new(seed.to_vec()) })
             }
@@ -107,17 +107,15 @@ impl PrivateKey {
     fn from_ec(der: &[u8], curve: Option<ObjectIdentifier>) -> Result<Self, IdentityError> {
         let bad = || IdentityError::malformed(Part::PrivateKey, "it is not an EC key in SEC 1");
         let mut elements = Elements::inside(der, tlv::SEQUENCE).ok_or_else(bad)?;
-        elements.take_tag(tlv::INTEGER).ok_or_else(bad)?;
-        let scalar = elements.take_tag(tlv::OCTET_STRING).ok_or_else(bad)?;
-        let named =
-            elements.take_tag(tlv::CONTEXT_0).and_then(|inside| Elements::new(inside).take_tag(tlv::OID)).and_then(oid);
-        let public =
-            elements.take_tag(tlv::CONTEXT_1).and_then(|inside| Elements::new(inside).take_tag(tlv::BIT_STRING));
+        elements.read(tlv::INTEGER).ok_or_else(bad)?;
+        let scalar = elements.read(tlv::OCTET_STRING).ok_or_else(bad)?;
+        let named = elements.read(tlv::CONTEXT_0).and_then(|inside| Elements::new(inside).read(tlv::OID)).and_then(oid);
+        let public = elements.read(tlv::CONTEXT_1).and_then(|inside| Elements::new(inside).read(tlv::BIT_STRING));
         let curve = curve.or(named).ok_or_else(|| IdentityError::UnsupportedKey {
             algorithm: "an EC key that does not name its curve".to_owned(),
         })?;
         // Some writers drop leading zeros or add one; the curve fixes the length (RFC 5915 section 3).
-        let length = match curve {
+        let length: usize = match curve {
             P256 => 32,
             P384 => 48,
             P521 => 66,
@@ -125,7 +123,6 @@ impl PrivateKey {
         };
         let zeros = scalar.iter().take_while(|byte| **byte == 0).count();
         let digits = &scalar[zeros..];
-        let length: usize = length;
         let Some(padding) = length.checked_sub(digits.len()).filter(|_| !digits.is_empty()) else {
             return Err(bad());
         };

@@ -45,19 +45,15 @@ impl<'a> Elements<'a> {
 
     /// The elements inside the only element of `bytes`, which must have this tag. What follows it is ignored.
     pub(super) fn inside(bytes: &'a [u8], tag: u8) -> Option<Self> {
-        Self::new(bytes).take_tag(tag).map(Self::new)
+        Self::new(bytes).read(tag).map(Self::new)
     }
 
     /// The next element's value, if its tag is this one; otherwise nothing is taken.
-    pub(super) fn take_tag(&mut self, tag: u8) -> Option<&'a [u8]> {
+    pub(super) fn read(&mut self, tag: u8) -> Option<&'a [u8]> {
         let mut ahead = *self;
         let value = ahead.next()?.expect(tag)?;
         *self = ahead;
         Some(value)
-    }
-
-    pub(super) const fn is_empty(&self) -> bool {
-        self.rest.is_empty()
     }
 }
 
@@ -131,8 +127,8 @@ mod tests {
             let value = vec![7; length];
             let written = join(OCTET_STRING, &[&value]);
             let mut elements = Elements::new(&written);
-            assert_eq!(elements.take(OCTET_STRING), Some(&value[..]));
-            assert!(elements.is_empty());
+            assert_eq!(elements.read(OCTET_STRING), Some(&value[..]));
+            assert!(elements.next().is_none());
             for cut in 0..written.len().min(8) {
                 assert!(length == 0 && cut == 2 || Elements::new(&written[..cut]).next().is_none());
             }

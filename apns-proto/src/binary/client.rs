@@ -72,14 +72,25 @@ pub struct Client<K> {
     events: VecDeque<ConnectionEvent<K>>,
     opened: Instant,
     answered: bool,
-    /// Bytes are with the transport since this time, and it has not taken all of them yet.
-    handed: Option<Instant>,
+    /// Bytes are with the transport, and it has not taken all of them yet.
+    handed: Option<Handed>,
     writing_failed: bool,
     drain: Option<Drain>,
     probe: Option<Probe>,
     /// So many at the front of the window are presumed accepted, and wait to be polled.
     presumed: usize,
     ending: Option<Ending>,
+    /// The latest time seen: a clock that goes backwards stands still here.
+    latest: Instant,
+    /// Deadlines that passed unnoticed count from this time on.
+    second_look: Option<Instant>,
+}
+
+/// What the transport has and may not have taken yet.
+#[derive(Debug, Clone, Copy)]
+struct Handed {
+    since: Instant,
+    bytes: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -124,6 +135,8 @@ impl<K> Client<K> {
             probe: None,
             presumed: 0,
             ending: None,
+            latest: now.instant,
+            second_look: None,
         }
     }
 
@@ -152,7 +165,7 @@ impl<K> Client<K> {
             let Some(submission) = self.window.next_unwritten() else { return };
             if submission.notification.expiration().has_passed(now.wall) {
                 if let Some(expired) = self.window.remove_unwritten() {
-                    self.events.push_back(ConnectionEvent::Settled(expired.settle(Outcome::Expired)));
+                    self.events.push_back(ConnectionEvent::Settled(expired.settle_unsent(Outcome::Expired)));
                 }
                 continue;
             }
@@ -177,6 +190,33 @@ impl<K> Client<K> {
         }
     }
 
+    /// Time never goes backwards in here.
+    fn forward(&mut self, now: Now) -> Now {
+        self.latest = self.latest.max(now.instant);
+        Now { instant: self.latest, ..now }
+    }
+
+    /// Whether a deadline is noticed late. This process was held up then, and what the peer said in time may still lie
+    /// unread in the socket.
+    fn was_held_up(&self, now: Now) -> bool {
+        self.poll_timeout().is_some_and(|due| due + self.config.quiet_time() / 4 < now.instant)
+    }
+
+    /// Whether deadlines that have passed count now. Those that are noticed late count at a second look, a moment
+    /// later, when what waited in the socket was read.
+    fn deadlines_count(&mut self, now: Now) -> bool {
+        match self.second_look {
+            Some(time) if now.instant < time => return false,
+            Some(_) => self.second_look = None,
+            None if self.was_held_up(now) => {
+                self.second_look = Some(now.instant + self.config.quiet_time() / 32);
+                return false;
+            }
+            None => {}
+        }
+        true
+    }
+
     /// Whether silence may count as a yes at all.
     fn may_presume(&self) -> bool {
         self.ending.is_none() && self.probe.is_none() && self.handed.is_none() && !self.writing_failed
@@ -192,15 +232,18 @@ impl<K> Client<K> {
     }
 
     fn on_response(&mut self, now: Now, response: ErrorResponse) {
-        let place = match self.window.place(response.identifier, self.window.next_sequence()) {
-            // Presumed accepted already, although its outcome was not polled yet.
-            Place::At(index) if index < self.presumed => Place::Left { first: self.window.front().plus(index + 1) },
-            place => place,
-        };
+        let place = self.window.place(response.identifier);
+        if let Place::At(index) = place {
+            self.window.mark_named(index);
+        }
         let probe = self.probe.map(|probe| probe.identifier);
         let plan = Plan::for_response(response, place, probe, self.window.written());
+        if plan.rest != Rest::Suspected {
+            // It speaks of all that was written, also of what was presumed accepted and not told yet.
+            self.presumed = 0;
+        }
         if let Some(first) = plan.lost_from {
-            let lost = self.window.front().plus(self.presumed).since(first);
+            let lost = self.window.front().since(first);
             self.events.push_back(ConnectionEvent::Warning(Warning::AnsweredTooLate {
                 named: response.identifier,
                 status: response.status.raw(),
@@ -219,7 +262,7 @@ impl<K> Client<K> {
             self.note_answer();
         }
         let unproven = self.window.written() - self.presumed;
-        let accepted = plan.accepted.saturating_sub(self.presumed);
+        let accepted = plan.accepted;
         let behind = unproven - accepted - usize::from(plan.named.is_some());
         let summary = PlanSummary {
             response,
@@ -258,14 +301,7 @@ impl<K> Client<K> {
             }
             (Rest::Suspected | Rest::Unknown, _) => Fate::Unknown(cause),
         };
-        self.ending = Some(Ending {
-            confirmed: plan.accepted.saturating_sub(self.presumed),
-            named,
-            rest,
-            reason,
-            wall: now.wall,
-            told: false,
-        });
+        self.ending = Some(Ending { confirmed: plan.accepted, named, rest, reason, wall: now.wall, told: false });
         self.handed = None;
     }
 
@@ -292,7 +328,7 @@ impl<K> Client<K> {
             let fate = if was_written { ending.rest.clone() } else { Fate::NotWritten };
             let to_resend = matches!(fate, Fate::Discarded | Fate::NotWritten);
             if to_resend && submission.notification.expiration().has_passed(ending.wall) {
-                self.events.push_back(ConnectionEvent::Settled(submission.settle(Outcome::Expired)));
+                self.events.push_back(ConnectionEvent::Settled(submission.settle_unsent(Outcome::Expired)));
             } else {
                 unsettled.push(Unsettled { submission, fate });
             }
@@ -335,6 +371,12 @@ impl<K> Machine for Client<K> {
 
     fn handle_end(&mut self, now: Now, end: End) {
         let reason = match end {
+            End::Refused(words) if !self.answered => {
+                // The peer did not let us in, so it read nothing: with TLS 1.3 the verdict on the client certificate
+                // arrives when the first notifications are on their way.
+                let reason = CloseReason::Refused(Arc::from(words));
+                return self.end(now, Plan::NOTHING_READ, reason, UnknownCause::Closed, None);
+            }
             End::Refused(words) => CloseReason::Refused(Arc::from(words)),
             End::Clean | End::Cut if self.received > 0 => CloseReason::Truncated { received: self.received },
             End::Clean => CloseReason::PeerClosed,
@@ -348,17 +390,19 @@ impl<K> Machine for Client<K> {
             return;
         }
         self.writing_failed = true;
-        self.handed = None;
+        // What was handed out before was taken, or it would not have been asked for more.
+        let unsent = unsent.min(self.handed.take().map_or(0, |handed| handed.bytes));
         let probe_bytes = if self.probe.is_some() { PROBE_LEN } else { 0 };
-        if unsent > 0 && probe_bytes > 0 {
-            // The probe was the last thing written; what never left cannot be answered.
+        if unsent >= PROBE_LEN {
+            // The probe was the last thing written. What left in part may still be answered.
             self.probe = None;
         }
         self.window.unwrite(unsent.saturating_sub(probe_bytes), self.presumed);
     }
 
     fn handle_timeout(&mut self, now: Now) {
-        if self.ending.is_some() {
+        let now = self.forward(now);
+        if self.ending.is_some() || !self.deadlines_count(now) {
             return;
         }
         let passed = |deadline: Instant| deadline <= now.instant;
@@ -366,7 +410,7 @@ impl<K> Machine for Client<K> {
         if passed(self.opened + self.config.quiet_time()) {
             self.note_answer();
         }
-        if self.handed.is_some_and(|since| passed(since + self.config.write_timeout())) {
+        if self.handed.is_some_and(|handed| passed(handed.since + self.config.write_timeout())) {
             self.lost(now, CloseReason::WriteStalled);
         } else if self.answer_deadline().is_some_and(passed) {
             self.end_in_silence(now, CloseReason::NoAnswer, UnknownCause::NoAnswer);
@@ -380,8 +424,11 @@ impl<K> Machine for Client<K> {
         if self.writing_failed {
             return Transmit::Idle;
         }
+        let now = self.forward(now);
         self.note_taken(now);
-        self.presume(now);
+        if self.second_look.is_none() && !self.was_held_up(now) {
+            self.presume(now);
+        }
         let before = out.len();
         self.write_notifications(now, out, before + CHUNK);
         if let (Some(drain), None, None) = (self.drain, self.probe, self.window.next_unwritten()) {
@@ -394,7 +441,7 @@ impl<K> Machine for Client<K> {
         if out.len() == before {
             return Transmit::Idle;
         }
-        self.handed = Some(now.instant);
+        self.handed = Some(Handed { since: now.instant, bytes: out.len() - before });
         Transmit::Ready
     }
 
@@ -415,8 +462,9 @@ impl<K> Machine for Client<K> {
         }
         let presume = self.quiet.due().filter(|_| self.may_presume());
         let life = (!self.answered).then(|| self.opened + self.config.quiet_time());
-        let stalled = self.handed.map(|since| since + self.config.write_timeout());
-        [presume, life, stalled, self.answer_deadline()].into_iter().flatten().min()
+        let stalled = self.handed.map(|handed| handed.since + self.config.write_timeout());
+        let due = [presume, life, stalled, self.answer_deadline()].into_iter().flatten().min()?;
+        Some(self.second_look.map_or(due, |time| due.max(time)))
     }
 }
 

@@ -45,17 +45,21 @@ impl Plan {
     pub(super) const SILENCE: Self =
         Self { accepted: 0, named: None, rest: Rest::Unknown, answers_probe: false, lost_from: None };
 
+    /// The peer never let us in.
+    pub(super) const NOTHING_READ: Self = Self { rest: Rest::Discarded, ..Self::SILENCE };
+
     /// An error response ended it. `probe` is the identifier of the unanswered probe, the last thing written;
     /// `written` counts what was written before it.
     pub(super) fn for_response(response: ErrorResponse, place: Place, probe: Option<u32>, written: usize) -> Self {
         let kind = response.status.kind();
         let shutdown = kind == StatusKind::Shutdown;
-        let nothing = Self { accepted: 0, named: None, rest: Rest::Discarded, answers_probe: false, lost_from: None };
+        let nothing = Self::NOTHING_READ;
         if let Some(probe) = probe {
             // Only the probe has an empty token, so a gateway that lost its identifier can mean nothing else.
             let unnamed = response.identifier == 0 && kind == StatusKind::MissingDeviceToken;
             if response.identifier == probe || unnamed {
-                return Self { accepted: written, answers_probe: true, ..nothing };
+                // Status 10 is no answer, but says as well that everything up to the probe went through.
+                return Self { accepted: written, answers_probe: !shutdown, ..nothing };
             }
         }
         match place {
@@ -69,3 +73,6 @@ impl Plan {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,8 @@ impl Quiet {
 
     /// The transport took all that was written before `end`.
     pub(super) fn taken(&mut self, end: Sequence, now: Instant) {
+        // A clock that goes backwards must not shorten the quiet time.
+        let now = self.marks.back().map_or(now, |mark| now.max(mark.last));
         if let Some(mark) = self.marks.back_mut() {
             if mark.end == end {
                 return;
@@ -62,7 +64,7 @@ impl Quiet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::start;
+    use crate::testing::{after, start};
 
     #[test]
     fn a_steady_stream_is_presumed_in_time_and_kept_in_bounded_memory() {
@@ -80,5 +82,19 @@ mod tests {
         let last = quiet.presumed(start + Duration::from_secs(13));
         assert_eq!(last, Some(Sequence::FIRST.plus(10_000)));
         assert_eq!(quiet.due(), None);
+    }
+
+    #[test]
+    fn a_clock_that_goes_backwards_does_not_shorten_the_quiet_time() {
+        let second = Duration::from_secs(1);
+        let early = start();
+        let late = after(early, second);
+        for merged in [Duration::from_secs(3), Duration::from_secs(300)] {
+            let mut quiet = Quiet::new(merged);
+            quiet.taken(Sequence::FIRST.plus(1), late.instant);
+            quiet.taken(Sequence::FIRST.plus(2), early.instant);
+            assert_eq!(quiet.presumed(early.instant + merged), None);
+            assert_eq!(quiet.presumed(late.instant + merged), Some(Sequence::FIRST.plus(2)));
+        }
     }
 }

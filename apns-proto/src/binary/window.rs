@@ -62,6 +62,8 @@ pub(super) struct Window<K> {
     entries: VecDeque<Entry<K>>,
     /// How many of `entries` were written.
     written: usize,
+    /// After a failed write: how many of `entries` were written at least in part.
+    begun: usize,
     /// The sequence of the first entry.
     front: Sequence,
     bytes: usize,
@@ -72,7 +74,16 @@ pub(super) struct Window<K> {
 
 impl<K> Window<K> {
     pub(super) const fn new(format: Format, count_limit: usize, byte_limit: usize) -> Self {
-        Self { entries: VecDeque::new(), written: 0, front: Sequence::FIRST, bytes: 0, count_limit, byte_limit, format }
+        Self {
+            entries: VecDeque::new(),
+            written: 0,
+            begun: 0,
+            front: Sequence::FIRST,
+            bytes: 0,
+            count_limit,
+            byte_limit,
+            format,
+        }
     }
 
     /// Always takes one, so that a frame larger than the byte limit can be sent at all.
@@ -122,13 +133,30 @@ impl<K> Window<K> {
     }
 
     /// The transport never took the last `unsent` bytes. Those not wholly taken cannot have been understood by the
-    /// peer: they count as not written. The first `kept` have an outcome already and stay.
+    /// peer: they count as not written, unless the peer names one of them. The first `kept` have an outcome already and
+    /// stay.
     pub(super) fn unwrite(&mut self, mut unsent: usize, kept: usize) {
+        self.begun = self.written;
         while unsent > 0 && self.written > kept {
-            let entry = &self.entries[self.written - 1];
+            let entry = &mut self.entries[self.written - 1];
+            if unsent >= entry.bytes {
+                // Not one byte of it left.
+                entry.submission.attempts = entry.submission.attempts.saturating_sub(1);
+                self.begun = self.written - 1;
+            }
             unsent = unsent.saturating_sub(entry.bytes);
             self.written -= 1;
         }
+    }
+
+    /// The peer named the entry with this index: it got more of it than the transport said.
+    pub(super) fn mark_named(&mut self, index: usize) {
+        self.written = self.written.max(index + 1).min(self.entries.len());
+    }
+
+    /// The end of what the peer may name: all of which at least the first bytes left.
+    pub(super) fn nameable_end(&self) -> Sequence {
+        self.front.plus(self.written.max(self.begun))
     }
 
     /// Takes out the one that would be written next.
@@ -145,14 +173,15 @@ impl<K> Window<K> {
         let was_written = self.written > 0;
         if was_written {
             self.written -= 1;
+            self.begun = self.begun.saturating_sub(1);
             self.front = self.front.plus(1);
         }
         Some((entry.submission, was_written))
     }
 
-    /// Finds what an error response names. `end` is the end of what can be named, the probe included.
-    pub(super) fn place(&self, identifier: u32, end: Sequence) -> Place {
-        let Some(sequence) = Sequence::latest_with(identifier, end) else { return Place::Nowhere };
+    /// Finds what an error response names.
+    pub(super) fn place(&self, identifier: u32) -> Place {
+        let Some(sequence) = Sequence::latest_with(identifier, self.nameable_end()) else { return Place::Nowhere };
         if self.format == Format::Simple {
             // Command 0 carries no identifier, so the gateway cannot have learnt one from us.
             return Place::Nowhere;
@@ -160,10 +189,7 @@ impl<K> Window<K> {
         if sequence < self.front {
             return Place::Left { first: sequence.plus(1) };
         }
-        match sequence.since(self.front) as usize {
-            index if index < self.written => Place::At(index),
-            _ => Place::Nowhere,
-        }
+        Place::At(sequence.since(self.front) as usize)
     }
 
     /// The sequence of the first entry.

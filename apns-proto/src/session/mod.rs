@@ -127,13 +127,12 @@ impl<P: Protocol<K>, K> Session<P, K> {
         }
     }
 
-    /// Whether a submission would be useful now: there is a connection with room and nothing waits before it, or
-    /// nothing at all waits and a connection should be opened.
+    /// Whether a submission would be useful now: nothing waits before it. It goes to the connection that takes; it has
+    /// one opened where there is none; and where that is full, it has the full one proven and the next one opened.
     #[must_use]
     pub fn can_submit(&self) -> bool {
-        let link_takes = self.taking().and_then(Link::connection).is_none_or(Connection::has_room);
         let running = self.phase == Phase::Running && self.stopped.is_none();
-        running && link_takes && self.backlog.is_empty() && self.proof_wanted.is_none()
+        running && self.backlog.is_empty() && self.proof_wanted.is_none()
     }
 
     /// Takes a notification under the caller's key. It is taken in every state; in one that sends nothing any more it
@@ -159,7 +158,8 @@ impl<P: Protocol<K>, K> Session<P, K> {
     /// Has everything submitted so far settled as soon as can be; what is not by `deadline` is unknown, or not sent.
     /// [`SessionEvent::Proven`] says when it is done.
     pub fn prove(&mut self, now: Now, deadline: Option<Instant>) {
-        self.proof_wanted = Some(Proof { deadline });
+        let earlier = self.proof_wanted.and_then(|proof| proof.deadline);
+        self.proof_wanted = Some(Proof { deadline: [earlier, deadline].into_iter().flatten().min() });
         self.advance(now);
     }
 
@@ -179,8 +179,13 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     /// The link that was asked for is open. Says whether it is still wanted; if not, close the transport.
     pub fn connected(&mut self, now: Now, id: LinkId) -> bool {
-        let Some(link) = self.links.iter_mut().find(|link| link.id == id) else { return false };
+        let Some(index) = self.links.iter().position(|link| link.id == id) else { return false };
+        let link = &mut self.links[index];
         if let LinkState::Dialling = link.state {
+            if self.stopped.is_some() {
+                self.links.swap_remove(index);
+                return false;
+            }
             link.state = LinkState::Open(self.protocol.open(now));
             self.events.push_back(SessionEvent::Connected { link: id });
         }
@@ -190,7 +195,8 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     /// The link that was asked for could not be opened.
     pub fn dial_failed(&mut self, now: Now, id: LinkId, failure: DialFailure) {
-        let Some(index) = self.links.iter().position(|link| link.id == id) else { return };
+        let dialling = |link: &Link<_>| link.id == id && matches!(link.state, LinkState::Dialling);
+        let Some(index) = self.links.iter().position(dialling) else { return };
         self.links.swap_remove(index);
         let why: Arc<str> = Arc::from(failure.to_string());
         let fatal = failure.fatal;
@@ -340,7 +346,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
                 ConnectionEvent::Retired => self.links[index].taking = false,
                 ConnectionEvent::Warning(warning) => self.events.push_back(SessionEvent::Warning { link: id, warning }),
                 ConnectionEvent::Returned(unsettled) => {
-                    if let Some(submission) = self.again(unsettled) {
+                    if let Some(submission) = self.again(now, unsettled) {
                         self.backlog.push_front(submission);
                     }
                 }
@@ -358,7 +364,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
         let mut again = VecDeque::with_capacity(unsettled.len());
         let mut report = LinkReport { link: id, reason: reason.clone(), sent_again: 0, unknown: 0 };
         for one in unsettled {
-            match self.again(one) {
+            match self.again(now, one) {
                 Some(submission) => again.push_back(submission),
                 None => report.unknown += 1,
             }
@@ -384,13 +390,14 @@ impl<P: Protocol<K>, K> Session<P, K> {
     }
 
     /// Decides whether what a connection gave back is sent again; if not, settles it.
-    fn again(&mut self, unsettled: Unsettled<K>) -> Option<Submission<K>> {
+    fn again(&mut self, now: Now, unsettled: Unsettled<K>) -> Option<Submission<K>> {
         let Unsettled { mut submission, fate } = unsettled;
         let cause = match fate {
             Fate::NotWritten | Fate::Discarded => return Some(submission),
             Fate::Suspected(cause) => cause,
             Fate::Unknown(cause) => match self.config.loss_policy() {
                 LossPolicy::Report => cause,
+                LossPolicy::Resend { .. } if submission.notification.expiration().has_passed(now.wall) => cause,
                 LossPolicy::Resend { at_most } if submission.replays < at_most => {
                     submission.replays += 1;
                     return Some(submission);
@@ -405,6 +412,10 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     fn settle(&mut self, submission: Submission<K>, outcome: Outcome) {
         self.events.push_back(SessionEvent::Settled(submission.settle(outcome)));
+    }
+
+    fn settle_unsent(&mut self, submission: Submission<K>, outcome: Outcome) {
+        self.events.push_back(SessionEvent::Settled(submission.settle_unsent(outcome)));
     }
 
     /// An attempt came to nothing.
@@ -429,13 +440,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     fn not_send_backlog(&mut self, cause: &NotSentCause) {
         while let Some(submission) = self.backlog.pop_front() {
-            // Under the policy that sends again, what was lost before waits here: an earlier copy may have arrived.
-            let outcome = if submission.replays > 0 {
-                Outcome::Unknown { cause: UnknownCause::ConnectionLost(Arc::from(cause.to_string())) }
-            } else {
-                Outcome::NotSent { cause: cause.clone() }
-            };
-            self.settle(submission, outcome);
+            self.settle_unsent(submission, Outcome::NotSent { cause: cause.clone() });
         }
     }
 
@@ -515,9 +520,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
                 return;
             }
             if !connection.has_room() {
-                if self.links_in_use() >= self.config.links() {
-                    return;
-                }
+                // Also when no other may be opened yet: its proof comes sooner than the quiet time.
                 if let LinkState::Open(connection) = &mut self.links[index].state {
                     connection.make_room(now);
                 }
@@ -529,14 +532,14 @@ impl<P: Protocol<K>, K> Session<P, K> {
             }
             let Some(submission) = self.backlog.pop_front() else { return };
             if submission.notification.expiration().has_passed(now.wall) {
-                self.settle(submission, Outcome::Expired);
+                self.settle_unsent(submission, Outcome::Expired);
                 continue;
             }
             let Err(refused) = connection.submit(now, submission) else { continue };
             match refused.cause {
                 SubmitError::Invalid(invalid) => {
                     let cause = NotSentCause::Invalid(invalid);
-                    self.settle(refused.submission, Outcome::NotSent { cause });
+                    self.settle_unsent(refused.submission, Outcome::NotSent { cause });
                 }
                 SubmitError::Retired => {
                     self.backlog.push_front(refused.submission);

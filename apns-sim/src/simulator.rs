@@ -1,0 +1,375 @@
+//! The simulator: one value that owns listeners, certificates, script and log.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use apns_proto::WallTime;
+use apns_proto::binary::FeedbackRecord;
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::certificates::{Certificates, DEFAULT_TOPIC};
+use crate::log::{Counts, Entry, Keep, Log, Record, Service};
+use crate::script::Script;
+use crate::service::{Listener, Shared, run};
+use crate::state::{Core, Hook};
+use crate::tls::{ClientAuth, Tls, TlsVersion};
+
+/// Why a simulator could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The certificates could not be made.
+    #[error("the certificates could not be made, is a topic no plain text? {0}")]
+    Certificates(String),
+    /// The address is taken or is none of this machine's.
+    #[error("the {service} cannot listen at {address}: {source}")]
+    Bind {
+        /// Whose address.
+        service: Service,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Settings of a [`Simulator`]. All have a default; [`start`](Self::start) ends the chain.
+#[derive(Clone)]
+pub struct Builder {
+    gateway: SocketAddr,
+    feedback: SocketAddr,
+    topics: Vec<String>,
+    script: Script,
+    auth: ClientAuth,
+    tls: TlsVersion,
+    keep: Keep,
+    hook: Option<Hook>,
+}
+
+impl Builder {
+    fn new() -> Self {
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self {
+            gateway: any_port,
+            feedback: any_port,
+            topics: vec![DEFAULT_TOPIC.to_owned()],
+            script: Script::default(),
+            auth: ClientAuth::default(),
+            tls: TlsVersion::default(),
+            keep: Keep::default(),
+            hook: None,
+        }
+    }
+
+    /// Where the gateway listens. Default: 127.0.0.1, any free port. Apple's port was 2195.
+    #[must_use]
+    pub const fn gateway_address(mut self, address: SocketAddr) -> Self {
+        self.gateway = address;
+        self
+    }
+
+    /// Where the feedback service listens. Default: 127.0.0.1, any free port. Apple's port was 2196.
+    #[must_use]
+    pub const fn feedback_address(mut self, address: SocketAddr) -> Self {
+        self.feedback = address;
+        self
+    }
+
+    /// The topics of the client certificate; the first stands in its subject. Default: `com.example.app`.
+    #[must_use]
+    pub fn topics(mut self, topics: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.topics = topics.into_iter().map(Into::into).collect();
+        if self.topics.is_empty() {
+            self.topics.push(DEFAULT_TOPIC.to_owned());
+        }
+        self
+    }
+
+    /// What to do beyond taking everything that is well-formed. Default: nothing.
+    #[must_use]
+    pub fn script(mut self, script: Script) -> Self {
+        self.script = script;
+        self
+    }
+
+    /// Whether clients need a certificate. Default: one of the simulator's own authority.
+    #[must_use]
+    pub const fn client_auth(mut self, auth: ClientAuth) -> Self {
+        self.auth = auth;
+        self
+    }
+
+    /// The highest version of TLS that is spoken. Default: 1.3. The lowest is 1.2 always.
+    #[must_use]
+    pub const fn highest_tls(mut self, version: TlsVersion) -> Self {
+        self.tls = version;
+        self
+    }
+
+    /// How much of what arrives is kept. Default: everything.
+    #[must_use]
+    pub const fn keep(mut self, keep: Keep) -> Self {
+        self.keep = keep;
+        self
+    }
+
+    /// Calls this with each entry of the log, kept or not, on the connection's task. Entries of one connection come in
+    /// order. It must not block. Default: nothing.
+    #[must_use]
+    pub fn on_entry(mut self, hook: impl Fn(&Entry) + Send + Sync + 'static) -> Self {
+        self.hook = Some(Arc::new(hook));
+        self
+    }
+
+    /// Makes certificates and starts to listen.
+    ///
+    /// # Errors
+    ///
+    /// When an address cannot be listened at, or a topic has no place in a certificate.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with its I/O and time drivers.
+    pub async fn start(self) -> Result<Simulator, StartError> {
+        let certificates = Certificates::generate(&self.topics);
+        let certificates = certificates.map_err(|error| StartError::Certificates(error.to_string()))?;
+        let tls = Tls::new(&certificates, self.auth, self.tls);
+        let tls = Arc::new(tls.map_err(|error| StartError::Certificates(error.to_string()))?);
+        let (gateway, gateway_address) = bind(Service::Gateway, self.gateway).await?;
+        let (feedback, feedback_address) = bind(Service::Feedback, self.feedback).await?;
+        let core = Arc::new(Core::new(self.script, self.keep, self.hook));
+        let (cut, watch) = watch::channel(0);
+
+        let start = |service, listener: &Arc<Listener>| {
+            let shared = Shared { service, core: core.clone(), tls: tls.clone(), cut: watch.clone() };
+            tokio::spawn(run(shared, listener.clone()))
+        };
+        let tasks = vec![start(Service::Gateway, &gateway), start(Service::Feedback, &feedback)];
+        let listeners = vec![gateway, feedback];
+        Ok(Simulator { core, certificates, gateway_address, feedback_address, cut, listeners, tasks })
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("gateway", &self.gateway)
+            .field("feedback", &self.feedback)
+            .field("topics", &self.topics)
+            .field("script", &self.script)
+            .field("auth", &self.auth)
+            .field("tls", &self.tls)
+            .field("keep", &self.keep)
+            .field("hook", &self.hook.is_some())
+            .finish()
+    }
+}
+
+async fn bind(service: Service, address: SocketAddr) -> Result<(Arc<Listener>, SocketAddr), StartError> {
+    Listener::bind(address).await.map_err(|source| StartError::Bind { service, address, source })
+}
+
+/// A pretend Apple on this machine: push gateway and feedback service over TLS.
+///
+/// Dropping it closes its sockets and ends its tasks; [`stop`](Self::stop) also waits until they have ended.
+///
+/// ```
+/// use apns_sim::{Script, Simulator};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let simulator = Simulator::start().await?;
+/// // Let the client connect to `gateway_address`, trust `ca_pem`, and be `client_certificate_pem`.
+/// assert!(simulator.gateway_address().ip().is_loopback());
+/// assert!(simulator.ca_pem().starts_with("-----BEGIN CERTIFICATE-----"));
+///
+/// simulator.set_script(Script::from_json(r#"{"invalid_tokens": ["bad*"]}"#)?);
+/// assert_eq!(simulator.counts().notifications, 0);
+/// simulator.stop().await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Simulator {
+    core: Arc<Core>,
+    certificates: Certificates,
+    gateway_address: SocketAddr,
+    feedback_address: SocketAddr,
+    cut: watch::Sender<u64>,
+    listeners: Vec<Arc<Listener>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Simulator {
+    /// Starts one with all defaults.
+    ///
+    /// # Errors
+    ///
+    /// When this machine has no free port left.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with its I/O and time drivers.
+    pub async fn start() -> Result<Self, StartError> {
+        Self::builder().start().await
+    }
+
+    /// Settings for one that is not all defaults.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Starts this script from its beginning, for connections and notifications to come. The feedback records that are
+    /// left are replaced by the script's.
+    pub fn set_script(&self, script: Script) {
+        self.core.set_script(script);
+    }
+
+    /// Changes the script that is played. Rules that stay at their place keep their count; the feedback records that
+    /// are left stay unless those of the script change.
+    ///
+    /// ```
+    /// # use apns_sim::{Action, Condition, Rule, Simulator};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let simulator = Simulator::start().await?;
+    /// simulator.change_script(|script| script.rule(Rule::new(Condition::default(), Action::Close).times(1)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn change_script(&self, change: impl FnOnce(Script) -> Script) {
+        self.core.change_script(change);
+    }
+
+    /// Adds a record for the next client of the feedback service: the app is gone from this device since `timestamp`.
+    pub fn push_feedback(&self, token: impl Into<Vec<u8>>, timestamp: WallTime) {
+        self.core.push_feedback(FeedbackRecord { timestamp, token: Bytes::from(token.into()) });
+    }
+
+    /// Cuts all connections of this moment, at both services. New ones are accepted.
+    pub fn cut_connections(&self) {
+        self.cut.send_modify(|count| *count += 1);
+    }
+
+    /// Waits until this holds; it is asked whenever something happened. Wrap it in a timeout: what never happens is
+    /// waited for for ever.
+    ///
+    /// `predicate` must not call the simulator, which waits for it.
+    ///
+    /// ```no_run
+    /// # async fn example(simulator: apns_sim::Simulator) {
+    /// simulator.wait_for(|log| log.counts().accepted == 3).await;
+    /// # }
+    /// ```
+    pub async fn wait_for(&self, predicate: impl FnMut(&Log) -> bool) {
+        self.core.wait_for(predicate).await;
+    }
+
+    /// Looks at the log without a copy. `look` must not call the simulator, which waits for it.
+    pub fn inspect<T>(&self, look: impl FnOnce(&Log) -> T) -> T {
+        look(&self.core.lock().log)
+    }
+
+    /// A copy of every notification that arrived so far. Empty unless [`Keep::Everything`] is in force.
+    #[must_use]
+    pub fn received(&self) -> Vec<Record> {
+        self.inspect(|log| log.received().cloned().collect())
+    }
+
+    /// How much of each there was so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.inspect(Log::counts)
+    }
+
+    /// Forgets what was logged and counted so far. Arrivals are counted from 1 again; connections are not.
+    pub fn forget(&self) {
+        self.core.lock().log = Log::default();
+    }
+
+    /// The script as it stands.
+    #[must_use]
+    pub fn script(&self) -> Script {
+        self.core.script()
+    }
+
+    /// Where the gateway listens.
+    #[must_use]
+    pub const fn gateway_address(&self) -> SocketAddr {
+        self.gateway_address
+    }
+
+    /// Where the feedback service listens.
+    #[must_use]
+    pub const fn feedback_address(&self) -> SocketAddr {
+        self.feedback_address
+    }
+
+    /// The certificate authority, in PEM, that vouches for the server. The server's certificate is good for `localhost`,
+    /// the loopback addresses and the host names of Apple's services.
+    #[must_use]
+    pub fn ca_pem(&self) -> &str {
+        &self.certificates.authority
+    }
+
+    /// A client certificate, in PEM, that is accepted. It looks like one of Apple's.
+    #[must_use]
+    pub fn client_certificate_pem(&self) -> &str {
+        &self.certificates.client
+    }
+
+    /// The private key of the client certificate, in PEM (PKCS#8).
+    #[must_use]
+    pub fn client_key_pem(&self) -> &str {
+        &self.certificates.client_key
+    }
+
+    /// Writes `ca.pem`, `client.pem` and `client.key` into a directory, which is made if need be. Blocks for as long as
+    /// the file system takes.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says.
+    pub fn write_certificates(&self, directory: impl AsRef<Path>) -> io::Result<()> {
+        self.certificates.write(directory.as_ref())
+    }
+
+    /// Closes everything and waits until it is.
+    pub async fn stop(mut self) {
+        self.close();
+        self.cut_connections();
+        for task in std::mem::take(&mut self.tasks) {
+            // It was told to end; that is what it says.
+            let _ = task.await;
+        }
+    }
+
+    fn close(&self) {
+        for listener in &self.listeners {
+            listener.close();
+        }
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.close();
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl fmt::Debug for Simulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulator")
+            .field("gateway", &self.gateway_address)
+            .field("feedback", &self.feedback_address)
+            .finish_non_exhaustive()
+    }
+}
