@@ -20,13 +20,15 @@ pub struct Submission<K> {
     pub attempts: u32,
     /// How often it was written again although its fate was unknown: each may have made a duplicate.
     pub replays: u32,
+    /// How often it is sent again because the service refused the provider token it was sent with.
+    pub token_refusals: u32,
 }
 
 impl<K> Submission<K> {
     /// A notification that was never written.
     #[must_use]
     pub const fn new(key: K, notification: Notification) -> Self {
-        Self { key, notification, attempts: 0, replays: 0 }
+        Self { key, notification, attempts: 0, replays: 0, token_refusals: 0 }
     }
 
     /// Ends it.
@@ -102,6 +104,9 @@ pub enum ConnectionEvent<K> {
     Warning(Warning),
     /// A submission that the service did not process comes back, while the connection goes on.
     Returned(Unsettled<K>),
+    /// It has something to send and its token source has no provider token. Have the source get one, then say
+    /// [`token_ready`](Connection::token_ready).
+    TokenWanted,
     /// The end. Nothing follows, and nothing submitted is missing: it was settled, or is listed here.
     Closed(Closed<K>),
 }
@@ -149,12 +154,66 @@ pub enum CloseReason {
         /// The byte.
         first_byte: u8,
     },
+    /// The peer does not speak HTTP/2.
+    #[error("the peer does not speak HTTP/2: it begins with \"{received}\"; was `h2` negotiated (ALPN)?")]
+    NotHttp2 {
+        /// Its first bytes, at most nine, with escapes for what is not printable.
+        received: Arc<str>,
+    },
+    /// The peer broke the rules of HTTP/2, and was told so.
+    #[error("the peer broke the protocol (HTTP/2 error code {code})")]
+    Violation {
+        /// The error code of RFC 9113 section 7 that it was told.
+        code: u32,
+    },
+    /// The service said that it is going away (HTTP/2 GOAWAY).
+    #[error("the service is going away{}{}", going_away_because(.reason.as_deref()), going_away_code(*.code))]
+    GoAway {
+        /// Apple's word for the reason, if the service gave one.
+        reason: Option<Arc<str>>,
+        /// The error code of RFC 9113 section 7; 0 is no error.
+        code: u32,
+        /// Whether the next connection would hear the same until a person acts: the credentials are wrong.
+        fatal: bool,
+    },
+    /// The service refused every request unprocessed, again and again.
+    #[error("the service takes no requests on this connection")]
+    RefusesRequests,
+    /// The service refuses the provider token on this connection.
+    #[error("the service refuses the provider token on this connection: {reason}")]
+    TokenRefused {
+        /// Apple's word for the reason.
+        reason: Arc<str>,
+    },
+    /// No provider token could be had in time.
+    #[error("no provider token in time: {why}")]
+    NoToken {
+        /// The source's own words.
+        why: Arc<str>,
+    },
     /// The transport took no bytes for too long.
     #[error("the peer took no bytes for too long")]
     WriteStalled,
     /// The answer that was asked for did not come in time.
     #[error("no answer came in time")]
     NoAnswer,
+}
+
+impl CloseReason {
+    /// Whether another connection would end the same way until a person acts: the peer speaks another protocol, or the
+    /// service said that the credentials are wrong.
+    #[must_use]
+    pub const fn is_fatal(&self) -> bool {
+        matches!(self, Self::NotThisProtocol { .. } | Self::NotHttp2 { .. } | Self::GoAway { fatal: true, .. })
+    }
+}
+
+fn going_away_because(reason: Option<&str>) -> String {
+    reason.map(|reason| format!(": {reason}")).unwrap_or_default()
+}
+
+fn going_away_code(code: u32) -> String {
+    if code == 0 { String::new() } else { format!(" (HTTP/2 error code {code})") }
 }
 
 /// What an error response of the binary gateway says about all that was in the window, in numbers.
@@ -232,6 +291,10 @@ pub enum Warning {
         /// The status.
         status: u8,
     },
+    /// The service will go on refusing what is sent until a person acts on this.
+    #[cfg(feature = "http2")]
+    #[error(transparent)]
+    Token(#[from] crate::http2::TokenError),
 }
 
 /// A submission that a connection did not take.
@@ -285,6 +348,11 @@ pub trait Connection<K>: Machine<Event = ConnectionEvent<K>> {
 
     /// Closes now. What has no outcome is in the terminal event.
     fn close(&mut self, now: Now);
+
+    /// The token source has a provider token now; see [`ConnectionEvent::TokenWanted`]. Does nothing by default.
+    fn token_ready(&mut self, now: Now) {
+        let _ = now;
+    }
 
     /// Whether the terminal event was produced; it may still be waiting in [`Machine::poll_event`].
     fn is_closed(&self) -> bool;

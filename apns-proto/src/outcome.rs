@@ -92,6 +92,12 @@ pub enum UnknownCause {
     /// No answer came in time.
     #[error("no answer came in time")]
     NoAnswer,
+    /// The service broke off without an answer, or its answer could not be understood (HTTP/2).
+    #[error("the answer was broken off (HTTP/2 error code {code})")]
+    BrokenOff {
+        /// The error code of RFC 9113 section 7.
+        code: u32,
+    },
     /// An error response arrived that names no notification of this connection, so it may be about this one. Such a
     /// notification is never sent again by itself.
     #[error(
@@ -166,6 +172,9 @@ pub enum InvalidNotification {
         /// The limit in bytes.
         limit: usize,
     },
+    /// A value cannot stand in a header field of HTTP/2.
+    #[error("a header field has a value that HTTP/2 does not allow")]
+    NotAHeader,
     /// A span for the expiration that ends beyond what can be said.
     #[error("the expiration lies beyond the year 2106, the end of the protocol's clock")]
     ExpirationTooLate,

@@ -48,6 +48,12 @@ pub enum SessionEvent<K> {
         /// What.
         warning: Warning,
     },
+    /// There is something to send and the token source has no provider token. Have the source get one, then call
+    /// [`token_ready`](super::Session::token_ready).
+    TokenWanted {
+        /// The connection that waits for it.
+        link: LinkId,
+    },
     /// No connection could be had for as long as patience lasted. What waited was not sent; the session goes on trying
     /// when something new is submitted.
     GaveUp {

@@ -209,6 +209,17 @@ impl<P: Protocol<K>, K> Session<P, K> {
         self.advance(now);
     }
 
+    /// The token source has a provider token now; see [`SessionEvent::TokenWanted`].
+    pub fn token_ready(&mut self, now: Now) {
+        for index in 0..self.links.len() {
+            if let LinkState::Open(connection) = &mut self.links[index].state {
+                connection.token_ready(now);
+                self.collect(now, index);
+            }
+        }
+        self.advance(now);
+    }
+
     /// As [`Machine::handle_input`] of the link.
     pub fn handle_input(&mut self, now: Now, id: LinkId, bytes: &[u8]) {
         self.with_connection(now, id, |connection| connection.handle_input(now, bytes));
@@ -345,6 +356,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
                 }
                 ConnectionEvent::Retired => self.links[index].taking = false,
                 ConnectionEvent::Warning(warning) => self.events.push_back(SessionEvent::Warning { link: id, warning }),
+                ConnectionEvent::TokenWanted => self.events.push_back(SessionEvent::TokenWanted { link: id }),
                 ConnectionEvent::Returned(unsettled) => {
                     if let Some(submission) = self.again(now, unsettled) {
                         self.backlog.push_front(submission);
@@ -378,6 +390,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
         match &reason {
             CloseReason::Finished | CloseReason::ClosedHere => {}
             CloseReason::Refused(_) if !answered => self.stop(now, why()),
+            fatal if fatal.is_fatal() => self.stop(now, why()),
             CloseReason::ErrorResponse(summary) if summary.condemns_topic() => {
                 self.topic_refusals += 1;
                 if self.topic_refusals >= TOPIC_REFUSALS {

@@ -1,0 +1,137 @@
+//! The provider API as a session sees it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::uri::Authority;
+
+use super::{Authentication, Client, Config, Requests, TokenSource};
+use crate::session::Protocol;
+use crate::{ConnectionEvent, Now, Topic};
+
+/// How a connection proves who it is.
+#[derive(Clone)]
+pub enum Credential {
+    /// By a client certificate in the TLS handshake.
+    Certificate,
+    /// By a provider token in each request. All connections share the source.
+    Token(Arc<dyn TokenSource>),
+}
+
+impl Credential {
+    pub(super) const fn authentication(&self) -> Authentication {
+        match self {
+            Self::Certificate => Authentication::Certificate,
+            Self::Token(_) => Authentication::Token,
+        }
+    }
+}
+
+/// Which kind it is, and nothing more.
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Certificate => "Certificate",
+            Self::Token(_) => "Token",
+        })
+    }
+}
+
+/// The name of a server that cannot stand in a request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name:?} is no name of a server: give the host, with a colon and the port where that is not 443")]
+pub struct AuthorityError {
+    /// The text.
+    pub name: Box<str>,
+}
+
+/// Opens [`Client`] connections to the provider API, for a [`Session`](crate::Session) or by hand.
+///
+/// ```
+/// use apns_proto::http2::{Config, Credential, ProviderApi, host};
+/// use apns_proto::{Session, SessionConfig, Topic};
+///
+/// let api = ProviderApi::new(host::PRODUCTION, Credential::Certificate)?
+///     .with_topic(Topic::new("com.example.app")?)
+///     .with_config(Config::default().with_max_streams(100));
+/// let session: Session<ProviderApi, u64> = Session::new(api, SessionConfig::default());
+/// assert!(session.can_submit());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ProviderApi {
+    pub(super) authority: Authority,
+    pub(super) credential: Credential,
+    pub(super) topic: Option<Topic>,
+    pub(super) config: Config,
+}
+
+impl ProviderApi {
+    /// For a server under this name, with `:` and the port where that is not 443.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthorityError`] when it is not a host name or address, perhaps with a port.
+    pub fn new(authority: &str, credential: Credential) -> Result<Self, AuthorityError> {
+        let refused = || AuthorityError { name: authority.into() };
+        let parsed: Authority = authority.parse().map_err(|_| refused())?;
+        if authority.contains('@') || parsed.host().is_empty() {
+            return Err(refused());
+        }
+        Ok(Self { authority: parsed, credential, topic: None, config: Config::default() })
+    }
+
+    /// Sets the topic of notifications that have none of their own. Default: none.
+    #[must_use]
+    pub fn with_topic(mut self, topic: Topic) -> Self {
+        self.topic = Some(topic);
+        self
+    }
+
+    /// Sets how connections behave.
+    #[must_use]
+    pub fn with_config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// A connection whose transport was just opened.
+    #[must_use]
+    pub fn connect<K>(&self, now: Now) -> Client<K> {
+        Client::new(self, now)
+    }
+
+    pub(super) fn requests(&self) -> Requests {
+        let requests = Requests::new(self.authority.as_str(), self.credential.authentication());
+        match &self.topic {
+            Some(topic) => requests.with_topic(topic.clone()),
+            None => requests,
+        }
+    }
+}
+
+impl<K> Protocol<K> for ProviderApi {
+    type Connection = Client<K>;
+
+    fn open(&mut self, now: Now) -> Client<K> {
+        self.connect(now)
+    }
+
+    fn observe(&mut self, _now: Now, _event: &ConnectionEvent<K>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_servers_are_checked() {
+        for good in ["api.push.apple.com", "api.push.apple.com:2197", "127.0.0.1:8443", "[::1]:8443", "localhost"] {
+            assert!(ProviderApi::new(good, Credential::Certificate).is_ok(), "{good}");
+        }
+        for bad in ["", "https://api.push.apple.com", "a b", "user@host", "host/path", ":443", "a\r\nb"] {
+            let error = ProviderApi::new(bad, Credential::Certificate).unwrap_err();
+            assert_eq!(&*error.name, bad);
+        }
+    }
+}
