@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
-use apns_proto::binary::{ErrorResponse, FeedbackRecord, Format, Frame, Status};
+use apns_proto::binary::{Config, ErrorResponse, FeedbackRecord, Format, Frame, Status};
 use apns_proto::{CloseReason, DeviceToken, LinkReport, Notification, Outcome, Payload, PlanSummary, Proof, WallTime};
 use apns_sim::{Entry, FeedbackScript, Script, Simulator};
 use apns_tokio::feedback::fetch;
@@ -146,6 +146,8 @@ async fn send(story: &mut Story, apple: &Apple, payload: &Payload) -> Result<Sen
     let endpoint = Endpoint::new("localhost", apple.simulator.gateway_address().port());
     let client = Client::binary(endpoint.clone(), apple.identity.clone())
         .roots(apple.roots.clone())
+        // All is proven here; on a machine that is busy with other things silence must not count as a yes.
+        .config(Config::default().with_quiet_time(LIMIT))
         .patience(LIMIT)
         .start()
         .map_err(Failure::Start)?;
