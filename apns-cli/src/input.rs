@@ -1,6 +1,6 @@
 //! Files and standard input, with a limit on what is read.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -41,6 +41,14 @@ impl Source {
         })
     }
 
+    /// How many bytes it has, where that is known.
+    pub(crate) fn size(&self) -> Option<u64> {
+        match self {
+            Self::Stdin => None,
+            Self::File(path) => path.metadata().ok().filter(Metadata::is_file).map(|metadata| metadata.len()),
+        }
+    }
+
     /// Reads all of it, if it has no more than `limit` bytes.
     pub(crate) fn read(&self, limit: u64) -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();
@@ -67,6 +75,7 @@ pub(crate) struct Lines<R> {
     reader: R,
     limit: usize,
     line: Vec<u8>,
+    consumed: u64,
 }
 
 /// A line, without its end.
@@ -81,7 +90,12 @@ pub(crate) enum Line<'a> {
 impl<R: BufRead> Lines<R> {
     /// Lines of at most `limit` bytes, their ends not counted.
     pub(crate) const fn new(reader: R, limit: usize) -> Self {
-        Self { reader, limit, line: Vec::new() }
+        Self { reader, limit, line: Vec::new(), consumed: 0 }
+    }
+
+    /// How many bytes were read so far, the ends of lines included.
+    pub(crate) const fn consumed(&self) -> u64 {
+        self.consumed
     }
 
     /// The next line; `None` at the end.
@@ -107,6 +121,7 @@ impl<R: BufRead> Lines<R> {
             }
             let used = end.map_or(available.len(), |end| end + 1);
             self.reader.consume(used);
+            self.consumed += used as u64;
             if end.is_some() {
                 break;
             }

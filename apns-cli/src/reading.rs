@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use apns_proto::Notification;
@@ -43,6 +43,43 @@ pub(crate) struct Reading {
     pub(crate) notifications: mpsc::Receiver<(Key, Notification)>,
     pub(crate) asides: mpsc::Receiver<Aside>,
     pub(crate) stop: Stop,
+    pub(crate) seen: Seen,
+}
+
+/// How far the reading has come.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// What has, or will have, a row.
+    rows: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Seen {
+    fn note(&self, bytes: u64) {
+        self.0.rows.fetch_add(1, Ordering::Relaxed);
+        self.0.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// How many bytes so many rows took, more or less.
+    pub(crate) fn bytes_of(&self, rows: u64) -> u64 {
+        let (all, bytes) = (self.0.rows.load(Ordering::Relaxed), self.0.bytes.load(Ordering::Relaxed));
+        let share = u128::from(bytes) * u128::from(rows.min(all)) / u128::from(all.max(1));
+        u64::try_from(share).unwrap_or(bytes)
+    }
+}
+
+/// How much there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// So many notifications.
+    Notifications(u64),
+    /// So many bytes of lines.
+    Bytes(u64),
+    /// Nobody knows.
+    Unknown,
 }
 
 /// Ends the reading after the line that is being read.
@@ -65,19 +102,26 @@ impl Reading {
         let (to_notifications, notifications) = mpsc::channel(READ_AHEAD);
         let (to_asides, asides) = mpsc::channel(READ_AHEAD);
         let stop = Stop::default();
-        let desk = Desk { composer, notifications: to_notifications, asides: to_asides, stop: stop.clone() };
+        let seen = Seen::default();
+        let desk = Desk {
+            composer,
+            notifications: to_notifications,
+            asides: to_asides,
+            stop: stop.clone(),
+            seen: seen.clone(),
+        };
         let thread = thread::Builder::new().name("read".to_owned());
         drop(thread.spawn(move || work.read(&desk)).map_err(Failure::Runtime)?);
-        Ok(Self { notifications, asides, stop })
+        Ok(Self { notifications, asides, stop, seen })
     }
 }
 
 impl Work {
-    /// How many notifications there will be, where that is known.
-    pub(crate) fn total(&self) -> Option<u64> {
+    /// How much there is to do.
+    pub(crate) fn extent(&self) -> Extent {
         match self {
-            Self::Tokens(tokens) => Some(tokens.len() as u64),
-            Self::Batch { .. } => None,
+            Self::Tokens(tokens) => Extent::Notifications(tokens.len() as u64),
+            Self::Batch { source, .. } => source.size().map_or(Extent::Unknown, Extent::Bytes),
         }
     }
 
@@ -103,6 +147,7 @@ impl Work {
                             return;
                         }
                     };
+                    desk.seen.note(lines.consumed());
                     if !desk.put(n, read) {
                         return;
                     }
@@ -118,6 +163,7 @@ struct Desk {
     notifications: mpsc::Sender<(Key, Notification)>,
     asides: mpsc::Sender<Aside>,
     stop: Stop,
+    seen: Seen,
 }
 
 impl Desk {
@@ -130,5 +176,21 @@ impl Desk {
             Err(why) => self.asides.blocking_send(Aside::Invalid(key, why)).is_ok(),
         };
         taken && !self.stop.is_set()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_what_has_ended_are_a_share_of_what_was_read() {
+        let seen = Seen::default();
+        assert_eq!(seen.bytes_of(0), 0);
+        assert_eq!(seen.bytes_of(7), 0);
+        for bytes in [10, 30, 60, 100] {
+            seen.note(bytes);
+        }
+        assert_eq!((seen.bytes_of(1), seen.bytes_of(4), seen.bytes_of(9)), (25, 100, 100));
     }
 }

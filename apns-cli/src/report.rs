@@ -52,27 +52,24 @@ impl Report {
     }
 
     /// A notification ended.
-    pub(crate) fn outcome(&mut self, key: Key, outcome: &Outcome, attempts: u32) -> Result<(), Failure> {
+    pub(crate) fn outcome(&mut self, key: Key, outcome: &Outcome, attempts: u32) {
         if let Outcome::NotSent { cause: cause @ (NotSentCause::NoConnection(_) | NotSentCause::Stopped(_)) } = outcome
         {
             self.no_connection = true;
             self.trouble.get_or_insert_with(|| Trouble::other(&self.endpoint, cause));
         }
-        self.row(&Row::outcome(key, outcome, attempts))
+        self.row(&Row::outcome(key, outcome, attempts));
     }
 
     /// Something was read that is no notification.
-    pub(crate) fn aside(&mut self, aside: Aside) -> Result<(), Failure> {
+    pub(crate) fn aside(&mut self, aside: Aside) {
         match aside {
             Aside::Invalid(key, why) => self.row(&Row::invalid(key, &why)),
-            Aside::Unreadable(failure) => {
-                self.unreadable = Some(failure);
-                Ok(())
-            }
+            Aside::Unreadable(failure) => self.unreadable = Some(failure),
         }
     }
 
-    fn row(&mut self, row: &Row) -> Result<(), Failure> {
+    fn row(&mut self, row: &Row) {
         self.tally.add(row.word());
         self.progress.ended(&self.tally);
         let (output, json) = (&mut self.output, self.json);
@@ -103,29 +100,35 @@ impl Report {
         self.trouble = Some(trouble);
     }
 
-    /// The person wants to stop, or nobody reads the rows any more.
+    /// The person wants to stop, or the rows cannot be written any more.
     pub(crate) fn interrupted(&mut self) {
         self.interrupted = true;
     }
 
-    /// Whether nobody reads the rows any more.
+    /// Whether the rows cannot be written any more.
     pub(crate) const fn reader_left(&self) -> bool {
         self.output.is_closed()
     }
 
     /// Hands all rows over.
-    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+    pub(crate) fn flush(&mut self) {
         let output = &mut self.output;
         if self.rows_on_terminal { self.progress.aside(|| output.flush()) } else { output.flush() }
     }
 
     /// Sums up.
     pub(crate) fn finish(mut self) -> Result<Exit, Failure> {
-        self.flush()?;
+        self.flush();
         self.progress.finish();
+        let reader_left = self.reader_left();
+        self.output.finish()?;
         let mut exit = if self.tally.all_accepted() && !self.interrupted { Exit::Fine } else { Exit::Partly };
-        if self.reader_left() {
-            return Ok(exit);
+        if let Some(failure) = &self.unreadable {
+            exit = exit.max(failure.exit());
+        }
+        let trouble = self.trouble.filter(|_| self.no_connection);
+        if reader_left {
+            return Ok(if trouble.is_some() { Exit::NoConnection } else { exit });
         }
         if self.tally.total() != 1 {
             say(format_args!("{}", self.tally));
@@ -134,12 +137,8 @@ impl Report {
             say(format_args!("apns: interrupted; what was not read by then was not sent"));
         }
         if let Some(failure) = self.unreadable {
-            exit = exit.max(failure.exit());
             say(format_args!("apns: {failure}; what follows was not sent"));
         }
-        match self.trouble {
-            Some(trouble) if self.no_connection => Err(trouble.into()),
-            Some(_) | None => Ok(exit),
-        }
+        trouble.map_or(Ok(exit), |trouble| Err(trouble.into()))
     }
 }

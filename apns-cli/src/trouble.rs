@@ -84,6 +84,10 @@ impl Trouble {
                     ),
                 }),
                 CloseReason::Finished | CloseReason::ClosedHere | CloseReason::ErrorResponse(_) => None,
+                reason @ CloseReason::NotThisProtocol { .. } => {
+                    let remedy = Some("Check that --port is that of the service and not of another one.");
+                    Some(Self { remedy, ..Self::other(endpoint, reason) })
+                }
                 reason => Some(Self::other(endpoint, reason)),
             },
             _ => None,

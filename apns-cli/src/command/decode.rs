@@ -53,8 +53,8 @@ impl DecodeFlags {
         };
         let bytes = hex::parse(&text)?;
         let mut output = Output::new();
-        let complaint = decode(&bytes, self.kind, &mut |layout| output.line(layout))?;
-        output.flush()?;
+        let complaint = decode(&bytes, self.kind, &mut |layout| output.line(layout));
+        output.finish()?;
         match complaint {
             None if bytes.is_empty() => {
                 say(format_args!("apns: there are no bytes"));
@@ -70,11 +70,7 @@ impl DecodeFlags {
 }
 
 /// Shows one message after another, the bad one last. Gives what is wrong with it.
-fn decode(
-    bytes: &[u8],
-    kind: Kind,
-    show: &mut dyn FnMut(Layout) -> Result<(), Failure>,
-) -> Result<Option<String>, Failure> {
+fn decode(bytes: &[u8], kind: Kind, show: &mut dyn FnMut(Layout)) -> Option<String> {
     match kind {
         Kind::Auto => decode(bytes, guess(bytes), show),
         Kind::Notification => notifications(bytes, show),
@@ -116,41 +112,33 @@ impl Fault {
     }
 }
 
-fn notifications(bytes: &[u8], show: &mut dyn FnMut(Layout) -> Result<(), Failure>) -> Result<Option<String>, Failure> {
+fn notifications(bytes: &[u8], show: &mut dyn FnMut(Layout)) -> Option<String> {
     let mut decoder = NotificationDecoder::new(Limits::default());
     let mut rest = bytes;
     loop {
         let start = bytes.len() - rest.len();
         match decoder.decode(&mut rest) {
-            Ok(Some(_)) => show(layout::notification(bytes, start, Some(bytes.len() - rest.len())))?,
+            Ok(Some(_)) => show(layout::notification(bytes, start, Some(bytes.len() - rest.len()))),
             Ok(None) => match decoder.finish() {
-                Ok(()) => return Ok(None),
-                Err(error) => return refused(bytes, start, &error, show).map(Some),
+                Ok(()) => return None,
+                Err(error) => return Some(refused(bytes, start, &error, show)),
             },
-            Err(error) => return refused(bytes, start, &error, show).map(Some),
+            Err(error) => return Some(refused(bytes, start, &error, show)),
         }
     }
 }
 
-fn refused(
-    bytes: &[u8],
-    start: usize,
-    error: &NotificationError,
-    show: &mut dyn FnMut(Layout) -> Result<(), Failure>,
-) -> Result<String, Failure> {
+fn refused(bytes: &[u8], start: usize, error: &NotificationError, show: &mut dyn FnMut(Layout)) -> String {
     let fault = Fault::new(error.offset, &error.kind);
     let mut shown = layout::notification(bytes, start, None).with_fault(&fault);
     if let Some(status) = error.gateway_status_hint() {
         shown = shown.with_remark(format!("a gateway would most likely answer with status {status}"));
     }
-    show(shown)?;
-    Ok(fault.complaint())
+    show(shown);
+    fault.complaint()
 }
 
-fn error_responses(
-    bytes: &[u8],
-    show: &mut dyn FnMut(Layout) -> Result<(), Failure>,
-) -> Result<Option<String>, Failure> {
+fn error_responses(bytes: &[u8], show: &mut dyn FnMut(Layout)) -> Option<String> {
     // A gateway sends one on each connection; a capture may hold those of several.
     for (index, one) in bytes.chunks(ErrorResponse::LEN).enumerate() {
         let start = index * ErrorResponse::LEN;
@@ -163,40 +151,37 @@ fn error_responses(
                 show(match response {
                     Some(response) => shown.with_remark(layout::meaning(response)),
                     None => shown,
-                })?;
+                });
             }
             Err(error) => {
                 let fault = Fault::new(start as u64 + error.offset, &error.kind);
-                show(layout::error_response(bytes, start, None).with_fault(&fault))?;
-                return Ok(Some(fault.complaint()));
+                show(layout::error_response(bytes, start, None).with_fault(&fault));
+                return Some(fault.complaint());
             }
         }
     }
-    Ok(None)
+    None
 }
 
-fn feedback_records(
-    bytes: &[u8],
-    show: &mut dyn FnMut(Layout) -> Result<(), Failure>,
-) -> Result<Option<String>, Failure> {
+fn feedback_records(bytes: &[u8], show: &mut dyn FnMut(Layout)) -> Option<String> {
     let mut decoder = FeedbackDecoder::default();
     let mut rest = bytes;
     loop {
         let start = bytes.len() - rest.len();
         let error = match decoder.decode(&mut rest) {
             Ok(Some(_)) => {
-                show(layout::feedback_record(bytes, start, Some(bytes.len() - rest.len())))?;
+                show(layout::feedback_record(bytes, start, Some(bytes.len() - rest.len())));
                 continue;
             }
             Ok(None) => match decoder.finish() {
-                Ok(()) => return Ok(None),
+                Ok(()) => return None,
                 Err(error) => error,
             },
             Err(error) => error,
         };
         let fault = Fault::new(error.offset, &error.kind);
-        show(layout::feedback_record(bytes, start, None).with_fault(&fault))?;
-        return Ok(Some(fault.complaint()));
+        show(layout::feedback_record(bytes, start, None).with_fault(&fault));
+        return Some(fault.complaint());
     }
 }
 
@@ -208,9 +193,8 @@ mod tests {
         let mut shown = String::new();
         let complaint = decode(&hex::parse(text).unwrap(), kind, &mut |layout| {
             shown += &format!("{layout}\n");
-            Ok(())
         });
-        (shown, complaint.unwrap())
+        (shown, complaint)
     }
 
     #[test]

@@ -72,7 +72,7 @@ async fn read(connection: Connection, json: bool) -> Result<Exit, Failure> {
             Some(next) => next,
             None => {
                 // Whoever stores the records gets them before anything is waited for.
-                output.flush()?;
+                output.flush();
                 tokio::select! {
                     next = records.next() => next,
                     () = &mut interrupted => break Some(FeedbackEnd::ClosedHere),
@@ -83,11 +83,11 @@ async fn read(connection: Connection, json: bool) -> Result<Exit, Failure> {
             Some(Ok(record)) => {
                 count += 1;
                 let row = Row::from(record);
-                if json { output.json(&row)? } else { output.line(&row)? }
+                if json { output.json(&row) } else { output.line(&row) }
             }
             Some(Err(FeedbackFailure::Dial(failure))) => return Err(Trouble::dial(&endpoint, &failure).into()),
             Some(Err(FeedbackFailure::Incomplete(FeedbackEnd::Refused(words)))) => {
-                output.flush()?;
+                output.finish()?;
                 return Err(Trouble::refused(&endpoint, words).into());
             }
             Some(Err(FeedbackFailure::Incomplete(end))) => break Some(end),
@@ -95,7 +95,7 @@ async fn read(connection: Connection, json: bool) -> Result<Exit, Failure> {
             None => break None,
         }
     };
-    output.flush()?;
+    output.finish()?;
     let records = if count == 1 { "record" } else { "records" };
     match end {
         None => {

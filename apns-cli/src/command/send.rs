@@ -122,12 +122,10 @@ type Outcomes = Pin<Box<dyn Stream<Item = (Key, Outcome, u32)> + Send>>;
 
 impl Job {
     async fn run(self, work: Work, composer: Composer) -> Result<Exit, Failure> {
-        let progress = match work.total() {
-            Some(0 | 1) => Progress::hidden(),
-            total => Progress::new(total),
-        };
+        let extent = work.extent();
+        let Reading { notifications, asides, stop, seen } = Reading::start(work, composer)?;
+        let progress = Progress::new(extent, seen);
         let mut report = Report::new(self.connection.endpoint.clone(), self.json, progress);
-        let Reading { notifications, asides, stop } = Reading::start(work, composer)?;
         let (interrupt, interruption) = oneshot::channel();
         let source = until_interrupted(notifications, interruption);
         let (client, events, outcomes) = match self.start_client() {
@@ -158,17 +156,17 @@ impl Job {
                 Some(happening) => happening,
                 None => {
                     // Whoever reads the rows gets them before anything is waited for.
-                    report.flush()?;
+                    report.flush();
                     sending.next().await
                 }
             };
             let interrupted = match happening {
                 Happening::Outcome(key, outcome, attempts) => {
-                    report.outcome(key, &outcome, attempts)?;
+                    report.outcome(key, &outcome, attempts);
                     report.reader_left()
                 }
                 Happening::Aside(aside) => {
-                    report.aside(aside)?;
+                    report.aside(aside);
                     report.reader_left()
                 }
                 Happening::Event(event) => {

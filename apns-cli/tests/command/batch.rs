@@ -175,3 +175,15 @@ fn a_reader_that_has_seen_enough_ends_it_quietly() {
     assert!((0..=1).contains(&run.status), "{run:?}");
     assert_eq!(run.stderr, "");
 }
+
+/// `/dev/full` takes nothing, as a disk that is full.
+#[cfg(target_os = "linux")]
+#[test]
+fn rows_that_cannot_be_written_are_said_so_once_what_was_sent_is_settled() {
+    let sim = Sim::start();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let child = apns(sim.send(&["--token", &token(1), &token(2), "--body", "x"])).stdout(full).spawn().unwrap();
+    let run = finish(child).expect(2);
+    assert!(run.stderr.contains("standard output cannot be written"), "{}", run.stderr);
+    assert_eq!(sim.accepted().len(), 2);
+}

@@ -1,5 +1,6 @@
 //! Without a connection: exit status 3, the cause and a remedy, and a row for each notification all the same.
 
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 use apns_sim::{Simulator, TlsVersion};
 use serde_json::json;
 
-use crate::support::{Run, Sim, run, run_with_stdin, token};
+use crate::support::{Run, Sim, apns, finish, run, run_with_stdin, signal, token};
 
 /// The arguments with one of them replaced.
 fn with(mut arguments: Vec<String>, flag: &str, value: &str) -> Vec<String> {
@@ -155,4 +156,41 @@ fn a_password_opens_a_pkcs12_file() {
 
     sim.folder.write("password", "correct horse\nsecond line\n");
     run(arguments).expect(0);
+}
+
+#[test]
+fn a_peer_that_does_not_speak_tls_is_no_connection() {
+    let sim = Sim::scripted(r#"{"gateway": {"connections": [{"junk": {"bytes_before_tls": 1000000000}}]}}"#);
+    let run = run(sim.send(&["--token", &token(1), "--body", "x", "--timeout", "500ms"])).expect(3);
+    assert_trouble(&run, "not_sent", &["the TLS handshake failed", "may not speak TLS"]);
+}
+
+#[test]
+fn an_interruption_without_a_connection_ends_it_at_once() {
+    let sim = Sim::start();
+    let arguments = with(sim.send(&["--token", &token(1), "--body", "x"]), "--port", &closed_port());
+    let mut child = apns(arguments).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    assert!(line.contains("trying again for up to 30s"), "{line}");
+    let began = Instant::now();
+    signal(&child, "INT");
+    let run = finish(child).expect(1);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(run.row()["outcome"], json!("not_sent"));
+}
+
+#[test]
+fn a_peer_that_speaks_something_else_leaves_the_fate_unknown() {
+    for junk in [r#"{"bytes": 1000000000}"#, r#"{"hex": "0000"}"#] {
+        let sim = Sim::scripted(&format!(r#"{{"gateway": {{"connections": [{{"junk": {junk}}}]}}}}"#));
+        let began = Instant::now();
+        let run = run(sim.send(&["--token", &token(1), "--body", "x", "--timeout", "2s"])).expect(3);
+        assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+        let row = run.row();
+        assert_eq!(row["outcome"], json!("unknown"));
+        assert!(run.stderr.contains("Check that --port is that of the service"), "{}", run.stderr);
+        assert!(row["reason"].as_str().unwrap().contains("does not speak this protocol"), "{row}");
+    }
 }

@@ -83,33 +83,32 @@ impl Apple {
 pub(super) async fn tell(story: &mut Story) -> Result<(), Failure> {
     let now = WallTime::from(SystemTime::now()).as_secs();
     let since = now - 86_400;
-    story.line("The binary protocol, over TLS, against a pretend Apple on this machine\n")?;
+    story.line("The binary protocol, over TLS, against a pretend Apple on this machine\n");
     let apple = Apple::start(since).await?;
-    story.line(format_args!("  gateway           {}", apple.simulator.gateway_address()))?;
-    story.line(format_args!("  feedback service  {}\n", apple.simulator.feedback_address()))?;
+    story.line(format_args!("  gateway           {}", apple.simulator.gateway_address()));
+    story.line(format_args!("  feedback service  {}\n", apple.simulator.feedback_address()));
 
     let payload = Payload::builder().title("Tea").body("is ready").build()?;
-    story.line(format_args!("{COUNT} notifications are sent, each with this payload of {} bytes:", payload.size()))?;
-    story.line(format_args!("  {}", String::from_utf8_lossy(payload.as_bytes())))?;
-    story.line(format_args!("The devices of these {} are unknown to the service:", BAD.len()))?;
+    story.line(format_args!("{COUNT} notifications are sent, each with this payload of {} bytes:", payload.size()));
+    story.line(format_args!("  {}", String::from_utf8_lossy(payload.as_bytes())));
+    story.line(format_args!("The devices of these {} are unknown to the service:", BAD.len()));
     for n in BAD {
-        story.line(format_args!("  number {n:>3}  {}", short(n)))?;
+        story.line(format_args!("  number {n:>3}  {}", short(n)));
     }
-    story.line("The first one as it is written (apns decode shows its fields):")?;
-    story.line(format_args!("  {}\n", hex::text(&first_frame(&payload))))?;
-    story.line(
-        "The gateway is silent about what it takes. About what it refuses it sends an error frame of six bytes:",
-    )?;
+    story.line("The first one as it is written (apns decode shows its fields):");
+    story.line(format_args!("  {}\n", hex::text(&first_frame(&payload))));
+    story
+        .line("The gateway is silent about what it takes. About what it refuses it sends an error frame of six bytes:");
     story.line(
         "08, a status, and the identifier, which counts from 1 on each connection. Then it closes, and throws away",
-    )?;
-    story.line("what was written behind. A probe, a frame without a token, makes it speak where all was good.\n")?;
+    );
+    story.line("what was written behind. A probe, a frame without a token, makes it speak where all was good.\n");
 
     let started = Instant::now();
     let sent = send(story, &apple, &payload).await?;
     let elapsed = started.elapsed();
-    story.line(format_args!("\nAll of that took {} ms. What became of the {COUNT}:\n", elapsed.as_millis()))?;
-    table(story, &sent)?;
+    story.line(format_args!("\nAll of that took {} ms. What became of the {COUNT}:\n", elapsed.as_millis()));
+    table(story, &sent);
     verify(story, &apple, &sent);
 
     feedback(story, &apple, since).await?;
@@ -164,7 +163,7 @@ async fn send(story: &mut Story, apple: &Apple, payload: &Payload) -> Result<Sen
             biased;
             Some(event) = events.next() => {
                 trouble = Trouble::event(&endpoint, &event).or(trouble);
-                tell_event(story, &mut sent, &event)?;
+                tell_event(story, &mut sent, &event);
             }
             outcome = outcomes.next() => match outcome {
                 Some((n, delivery)) => {
@@ -177,7 +176,7 @@ async fn send(story: &mut Story, apple: &Apple, payload: &Payload) -> Result<Sen
     }
     client.close(LIMIT).await;
     while let Some(event) = events.try_next() {
-        tell_event(story, &mut sent, &event)?;
+        tell_event(story, &mut sent, &event);
     }
     match trouble {
         Some(trouble) if sent.plans.is_empty() => Err(trouble.into()),
@@ -185,62 +184,63 @@ async fn send(story: &mut Story, apple: &Apple, payload: &Payload) -> Result<Sen
     }
 }
 
-fn tell_event(story: &mut Story, sent: &mut Sent, event: &ClientEvent) -> Result<(), Failure> {
+fn tell_event(story: &mut Story, sent: &mut Sent, event: &ClientEvent) {
     match event {
         ClientEvent::Connected { link, .. } => {
             sent.connections += 1;
-            story.line(format_args!("Connection {link} is open."))
+            story.line(format_args!("Connection {link} is open."));
         }
         ClientEvent::DialFailed { failure, .. } => story.line(format_args!("No connection: {failure}.")),
         ClientEvent::Closed { report, .. } => tell_end(story, sent, report),
         ClientEvent::Warning { warning, .. } => story.line(format_args!("  {warning}")),
-        _ => Ok(()),
+        _ => {}
     }
 }
 
-fn tell_end(story: &mut Story, sent: &mut Sent, report: &LinkReport) -> Result<(), Failure> {
+fn tell_end(story: &mut Story, sent: &mut Sent, report: &LinkReport) {
     let link = report.link;
     let CloseReason::ErrorResponse(plan) = &report.reason else {
-        return story.line(format_args!("Connection {link} ended: {}.", report.reason));
+        story.line(format_args!("Connection {link} ended: {}.", report.reason));
+        return;
     };
     sent.plans.push(*plan);
     let ErrorResponse { status, identifier } = plan.response;
     let mut frame = BytesMut::new();
     plan.response.emit(&mut frame);
     let frame = format!("{} {} {}", hex::text(&frame[..1]), hex::text(&frame[1..2]), hex::text(&frame[2..]));
-    story.line(format_args!("Connection {link} ended."))?;
-    story.line(format_args!("  error frame  {frame}: status {status}, identifier {identifier}"))?;
+    story.line(format_args!("Connection {link} ended."));
+    story.line(format_args!("  error frame  {frame}: status {status}, identifier {identifier}"));
     if plan.answers_probe {
-        return story.line(format_args!(
+        story.line(format_args!(
             "  plan         it answers the probe behind the last notification: all {} before it accepted",
             plan.accepted
         ));
+        return;
     }
     story.line(format_args!(
         "  plan         {} accepted (written before it), {} rejected, {} to be sent again (written after it)",
         plan.accepted,
         plan.rejected,
         plan.discarded + plan.not_written
-    ))
+    ));
 }
 
-fn table(story: &mut Story, sent: &Sent) -> Result<(), Failure> {
+fn table(story: &mut Story, sent: &Sent) {
     let mut tally = Tally::default();
     let mut attempts: BTreeMap<(&str, u32), u64> = BTreeMap::new();
     for (outcome, written) in sent.outcomes.values() {
         tally.add(outcome.word());
         *attempts.entry((outcome.word(), *written)).or_default() += 1;
     }
-    story.line("  outcome    written    how many")?;
+    story.line("  outcome    written    how many");
     for ((word, written), count) in &attempts {
         let times = if *written == 1 { "once".to_owned() } else { format!("{written} times") };
-        story.line(format_args!("  {word:<9}  {times:<9}  {count:>8}"))?;
+        story.line(format_args!("  {word:<9}  {times:<9}  {count:>8}"));
     }
-    story.line(format_args!("  {:<9}  {:<9}  {:>8}\n", "together", "", tally.total()))?;
+    story.line(format_args!("  {:<9}  {:<9}  {:>8}\n", "together", "", tally.total()));
     story.check("outcomes", &tally.total(), &u64::from(COUNT));
     story.check("accepted", &tally.of("accepted"), &(u64::from(COUNT) - BAD.len() as u64));
     story.check("rejected", &tally.of("rejected"), &(BAD.len() as u64));
-    Ok(())
 }
 
 /// Compares what the client says with what the gateway wrote down.
@@ -289,16 +289,16 @@ fn verify(story: &mut Story, apple: &Apple, sent: &Sent) {
 }
 
 async fn feedback(story: &mut Story, apple: &Apple, since: u64) -> Result<(), Failure> {
-    story.line("The feedback service lists the devices on which the app is gone:")?;
+    story.line("The feedback service lists the devices on which the app is gone:");
     let listed = read_feedback(apple).await?;
     for record in &listed {
         let n = number_of(record);
         let shown = n.map_or_else(|| hex::text(&record.token), short);
         let n = n.map_or_else(|| "?".to_owned(), |n| n.to_string());
-        story.line(format_args!("  number {n:>3}  {shown}  since {}", Date(record.timestamp.as_secs())))?;
+        story.line(format_args!("  number {n:>3}  {shown}  since {}", Date(record.timestamp.as_secs())));
     }
     let again = read_feedback(apple).await?;
-    story.line(format_args!("It forgets what it has told. A second reading finds {}.\n", again.len()))?;
+    story.line(format_args!("It forgets what it has told. A second reading finds {}.\n", again.len()));
     let found: Vec<_> = listed.iter().map(|record| (number_of(record), record.timestamp.as_secs())).collect();
     story.check("feedback records", &found, &GONE.iter().map(|n| (Some(*n), since)).collect());
     story.check("feedback records at the second reading", &again.len(), &0);
