@@ -2,19 +2,22 @@
 
 mod config;
 mod event;
+mod held;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
 pub use config::SessionConfig;
 pub use event::{DialFailure, DialStep, LinkId, LinkReport, SessionEvent};
 
+use self::held::Held;
 use crate::{
     Backoff, CloseReason, Closed, Connection, ConnectionEvent, End, Fate, LossPolicy, Machine, NotSentCause,
-    Notification, Now, Outcome, Submission, SubmitError, Transmit, UnknownCause, Unsettled,
+    Notification, Now, Outcome, RetryDecision, RetryRoute, Settled, Submission, SubmitError, Transmit, UnknownCause,
+    Unsettled,
 };
 
 /// Makes the connections of a session, and learns from how they end.
@@ -54,6 +57,8 @@ pub struct Session<P: Protocol<K>, K> {
     config: SessionConfig,
     /// To be sent when there is a connection with room; what must be sent again comes first.
     backlog: VecDeque<Submission<K>>,
+    /// To be sent again later, as the retry policy has it.
+    held: Held<K>,
     links: Vec<Link<P::Connection>>,
     next_link: u64,
     events: VecDeque<SessionEvent<K>>,
@@ -68,6 +73,8 @@ pub struct Session<P: Protocol<K>, K> {
     stopped: Option<Arc<str>>,
     /// Refusals of the whole credential in a row, with nothing accepted between.
     topic_refusals: u32,
+    /// Gives each decision to send again a jitter of its own.
+    retries_decided: u64,
     proof_wanted: Option<Proof>,
 }
 
@@ -114,6 +121,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
             backoff: config.backoff(),
             config,
             backlog: VecDeque::new(),
+            held: Held::new(),
             links: Vec::new(),
             next_link: 0,
             events: VecDeque::new(),
@@ -123,6 +131,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
             phase: Phase::Running,
             stopped: None,
             topic_refusals: 0,
+            retries_decided: 0,
             proof_wanted: None,
         }
     }
@@ -139,7 +148,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
     /// is settled at once.
     pub fn submit(&mut self, now: Now, key: K, mut notification: Notification) {
         notification.resolve_expiration(now.wall);
-        let submission = Submission::new(key, notification);
+        let submission = Submission { since: Some(now.instant), ..Submission::new(key, notification) };
         match self.not_sending() {
             Some(cause) => self.settle(submission, Outcome::NotSent { cause }),
             None => {
@@ -152,7 +161,8 @@ impl<P: Protocol<K>, K> Session<P, K> {
     /// How many submissions have no outcome yet.
     #[must_use]
     pub fn unsettled(&self) -> usize {
-        self.backlog.len() + self.links.iter().filter_map(Link::connection).map(Connection::unsettled).sum::<usize>()
+        let waiting = self.backlog.len() + self.held.len();
+        waiting + self.links.iter().filter_map(Link::connection).map(Connection::unsettled).sum::<usize>()
     }
 
     /// Has everything submitted so far settled as soon as can be; what is not by `deadline` is unknown, or not sent.
@@ -266,7 +276,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
         let proof = self.proof_wanted.and_then(|proof| proof.deadline);
         let redial = self.not_before.filter(|_| self.wants_link());
         let links = self.links.iter().filter_map(|link| link.connection()?.poll_timeout());
-        [closing, proof, redial, self.patience_ends()].into_iter().flatten().chain(links).min()
+        [closing, proof, redial, self.patience_ends(), self.held.due()].into_iter().flatten().chain(links).min()
     }
 
     /// Time has passed. Harmless when early.
@@ -276,6 +286,9 @@ impl<P: Protocol<K>, K> Session<P, K> {
                 connection.handle_timeout(now);
                 self.collect(now, index);
             }
+        }
+        while let Some(submission) = self.held.pop_due(now.instant) {
+            self.backlog.push_back(submission);
         }
         if self.patience_ends().is_some_and(|end| end <= now.instant) {
             self.give_up();
@@ -346,7 +359,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
                         self.topic_refusals = 0;
                     }
                     self.waiting_since = None;
-                    self.events.push_back(SessionEvent::Settled(settled));
+                    self.settle_or_retry(now, index, settled);
                 }
                 ConnectionEvent::Answered => {
                     self.links[index].answered = true;
@@ -368,6 +381,40 @@ impl<P: Protocol<K>, K> Session<P, K> {
                     self.on_closed(now, id, self.links[index].answered, closed);
                 }
             }
+        }
+    }
+
+    /// A refusal that the retry policy wants sent again is held until its time; anything else is the end.
+    fn settle_or_retry(&mut self, now: Now, index: usize, mut settled: Settled<K>) {
+        let sending = self.stopped.is_none() && self.phase == Phase::Running && !self.held.is_full();
+        let decision = match &settled.outcome {
+            Outcome::Rejected(rejection) if sending => {
+                let elapsed =
+                    settled.since.map_or(Duration::ZERO, |since| now.instant.saturating_duration_since(since));
+                let seed = self.config.seed().wrapping_add(self.retries_decided);
+                self.config.retry().decide(rejection, settled.retries, elapsed, seed)
+            }
+            _ => RetryDecision::GiveUp,
+        };
+        let RetryDecision::Again { wait, route } = decision else {
+            return self.events.push_back(SessionEvent::Settled(settled));
+        };
+        let (Some(notification), Outcome::Rejected(rejection)) = (settled.returned.take(), &settled.outcome) else {
+            return self.events.push_back(SessionEvent::Settled(settled));
+        };
+        self.retries_decided += 1;
+        let submission = Submission {
+            attempts: settled.attempts,
+            replays: settled.replays,
+            retries: settled.retries + 1,
+            since: settled.since,
+            ..Submission::new(settled.key, *notification)
+        };
+        self.held.push(now.instant + wait, submission, rejection.clone());
+        if let (LinkState::Open(connection), RetryRoute::NewConnection | RetryRoute::NewToken) =
+            (&mut self.links[index].state, route)
+        {
+            connection.drain(now, None);
         }
     }
 
@@ -478,6 +525,22 @@ impl<P: Protocol<K>, K> Session<P, K> {
         }
         self.links.retain(|link| !matches!(link.state, LinkState::Dialling));
         self.not_send_backlog(&cause);
+        self.settle_held();
+    }
+
+    /// What was to be sent again later ends with the refusal it has.
+    fn settle_held(&mut self) {
+        while let Some(settled) = self.held.pop() {
+            self.events.push_back(SessionEvent::Settled(settled));
+        }
+    }
+
+    /// The same for what cannot be sent again in time; with no deadline nothing is waited for.
+    fn settle_held_beyond(&mut self, deadline: Option<Instant>) {
+        let Some(deadline) = deadline else { return self.settle_held() };
+        while let Some(settled) = self.held.pop_after(deadline) {
+            self.events.push_back(SessionEvent::Settled(settled));
+        }
     }
 
     fn patience_ends(&self) -> Option<Instant> {
@@ -507,6 +570,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
     fn advance(&mut self, now: Now) {
         if let Some(why) = self.stopped.clone() {
             self.not_send_backlog(&NotSentCause::Stopped(why));
+            self.settle_held();
         }
         self.fill(now);
         if self.unsettled() == 0 {
@@ -568,7 +632,10 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     fn advance_proof(&mut self, now: Now) {
         let Some(proof) = self.proof_wanted else { return };
-        if !self.backlog.is_empty() {
+        if let Some(deadline) = proof.deadline {
+            self.settle_held_beyond(Some(deadline));
+        }
+        if !self.backlog.is_empty() || self.held.len() > 0 {
             return;
         }
         for index in 0..self.links.len() {
@@ -585,7 +652,8 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     fn advance_closing(&mut self, now: Now) {
         let Phase::Closing { deadline } = self.phase else { return };
-        if !self.backlog.is_empty() {
+        self.settle_held_beyond(deadline);
+        if !self.backlog.is_empty() || self.held.len() > 0 {
             return;
         }
         self.links.retain(|link| !matches!(link.state, LinkState::Dialling));
