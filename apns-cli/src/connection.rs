@@ -1,6 +1,6 @@
 //! Where to connect, whom to trust, whom to be.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use apns_proto::WallTime;
@@ -94,7 +94,7 @@ impl Connection {
 }
 
 /// The first line of a file.
-fn password(path: &PathBuf) -> Result<String, Failure> {
+fn password(path: &Path) -> Result<String, Failure> {
     let bytes = read_file(path, LARGEST_PASSWORD)?;
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);

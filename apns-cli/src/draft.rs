@@ -233,21 +233,18 @@ impl Content {
         if let Some(whole) = self.whole {
             return Ok(whole);
         }
-        let mut builder = Payload::builder();
-        let texts: [(Option<String>, fn(PayloadBuilder, String) -> PayloadBuilder); 6] = [
-            (self.title, PayloadBuilder::title),
-            (self.subtitle, PayloadBuilder::subtitle),
-            (self.body, PayloadBuilder::body),
-            (self.sound, PayloadBuilder::sound),
-            (self.category, PayloadBuilder::category),
-            (self.thread_id, PayloadBuilder::thread_id),
-        ];
-        for (text, set) in texts {
+        let mut builder = Payload::builder().badge(self.badge);
+        let mut set = |text: Option<String>, set: fn(PayloadBuilder, String) -> PayloadBuilder| {
             if let Some(text) = text {
-                builder = set(builder, text);
+                builder = set(std::mem::take(&mut builder), text);
             }
-        }
-        builder = builder.badge(self.badge);
+        };
+        set(self.title, PayloadBuilder::title);
+        set(self.subtitle, PayloadBuilder::subtitle);
+        set(self.body, PayloadBuilder::body);
+        set(self.sound, PayloadBuilder::sound);
+        set(self.category, PayloadBuilder::category);
+        set(self.thread_id, PayloadBuilder::thread_id);
         if self.content_available == Some(true) {
             builder = builder.content_available();
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use apns_proto::PayloadError;
+use apns_sim::{ScriptError, StartError};
 use apns_tokio::{BuildError, IdentityError, RootsError};
 
 use crate::trouble::Trouble;
@@ -73,6 +74,12 @@ pub(crate) enum Failure {
     /// The client could not be started.
     #[error("{0}")]
     Start(#[source] BuildError),
+    /// The script of a simulator.
+    #[error("the script in {} cannot be used: {error}", path.display())]
+    Script { path: PathBuf, error: ScriptError },
+    /// The simulator could not be started.
+    #[error("the simulator cannot start: {0}")]
+    Simulator(#[from] StartError),
     /// The asynchronous runtime could not be started.
     #[error("the system gives no threads or timers: {0}")]
     Runtime(io::Error),
@@ -92,6 +99,8 @@ impl Failure {
             | Self::Payload(_)
             | Self::Hex(_)
             | Self::Start(_)
+            | Self::Script { .. }
+            | Self::Simulator(_)
             | Self::Runtime(_) => Exit::Input,
         }
     }

@@ -268,9 +268,9 @@ impl<'a> Fields<'a> {
             "expiration" => *expiration = Some(expiration_at(field.read("a whole number of seconds since 1970")?)),
             "ttl" => *expiration = Some(expiration_after(field.span()?)),
             "priority" => *priority = Some(field.priority()?),
-            "topic" => *topic = Some(field.checked(|text| Topic::new(text))?),
+            "topic" => *topic = Some(field.checked(Topic::new)?),
             "push_type" => *push_type = Some(field.checked(|text| text.parse::<PushType>())?),
-            "collapse_id" => *collapse_id = Some(field.checked(|text| CollapseId::new(text))?),
+            "collapse_id" => *collapse_id = Some(field.checked(CollapseId::new)?),
             "apns_id" => *apns_id = Some(field.checked(|text| text.parse::<ApnsId>())?),
             _ => return Err(Invalid::UnknownField { name: name.to_owned() }),
         }

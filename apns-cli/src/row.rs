@@ -3,7 +3,6 @@
 use std::fmt;
 
 use apns_proto::{NotSentCause, Outcome, Proof};
-use apns_tokio::Delivery;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -43,11 +42,6 @@ impl Row {
         let Key { n, id, token } = key;
         let reason = Some(why.to_string());
         Self { n, id, token, outcome: "invalid", proof: None, status: None, reason, attempts: 0 }
-    }
-
-    /// For what was sent, or was to be sent.
-    pub(crate) fn delivery(key: Key, delivery: &Delivery) -> Self {
-        Self::outcome(key, &delivery.outcome, delivery.attempts)
     }
 
     /// For what ended like this.

@@ -16,7 +16,7 @@ use crate::input::Source;
 use crate::output::{Output, say};
 
 /// The options of `apns decode`.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(crate) struct DecodeFlags {
     /// The bytes in hexadecimal, with white space, | or : between as you like; - for standard input
     #[arg(value_name = "HEX|-")]

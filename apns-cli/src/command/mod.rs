@@ -1,8 +1,10 @@
 //! The subcommands, one file each.
 
 mod decode;
+mod demo;
 mod feedback;
 mod send;
+mod sim;
 
 use std::future::Future;
 
@@ -13,6 +15,10 @@ use crate::exit::{Exit, Failure};
 /// What to do.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Start a pretend Apple on this machine, send to it, and show what happens
+    Demo(demo::DemoFlags),
+    /// Run a pretend Apple on this machine: push gateway and feedback service
+    Sim(sim::SimFlags),
     /// Send notifications and tell what became of each
     Send(Box<send::SendFlags>),
     /// List the devices on which the app is gone
@@ -25,6 +31,8 @@ impl Command {
     /// Does it.
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         match self {
+            Self::Demo(flags) => flags.run(),
+            Self::Sim(flags) => flags.run(),
             Self::Send(flags) => flags.run(),
             Self::Feedback(flags) => flags.run(),
             Self::Decode(flags) => flags.run(),

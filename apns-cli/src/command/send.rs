@@ -290,7 +290,7 @@ impl Sending {
     fn interrupt(&mut self) -> bool {
         let Some(interrupt) = self.interrupt.take() else { return false };
         // Fails only where the reading has ended by itself.
-        drop(interrupt.send(()));
+        let _ended = interrupt.send(());
         if let Some(asides) = &mut self.asides {
             asides.close();
         }
