@@ -76,6 +76,8 @@ pub struct Session<P: Protocol<K>, K> {
     /// Gives each decision to send again a jitter of its own.
     retries_decided: u64,
     proof_wanted: Option<Proof>,
+    /// The latest time seen: a clock that goes backwards stands still here, for new connections too.
+    latest: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -133,7 +135,15 @@ impl<P: Protocol<K>, K> Session<P, K> {
             topic_refusals: 0,
             retries_decided: 0,
             proof_wanted: None,
+            latest: None,
         }
+    }
+
+    /// Time never goes backwards in here.
+    fn forward(&mut self, now: Now) -> Now {
+        let instant = self.latest.map_or(now.instant, |latest| latest.max(now.instant));
+        self.latest = Some(instant);
+        Now { instant, ..now }
     }
 
     /// Whether a submission would be useful now: nothing waits before it. It goes to the connection that takes; it has
@@ -147,6 +157,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
     /// Takes a notification under the caller's key. It is taken in every state; in one that sends nothing any more it
     /// is settled at once.
     pub fn submit(&mut self, now: Now, key: K, mut notification: Notification) {
+        let now = self.forward(now);
         notification.resolve_expiration(now.wall);
         let submission = Submission { since: Some(now.instant), ..Submission::new(key, notification) };
         match self.not_sending() {
@@ -168,6 +179,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
     /// Has everything submitted so far settled as soon as can be; what is not by `deadline` is unknown, or not sent.
     /// [`SessionEvent::Proven`] says when it is done.
     pub fn prove(&mut self, now: Now, deadline: Option<Instant>) {
+        let now = self.forward(now);
         let earlier = self.proof_wanted.and_then(|proof| proof.deadline);
         self.proof_wanted = Some(Proof { deadline: [earlier, deadline].into_iter().flatten().min() });
         self.advance(now);
@@ -176,6 +188,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
     /// Takes no more, sends and settles what it has, and closes. [`SessionEvent::Finished`] says when it is done; at
     /// `deadline` what is left is unknown, or not sent.
     pub fn close(&mut self, now: Now, deadline: Option<Instant>) {
+        let now = self.forward(now);
         match self.phase {
             Phase::Running => self.phase = Phase::Closing { deadline },
             Phase::Closing { deadline: earlier } => {
@@ -189,6 +202,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     /// The link that was asked for is open. Says whether it is still wanted; if not, close the transport.
     pub fn connected(&mut self, now: Now, id: LinkId) -> bool {
+        let now = self.forward(now);
         let Some(index) = self.links.iter().position(|link| link.id == id) else { return false };
         let link = &mut self.links[index];
         if let LinkState::Dialling = link.state {
@@ -205,6 +219,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     /// The link that was asked for could not be opened.
     pub fn dial_failed(&mut self, now: Now, id: LinkId, failure: DialFailure) {
+        let now = self.forward(now);
         let dialling = |link: &Link<_>| link.id == id && matches!(link.state, LinkState::Dialling);
         let Some(index) = self.links.iter().position(dialling) else { return };
         self.links.swap_remove(index);
@@ -232,21 +247,22 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     /// As [`Machine::handle_input`] of the link.
     pub fn handle_input(&mut self, now: Now, id: LinkId, bytes: &[u8]) {
-        self.with_connection(now, id, |connection| connection.handle_input(now, bytes));
+        self.with_connection(now, id, |now, connection| connection.handle_input(now, bytes));
     }
 
     /// As [`Machine::handle_end`] of the link.
     pub fn handle_end(&mut self, now: Now, id: LinkId, end: End) {
-        self.with_connection(now, id, |connection| connection.handle_end(now, end));
+        self.with_connection(now, id, |now, connection| connection.handle_end(now, end));
     }
 
     /// As [`Machine::handle_write_failure`] of the link.
     pub fn handle_write_failure(&mut self, now: Now, id: LinkId, unsent: usize) {
-        self.with_connection(now, id, |connection| connection.handle_write_failure(now, unsent));
+        self.with_connection(now, id, |now, connection| connection.handle_write_failure(now, unsent));
     }
 
     /// As [`Machine::poll_transmit`] of the link. After [`Transmit::Shutdown`] the session forgets the link.
     pub fn poll_transmit(&mut self, now: Now, id: LinkId, out: &mut BytesMut) -> Transmit {
+        let now = self.forward(now);
         let Some(index) = self.links.iter().position(|link| link.id == id) else { return Transmit::Shutdown };
         let transmit = match &mut self.links[index].state {
             LinkState::Open(connection) => connection.poll_transmit(now, out),
@@ -281,6 +297,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     /// Time has passed. Harmless when early.
     pub fn handle_timeout(&mut self, now: Now) {
+        let now = self.forward(now);
         for index in 0..self.links.len() {
             if let LinkState::Open(connection) = &mut self.links[index].state {
                 connection.handle_timeout(now);
@@ -338,10 +355,11 @@ impl<P: Protocol<K>, K> Session<P, K> {
         }
     }
 
-    fn with_connection(&mut self, now: Now, id: LinkId, call: impl FnOnce(&mut P::Connection)) {
+    fn with_connection(&mut self, now: Now, id: LinkId, call: impl FnOnce(Now, &mut P::Connection)) {
+        let now = self.forward(now);
         let Some(index) = self.links.iter().position(|link| link.id == id) else { return };
         if let LinkState::Open(connection) = &mut self.links[index].state {
-            call(connection);
+            call(now, connection);
         }
         self.collect(now, index);
         self.advance(now);
