@@ -1,12 +1,12 @@
 //! A session of the provider API, pretend services for its connections, a pretend network, and a clock that the test owns.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use apns_proto::http2::server::{Answer, ProviderEvent, ProviderRequest, ProviderServer, ServerConfig, Verdict};
-use apns_proto::http2::{Config, Credential, ProviderApi};
+use apns_proto::http2::{Credential, ProviderApi};
 use apns_proto::{
     ApnsId, DeviceToken, DialFailure, DialStep, End, LinkId, LinkReport, Machine, Notification, Now, Outcome, Payload,
     Session, SessionConfig, SessionEvent, Settled, Topic, Transmit, WallTime, Warning,
@@ -68,7 +68,10 @@ pub(crate) fn service(judge: impl FnMut(Now, &ProviderRequest) -> Verdict + 'sta
     service_with(ServerConfig::default(), judge)
 }
 
-pub(crate) fn service_with(config: ServerConfig, judge: impl FnMut(Now, &ProviderRequest) -> Verdict + 'static) -> Dialled {
+pub(crate) fn service_with(
+    config: ServerConfig,
+    judge: impl FnMut(Now, &ProviderRequest) -> Verdict + 'static,
+) -> Dialled {
     Dialled::Service(Box::new(judge), config)
 }
 
@@ -100,8 +103,6 @@ impl Peer {
     }
 }
 
-
-
 type Dialler = Box<dyn FnMut(usize) -> Dialled>;
 
 pub(crate) struct World {
@@ -131,7 +132,11 @@ impl World {
         Self::with(api, SessionConfig::default(), dialler)
     }
 
-    pub(crate) fn with(api: ProviderApi, config: SessionConfig, dialler: impl FnMut(usize) -> Dialled + 'static) -> Self {
+    pub(crate) fn with(
+        api: ProviderApi,
+        config: SessionConfig,
+        dialler: impl FnMut(usize) -> Dialled + 'static,
+    ) -> Self {
         Self {
             session: Session::new(api, config),
             now: start(),
@@ -169,13 +174,15 @@ impl World {
 
     /// Lets everything happen that happens without time.
     pub(crate) fn run(&mut self) {
-        let mut turns = 0;
-        while self.turn() {
-            turns += 1;
+        for turns in 0.. {
+            let due = |world: &Self| world.session.poll_timeout().is_some_and(|due| due <= world.now.instant);
+            let moved = self.turn();
+            if due(self) {
+                self.session.handle_timeout(self.now);
+            } else if !moved {
+                return;
+            }
             assert!(turns < 100_000, "it goes in circles");
-        }
-        if let Some(due) = self.session.poll_timeout() {
-            assert!(due > self.now.instant, "a deadline in the past: {:?}", self.now.instant - due);
         }
     }
 
@@ -361,14 +368,4 @@ pub(crate) type Shared<T> = Rc<RefCell<T>>;
 
 pub(crate) fn shared<T>(value: T) -> Shared<T> {
     Rc::new(RefCell::new(value))
-}
-
-/// Hands out a list, one at a time; the last again and again.
-pub(crate) fn one_by_one<T: Clone>(items: impl IntoIterator<Item = T>) -> impl FnMut() -> T {
-    let mut items: VecDeque<T> = items.into_iter().collect();
-    move || if items.len() > 1 { items.pop_front().unwrap() } else { items[0].clone() }
-}
-
-pub(crate) fn config() -> Config {
-    Config::default()
 }
