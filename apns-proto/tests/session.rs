@@ -1,6 +1,7 @@
 //! Sessions over pretend networks: dialling, backing off, sending again, rotating, proving, closing, stopping.
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
+#![allow(clippy::print_stdout, reason = "a failed run is replayed and printed")]
 
 mod pretend;
 
@@ -843,4 +844,16 @@ fn b121_a_session_takes_one_more_than_fits_and_no_second() {
     let link = dialled(&mut session);
     session.connected(now, link);
     assert!(session.can_submit() && session.is_connected());
+}
+
+#[test]
+fn time_that_goes_backwards_is_ignored_by_new_connections_too() {
+    let slow = Wire { latency: ms(250), ..Wire::default() };
+    let mut world = world(wires(move |_| slow.clone()));
+    world.is_bad(1, 8);
+    world.want_all([1]);
+    // The connection is opened and written to with a clock that is far behind, and for this moment only.
+    world.at(ms(20), Happening::Behind(secs(50)));
+    world.run();
+    assert_eq!(world.outcome(1), "rejected 8");
 }

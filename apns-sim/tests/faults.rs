@@ -1,5 +1,7 @@
 //! Connections that go wrong, byte by byte.
 
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
+
 mod support;
 
 use std::num::{NonZeroU64, NonZeroUsize};

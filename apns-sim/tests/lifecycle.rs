@@ -1,5 +1,7 @@
 //! Start, stop, certificates, and large numbers.
 
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
+
 mod support;
 
 use std::sync::Arc;

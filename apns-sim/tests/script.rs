@@ -1,5 +1,7 @@
 //! Scripts and logs as text.
 
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
+
 mod support;
 
 use std::num::NonZeroU64;

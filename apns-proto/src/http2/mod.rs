@@ -6,7 +6,7 @@
 //! * [`Response`] reads an answer; [`Reason`] and [`ProviderRejection`] say what a refusal asks for;
 //! * [`SigningKey`] reads a `.p8` file; a [`TokenSource`] hands out the [`ProviderToken`]s that it signs, and a
 //!   [`TokenBinding`] decides which of them a connection uses;
-//! * [`RetryPolicy`] decides whether and when a refused notification is sent again;
+//! * [`RetryPolicy`](crate::RetryPolicy) decides whether and when a refused notification is sent again;
 //! * [`host`] has the names and ports.
 
 mod broadcast;
@@ -27,7 +27,6 @@ mod refusals;
 mod request;
 mod requests;
 mod response;
-mod retry;
 #[cfg(feature = "server")]
 pub mod server;
 mod signing_key;
@@ -55,7 +54,6 @@ pub use reason::{Api, Reason, SERVICE_FAULT_WAIT};
 pub use request::{Header, Indexing, Method, Request};
 pub use requests::{Authentication, Requests};
 pub use response::{ClockSkew, MAX_BODY, MAX_RETRY_AFTER, Response};
-pub use retry::{RetryDecision, RetryPolicy, RetryRoute};
 pub use signing_key::{SigningKey, SigningKeyError};
 pub use token_policy::{
     AfterRejection, TokenBinding, TokenChoice, TokenDecision, TokenError, TokenPolicy, TokenSchedule,

@@ -179,6 +179,13 @@ pub(crate) enum Happening {
     Behind(Duration),
 }
 
+impl Happening {
+    /// Whether the client's process has to run for it.
+    fn is_an_order(&self) -> bool {
+        matches!(self, Self::Prove(_) | Self::Close(_) | Self::Behind(_))
+    }
+}
+
 #[derive(Debug)]
 enum Piece {
     Bytes(Vec<u8>),
@@ -382,7 +389,8 @@ impl World {
         let waking = (self.held_up_until > self.now.instant).then_some(self.held_up_until);
         let network = (self.lines.iter().filter_map(Line::next_arrival))
             .chain(self.lines.iter().filter(|line| !line.server_over).filter_map(|line| line.server.poll_timeout()));
-        let happenings = self.happenings.iter().map(|(time, _)| *time);
+        let happenings = (self.happenings.iter())
+            .map(|(time, happening)| if happening.is_an_order() { (*time).max(self.held_up_until) } else { *time });
         driver.into_iter().chain(waking).chain(network).chain(happenings).min()
     }
 
@@ -401,7 +409,11 @@ impl World {
 
     fn happen(&mut self) {
         let now = self.now.instant;
-        let (due, later): (Vec<_>, Vec<_>) = self.happenings.drain(..).partition(|(time, _)| *time <= now);
+        let stands_still = now < self.held_up_until;
+        let (due, later): (Vec<_>, Vec<_>) = self
+            .happenings
+            .drain(..)
+            .partition(|(time, happening)| *time <= now && !(stands_still && happening.is_an_order()));
         self.happenings = later;
         for (_, happening) in due {
             if !matches!(happening, Happening::Wanted(..)) {

@@ -1,6 +1,7 @@
 //! A client that knows no more than TLS: what it says and hears are bytes.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
 
 use std::io;
 use std::net::SocketAddr;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::Reason;
 use crate::backoff::mix;
+#[cfg(feature = "http2")]
+use crate::http2::Reason;
 use crate::{Rejection, Retry};
 
 /// How often refused notifications are sent again by themselves, and for how long.
@@ -13,13 +14,14 @@ use crate::{Rejection, Retry};
 ///
 /// ```
 /// use std::time::Duration;
-/// use apns_proto::http2::{Api, ProviderRejection, RetryDecision, RetryPolicy};
+/// use apns_proto::binary::Status;
+/// use apns_proto::{Rejection, RetryDecision, RetryPolicy};
 ///
 /// let policy = RetryPolicy::default().with_retries(3).with_budget(Duration::from_secs(3600));
-/// let busy = ProviderRejection::new(Api::Device, 429).with_retry_after(Duration::from_secs(3)).into();
-/// let RetryDecision::Again { wait, .. } = policy.decide(&busy, 0, Duration::ZERO, 7) else { panic!("it may") };
-/// assert!(wait >= Duration::from_secs(3));
-/// let wrong = ProviderRejection::new(Api::Device, 400).with_reason("BadTopic").into();
+/// let failed = Rejection::Gateway(Status::PROCESSING_ERROR);
+/// let RetryDecision::Again { wait, .. } = policy.decide(&failed, 0, Duration::ZERO, 7) else { panic!("it may") };
+/// assert!(wait >= Duration::from_secs(1));
+/// let wrong = Rejection::Gateway(Status::INVALID_TOKEN);
 /// assert_eq!(policy.decide(&wrong, 0, Duration::ZERO, 7), RetryDecision::GiveUp);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,9 +106,11 @@ impl RetryPolicy {
         let (asked, route) = match rejection {
             Rejection::Gateway(_) => (None, route),
             // This connection goes on refusing; the same token is good on another.
+            #[cfg(feature = "http2")]
             Rejection::Provider(rejection) if rejection.reason() == Some(&Reason::TooManyProviderTokenUpdates) => {
                 (rejection.retry_after(), RetryRoute::NewConnection)
             }
+            #[cfg(feature = "http2")]
             Rejection::Provider(rejection) => (rejection.retry_after(), route),
         };
         let doubled = first.saturating_mul(1 << retries.min(20)).min(self.longest_wait);
@@ -120,7 +124,7 @@ impl RetryPolicy {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "http2"))]
 mod tests {
     use proptest::prelude::*;
 
