@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, stdout};
 use std::time::Duration;
 
-use apns_proto::{NotSentCause, Outcome};
+use apns_proto::{CloseReason, NotSentCause, Outcome};
 use apns_tokio::{ClientEvent, Endpoint};
 
 use crate::duration;
@@ -29,6 +29,8 @@ pub(crate) struct Report {
     told: bool,
     /// Nothing was, or will be, sent for want of a connection.
     no_connection: bool,
+    /// A connection ended because the service does not want these credentials.
+    refused: bool,
     interrupted: bool,
     unreadable: Option<Failure>,
 }
@@ -46,6 +48,7 @@ impl Report {
             trouble: None,
             told: false,
             no_connection: false,
+            refused: false,
             interrupted: false,
             unreadable: None,
         }
@@ -89,6 +92,11 @@ impl Report {
                 self.progress.aside(|| say(format_args!("apns: {failure}; trying again for up to {patience}")));
             }
             ClientEvent::Warning { warning, .. } => self.progress.aside(|| say(format_args!("apns: {warning}"))),
+            ClientEvent::Closed { report, .. } => match &report.reason {
+                CloseReason::Refused(_) => self.refused = true,
+                CloseReason::ErrorResponse(summary) if summary.condemns_topic() => self.refused = true,
+                reason => self.no_connection |= reason.is_fatal(),
+            },
             ClientEvent::Stopped { .. } => self.no_connection = true,
             _ => {}
         }
@@ -126,7 +134,9 @@ impl Report {
         if let Some(failure) = &self.unreadable {
             exit = exit.max(failure.exit());
         }
-        let trouble = self.trouble.filter(|_| self.no_connection);
+        // Credentials that were good for something are not what is wrong.
+        let refused = self.refused && self.tally.of("accepted") == 0;
+        let trouble = self.trouble.filter(|_| self.no_connection || refused);
         if reader_left {
             return Ok(if trouble.is_some() { Exit::NoConnection } else { exit });
         }

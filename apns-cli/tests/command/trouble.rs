@@ -139,6 +139,13 @@ fn a_topic_that_is_not_accepted_stops_everything() {
 }
 
 #[test]
+fn a_single_notification_for_a_topic_that_is_not_accepted_is_refused_credentials() {
+    let sim = Sim::scripted(r#"{"gateway": {"rules": [{"then": {"refuse": {"status": 3}}}]}}"#);
+    let run = run(sim.send(&["--token", &token(1), "--body", "x"])).expect(3);
+    assert_trouble(&run, "rejected", &["missing_topic", "no topic that the service knows"]);
+}
+
+#[test]
 fn a_password_opens_a_pkcs12_file() {
     let sim = Sim::built(Simulator::builder().client_auth(apns_sim::ClientAuth::NotAsked));
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../apns-driver/tests/fixtures");
