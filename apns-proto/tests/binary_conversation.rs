@@ -1338,3 +1338,20 @@ fn time_that_goes_backwards_is_ignored() {
         talk.expect(&["2 presumed"]);
     });
 }
+
+#[test]
+fn neither_token_nor_payload_is_shown() {
+    let mut talk = Talk::new(&Config::default(), usize::MAX);
+    let token = DeviceToken::from_bytes([0xab; 32]).unwrap();
+    talk.submit_as(1, Notification::new(token, Payload::alert("a secret")));
+    talk.send();
+    let submission =
+        Submission::new(2, Notification::new(DeviceToken::from_bytes([0xab; 32]).unwrap(), Payload::alert("a secret")));
+    let before = format!("{:?} {submission:?}", talk.client);
+    talk.client.handle_input(talk.now, b"\x08\x08\0\0\0\x01");
+    let events: Vec<_> = std::iter::from_fn(|| talk.client.poll_event()).collect();
+    let refused = talk.client.submit(talk.now, submission).unwrap_err();
+    for text in [before, format!("{events:?}"), format!("{refused:?}")] {
+        assert!(!text.contains("secret") && !text.contains("abab") && !text.contains("171, 171"), "{text}");
+    }
+}
