@@ -11,7 +11,6 @@
 //! | B22, a lock held across a write | there is none: input is handled while output waits, which the test shows |
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
-#![allow(clippy::print_stdout, reason = "a failed run is replayed and printed")]
 
 mod pretend;
 

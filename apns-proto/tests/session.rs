@@ -1,7 +1,6 @@
 //! Sessions over pretend networks: dialling, backing off, sending again, rotating, proving, closing, stopping.
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
-#![allow(clippy::print_stdout, reason = "a failed run is replayed and printed")]
 
 mod pretend;
 
