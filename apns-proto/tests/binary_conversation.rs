@@ -689,6 +689,30 @@ fn a_drain_with_nothing_unproven_closes_at_once_and_sends_no_probe() {
 }
 
 #[test]
+fn a_drain_with_everything_presumed_but_not_told_sends_no_probe() {
+    let mut talk = Talk::new(&Config::default(), usize::MAX);
+    talk.submit([1]);
+    talk.send();
+    talk.now = after(talk.now, secs(3));
+    talk.client.handle_timeout(talk.now);
+    talk.drain(None);
+    assert_eq!(talk.offer(), 0);
+    talk.expect(&["> 1 as 1", "answered", "retired", "1 presumed", "closed: finished", "shutdown"]);
+}
+
+#[test]
+fn a_second_drain_does_not_put_off_the_first_before_the_probe_left() {
+    converse(&Config::default(), |talk| {
+        talk.submit([1]);
+        talk.offer();
+        talk.drain(Some(secs(4)));
+        talk.drain(Some(secs(20)));
+        talk.wait(secs(4));
+        talk.expect(&["retired", "answered", "closed: no answer", "  1 unknown, no answer"]);
+    });
+}
+
+#[test]
 fn to_prove_an_empty_window_costs_nothing() {
     converse(&Config::default(), |talk| {
         talk.client.prove(talk.now, None);
@@ -1225,7 +1249,15 @@ fn what_expires_in_flight_and_may_have_arrived_is_unknown() {
         talk.end(End::Clean);
         talk.expect(&["closed: peer closed", "  1 unknown, lost"]);
     });
-    // Lost once before, sent again, thrown away this time, and now too late: the first copy may have arrived.
+    // Lost once before, and now too late to be sent again: the first copy may have arrived.
+    converse(&Config::default(), |talk| {
+        let replay = Submission { replays: 1, attempts: 1, ..Submission::new(1, expiring(1, 1)) };
+        assert!(talk.client.submit(talk.now, replay).is_ok());
+        talk.wait(secs(1));
+        talk.send();
+        talk.expect(&["1 unknown, lost"]);
+    });
+    // Lost once before, sent again, thrown away this time, and now too late.
     converse(&Config::default(), |talk| {
         talk.submit([1]);
         let replay = Submission { replays: 1, attempts: 1, ..Submission::new(2, expiring(2, 1)) };
