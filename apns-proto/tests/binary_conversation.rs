@@ -11,7 +11,6 @@
 //! | B22, a lock held across a write | there is none: input is handled while output waits, which the test shows |
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
-#![allow(clippy::print_stdout, reason = "a failed run is replayed and printed")]
 
 mod pretend;
 
@@ -690,6 +689,30 @@ fn a_drain_with_nothing_unproven_closes_at_once_and_sends_no_probe() {
 }
 
 #[test]
+fn a_drain_with_everything_presumed_but_not_told_sends_no_probe() {
+    let mut talk = Talk::new(&Config::default(), usize::MAX);
+    talk.submit([1]);
+    talk.send();
+    talk.now = after(talk.now, secs(3));
+    talk.client.handle_timeout(talk.now);
+    talk.drain(None);
+    assert_eq!(talk.offer(), 0);
+    talk.expect(&["> 1 as 1", "answered", "retired", "1 presumed", "closed: finished", "shutdown"]);
+}
+
+#[test]
+fn a_second_drain_does_not_put_off_the_first_before_the_probe_left() {
+    converse(&Config::default(), |talk| {
+        talk.submit([1]);
+        talk.offer();
+        talk.drain(Some(secs(4)));
+        talk.drain(Some(secs(20)));
+        talk.wait(secs(4));
+        talk.expect(&["retired", "answered", "closed: no answer", "  1 unknown, no answer"]);
+    });
+}
+
+#[test]
 fn to_prove_an_empty_window_costs_nothing() {
     converse(&Config::default(), |talk| {
         talk.client.prove(talk.now, None);
@@ -1226,7 +1249,15 @@ fn what_expires_in_flight_and_may_have_arrived_is_unknown() {
         talk.end(End::Clean);
         talk.expect(&["closed: peer closed", "  1 unknown, lost"]);
     });
-    // Lost once before, sent again, thrown away this time, and now too late: the first copy may have arrived.
+    // Lost once before, and now too late to be sent again: the first copy may have arrived.
+    converse(&Config::default(), |talk| {
+        let replay = Submission { replays: 1, attempts: 1, ..Submission::new(1, expiring(1, 1)) };
+        assert!(talk.client.submit(talk.now, replay).is_ok());
+        talk.wait(secs(1));
+        talk.send();
+        talk.expect(&["1 unknown, lost"]);
+    });
+    // Lost once before, sent again, thrown away this time, and now too late.
     converse(&Config::default(), |talk| {
         talk.submit([1]);
         let replay = Submission { replays: 1, attempts: 1, ..Submission::new(2, expiring(2, 1)) };
@@ -1337,4 +1368,21 @@ fn time_that_goes_backwards_is_ignored() {
         talk.wait(ms(1_000));
         talk.expect(&["2 presumed"]);
     });
+}
+
+#[test]
+fn neither_token_nor_payload_is_shown() {
+    let mut talk = Talk::new(&Config::default(), usize::MAX);
+    let token = DeviceToken::from_bytes([0xab; 32]).unwrap();
+    talk.submit_as(1, Notification::new(token, Payload::alert("a secret")));
+    talk.send();
+    let submission =
+        Submission::new(2, Notification::new(DeviceToken::from_bytes([0xab; 32]).unwrap(), Payload::alert("a secret")));
+    let before = format!("{:?} {submission:?}", talk.client);
+    talk.client.handle_input(talk.now, b"\x08\x08\0\0\0\x01");
+    let events: Vec<_> = std::iter::from_fn(|| talk.client.poll_event()).collect();
+    let refused = talk.client.submit(talk.now, submission).unwrap_err();
+    for text in [before, format!("{events:?}"), format!("{refused:?}")] {
+        assert!(!text.contains("secret") && !text.contains("abab") && !text.contains("171, 171"), "{text}");
+    }
 }

@@ -1,7 +1,6 @@
 //! Sessions over pretend networks: dialling, backing off, sending again, rotating, proving, closing, stopping.
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
-#![allow(clippy::print_stdout, reason = "a failed run is replayed and printed")]
 
 mod pretend;
 
@@ -856,4 +855,97 @@ fn time_that_goes_backwards_is_ignored_by_new_connections_too() {
     world.at(ms(20), Happening::Behind(secs(50)));
     world.run();
     assert_eq!(world.outcome(1), "rejected 8");
+}
+
+// ---- order, patience and growth ---------------------------------------------------------------------------------
+
+#[test]
+fn what_comes_back_goes_in_front_of_what_waits() {
+    let config = Config::default().with_window_count(3);
+    let mut world = World::new(config, SessionConfig::default().with_links(1), good());
+    world.is_bad(1, 8);
+    world.want_all(1..=6);
+    world.run();
+    let order: Vec<u32> = world.truth.borrow().arrivals.iter().map(|arrival| arrival.number).collect();
+    assert_eq!(order, [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn an_answer_starts_the_back_off_from_the_beginning() {
+    let mut open = wires(|_| Wire::default());
+    let mut world = world(move |attempt, at| if attempt == 3 { open(attempt, at) } else { Dialled::Failed(ms(1)) });
+    world.is_bad(1, 8);
+    world.want_all(1..=2);
+    world.run();
+    let waits = waits(&world);
+    assert!(waits[2] > 3.0, "{waits:?}");
+    assert!(waits[3] < 0.2, "at once after the error response: {waits:?}");
+    assert!(waits[4] < 1.3, "from the beginning: {waits:?}");
+}
+
+#[test]
+fn an_answer_on_one_connection_ends_the_wait_for_another() {
+    let mut session = Session::new(Gateway::new(Config::default().with_window_count(1)), SessionConfig::default());
+    let now = start();
+    session.submit(now, 1, notification(1));
+    let first = dialled(&mut session);
+    session.connected(now, first);
+    session.submit(now, 2, notification(2));
+    let second = LinkIds::second(&session, first);
+    session.dial_failed(now, second, failure(false));
+    let told = events(&mut session);
+    assert_eq!(told, ["connected 1", "dial 2", "dial 2 failed: cannot connect: refused"]);
+    assert_eq!(session.poll_transmit(now, first, &mut BytesMut::new()), Transmit::Ready);
+    session.handle_input(now, first, b"\x08\x08\0\0\0\x01");
+    let told = events(&mut session);
+    assert_eq!(told, ["1 rejected 8", "closed 1: status 8 for 1; 0 sent again, 0 unknown", "dial 3"]);
+}
+
+#[test]
+fn a_dial_that_outlives_the_proof_is_not_wanted() {
+    let mut session = gateway_session(SessionConfig::default());
+    let now = start();
+    session.submit(now, 1, notification(1));
+    let link = dialled(&mut session);
+    session.prove(now, Some(now.instant + secs(1)));
+    session.handle_timeout(after(now, secs(1)));
+    let told = events(&mut session);
+    assert_eq!(told, ["1 not sent: no connection in time: the time allowed for it was too short", "proven"]);
+    assert!(!session.connected(after(now, secs(2)), link));
+    assert!(session.can_submit());
+}
+
+#[test]
+fn a_dial_that_nothing_waits_for_does_not_hold_up_the_close() {
+    let mut session = gateway_session(SessionConfig::default().with_patience(secs(5)));
+    let now = start();
+    session.submit(now, 1, notification(1));
+    let link = dialled(&mut session);
+    session.handle_timeout(after(now, secs(5)));
+    assert_eq!(events(&mut session).last().unwrap(), "gave up: no attempt has succeeded yet");
+    session.close(after(now, secs(6)), None);
+    assert_eq!(events(&mut session), ["finished"]);
+    assert!(!session.connected(after(now, secs(7)), link));
+}
+
+#[test]
+fn patience_is_not_for_those_who_wait_behind_an_open_connection() {
+    let slow = Wire { delay: secs(2), ..Wire::default() };
+    let config = Config::default().with_window_count(1);
+    let session = SessionConfig::default().with_links(1).with_patience(secs(1));
+    let mut world = World::new(config, session, wires(move |_| slow.clone()));
+    world.want_all(1..=3);
+    world.run();
+    assert_eq!(world.times("gave up"), 0);
+    assert_eq!(world.outcomes_in_words(), [("confirmed".to_string(), 2), ("presumed".into(), 1)].into());
+}
+
+#[test]
+fn the_budget_grows_again_when_the_bad_tokens_are_behind() {
+    let mut world = World::new(Config::default(), SessionConfig::default(), good());
+    world.is_bad(1, 8);
+    world.want_all(1..=20_000);
+    world.run();
+    // 256, 512, 1024, … and not 256 each time.
+    assert!(world.dials_at.len() <= 16, "{}", world.dials_at.len());
 }

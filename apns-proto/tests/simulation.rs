@@ -298,7 +298,7 @@ fn every_seed_ends_and_tells_the_truth() {
 #[test]
 fn the_days_are_bad_enough() {
     let mut seen = std::collections::BTreeMap::<String, usize>::new();
-    for seed in 0..400 {
+    for seed in 0..2_000 {
         let (mut world, _) = build(seed);
         world.run();
         for line in &world.transcript {

@@ -3,6 +3,8 @@
 //! The session is driven as the real driver does it: timers first, then dials, submissions, and for each connection
 //! writing before reading. The network and the gateways go on while the driver stands still.
 
+#![allow(clippy::print_stdout, reason = "a failed run is replayed and printed")]
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
