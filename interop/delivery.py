@@ -117,8 +117,16 @@ def expect_equal(what, found, expected):
     if found == expected:
         return
     if isinstance(found, Counter) and isinstance(expected, Counter):
-        raise Failed(f"{what}: too many {dict(found - expected)}, missing {dict(expected - found)}")
-    raise Failed(f"{what}: found {found!r}, expected {expected!r}")
+        raise Failed(f"{what}: too many: {short(found - expected)}; missing: {short(expected - found)}")
+    raise Failed(f"{what}: found {short(found)}, expected {short(expected)}")
+
+
+def short(value):
+    """Its beginning and how much there is of it."""
+    if isinstance(value, Counter):
+        return f"{value.total()} such as {value.most_common(3)}" if value else "none"
+    text = repr(value)
+    return text if len(text) <= 1000 else f"{text[:1000]}… ({len(text)} characters)"
 
 
 def expect(condition, what):
