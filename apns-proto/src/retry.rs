@@ -132,7 +132,8 @@ mod tests {
     use crate::http2::{Api, ProviderRejection};
 
     fn refusal(reason: &Reason) -> ProviderRejection {
-        ProviderRejection::new(Api::Device, reason.status().unwrap()).with_reason(reason.as_str())
+        ProviderRejection::new(Api::Device, reason.status().expect("every known reason has a status"))
+            .with_reason(reason.as_str())
     }
 
     fn wait(decision: RetryDecision) -> Option<Duration> {
