@@ -215,8 +215,10 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
                     ClientEvent::GaveUp { session, why }
                 }
                 SessionEvent::Stopped { why } => {
-                    self.leave(&NotSentCause::Stopped(why.clone()));
-                    ClientEvent::Stopped { session, why }
+                    // Told before the queue is left: who waits for the end may stop watching then.
+                    self.core.broadcast.send(&ClientEvent::Stopped { session, why: why.clone() });
+                    self.leave(&NotSentCause::Stopped(why));
+                    continue;
                 }
                 SessionEvent::Proven => {
                     if let Some(number) = self.proving.take() {

@@ -253,7 +253,8 @@ fn a_refusal_before_any_answer_stops_it_and_one_after_does_not() {
     early.want_all(1..=2);
     early.run();
     assert_eq!((early.times("stopped"), early.dials_at.len()), (1, 1));
-    assert_eq!(early.outcome(1), "unknown, lost");
+    // Who is not let in was not read.
+    assert_eq!(early.outcome(1), "not sent: sending has stopped: the peer refused this client: certificate revoked");
 
     let mut late = world(wires(move |attempt| if attempt == 0 { Wire { ..refused_later() } } else { Wire::default() }));
     late.want_all([1]);
