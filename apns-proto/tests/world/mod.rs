@@ -1,5 +1,7 @@
 //! A session of the provider API, pretend services for its connections, a pretend network, and a clock that the test owns.
 
+#![allow(dead_code, reason = "each test uses its part of this")]
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -120,6 +122,8 @@ pub(crate) struct World {
     pub(crate) gave_up: usize,
     pub(crate) finished: bool,
     pub(crate) tokens_wanted: usize,
+    /// What a failed check says first.
+    pub(crate) name: String,
     out: BytesMut,
 }
 
@@ -151,6 +155,7 @@ impl World {
             gave_up: 0,
             finished: false,
             tokens_wanted: 0,
+            name: String::new(),
             out: BytesMut::new(),
         }
     }
@@ -182,7 +187,14 @@ impl World {
             } else if !moved {
                 return;
             }
-            assert!(turns < 100_000, "it goes in circles");
+            assert!(
+                turns < 100_000,
+                "{}: it goes in circles with {} connections, {:?}, {:?}",
+                self.name,
+                self.dials.len(),
+                self.reports.last(),
+                self.session
+            );
         }
     }
 
@@ -320,6 +332,8 @@ impl World {
                 self.out.chunks(self.split).for_each(|piece| server.handle_input(now, piece));
             }
             if breaks {
+                // Once: afterwards the session closes its side like any other.
+                peer.breaks_after = None;
                 self.end_link(link, End::Cut);
                 return true;
             }

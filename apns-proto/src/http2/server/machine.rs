@@ -121,6 +121,8 @@ pub struct ProviderServer<J> {
     steps: u64,
     events: VecDeque<ProviderEvent>,
     state: State,
+    /// The lowest last stream of all GOAWAY frames that were sent.
+    last_stream: u32,
     end: Option<End>,
 }
 
@@ -145,6 +147,7 @@ impl<J: Judge> ProviderServer<J> {
             steps: 0,
             events: VecDeque::new(),
             state: State::Open,
+            last_stream: MAX_STREAM,
             end: None,
         }
     }
@@ -184,6 +187,10 @@ impl<J: Judge> ProviderServer<J> {
         while self.state == State::Open {
             let Some(event) = self.wire.poll() else { return };
             match event {
+                // Arrived before the GOAWAY frame was written, and disowned by it.
+                Event::Request(request) if request.stream > self.last_stream => {
+                    self.wire.reset(request.stream, ErrorCode::REFUSED_STREAM);
+                }
                 Event::Request(request) => {
                     let request = ProviderRequest::from_wire(request);
                     let verdict = self.judge.judge(now, &request);
@@ -236,7 +243,9 @@ impl<J: Judge> ProviderServer<J> {
             Step::Reset { code } => self.wire.reset(stream, ErrorCode(code)),
             Step::GoAway { last_stream, code, debug } => {
                 let own = if stream == 0 { MAX_STREAM } else { stream };
-                self.wire.go_away(last_stream.unwrap_or(own), ErrorCode(code), &debug);
+                let last = last_stream.unwrap_or(own);
+                self.last_stream = self.last_stream.min(last);
+                self.wire.go_away(last, ErrorCode(code), &debug);
             }
             Step::Settings(settings) => self.wire.settings(&settings),
             Step::StreamLimit(limit) => self.wire.settings(&[(setting::MAX_CONCURRENT_STREAMS, limit)]),
