@@ -140,9 +140,8 @@ const UNANSWERED: u32 = 3;
 impl<K> Client<K> {
     pub(super) fn new(api: &ProviderApi, now: Now) -> Self {
         let config = api.config.clone();
-        let wire = WireConfig::new(api.authority.clone())
-            .max_streams(config.max_streams())
-            .last_stream(config.last_stream());
+        let wire =
+            WireConfig::new(api.authority.clone()).max_streams(config.max_streams()).last_stream(config.last_stream());
         Self {
             wire: Wire::new(wire),
             requests: api.requests(),
@@ -578,7 +577,8 @@ fn for_wire(request: Request) -> WireRequest {
         Method::Post => http::Method::POST,
         Method::Delete => http::Method::DELETE,
     };
-    let path = PathAndQuery::from_maybe_shared(path).expect("paths are made of fixed text, hexadecimal digits and names");
+    let path =
+        PathAndQuery::from_maybe_shared(path).expect("paths are made of fixed text, hexadecimal digits and names");
     let mut wire = WireRequest::new(method, path, body);
     for header in headers {
         let value = HeaderValue::from_maybe_shared(header.value).expect("values have no control characters");

@@ -8,9 +8,9 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::{Answer, Judge, ProviderRequest, Step, Verdict};
+use crate::http2::wire::CloseReason as WireClose;
 use crate::http2::wire::frame::{ErrorCode, MAX_STREAM, setting};
 use crate::http2::wire::server::{Config as WireConfig, Connection as Wire, Event};
-use crate::http2::wire::CloseReason as WireClose;
 use crate::{End, Machine, Now, Transmit};
 
 /// Settings of a [`ProviderServer`].
