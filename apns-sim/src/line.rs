@@ -72,7 +72,7 @@ impl Serialize for Record {
 }
 
 /// The same JSON on one line. `None` when it is not JSON.
-fn one_line(text: &str) -> Option<Box<RawValue>> {
+pub(crate) fn one_line(text: &str) -> Option<Box<RawValue>> {
     // First as it is: inside a string a bare line end is an error, which a space would hide.
     serde_json::from_str::<&RawValue>(text).ok()?;
     RawValue::from_string(text.replace(['\n', '\r'], " ")).ok()

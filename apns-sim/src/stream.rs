@@ -32,6 +32,14 @@ impl Resettable for TlsStream<TcpStream> {
     }
 }
 
+impl<S: Resettable> Resettable for FaultyStream<S> {
+    fn reset_on_close(&self) {
+        if let Some(inner) = &self.inner {
+            inner.reset_on_close();
+        }
+    }
+}
+
 /// Plays the byte-level part of [`Faults`].
 ///
 /// It lies above TLS: offsets are those of the protocol's own bytes, and each piece that is written becomes a TLS

@@ -73,7 +73,8 @@ async fn certificates_can_be_written() {
     assert_eq!(read("ca.pem"), simulator.ca_pem());
     assert_eq!(read("client.pem"), simulator.client_certificate_pem());
     assert_eq!(read("client.key"), simulator.client_key_pem());
-    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 3, "the server's key stays where it is");
+    assert_eq!(read("AuthKey_SIMULATOR.p8"), simulator.signing_key_pem());
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 4, "the server's key stays where it is");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;

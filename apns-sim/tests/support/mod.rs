@@ -35,13 +35,23 @@ pub enum Identity {
 }
 
 pub async fn tls(simulator: &Simulator, address: SocketAddr, identity: Identity) -> io::Result<Client> {
+    tls_offering(simulator, address, identity, &[]).await
+}
+
+/// With these protocols offered by ALPN.
+pub async fn tls_offering(
+    simulator: &Simulator,
+    address: SocketAddr,
+    identity: Identity,
+    protocols: &[&[u8]],
+) -> io::Result<Client> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(simulator.ca_pem().as_bytes()).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS12, &TLS13])
         .unwrap()
         .with_root_certificates(roots);
-    let config = match identity {
+    let mut config = match identity {
         Identity::Given => {
             let chain = vec![CertificateDer::from_pem_slice(simulator.client_certificate_pem().as_bytes()).unwrap()];
             let key = PrivateKeyDer::from_pem_slice(simulator.client_key_pem().as_bytes()).unwrap();
@@ -49,6 +59,7 @@ pub async fn tls(simulator: &Simulator, address: SocketAddr, identity: Identity)
         }
         Identity::None => config.with_no_client_auth(),
     };
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     let tcp = TcpStream::connect(address).await?;
     let name = ServerName::try_from("gateway.push.apple.com").unwrap();
     let stream = timeout(PATIENCE, TlsConnector::from(Arc::new(config)).connect(name, tcp)).await.unwrap()?;
