@@ -428,9 +428,8 @@ impl Simulator {
         &self.certificates.client_key
     }
 
-    /// Writes `ca.pem`, `client.pem`, `client.key` and `AuthKey_SIMULATOR.p8` into a directory, which is made if need be. Blocks for as
-    /// long as
-    /// the file system takes.
+    /// Writes `ca.pem`, `client.pem`, `client.key` and `AuthKey_SIMULATOR.p8` into a directory, which is made if need
+    /// be. Blocks for as long as the file system takes.
     ///
     /// # Errors
     ///

@@ -1,5 +1,7 @@
 //! A client that knows no more than HTTP/2.
 
+#![allow(dead_code, reason = "each module of these tests uses its part")]
+
 use std::time::{Duration, SystemTime};
 
 use apns_proto::http2::{KeyId, ProviderToken, SigningKey, TeamId};
