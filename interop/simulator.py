@@ -157,5 +157,5 @@ FILES = {
     "cert": "client.pem",
     "key": "client.key",
     "both": "both.pem",
-    "signing_key": "provider.p8",
+    "signing_key": "AuthKey_SIMULATOR.p8",
 }
