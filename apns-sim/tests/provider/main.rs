@@ -7,3 +7,4 @@ mod support;
 
 mod checks;
 mod client;
+mod tokens;
