@@ -50,7 +50,7 @@ pub enum Entry {
     /// Something that is no notification arrived at the gateway and was judged.
     Malformed(Unreadable),
     /// A request arrived at the provider API and was judged.
-    Request(RequestRecord),
+    Request(Box<RequestRecord>),
     /// A client of the provider API reset a stream that had no answer.
     Cancelled {
         /// The provider API's connection.
