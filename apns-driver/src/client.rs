@@ -144,6 +144,13 @@ impl<R: Runtime> Client<R> {
         BinaryBuilder::new(R::default(), endpoint, identity)
     }
 
+    /// Begins a client of Apple's HTTP/2 provider API.
+    #[cfg(feature = "http2")]
+    #[must_use]
+    pub fn http2(endpoint: Endpoint, credentials: impl Into<crate::Credentials>) -> crate::Http2Builder<R> {
+        crate::Http2Builder::new(R::default(), endpoint, credentials.into())
+    }
+
     pub(crate) fn new(runtime: R, core: Arc<Core>) -> Self {
         Self { runtime, handle: Arc::new(Handle { core }) }
     }

@@ -9,22 +9,48 @@ use std::time::{Duration, Instant};
 use apns_proto::{DialFailure, DialStep};
 
 use crate::tls::{TlsCause, TlsFailure};
-use crate::{Endpoint, Runtime, Secured};
+use crate::{Alpn, Endpoint, Runtime, Secured};
 
-/// Resolves afresh, tries every address, and does the handshake, all within `limit`.
-pub(crate) async fn dial<R: Runtime>(
-    runtime: &R,
-    connector: &R::Connector,
-    endpoint: &Endpoint,
-    limit: Duration,
-) -> Result<Secured<R::Tls>, DialFailure> {
+/// What a connection is to, and how it is made.
+#[derive(Debug, Clone)]
+pub(crate) struct Target<R: Runtime> {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) connector: R::Connector,
+    /// What the server has to choose by ALPN.
+    pub(crate) protocol: Option<&'static [u8]>,
+    /// The time for one attempt.
+    pub(crate) limit: Duration,
+}
+
+/// Resolves afresh, tries every address, and does the handshake, all within the time for one attempt.
+pub(crate) async fn dial<R: Runtime>(runtime: &R, target: &Target<R>) -> Result<Secured<R::Tls>, DialFailure> {
+    let Target { endpoint, connector, protocol, limit } = target;
+    let limit = *limit;
     let deadline = runtime.now().instant + limit;
     let tcp = reach(runtime, endpoint, deadline).await?;
     match within(runtime, deadline, runtime.secure(connector, tcp, endpoint.host())).await {
-        Some(Ok(secured)) => Ok(secured),
+        Some(Ok(secured)) => check_protocol(endpoint, *protocol, secured),
         Some(Err(failure)) => Err(from_tls(&failure)),
         None => Err(failed(DialStep::Tls, format!("{endpoint} did not finish the handshake within {limit:?}"))),
     }
+}
+
+fn check_protocol<S>(
+    endpoint: &Endpoint,
+    wanted: Option<&[u8]>,
+    secured: Secured<S>,
+) -> Result<Secured<S>, DialFailure> {
+    let Some(wanted) = wanted else { return Ok(secured) };
+    let chosen = match &secured.alpn {
+        // The machine will see by the first bytes.
+        Alpn::Untold => return Ok(secured),
+        Alpn::Chosen(chosen) if chosen == wanted => return Ok(secured),
+        Alpn::Chosen(chosen) => format!("chose {:?}", String::from_utf8_lossy(chosen)),
+        Alpn::None => "chose nothing".to_owned(),
+    };
+    let wanted = String::from_utf8_lossy(wanted);
+    let message = format!("{endpoint} was offered {wanted:?} (ALPN) and {chosen}: check host and port");
+    Err(DialFailure { step: DialStep::Protocol, message: Arc::from(message), fatal: true })
 }
 
 async fn reach<R: Runtime>(runtime: &R, endpoint: &Endpoint, deadline: Instant) -> Result<R::Tcp, DialFailure> {

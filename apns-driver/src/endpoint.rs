@@ -61,6 +61,38 @@ impl Endpoint {
         )
     }
 
+    /// The HTTP/2 provider API: pushes to devices, and broadcasts.
+    #[cfg(feature = "http2")]
+    #[must_use]
+    pub fn provider_api(environment: Environment) -> Self {
+        use apns_proto::http2::host;
+        Self::new(
+            match environment {
+                Environment::Production => host::PRODUCTION,
+                Environment::Sandbox => host::SANDBOX,
+            },
+            host::PORT,
+        )
+    }
+
+    /// Channel management of the HTTP/2 provider API.
+    #[cfg(feature = "http2")]
+    #[must_use]
+    pub fn channels(environment: Environment) -> Self {
+        use apns_proto::http2::host;
+        match environment {
+            Environment::Production => Self::new(host::CHANNELS_PRODUCTION, host::CHANNELS_PRODUCTION_PORT),
+            Environment::Sandbox => Self::new(host::CHANNELS_SANDBOX, host::CHANNELS_SANDBOX_PORT),
+        }
+    }
+
+    /// The same host with another port, such as 2197 where a firewall does not let 443 through.
+    #[must_use]
+    pub fn with_port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
     /// The host.
     #[must_use]
     pub fn host(&self) -> &str {

@@ -48,6 +48,11 @@ pub enum ClientEvent {
         /// What.
         warning: Warning,
     },
+    /// Something waits for a provider token, and the token source has none. It is asked again every few seconds.
+    TokenWanted {
+        /// Which session of the pool.
+        session: usize,
+    },
     /// No connection could be had for as long as patience lasted; what waited was not sent.
     GaveUp {
         /// Which session of the pool.

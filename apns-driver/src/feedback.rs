@@ -12,7 +12,7 @@ use futures_core::Stream;
 
 use crate::alarm::Alarm;
 use crate::builder::BuildError;
-use crate::dial::dial;
+use crate::dial::{Target, dial};
 use crate::pump::{Pump, Pumped};
 use crate::tls::{Roots, TlsSettings};
 use crate::{Endpoint, Identity, Runtime, Secured};
@@ -72,8 +72,9 @@ impl<R: Runtime> Fetch<R> {
             identity.ensure_valid(self.runtime.now().wall)?;
         }
         let connector = self.runtime.connector(&self.tls)?;
-        let (runtime, endpoint, limit) = (self.runtime.clone(), self.endpoint, self.connect_timeout);
-        let dialling = Box::pin(async move { dial(&runtime, &connector, &endpoint, limit).await });
+        let target = Target { endpoint: self.endpoint, connector, protocol: None, limit: self.connect_timeout };
+        let runtime = self.runtime.clone();
+        let dialling = Box::pin(async move { dial(&runtime, &target).await });
         Ok(FeedbackStream {
             alarm: Alarm::new(self.runtime.clone()),
             runtime: self.runtime,

@@ -5,6 +5,7 @@
 //! runtime: implement [`Runtime`], and [`Client`] works on it.
 
 mod alarm;
+mod binary_builder;
 mod builder;
 mod bulk;
 mod client;
@@ -13,6 +14,8 @@ mod drive;
 mod endpoint;
 mod events;
 pub mod feedback;
+#[cfg(feature = "http2")]
+mod http2_builder;
 pub mod identity;
 mod pump;
 mod queue;
@@ -21,14 +24,17 @@ mod runtime;
 mod session_task;
 pub mod tls;
 
-pub use builder::{BinaryBuilder, BuildError};
+pub use binary_builder::BinaryBuilder;
+pub use builder::BuildError;
 pub use bulk::SendAll;
 pub use client::{Client, CloseReport, Leftover, TrySendError};
 pub use drive::drive;
 pub use endpoint::{Endpoint, Environment};
 pub use events::{ClientEvent, Events};
 pub use feedback::FeedbackFailure;
+#[cfg(feature = "http2")]
+pub use http2_builder::{Credentials, Http2Builder};
 pub use identity::{Identity, IdentityError, Validity};
 pub use reply::{Delivery, Pending};
-pub use runtime::{Clock, Runtime, Secured};
+pub use runtime::{Alpn, Clock, Runtime, Secured};
 pub use tls::{Roots, RootsError};

@@ -68,5 +68,16 @@ pub struct Secured<S> {
     /// The stream.
     pub stream: S,
     /// The protocol that ALPN chose, as far as the TLS library tells.
-    pub alpn: Option<Vec<u8>>,
+    pub alpn: Alpn,
+}
+
+/// What a TLS library tells about the choice of protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Alpn {
+    /// It tells nothing.
+    Untold,
+    /// The server chose none.
+    None,
+    /// The server chose this one.
+    Chosen(Vec<u8>),
 }

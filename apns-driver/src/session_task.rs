@@ -4,7 +4,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use apns_proto::session::Protocol;
 use apns_proto::{DialFailure, End, LinkId, NotSentCause, Now, Session, SessionEvent, Settled, Transmit};
@@ -13,25 +12,24 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::alarm::Alarm;
 use crate::client::Core;
-use crate::dial::dial;
+use crate::dial::{Target, dial};
 use crate::events::ClientEvent;
 use crate::pump::{Port, Pump, Pumped};
 use crate::queue::Job;
 use crate::reply::{Delivery, Reply};
-use crate::{Endpoint, Runtime, Secured};
+use crate::{Runtime, Secured};
 
 type Dialled<S> = (LinkId, Result<Secured<S>, DialFailure>);
+type Dial<S> = Pin<Box<dyn Future<Output = Dialled<S>> + Send>>;
 
 pub(crate) struct SessionTask<R: Runtime, P: Protocol<Reply>> {
     runtime: R,
     core: Arc<Core>,
     number: usize,
     session: Session<P, Reply>,
-    connector: R::Connector,
-    endpoint: Endpoint,
-    connect_timeout: Duration,
+    target: Arc<Target<R>>,
     pumps: Vec<(LinkId, Pump<R::Tls>)>,
-    dials: FuturesUnordered<Pin<Box<dyn Future<Output = Dialled<R::Tls>> + Send>>>,
+    dials: FuturesUnordered<Dial<R::Tls>>,
     alarm: Alarm<R>,
     /// The proof order that the session works on.
     proving: Option<u64>,
@@ -78,9 +76,7 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
         core: Arc<Core>,
         number: usize,
         session: Session<P, Reply>,
-        connector: R::Connector,
-        endpoint: Endpoint,
-        connect_timeout: Duration,
+        target: Arc<Target<R>>,
     ) -> Self {
         Self {
             alarm: Alarm::new(runtime.clone()),
@@ -88,9 +84,7 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
             core,
             number,
             session,
-            connector,
-            endpoint,
-            connect_timeout,
+            target,
             pumps: Vec::new(),
             dials: FuturesUnordered::new(),
             proving: None,
@@ -215,13 +209,16 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
                 SessionEvent::DialFailed { failure, .. } => ClientEvent::DialFailed { session, failure },
                 SessionEvent::Closed(report) => ClientEvent::Closed { session, report },
                 SessionEvent::Warning { warning, .. } => ClientEvent::Warning { session, warning },
+                SessionEvent::TokenWanted { .. } => ClientEvent::TokenWanted { session },
                 SessionEvent::GaveUp { why } => {
                     self.refuse(self.core.queue.abandon(), &NotSentCause::NoConnection(why.clone()));
                     ClientEvent::GaveUp { session, why }
                 }
                 SessionEvent::Stopped { why } => {
-                    self.leave(&NotSentCause::Stopped(why.clone()));
-                    ClientEvent::Stopped { session, why }
+                    // Told before the queue is left: who waits for the end may stop watching then.
+                    self.core.broadcast.send(&ClientEvent::Stopped { session, why: why.clone() });
+                    self.leave(&NotSentCause::Stopped(why));
+                    continue;
                 }
                 SessionEvent::Proven => {
                     if let Some(number) = self.proving.take() {
@@ -241,13 +238,12 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
     }
 
     fn start_dialling(&self, link: LinkId) {
-        let (runtime, connector) = (self.runtime.clone(), self.connector.clone());
-        let (endpoint, limit) = (self.endpoint.clone(), self.connect_timeout);
-        self.dials.push(Box::pin(async move { (link, dial(&runtime, &connector, &endpoint, limit).await) }));
+        let (runtime, target) = (self.runtime.clone(), self.target.clone());
+        self.dials.push(Box::pin(async move { (link, dial(&runtime, &target).await) }));
     }
 
     fn answer(&self, settled: Settled<Reply>) {
-        let Settled { key, outcome, attempts, replays, returned } = settled;
+        let Settled { key, outcome, attempts, replays, returned, .. } = settled;
         let delivery = Delivery { outcome, attempts, replays, returned };
         self.core.note_settled(&delivery);
         key.send(delivery);

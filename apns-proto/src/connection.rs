@@ -22,20 +22,25 @@ pub struct Submission<K> {
     pub replays: u32,
     /// How often it is sent again because the service refused the provider token it was sent with.
     pub token_refusals: u32,
+    /// How often it is sent again because the service refused it for the time being, as the retry policy has it.
+    pub retries: u32,
+    /// When it was submitted, where somebody noted it.
+    pub since: Option<Instant>,
 }
 
 impl<K> Submission<K> {
     /// A notification that was never written.
     #[must_use]
     pub const fn new(key: K, notification: Notification) -> Self {
-        Self { key, notification, attempts: 0, replays: 0, token_refusals: 0 }
+        Self { key, notification, attempts: 0, replays: 0, token_refusals: 0, retries: 0, since: None }
     }
 
     /// Ends it.
     #[must_use]
     pub fn settle(self, outcome: Outcome) -> Settled<K> {
         let returned = if outcome.is_accepted() { None } else { Some(Box::new(self.notification)) };
-        Settled { key: self.key, outcome, attempts: self.attempts, replays: self.replays, returned }
+        let Self { key, attempts, replays, retries, since, .. } = self;
+        Settled { key, outcome, attempts, replays, retries, since, returned }
     }
 
     /// Ends one that is not sent, or not sent again, for this reason. Where an earlier copy of it was lost without a
@@ -63,6 +68,10 @@ pub struct Settled<K> {
     pub attempts: u32,
     /// How often it was written again although its fate was unknown.
     pub replays: u32,
+    /// How often it was sent again because the service refused it for the time being.
+    pub retries: u32,
+    /// When it was submitted, where somebody noted it.
+    pub since: Option<Instant>,
     /// The notification, when the service did not take it.
     pub returned: Option<Box<Notification>>,
 }

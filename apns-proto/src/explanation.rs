@@ -98,3 +98,20 @@ impl StatusKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binary::Status;
+
+    #[test]
+    fn every_status_byte_is_explained_in_sentences() {
+        for byte in 0..=u8::MAX {
+            let explanation = Rejection::Gateway(Status::from_raw(byte)).explain();
+            for text in [explanation.happened, explanation.to_do] {
+                assert!(text.ends_with('.') && !text.contains("  ") && !text.contains('\n'), "{byte}: {text}");
+            }
+        }
+        assert_eq!(StatusKind::Unknown.explain(), Rejection::Gateway(Status::from_raw(9)).explain());
+    }
+}

@@ -17,6 +17,7 @@ mod outcome;
 pub mod payload;
 mod push_type;
 mod rejection;
+mod retry;
 pub mod session;
 #[cfg(test)]
 mod testing;
@@ -38,6 +39,7 @@ pub use outcome::{InvalidNotification, LossPolicy, NotSentCause, Outcome, Proof,
 pub use payload::{Payload, PayloadBuilder, PayloadError, PayloadLimit};
 pub use push_type::{OtherPushType, PushType, PushTypeError};
 pub use rejection::{Reaction, Rejection, TokenVerdict};
+pub use retry::{RetryDecision, RetryPolicy, RetryRoute};
 pub use session::{DialFailure, DialStep, LinkId, LinkReport, Session, SessionConfig, SessionEvent};
 pub use time::{Now, WallTime};
 pub use topic::{CollapseId, HeaderTextError, Topic};

@@ -101,7 +101,9 @@ fn every_row_is_read_as_it_says() {
             "{name}"
         );
         let explanation = rejection.explain();
-        assert!(explanation.happened.ends_with('.') && explanation.to_do.ends_with('.'), "{name}");
+        for text in [explanation.happened, explanation.to_do] {
+            assert!(text.ends_with('.') && !text.contains("  ") && !text.contains('\n'), "{name}: {text}");
+        }
     }
 }
 

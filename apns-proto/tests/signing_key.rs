@@ -9,6 +9,7 @@ use apns_proto::http2::{IdError, KeyId, ProviderToken, ProviderTokenError, Signi
 use apns_proto::{Now, WallTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use proptest::prelude::*;
 use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 
 const PKCS8: &str = include_str!("keys/p8.pem");
@@ -142,6 +143,20 @@ fn no_bytes_make_it_panic() {
     }
     for cut in 0..PKCS8.len() - 27 {
         assert!(SigningKey::read(&PKCS8.as_bytes()[..cut]).is_err(), "{cut}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn nothing_from_outside_is_a_key_or_a_panic(bytes: Vec<u8>, text: String, label in "[A-Z ]{0,20}") {
+        prop_assert!(SigningKey::read(&bytes).is_err());
+        prop_assert!(SigningKey::read(text.as_bytes()).is_err());
+        let pem = format!("-----BEGIN {label}-----{text}-----END {label}-----");
+        prop_assert!(SigningKey::read(pem.as_bytes()).is_err());
+        let mut der = vec![0x30, 0x80, 0x02, 1, 1];
+        der.extend(&bytes);
+        prop_assert!(SigningKey::read(&der).is_err());
+        let _ = (ProviderToken::from_jwt(&text, start(1)), KeyId::new(&text), KeyId::from_file_name(&text));
     }
 }
 

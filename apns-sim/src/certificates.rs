@@ -26,6 +26,10 @@ const SERVER_NAMES: &[&str] = &[
     "api.push.apple.com",
     "api.sandbox.push.apple.com",
     "api.development.push.apple.com",
+    "api-broadcast.push.apple.com",
+    "api-broadcast.sandbox.push.apple.com",
+    "api-manage-broadcast.push.apple.com",
+    "api-manage-broadcast.sandbox.push.apple.com",
 ];
 
 /// An authority, a server certificate and a client certificate, all made afresh and good until 2049.
@@ -93,7 +97,7 @@ impl fmt::Debug for Certificates {
 }
 
 /// A key is nobody else's business, not even that of a test.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
     use std::io::Write as _;
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);

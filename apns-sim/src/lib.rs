@@ -1,4 +1,4 @@
-//! A pretend Apple for tests: push gateway and feedback service over real TLS on this machine.
+//! A pretend Apple for tests: push gateway, feedback service and HTTP/2 provider API over real TLS on this machine.
 //!
 //! [`Simulator::start`] gives addresses, a certificate authority and a client certificate. Any client can connect,
 //! whatever language it is written in. What the services do beyond taking everything that is well-formed is told by a
@@ -15,6 +15,7 @@ mod gateway;
 mod junk;
 mod line;
 mod log;
+mod provider;
 mod script;
 mod service;
 mod simulator;
@@ -23,9 +24,12 @@ mod stream;
 mod tls;
 
 pub use log::{Counts, Entry, Keep, Log, Record, Service, Unreadable};
+pub use provider::{AuthenticatedBy, RequestRecord};
 pub use script::{
     Action, Condition, Cut, CutHow, Faults, FeedbackEnding, FeedbackScript, GatewayScript, HandshakeFault, HexBytes,
-    HexError, Junk, Kind, Rule, Script, ScriptError, ScriptedRecord, Stall, TokenPattern,
+    HexError, Http2Answer, Http2Condition, Http2GoAway, Http2Key, Http2Rule, Http2Script, Http2Session, Http2Step,
+    Junk, Kind, LastStream, RequestKind, Rule, Script, ScriptError, ScriptedRecord, Stall, TokenPattern, TokenTopic,
+    Unregistered,
 };
 pub use simulator::{Builder, Simulator, StartError};
-pub use tls::{ClientAuth, TlsVersion};
+pub use tls::{ClientAuth, ProviderAuth, TlsVersion};

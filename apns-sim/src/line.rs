@@ -71,11 +71,11 @@ impl Serialize for Record {
     }
 }
 
-/// The same JSON on one line: in JSON a bare line end can only stand between values. `None` when it is not JSON.
-fn one_line(text: &str) -> Option<Box<RawValue>> {
-    RawValue::from_string(text.replace(['\n', '\r'], " "))
-        .ok()
-        .filter(|_| serde_json::from_str::<&RawValue>(text).is_ok())
+/// The same JSON on one line. `None` when it is not JSON.
+pub(crate) fn one_line(text: &str) -> Option<Box<RawValue>> {
+    // First as it is: inside a string a bare line end is an error, which a space would hide.
+    serde_json::from_str::<&RawValue>(text).ok()?;
+    RawValue::from_string(text.replace(['\n', '\r'], " ")).ok()
 }
 
 #[derive(Serialize)]

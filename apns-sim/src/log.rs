@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::line;
+use crate::provider::RequestRecord;
 
 /// One of the services that a simulator offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -20,6 +21,8 @@ pub enum Service {
     Gateway,
     /// The feedback service.
     Feedback,
+    /// The HTTP/2 provider API.
+    Http2,
 }
 
 impl fmt::Display for Service {
@@ -27,6 +30,7 @@ impl fmt::Display for Service {
         f.write_str(match self {
             Self::Gateway => "gateway",
             Self::Feedback => "feedback service",
+            Self::Http2 => "provider API",
         })
     }
 }
@@ -45,6 +49,20 @@ pub enum Entry {
     Probe(Unreadable),
     /// Something that is no notification arrived at the gateway and was judged.
     Malformed(Unreadable),
+    /// A request arrived at the provider API and was judged.
+    Request(Box<RequestRecord>),
+    /// A client of the provider API reset a stream that had no answer.
+    Cancelled {
+        /// The provider API's connection.
+        connection: u64,
+        /// The stream.
+        stream: u32,
+        /// The client's code (RFC 9113 section 7).
+        code: u32,
+        /// When.
+        #[serde(serialize_with = "line::wall_time")]
+        at: WallTime,
+    },
     /// The feedback service is about to send so many records, which it no longer has.
     FeedbackTaken {
         /// The feedback service's connection.
@@ -104,6 +122,17 @@ impl Entry {
     /// {"event": "notification", "seq": 1, "connection": 1, "command": 2, "identifier": 7, "expiration": 1700000000,
     ///  "priority": 10, "token": "00aa11bb", "payload": {"aps": {"alert": "Hi"}}, "item_order": [3, 1, 2, 4, 5],
     ///  "verdict": "refuse", "status": 8, "accepted": false, "at": 1700000000123}
+    /// ```
+    ///
+    /// A request to the provider API looks like this:
+    ///
+    /// ```json
+    /// {"event": "request", "seq": 1, "connection": 1, "stream": 1, "kind": "push", "method": "POST",
+    ///  "path": "/3/device/00aa11bb", "authority": "localhost", "token": "00aa11bb", "topic": "com.example.app",
+    ///  "push_type": "alert", "priority": 10, "expiration": null, "collapse_id": null,
+    ///  "apns_id": "eabeca8d-6f2b-4c0f-9a4a-4e2b8a3b6c7d", "payload": {"aps": {"alert": "Hi"}},
+    ///  "authenticated_by": {"token": {"key_id": "SIMULATOR0", "team_id": "TEAMID0000"}}, "status": 400,
+    ///  "reason": "BadDeviceToken", "accepted": false, "at": 1700000000123}
     /// ```
     ///
     /// `identifier`, `expiration`, `priority` and `status` are null where there is none; `at` is in milliseconds since
@@ -242,7 +271,7 @@ pub enum Keep {
     /// Everything. Memory grows with each notification, by its payload and about 200 bytes.
     #[default]
     Everything,
-    /// Counts, and for each device token how often the gateway took something for it.
+    /// Counts, and for each device token how often something for it was taken.
     TokenCounts,
     /// Counts only.
     Counts,
@@ -256,11 +285,13 @@ pub struct Counts {
     pub gateway_connections: u64,
     /// Connections to the feedback service on which the TLS handshake was completed.
     pub feedback_connections: u64,
-    /// Handshakes that failed, at either service.
+    /// Connections to the provider API on which the TLS handshake was completed.
+    pub http2_connections: u64,
+    /// Handshakes that failed, at any service.
     pub failed_handshakes: u64,
-    /// Connections of either service that are over, other than by a failed handshake.
+    /// Connections of any service that are over, other than by a failed handshake.
     pub closed: u64,
-    /// Notifications that arrived, taken or not. What was thrown away unread does not count.
+    /// Notifications that arrived at the gateway, taken or not. What was thrown away unread does not count.
     pub notifications: u64,
     /// Notifications that were taken.
     pub accepted: u64,
@@ -272,6 +303,14 @@ pub struct Counts {
     pub malformed: u64,
     /// Feedback records that were sent, or at least begun.
     pub feedback_records: u64,
+    /// Requests that arrived at the provider API. What was refused below it (a stream too many) does not count.
+    pub requests: u64,
+    /// Requests that were answered with success, or will be.
+    pub requests_accepted: u64,
+    /// Requests that were answered with anything else, or will be.
+    pub requests_refused: u64,
+    /// Requests without an answer whose stream the client reset.
+    pub requests_cancelled: u64,
 }
 
 /// What a simulator saw so far.
@@ -303,13 +342,23 @@ impl Log {
         })
     }
 
-    /// How often something for this device token was taken. 0 under [`Keep::Counts`].
+    /// The requests to the provider API among the entries.
+    pub fn requests(&self) -> impl Iterator<Item = &RequestRecord> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Request(record) => Some(record),
+            _ => None,
+        })
+    }
+
+    /// How often something for this device token was taken, by the gateway or the provider API. 0 under [`Keep::Counts`].
     #[must_use]
     pub fn accepted_for(&self, token: &[u8]) -> u64 {
         if self.entries.is_empty() {
             return self.tokens.get(token).copied().unwrap_or(0);
         }
-        self.received().filter(|record| record.accepted() && record.token == token).count() as u64
+        let binary = self.received().filter(|record| record.accepted() && record.token == token).count();
+        let pushes = self.requests().filter(|record| record.accepted() && record.token.as_deref() == Some(token));
+        (binary + pushes.count()) as u64
     }
 
     /// The device tokens for which something was taken, in no order, and how often. Empty unless

@@ -23,6 +23,7 @@ use tokio_util::compat::TokioAsyncReadCompatExt as _;
 use crate::clock::TokioClock;
 use crate::junk::JunkServer;
 use crate::log::Service;
+use crate::provider::{self, Trust};
 use crate::script::{Faults, HandshakeFault, Junk};
 use crate::state::Core;
 use crate::stream::FaultyStream;
@@ -59,6 +60,7 @@ pub(crate) struct Shared {
     pub(crate) service: Service,
     pub(crate) core: Arc<Core>,
     pub(crate) tls: Arc<Tls>,
+    pub(crate) trust: Arc<Trust>,
     /// Changes when all connections of the moment shall be cut.
     pub(crate) cut: watch::Receiver<u64>,
 }
@@ -114,6 +116,7 @@ async fn serve(shared: &Shared, number: u64, tcp: TcpStream) {
         return speak_junk(shared, number, junk, FaultyStream::new(tcp, &faults)).await;
     }
     let Some(tls) = handshake(shared, number, tcp, &faults).await else { return };
+    let certified = tls.get_ref().1.peer_certificates().is_some();
     let stream = FaultyStream::new(tls, &faults);
     match faults.junk {
         Some(Junk::Bytes(length)) => {
@@ -123,6 +126,10 @@ async fn serve(shared: &Shared, number: u64, tcp: TcpStream) {
         Some(Junk::BytesBeforeTls(_)) | None => match service {
             Service::Gateway => gateway::serve(core.clone(), number, faults.close_after, stream).await,
             Service::Feedback => feedback::serve(core.clone(), number, stream).await,
+            Service::Http2 => {
+                let trust = Arc::clone(&shared.trust);
+                provider::serve(core.clone(), trust, number, certified, faults.close_after, stream).await;
+            }
         },
     }
 }

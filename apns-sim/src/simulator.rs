@@ -12,12 +12,13 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::certificates::{Certificates, DEFAULT_TOPIC};
+use crate::certificates::{Certificates, DEFAULT_TOPIC, write_private};
 use crate::log::{Counts, Entry, Keep, Log, Record, Service};
+use crate::provider::{KEY_ID, RequestRecord, SigningKeyPair, TEAM_ID, Trust};
 use crate::script::Script;
 use crate::service::{Listener, Shared, run};
 use crate::state::{Core, Hook};
-use crate::tls::{ClientAuth, Tls, TlsVersion};
+use crate::tls::{ClientAuth, ProviderAuth, Tls, TlsVersion};
 
 /// Why a simulator could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -43,9 +44,11 @@ pub enum StartError {
 pub struct Builder {
     gateway: SocketAddr,
     feedback: SocketAddr,
+    http2: SocketAddr,
     topics: Vec<String>,
     script: Script,
     auth: ClientAuth,
+    provider_auth: ProviderAuth,
     tls: TlsVersion,
     keep: Keep,
     hook: Option<Hook>,
@@ -57,9 +60,11 @@ impl Builder {
         Self {
             gateway: any_port,
             feedback: any_port,
+            http2: any_port,
             topics: vec![DEFAULT_TOPIC.to_owned()],
             script: Script::default(),
             auth: ClientAuth::default(),
+            provider_auth: ProviderAuth::default(),
             tls: TlsVersion::default(),
             keep: Keep::default(),
             hook: None,
@@ -80,6 +85,14 @@ impl Builder {
         self
     }
 
+    /// Where the HTTP/2 provider API listens. Default: 127.0.0.1, any free port. Apple's ports are 443 and 2197; those of
+    /// channel management are 2195 and 2196. One listener serves it all here.
+    #[must_use]
+    pub const fn http2_address(mut self, address: SocketAddr) -> Self {
+        self.http2 = address;
+        self
+    }
+
     /// The topics of the client certificate; the first stands in its subject. Default: `com.example.app`.
     #[must_use]
     pub fn topics(mut self, topics: impl IntoIterator<Item = impl Into<String>>) -> Self {
@@ -97,7 +110,14 @@ impl Builder {
         self
     }
 
-    /// Whether clients need a certificate. Default: one of the simulator's own authority.
+    /// What the HTTP/2 provider API takes as proof of who a client is. Default: a certificate or a provider token.
+    #[must_use]
+    pub const fn provider_auth(mut self, auth: ProviderAuth) -> Self {
+        self.provider_auth = auth;
+        self
+    }
+
+    /// Whether clients of the gateway and the feedback service need a certificate. Default: one of the simulator's own authority.
     #[must_use]
     pub const fn client_auth(mut self, auth: ClientAuth) -> Self {
         self.auth = auth;
@@ -140,18 +160,38 @@ impl Builder {
         let certificates = certificates.map_err(|error| StartError::Certificates(error.to_string()))?;
         let tls = Tls::new(&certificates, self.auth, self.tls);
         let tls = Arc::new(tls.map_err(|error| StartError::Certificates(error.to_string()))?);
+        let http2_tls = Tls::http2(&certificates, self.provider_auth, self.tls);
+        let http2_tls = Arc::new(http2_tls.map_err(|error| StartError::Certificates(error.to_string()))?);
+        let key = SigningKeyPair::generate().map_err(|error| StartError::Certificates(error.to_string()))?;
+        let trust = Arc::new(Trust { key, topics: self.topics.into() });
         let (gateway, gateway_address) = bind(Service::Gateway, self.gateway).await?;
         let (feedback, feedback_address) = bind(Service::Feedback, self.feedback).await?;
+        let (http2, http2_address) = bind(Service::Http2, self.http2).await?;
         let core = Arc::new(Core::new(self.script, self.keep, self.hook));
         let (cut, watch) = watch::channel(0);
 
         let start = |service, listener: &Arc<Listener>| {
-            let shared = Shared { service, core: core.clone(), tls: tls.clone(), cut: watch.clone() };
+            let tls = match service {
+                Service::Gateway | Service::Feedback => tls.clone(),
+                Service::Http2 => http2_tls.clone(),
+            };
+            let shared = Shared { service, core: core.clone(), tls, trust: trust.clone(), cut: watch.clone() };
             tokio::spawn(run(shared, listener.clone()))
         };
-        let tasks = vec![start(Service::Gateway, &gateway), start(Service::Feedback, &feedback)];
-        let listeners = vec![gateway, feedback];
-        Ok(Simulator { core, certificates, gateway_address, feedback_address, cut, listeners, tasks })
+        let tasks =
+            vec![start(Service::Gateway, &gateway), start(Service::Feedback, &feedback), start(Service::Http2, &http2)];
+        let listeners = vec![gateway, feedback, http2];
+        Ok(Simulator {
+            core,
+            certificates,
+            trust,
+            gateway_address,
+            feedback_address,
+            http2_address,
+            cut,
+            listeners,
+            tasks,
+        })
     }
 }
 
@@ -160,9 +200,11 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("gateway", &self.gateway)
             .field("feedback", &self.feedback)
+            .field("http2", &self.http2)
             .field("topics", &self.topics)
             .field("script", &self.script)
             .field("auth", &self.auth)
+            .field("provider_auth", &self.provider_auth)
             .field("tls", &self.tls)
             .field("keep", &self.keep)
             .field("hook", &self.hook.is_some())
@@ -174,7 +216,7 @@ async fn bind(service: Service, address: SocketAddr) -> Result<(Arc<Listener>, S
     Listener::bind(address).await.map_err(|source| StartError::Bind { service, address, source })
 }
 
-/// A pretend Apple on this machine: push gateway and feedback service over TLS.
+/// A pretend Apple on this machine: push gateway, feedback service and HTTP/2 provider API over TLS.
 ///
 /// Dropping it closes its sockets and ends its tasks; [`stop`](Self::stop) also waits until they have ended.
 ///
@@ -197,8 +239,10 @@ async fn bind(service: Service, address: SocketAddr) -> Result<(Arc<Listener>, S
 pub struct Simulator {
     core: Arc<Core>,
     certificates: Certificates,
+    trust: Arc<Trust>,
     gateway_address: SocketAddr,
     feedback_address: SocketAddr,
+    http2_address: SocketAddr,
     cut: watch::Sender<u64>,
     listeners: Vec<Arc<Listener>>,
     tasks: Vec<JoinHandle<()>>,
@@ -251,7 +295,7 @@ impl Simulator {
         self.core.push_feedback(FeedbackRecord { timestamp, token: Bytes::from(token.into()) });
     }
 
-    /// Cuts all connections of this moment, at both services. New ones are accepted.
+    /// Cuts all connections of this moment, at all services. New ones are accepted.
     pub fn cut_connections(&self) {
         self.cut.send_modify(|count| *count += 1);
     }
@@ -279,6 +323,18 @@ impl Simulator {
     #[must_use]
     pub fn received(&self) -> Vec<Record> {
         self.inspect(|log| log.received().cloned().collect())
+    }
+
+    /// A copy of every request that arrived at the provider API so far. Empty unless [`Keep::Everything`] is in force.
+    #[must_use]
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        self.inspect(|log| log.requests().cloned().collect())
+    }
+
+    /// The broadcast channels of an app.
+    #[must_use]
+    pub fn channels(&self, bundle_id: &str) -> Vec<String> {
+        self.core.lock().provider.channels.of(bundle_id).map(str::to_owned).collect()
     }
 
     /// How much of each there was so far.
@@ -310,6 +366,49 @@ impl Simulator {
         self.feedback_address
     }
 
+    /// Where the HTTP/2 provider API listens: device pushes, broadcasts, and the management of channels.
+    ///
+    /// A push to a device is checked in this order; the first check that fails decides:
+    ///
+    /// 1. MethodNotAllowed: the method is POST;
+    /// 2. MissingDeviceToken, BadPath: the path;
+    /// 3. DuplicateHeaders;
+    /// 4. the credential, unless the connection has a certificate: MissingProviderToken, InvalidProviderToken,
+    ///    BadEnvironmentKeyInToken, ExpiredProviderToken, Forbidden (another team than before on this connection),
+    ///    UnrelatedKeyIdInToken (another key than before), TooManyProviderTokenUpdates;
+    /// 5. MissingTopic, BadTopic, TopicDisallowed: `apns-topic`;
+    /// 6. InvalidPushType: `apns-push-type`, which may be left out;
+    /// 7. BadMessageId: `apns-id`, a UUID in either case;
+    /// 8. BadExpirationDate: `apns-expiration`;
+    /// 9. BadPriority: `apns-priority` is 10, 5 or 1, and not 10 for `background`;
+    /// 10. BadCollapseId: `apns-collapse-id` has at most 64 bytes;
+    /// 11. PayloadEmpty, PayloadTooLarge: the body, 5120 bytes for `voip`, 4096 otherwise;
+    /// 12. BadDeviceToken, DeviceTokenNotForTopic, Unregistered: the device token, by the script's lists.
+    ///
+    /// Every answer has an `apns-id`: the client's, in lower case, or one that was made.
+    #[must_use]
+    pub const fn http2_address(&self) -> SocketAddr {
+        self.http2_address
+    }
+
+    /// The key to sign provider tokens with, as the text of a `.p8` file.
+    #[must_use]
+    pub fn signing_key_pem(&self) -> &str {
+        self.trust.key.pem()
+    }
+
+    /// The id of the signing key.
+    #[must_use]
+    pub const fn key_id(&self) -> &'static str {
+        KEY_ID
+    }
+
+    /// The team that the signing key belongs to.
+    #[must_use]
+    pub const fn team_id(&self) -> &'static str {
+        TEAM_ID
+    }
+
     /// The certificate authority, in PEM, that vouches for the server. The server's certificate is good for `localhost`,
     /// the loopback addresses and the host names of Apple's services.
     #[must_use]
@@ -329,14 +428,16 @@ impl Simulator {
         &self.certificates.client_key
     }
 
-    /// Writes `ca.pem`, `client.pem` and `client.key` into a directory, which is made if need be. Blocks for as long as
-    /// the file system takes.
+    /// Writes `ca.pem`, `client.pem`, `client.key` and `AuthKey_SIMULATOR.p8` into a directory, which is made if need
+    /// be. Blocks for as long as the file system takes.
     ///
     /// # Errors
     ///
     /// What the file system says.
     pub fn write_certificates(&self, directory: impl AsRef<Path>) -> io::Result<()> {
-        self.certificates.write(directory.as_ref())
+        let directory = directory.as_ref();
+        self.certificates.write(directory)?;
+        write_private(&directory.join("AuthKey_SIMULATOR.p8"), self.signing_key_pem())
     }
 
     /// Closes everything and waits until it is.
@@ -370,6 +471,7 @@ impl fmt::Debug for Simulator {
         f.debug_struct("Simulator")
             .field("gateway", &self.gateway_address)
             .field("feedback", &self.feedback_address)
+            .field("http2", &self.http2_address)
             .finish_non_exhaustive()
     }
 }

@@ -12,6 +12,7 @@ use apns_proto::{Now, WallTime};
 use tokio::sync::Notify;
 
 use crate::log::{Entry, Keep, Log, Record, Service, Unreadable};
+use crate::provider::ProviderState;
 use crate::script::{Arrival, Faults, FeedbackScript, Kind, Play, Script, ScriptedRecord};
 
 pub(crate) type Hook = Arc<dyn Fn(&Entry) + Send + Sync>;
@@ -27,14 +28,16 @@ pub(crate) struct Core {
 
 pub(crate) struct State {
     pub(crate) log: Log,
-    play: Play,
+    pub(crate) play: Play,
+    pub(crate) provider: ProviderState,
     feedback: Vec<FeedbackRecord>,
 }
 
 impl Core {
     pub(crate) fn new(script: Script, keep: Keep, hook: Option<Hook>) -> Self {
         let feedback = script.feedback.records.iter().map(ScriptedRecord::to_wire).collect();
-        let state = State { log: Log::default(), play: Play::new(script), feedback };
+        let provider = ProviderState::new(&script);
+        let state = State { log: Log::default(), play: Play::new(script), provider, feedback };
         Self { state: Mutex::new(state), changed: Notify::new(), waiting: AtomicUsize::new(0), keep, hook }
     }
 
@@ -51,16 +54,19 @@ impl Core {
     pub(crate) fn set_script(&self, script: Script) {
         let mut state = self.lock();
         state.feedback = script.feedback.records.iter().map(ScriptedRecord::to_wire).collect();
+        state.provider.set_script(&script);
         state.play = Play::new(script);
     }
 
     /// Goes on with a changed script.
     pub(crate) fn change_script(&self, change: impl FnOnce(Script) -> Script) {
-        let mut state = self.lock();
+        let mut guard = self.lock();
+        let state = &mut *guard;
         let script = change(state.play.script().clone());
         if script.feedback.records != state.play.script().feedback.records {
             state.feedback = script.feedback.records.iter().map(ScriptedRecord::to_wire).collect();
         }
+        state.provider.change_script(state.play.script(), &script);
         state.play.change(script);
     }
 
@@ -83,6 +89,7 @@ impl Core {
         let all = match service {
             Service::Gateway => &script.gateway.connections,
             Service::Feedback => &script.feedback.connections,
+            Service::Http2 => &script.http2.connections,
         };
         all.iter().find(|faults| faults.concern(connection)).cloned().unwrap_or_default()
     }
@@ -177,6 +184,7 @@ impl Core {
         match service {
             Service::Gateway => state.log.counts.gateway_connections += 1,
             Service::Feedback => state.log.counts.feedback_connections += 1,
+            Service::Http2 => state.log.counts.http2_connections += 1,
         }
         self.note(state, || Entry::Connected { service, connection, tls, at });
     }
@@ -193,8 +201,19 @@ impl Core {
         self.note(state, || Entry::Closed { service, connection, end, discarded, at });
     }
 
+    /// A client of the provider API gave up a request.
+    pub(crate) fn cancelled(&self, connection: u64, stream: u32, code: u32, at: WallTime) {
+        let mut state = self.lock();
+        state.log.counts.requests_cancelled += 1;
+        self.note(state, || Entry::Cancelled { connection, stream, code, at });
+    }
+
+    pub(crate) const fn keep(&self) -> Keep {
+        self.keep
+    }
+
     /// Keeps the entry if that is wanted, tells the hook, and wakes whoever waits.
-    fn note(&self, mut state: MutexGuard<'_, State>, entry: impl FnOnce() -> Entry) {
+    pub(crate) fn note(&self, mut state: MutexGuard<'_, State>, entry: impl FnOnce() -> Entry) {
         let told = match (self.keep, &self.hook) {
             (Keep::Everything, Some(_)) => {
                 let entry = entry();

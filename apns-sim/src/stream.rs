@@ -8,7 +8,7 @@ use std::{fmt, io};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
 use crate::script::{CutHow, Faults};
@@ -29,6 +29,14 @@ impl Resettable for TcpStream {
 impl Resettable for TlsStream<TcpStream> {
     fn reset_on_close(&self) {
         self.get_ref().0.reset_on_close();
+    }
+}
+
+impl<S: Resettable> Resettable for FaultyStream<S> {
+    fn reset_on_close(&self) {
+        if let Some(inner) = &self.inner {
+            inner.reset_on_close();
+        }
     }
 }
 
@@ -119,13 +127,11 @@ impl ReadSide {
 impl WriteSide {
     /// Ready once the next piece may leave.
     fn poll_delay(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.delay.is_zero() {
+        let delay = self.delay;
+        if delay.is_zero() {
             return Poll::Ready(());
         }
-        let deadline = Instant::now() + self.delay;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        ready!(timer.as_mut().poll(cx));
-        Poll::Ready(())
+        self.timer.get_or_insert_with(|| Box::pin(sleep(delay))).as_mut().poll(cx)
     }
 
     fn room(&self) -> u64 {

@@ -48,6 +48,27 @@ pub enum ClientAuth {
     NotAsked,
 }
 
+/// What the provider API takes as proof of who a client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum ProviderAuth {
+    /// A certificate of the simulator's own authority, or a provider token in each request.
+    #[default]
+    Either,
+    /// A certificate only: without one there is no connection.
+    Certificate,
+    /// A provider token only: certificates are not asked for.
+    Token,
+}
+
+/// Whether a client shows a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Required,
+    Welcome,
+    Not,
+}
+
 /// What is needed to be a server.
 #[derive(Debug)]
 pub(crate) struct Tls {
@@ -55,25 +76,53 @@ pub(crate) struct Tls {
     versions: &'static [&'static SupportedProtocolVersion],
     server: CertificateDer<'static>,
     server_key: PrivateKeyDer<'static>,
+    /// The protocols that are offered. Empty: whatever the client offers is ignored.
+    alpn: &'static [&'static [u8]],
     usual: Arc<ServerConfig>,
 }
 
 impl Tls {
     pub(crate) fn new(made: &Certificates, auth: ClientAuth, highest: TlsVersion) -> Result<Self, rustls::Error> {
+        let asked = match auth {
+            ClientAuth::Required => Asked::Required,
+            ClientAuth::NotAsked => Asked::Not,
+        };
+        Self::with(made, asked, highest, &[])
+    }
+
+    /// For the provider API: HTTP/2 by ALPN. A client that offers nothing is let in, one that offers something else is not.
+    pub(crate) fn http2(made: &Certificates, auth: ProviderAuth, highest: TlsVersion) -> Result<Self, rustls::Error> {
+        let asked = match auth {
+            ProviderAuth::Either => Asked::Welcome,
+            ProviderAuth::Certificate => Asked::Required,
+            ProviderAuth::Token => Asked::Not,
+        };
+        Self::with(made, asked, highest, &[b"h2"])
+    }
+
+    fn with(
+        made: &Certificates,
+        asked: Asked,
+        highest: TlsVersion,
+        alpn: &'static [&'static [u8]],
+    ) -> Result<Self, rustls::Error> {
         let provider = Arc::new(ring::default_provider());
         let versions = highest.and_below();
-        let verifier = match auth {
-            ClientAuth::Required => {
+        let verifier = match asked {
+            Asked::Required | Asked::Welcome => {
                 let mut roots = RootCertStore::empty();
                 roots.add(made.authority_der.clone())?;
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone()).build();
-                verifier.map_err(|error| rustls::Error::General(error.to_string()))?
+                let mut builder = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
+                if asked == Asked::Welcome {
+                    builder = builder.allow_unauthenticated();
+                }
+                builder.build().map_err(|error| rustls::Error::General(error.to_string()))?
             }
-            ClientAuth::NotAsked => WebPkiClientVerifier::no_client_auth(),
+            Asked::Not => WebPkiClientVerifier::no_client_auth(),
         };
         let (server, server_key) = (made.server_der.clone(), made.server_key.clone_key());
-        let usual = config(&provider, versions, verifier, server.clone(), server_key.clone_key())?;
-        Ok(Self { provider, versions, server, server_key, usual })
+        let usual = config(&provider, versions, verifier, server.clone(), server_key.clone_key(), alpn)?;
+        Ok(Self { provider, versions, server, server_key, alpn, usual })
     }
 
     pub(crate) fn usual(&self) -> Arc<ServerConfig> {
@@ -89,7 +138,8 @@ impl Tls {
             HandshakeFault::RefuseClient | HandshakeFault::Never => CertificateError::BadEncoding,
         };
         let verifier = Arc::new(Refusing { provider: self.provider.clone(), reason });
-        config(&self.provider, self.versions, verifier, self.server.clone(), self.server_key.clone_key())
+        let (server, key) = (self.server.clone(), self.server_key.clone_key());
+        config(&self.provider, self.versions, verifier, server, key, self.alpn)
     }
 }
 
@@ -99,11 +149,13 @@ fn config(
     verifier: Arc<dyn ClientCertVerifier>,
     certificate: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
+    alpn: &[&[u8]],
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let config = ServerConfig::builder_with_provider(provider.clone())
+    let mut config = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(versions)?
         .with_client_cert_verifier(verifier)
         .with_single_cert(vec![certificate], key)?;
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
 }
 

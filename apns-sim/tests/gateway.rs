@@ -1,5 +1,7 @@
 //! The gateway, judged by the bytes that a client sees.
 
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
+
 mod support;
 
 use apns_proto::binary::{Format, Status};

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
 use apns_driver::tls::{TlsFailure, TlsSettings};
-use apns_driver::{Clock, Runtime, Secured};
+use apns_driver::{Alpn, Clock, Runtime, Secured};
 use apns_proto::{End, Now};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -58,7 +58,8 @@ impl Runtime for Tokio {
         host: &str,
     ) -> Result<Secured<Self::Tls>, TlsFailure> {
         let stream = tls::handshake(connector, tcp, host).await?;
-        let alpn = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+        let chosen = stream.get_ref().1.alpn_protocol();
+        let alpn = chosen.map_or(Alpn::None, |protocol| Alpn::Chosen(protocol.to_vec()));
         Ok(Secured { stream: stream.compat(), alpn })
     }
 

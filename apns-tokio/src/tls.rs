@@ -110,7 +110,10 @@ impl ServerCertVerifier for NamingVerifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let verdict = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verdict {
-            Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            // A bad signature is that of another authority under a name that is trusted.
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            )) => {
                 let last = intermediates.last().unwrap_or(end_entity);
                 let issuer = Certificate::from_der(last)
                     .map_or_else(|_| "(unreadable)".to_owned(), |read| read.issuer().to_owned());

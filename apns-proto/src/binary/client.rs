@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 
 use super::plan::{Named, Plan, Rest};
-use super::quiet::Quiet;
+use super::quiet::{Quiet, second_look_after};
 use super::window::{Place, Window, frame_of};
 use super::wire::PROBE_LEN;
 use super::{Config, ErrorResponse, ErrorResponseDecoder, encode, encode_probe};
@@ -82,7 +82,7 @@ pub struct Client<K> {
     ending: Option<Ending>,
     /// The latest time seen: a clock that goes backwards stands still here.
     latest: Instant,
-    /// Deadlines that passed unnoticed count from this time on.
+    /// A failure that was noticed late counts from this time on.
     second_look: Option<Instant>,
 }
 
@@ -196,25 +196,17 @@ impl<K> Client<K> {
         Now { instant: self.latest, ..now }
     }
 
-    /// Whether a deadline is noticed late. This process was held up then, and what the peer said in time may still lie
-    /// unread in the socket.
-    fn was_held_up(&self, now: Now) -> bool {
-        self.poll_timeout().is_some_and(|due| due + self.config.quiet_time() / 4 < now.instant)
-    }
-
-    /// Whether deadlines that have passed count now. Those that are noticed late count at a second look, a moment
-    /// later, when what waited in the socket was read.
-    fn deadlines_count(&mut self, now: Now) -> bool {
-        match self.second_look {
-            Some(time) if now.instant < time => return false,
-            Some(_) => self.second_look = None,
-            None if self.was_held_up(now) => {
-                self.second_look = Some(now.instant + self.config.quiet_time() / 32);
-                return false;
-            }
-            None => {}
-        }
-        true
+    /// Whether patience with the peer is over. A deadline that is noticed late says that this process was held up, and
+    /// what the peer did in time may not have been looked at yet: then it counts at a second look.
+    fn is_out_of_time(&mut self, now: Now) -> bool {
+        let Some(deadline) = self.failure_deadline().filter(|deadline| *deadline <= now.instant) else {
+            self.second_look = None;
+            return false;
+        };
+        let look = self.second_look.get_or_insert_with(|| {
+            if deadline < now.instant { now.instant + second_look_after(self.config.quiet_time()) } else { deadline }
+        });
+        *look <= now.instant
     }
 
     /// Whether silence may count as a yes at all.
@@ -338,6 +330,14 @@ impl<K> Client<K> {
         self.events.pop_front()
     }
 
+    fn failure_deadline(&self) -> Option<Instant> {
+        [self.stall_deadline(), self.answer_deadline()].into_iter().flatten().min()
+    }
+
+    fn stall_deadline(&self) -> Option<Instant> {
+        self.handed.map(|handed| handed.since + self.config.write_timeout())
+    }
+
     fn answer_deadline(&self) -> Option<Instant> {
         match (self.probe, self.drain) {
             (Some(probe), _) => Some(probe.deadline),
@@ -402,7 +402,7 @@ impl<K> Machine for Client<K> {
 
     fn handle_timeout(&mut self, now: Now) {
         let now = self.forward(now);
-        if self.ending.is_some() || !self.deadlines_count(now) {
+        if self.ending.is_some() {
             return;
         }
         let passed = |deadline: Instant| deadline <= now.instant;
@@ -410,9 +410,12 @@ impl<K> Machine for Client<K> {
         if passed(self.opened + self.config.quiet_time()) {
             self.note_answer();
         }
-        if self.handed.is_some_and(|handed| passed(handed.since + self.config.write_timeout())) {
+        if !self.is_out_of_time(now) {
+            return;
+        }
+        if self.stall_deadline().is_some_and(passed) {
             self.lost(now, CloseReason::WriteStalled);
-        } else if self.answer_deadline().is_some_and(passed) {
+        } else {
             self.end_in_silence(now, CloseReason::NoAnswer, UnknownCause::NoAnswer);
         }
     }
@@ -426,9 +429,7 @@ impl<K> Machine for Client<K> {
         }
         let now = self.forward(now);
         self.note_taken(now);
-        if self.second_look.is_none() && !self.was_held_up(now) {
-            self.presume(now);
-        }
+        self.presume(now);
         let before = out.len();
         self.write_notifications(now, out, before + CHUNK);
         if let (Some(drain), None, None) = (self.drain, self.probe, self.window.next_unwritten()) {
@@ -462,9 +463,9 @@ impl<K> Machine for Client<K> {
         }
         let presume = self.quiet.due().filter(|_| self.may_presume());
         let life = (!self.answered).then(|| self.opened + self.config.quiet_time());
-        let stalled = self.handed.map(|handed| handed.since + self.config.write_timeout());
-        let due = [presume, life, stalled, self.answer_deadline()].into_iter().flatten().min()?;
-        Some(self.second_look.map_or(due, |time| due.max(time)))
+        let failure =
+            self.failure_deadline().map(|deadline| self.second_look.map_or(deadline, |look| look.max(deadline)));
+        [presume, life, failure].into_iter().flatten().min()
     }
 }
 

@@ -32,7 +32,7 @@ impl<K> Protocol<K> for Gateway {
         let ConnectionEvent::Closed(Closed { reason: CloseReason::ErrorResponse(summary), .. }) = event else { return };
         self.budget.proven(summary.accepted);
         if summary.rejected > 0 {
-            self.budget.culprit(summary.accepted + summary.rejected + summary.discarded);
+            self.budget.culprit(summary.accepted, summary.accepted + summary.rejected + summary.discarded);
         }
     }
 }

@@ -255,4 +255,19 @@ mod tests {
         assert_eq!(latest(2, wrap + 3), Some(wrap + 2));
         assert_eq!(latest(3, wrap + 3), Some(3));
     }
+
+    #[test]
+    fn what_may_be_named_after_a_failed_write_does_not_move_when_the_first_ones_leave() {
+        let mut window = Window::new(Format::Items, 10, usize::MAX);
+        for number in 0..4 {
+            window.push_written(Submission::new((), crate::testing::notification(number)));
+        }
+        let one = window.bytes / 4;
+        // The last one did not leave, the third in part.
+        window.unwrite(one + one / 2, 1);
+        let named = |window: &Window<()>| [2, 3, 4].map(|identifier| window.place(identifier));
+        assert_eq!(named(&window), [Place::At(1), Place::At(2), Place::Nowhere]);
+        window.pop_front();
+        assert_eq!(named(&window), [Place::At(0), Place::At(1), Place::Nowhere]);
+    }
 }

@@ -1,4 +1,13 @@
 //! The HTTP/2 provider API.
+//!
+//! What is here needs no connection and no clock:
+//!
+//! * [`Requests`] makes a [`Request`] of a [`Notification`](crate::Notification), a [`Broadcast`] or a [`ChannelRequest`];
+//! * [`Response`] reads an answer; [`Reason`] and [`ProviderRejection`] say what a refusal asks for;
+//! * [`SigningKey`] reads a `.p8` file; a [`TokenSource`] hands out the [`ProviderToken`]s that it signs, and a
+//!   [`TokenBinding`] decides which of them a connection uses;
+//! * [`RetryPolicy`](crate::RetryPolicy) decides whether and when a refused notification is sent again;
+//! * [`host`] has the names and ports.
 
 mod broadcast;
 mod channels;
@@ -18,7 +27,6 @@ mod refusals;
 mod request;
 mod requests;
 mod response;
-mod retry;
 #[cfg(feature = "server")]
 pub mod server;
 mod signing_key;
@@ -46,7 +54,6 @@ pub use reason::{Api, Reason, SERVICE_FAULT_WAIT};
 pub use request::{Header, Indexing, Method, Request};
 pub use requests::{Authentication, Requests};
 pub use response::{ClockSkew, MAX_BODY, MAX_RETRY_AFTER, Response};
-pub use retry::{RetryDecision, RetryPolicy, RetryRoute};
 pub use signing_key::{SigningKey, SigningKeyError};
 pub use token_policy::{
     AfterRejection, TokenBinding, TokenChoice, TokenDecision, TokenError, TokenPolicy, TokenSchedule,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::http_date::parse_http_date;
-use super::{Api, ProviderRejection};
+use super::{Api, ProviderRejection, Reason};
 use crate::{ApnsId, Outcome, Proof, Rejection, WallTime};
 
 /// The most bytes of an answer's body that are looked at: 64 KiB. Apple's error bodies have some 50 bytes.
@@ -248,6 +248,22 @@ impl Details {
     }
 }
 
+impl Reason {
+    /// The reason in the JSON of an error's body, or of the debug data of a GOAWAY frame. `None` where there is none.
+    ///
+    /// ```
+    /// use apns_proto::http2::Reason;
+    ///
+    /// assert_eq!(Reason::parse(br#"{"reason":"Shutdown"}"#), Some(Reason::Shutdown));
+    /// assert_eq!(Reason::parse(b""), None);
+    /// ```
+    #[must_use]
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        let body = body.get(..MAX_BODY).unwrap_or(body);
+        Details::parse(body).reason.map(|text| Self::from(text.as_str()))
+    }
+}
+
 /// RFC 9110 section 10.2.3: a number of seconds or a date.
 fn retry_after(text: &str, now: WallTime) -> Option<Duration> {
     let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -264,7 +280,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::http2::Reason;
     use crate::{Reaction, Retry, TokenVerdict};
 
     const NOW: WallTime = WallTime::from_secs(1_700_000_000);

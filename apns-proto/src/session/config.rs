@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use crate::{Backoff, LossPolicy};
+use crate::{Backoff, LossPolicy, RetryPolicy};
 
 /// Settings of a [`Session`](super::Session). All have a default; setters can be chained.
 #[derive(Debug, Clone)]
 pub struct SessionConfig {
     loss_policy: LossPolicy,
+    retry: RetryPolicy,
     patience: Duration,
     links: usize,
     backoff_first: Duration,
@@ -19,6 +20,7 @@ impl Default for SessionConfig {
     fn default() -> Self {
         Self {
             loss_policy: LossPolicy::Report,
+            retry: RetryPolicy::default(),
             patience: Duration::from_secs(60),
             links: 2,
             backoff_first: Duration::from_secs(1),
@@ -33,6 +35,13 @@ impl SessionConfig {
     #[must_use]
     pub const fn with_loss_policy(mut self, policy: LossPolicy) -> Self {
         self.loss_policy = policy;
+        self
+    }
+
+    /// Which refused notifications are sent again by themselves. Default: none.
+    #[must_use]
+    pub const fn with_retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
         self
     }
 
@@ -71,6 +80,12 @@ impl SessionConfig {
     #[must_use]
     pub const fn loss_policy(&self) -> LossPolicy {
         self.loss_policy
+    }
+
+    /// Which refused notifications are sent again by themselves.
+    #[must_use]
+    pub const fn retry(&self) -> RetryPolicy {
+        self.retry
     }
 
     /// How long a notification may wait without a connection.

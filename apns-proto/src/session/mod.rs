@@ -2,19 +2,22 @@
 
 mod config;
 mod event;
+mod held;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
 pub use config::SessionConfig;
 pub use event::{DialFailure, DialStep, LinkId, LinkReport, SessionEvent};
 
+use self::held::Held;
 use crate::{
     Backoff, CloseReason, Closed, Connection, ConnectionEvent, End, Fate, LossPolicy, Machine, NotSentCause,
-    Notification, Now, Outcome, Submission, SubmitError, Transmit, UnknownCause, Unsettled,
+    Notification, Now, Outcome, RetryDecision, RetryRoute, Settled, Submission, SubmitError, Transmit, UnknownCause,
+    Unsettled,
 };
 
 /// Makes the connections of a session, and learns from how they end.
@@ -54,6 +57,8 @@ pub struct Session<P: Protocol<K>, K> {
     config: SessionConfig,
     /// To be sent when there is a connection with room; what must be sent again comes first.
     backlog: VecDeque<Submission<K>>,
+    /// To be sent again later, as the retry policy has it.
+    held: Held<K>,
     links: Vec<Link<P::Connection>>,
     next_link: u64,
     events: VecDeque<SessionEvent<K>>,
@@ -68,7 +73,11 @@ pub struct Session<P: Protocol<K>, K> {
     stopped: Option<Arc<str>>,
     /// Refusals of the whole credential in a row, with nothing accepted between.
     topic_refusals: u32,
+    /// Gives each decision to send again a jitter of its own.
+    retries_decided: u64,
     proof_wanted: Option<Proof>,
+    /// The latest time seen: a clock that goes backwards stands still here, for new connections too.
+    latest: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -114,6 +123,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
             backoff: config.backoff(),
             config,
             backlog: VecDeque::new(),
+            held: Held::new(),
             links: Vec::new(),
             next_link: 0,
             events: VecDeque::new(),
@@ -123,8 +133,17 @@ impl<P: Protocol<K>, K> Session<P, K> {
             phase: Phase::Running,
             stopped: None,
             topic_refusals: 0,
+            retries_decided: 0,
             proof_wanted: None,
+            latest: None,
         }
+    }
+
+    /// Time never goes backwards in here.
+    fn forward(&mut self, now: Now) -> Now {
+        let instant = self.latest.map_or(now.instant, |latest| latest.max(now.instant));
+        self.latest = Some(instant);
+        Now { instant, ..now }
     }
 
     /// Whether a submission would be useful now: nothing waits before it. It goes to the connection that takes; it has
@@ -138,8 +157,9 @@ impl<P: Protocol<K>, K> Session<P, K> {
     /// Takes a notification under the caller's key. It is taken in every state; in one that sends nothing any more it
     /// is settled at once.
     pub fn submit(&mut self, now: Now, key: K, mut notification: Notification) {
+        let now = self.forward(now);
         notification.resolve_expiration(now.wall);
-        let submission = Submission::new(key, notification);
+        let submission = Submission { since: Some(now.instant), ..Submission::new(key, notification) };
         match self.not_sending() {
             Some(cause) => self.settle(submission, Outcome::NotSent { cause }),
             None => {
@@ -152,12 +172,14 @@ impl<P: Protocol<K>, K> Session<P, K> {
     /// How many submissions have no outcome yet.
     #[must_use]
     pub fn unsettled(&self) -> usize {
-        self.backlog.len() + self.links.iter().filter_map(Link::connection).map(Connection::unsettled).sum::<usize>()
+        let waiting = self.backlog.len() + self.held.len();
+        waiting + self.links.iter().filter_map(Link::connection).map(Connection::unsettled).sum::<usize>()
     }
 
     /// Has everything submitted so far settled as soon as can be; what is not by `deadline` is unknown, or not sent.
     /// [`SessionEvent::Proven`] says when it is done.
     pub fn prove(&mut self, now: Now, deadline: Option<Instant>) {
+        let now = self.forward(now);
         let earlier = self.proof_wanted.and_then(|proof| proof.deadline);
         self.proof_wanted = Some(Proof { deadline: [earlier, deadline].into_iter().flatten().min() });
         self.advance(now);
@@ -166,6 +188,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
     /// Takes no more, sends and settles what it has, and closes. [`SessionEvent::Finished`] says when it is done; at
     /// `deadline` what is left is unknown, or not sent.
     pub fn close(&mut self, now: Now, deadline: Option<Instant>) {
+        let now = self.forward(now);
         match self.phase {
             Phase::Running => self.phase = Phase::Closing { deadline },
             Phase::Closing { deadline: earlier } => {
@@ -179,6 +202,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     /// The link that was asked for is open. Says whether it is still wanted; if not, close the transport.
     pub fn connected(&mut self, now: Now, id: LinkId) -> bool {
+        let now = self.forward(now);
         let Some(index) = self.links.iter().position(|link| link.id == id) else { return false };
         let link = &mut self.links[index];
         if let LinkState::Dialling = link.state {
@@ -195,6 +219,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     /// The link that was asked for could not be opened.
     pub fn dial_failed(&mut self, now: Now, id: LinkId, failure: DialFailure) {
+        let now = self.forward(now);
         let dialling = |link: &Link<_>| link.id == id && matches!(link.state, LinkState::Dialling);
         let Some(index) = self.links.iter().position(dialling) else { return };
         self.links.swap_remove(index);
@@ -222,21 +247,22 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     /// As [`Machine::handle_input`] of the link.
     pub fn handle_input(&mut self, now: Now, id: LinkId, bytes: &[u8]) {
-        self.with_connection(now, id, |connection| connection.handle_input(now, bytes));
+        self.with_connection(now, id, |now, connection| connection.handle_input(now, bytes));
     }
 
     /// As [`Machine::handle_end`] of the link.
     pub fn handle_end(&mut self, now: Now, id: LinkId, end: End) {
-        self.with_connection(now, id, |connection| connection.handle_end(now, end));
+        self.with_connection(now, id, |now, connection| connection.handle_end(now, end));
     }
 
     /// As [`Machine::handle_write_failure`] of the link.
     pub fn handle_write_failure(&mut self, now: Now, id: LinkId, unsent: usize) {
-        self.with_connection(now, id, |connection| connection.handle_write_failure(now, unsent));
+        self.with_connection(now, id, |now, connection| connection.handle_write_failure(now, unsent));
     }
 
     /// As [`Machine::poll_transmit`] of the link. After [`Transmit::Shutdown`] the session forgets the link.
     pub fn poll_transmit(&mut self, now: Now, id: LinkId, out: &mut BytesMut) -> Transmit {
+        let now = self.forward(now);
         let Some(index) = self.links.iter().position(|link| link.id == id) else { return Transmit::Shutdown };
         let transmit = match &mut self.links[index].state {
             LinkState::Open(connection) => connection.poll_transmit(now, out),
@@ -266,16 +292,20 @@ impl<P: Protocol<K>, K> Session<P, K> {
         let proof = self.proof_wanted.and_then(|proof| proof.deadline);
         let redial = self.not_before.filter(|_| self.wants_link());
         let links = self.links.iter().filter_map(|link| link.connection()?.poll_timeout());
-        [closing, proof, redial, self.patience_ends()].into_iter().flatten().chain(links).min()
+        [closing, proof, redial, self.patience_ends(), self.held.due()].into_iter().flatten().chain(links).min()
     }
 
     /// Time has passed. Harmless when early.
     pub fn handle_timeout(&mut self, now: Now) {
+        let now = self.forward(now);
         for index in 0..self.links.len() {
             if let LinkState::Open(connection) = &mut self.links[index].state {
                 connection.handle_timeout(now);
                 self.collect(now, index);
             }
+        }
+        while let Some(submission) = self.held.pop_due(now.instant) {
+            self.backlog.push_back(submission);
         }
         if self.patience_ends().is_some_and(|end| end <= now.instant) {
             self.give_up();
@@ -325,10 +355,11 @@ impl<P: Protocol<K>, K> Session<P, K> {
         }
     }
 
-    fn with_connection(&mut self, now: Now, id: LinkId, call: impl FnOnce(&mut P::Connection)) {
+    fn with_connection(&mut self, now: Now, id: LinkId, call: impl FnOnce(Now, &mut P::Connection)) {
+        let now = self.forward(now);
         let Some(index) = self.links.iter().position(|link| link.id == id) else { return };
         if let LinkState::Open(connection) = &mut self.links[index].state {
-            call(connection);
+            call(now, connection);
         }
         self.collect(now, index);
         self.advance(now);
@@ -346,7 +377,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
                         self.topic_refusals = 0;
                     }
                     self.waiting_since = None;
-                    self.events.push_back(SessionEvent::Settled(settled));
+                    self.settle_or_retry(now, index, settled);
                 }
                 ConnectionEvent::Answered => {
                     self.links[index].answered = true;
@@ -368,6 +399,40 @@ impl<P: Protocol<K>, K> Session<P, K> {
                     self.on_closed(now, id, self.links[index].answered, closed);
                 }
             }
+        }
+    }
+
+    /// A refusal that the retry policy wants sent again is held until its time; anything else is the end.
+    fn settle_or_retry(&mut self, now: Now, index: usize, mut settled: Settled<K>) {
+        let sending = self.stopped.is_none() && self.phase == Phase::Running && !self.held.is_full();
+        let decision = match &settled.outcome {
+            Outcome::Rejected(rejection) if sending => {
+                let elapsed =
+                    settled.since.map_or(Duration::ZERO, |since| now.instant.saturating_duration_since(since));
+                let seed = self.config.seed().wrapping_add(self.retries_decided);
+                self.config.retry().decide(rejection, settled.retries, elapsed, seed)
+            }
+            _ => RetryDecision::GiveUp,
+        };
+        let RetryDecision::Again { wait, route } = decision else {
+            return self.events.push_back(SessionEvent::Settled(settled));
+        };
+        let (Some(notification), Outcome::Rejected(rejection)) = (settled.returned.take(), &settled.outcome) else {
+            return self.events.push_back(SessionEvent::Settled(settled));
+        };
+        self.retries_decided += 1;
+        let submission = Submission {
+            attempts: settled.attempts,
+            replays: settled.replays,
+            retries: settled.retries + 1,
+            since: settled.since,
+            ..Submission::new(settled.key, *notification)
+        };
+        self.held.push(now.instant + wait, submission, rejection.clone());
+        if let (LinkState::Open(connection), RetryRoute::NewConnection | RetryRoute::NewToken) =
+            (&mut self.links[index].state, route)
+        {
+            connection.drain(now, None);
         }
     }
 
@@ -478,6 +543,22 @@ impl<P: Protocol<K>, K> Session<P, K> {
         }
         self.links.retain(|link| !matches!(link.state, LinkState::Dialling));
         self.not_send_backlog(&cause);
+        self.settle_held();
+    }
+
+    /// What was to be sent again later ends with the refusal it has.
+    fn settle_held(&mut self) {
+        while let Some(settled) = self.held.pop() {
+            self.events.push_back(SessionEvent::Settled(settled));
+        }
+    }
+
+    /// The same for what cannot be sent again in time; with no deadline nothing is waited for.
+    fn settle_held_beyond(&mut self, deadline: Option<Instant>) {
+        let Some(deadline) = deadline else { return self.settle_held() };
+        while let Some(settled) = self.held.pop_after(deadline) {
+            self.events.push_back(SessionEvent::Settled(settled));
+        }
     }
 
     fn patience_ends(&self) -> Option<Instant> {
@@ -507,6 +588,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
     fn advance(&mut self, now: Now) {
         if let Some(why) = self.stopped.clone() {
             self.not_send_backlog(&NotSentCause::Stopped(why));
+            self.settle_held();
         }
         self.fill(now);
         if self.unsettled() == 0 {
@@ -568,7 +650,10 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     fn advance_proof(&mut self, now: Now) {
         let Some(proof) = self.proof_wanted else { return };
-        if !self.backlog.is_empty() {
+        if let Some(deadline) = proof.deadline {
+            self.settle_held_beyond(Some(deadline));
+        }
+        if !self.backlog.is_empty() || self.held.len() > 0 {
             return;
         }
         for index in 0..self.links.len() {
@@ -585,7 +670,8 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     fn advance_closing(&mut self, now: Now) {
         let Phase::Closing { deadline } = self.phase else { return };
-        if !self.backlog.is_empty() {
+        self.settle_held_beyond(deadline);
+        if !self.backlog.is_empty() || self.held.len() > 0 {
             return;
         }
         self.links.retain(|link| !matches!(link.state, LinkState::Dialling));

@@ -45,6 +45,14 @@ fn pack(digits: &[u8]) -> (Vec<u8>, Option<u8>) {
     (pairs.iter().map(|[high, low]| high << 4 | low).collect(), rest.first().copied())
 }
 
+/// Reads an even number of digits; `None` for anything else.
+pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
+    match pack(&digits(text).ok()?) {
+        (bytes, None) => Some(bytes),
+        (_, Some(_)) => None,
+    }
+}
+
 /// Writes bytes as lower case digits.
 pub(crate) fn write_hex(bytes: &[u8], out: &mut String) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";

@@ -6,6 +6,8 @@ mod feedback;
 mod field;
 mod gateway;
 mod hex;
+mod http2;
+mod http2_play;
 mod play;
 mod rule;
 
@@ -13,8 +15,13 @@ pub use error::ScriptError;
 pub use faults::{Cut, CutHow, Faults, HandshakeFault, Junk, Stall};
 pub use feedback::{FeedbackEnding, FeedbackScript, ScriptedRecord};
 pub use gateway::GatewayScript;
-pub(crate) use hex::to_hex;
 pub use hex::{HexBytes, HexError, TokenPattern};
+pub(crate) use hex::{from_hex, to_hex};
+pub use http2::{
+    Http2Answer, Http2Condition, Http2GoAway, Http2Key, Http2Rule, Http2Script, Http2Session, Http2Step, LastStream,
+    RequestKind, TokenTopic, Unregistered,
+};
+pub(crate) use http2_play::{Http2Play, RequestArrival};
 pub(crate) use play::{Arrival, Play, mix};
 pub use rule::{Action, Condition, Kind, Rule};
 
@@ -56,6 +63,8 @@ pub struct Script {
     pub(crate) gateway: GatewayScript,
     #[serde(skip_serializing_if = "field::is_default")]
     pub(crate) feedback: FeedbackScript,
+    #[serde(skip_serializing_if = "field::is_default")]
+    pub(crate) http2: Http2Script,
 }
 
 impl Script {
@@ -84,8 +93,8 @@ impl Script {
         self
     }
 
-    /// Adds a device token, or all that start alike, that is unknown to the service: status 8 at the gateway, unless a
-    /// rule says otherwise.
+    /// Adds a device token, or all that start alike, that is unknown to the service: status 8 at the gateway,
+    /// BadDeviceToken at the provider API, unless a rule says otherwise.
     #[must_use]
     pub fn invalid_token(mut self, pattern: impl Into<TokenPattern>) -> Self {
         self.invalid_tokens.push(pattern.into());
@@ -118,6 +127,20 @@ impl Script {
     #[must_use]
     pub fn feedback(mut self, feedback: FeedbackScript) -> Self {
         self.feedback = feedback;
+        self
+    }
+
+    /// Everything about the HTTP/2 provider API.
+    #[must_use]
+    pub fn http2(mut self, http2: Http2Script) -> Self {
+        self.http2 = http2;
+        self
+    }
+
+    /// Adds a rule of the HTTP/2 provider API, behind those there are.
+    #[must_use]
+    pub fn http2_rule(mut self, rule: Http2Rule) -> Self {
+        self.http2.rules.push(rule);
         self
     }
 }

@@ -64,7 +64,7 @@ impl Play {
         unknown.then(|| Action::refuse(Status::INVALID_TOKEN))
     }
 
-    fn is_invalid(&self, token: &[u8]) -> bool {
+    pub(crate) fn is_invalid(&self, token: &[u8]) -> bool {
         (!self.exact.is_empty() && self.exact.contains(token)) || self.patterns.iter().any(|one| one.matches(token))
     }
 }
@@ -82,12 +82,12 @@ fn fits(rule: &Rule, seed: u64, place: usize, arrival: &Arrival<'_>) -> bool {
         && when.probability.is_none_or(|probability| chance(seed, place as u64, arrival.number) < probability)
 }
 
-fn contains(payload: &[u8], text: &[u8]) -> bool {
+pub(super) fn contains(payload: &[u8], text: &[u8]) -> bool {
     text.is_empty() || payload.windows(text.len()).any(|window| window == text)
 }
 
 /// A number from 0 to below 1 that looks random and is the same for the same arguments.
-fn chance(seed: u64, place: u64, number: u64) -> f64 {
+pub(super) fn chance(seed: u64, place: u64, number: u64) -> f64 {
     let mixed = mix(mix(mix(seed) ^ place) ^ number);
     // The 53 bits that such a number has room for.
     (mixed >> 11) as f64 / (1_u64 << 53) as f64

@@ -1,6 +1,7 @@
 //! A client that knows no more than TLS: what it says and hears are bytes.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
 
 use std::io;
 use std::net::SocketAddr;
@@ -34,13 +35,23 @@ pub enum Identity {
 }
 
 pub async fn tls(simulator: &Simulator, address: SocketAddr, identity: Identity) -> io::Result<Client> {
+    tls_offering(simulator, address, identity, &[]).await
+}
+
+/// With these protocols offered by ALPN.
+pub async fn tls_offering(
+    simulator: &Simulator,
+    address: SocketAddr,
+    identity: Identity,
+    protocols: &[&[u8]],
+) -> io::Result<Client> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(simulator.ca_pem().as_bytes()).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS12, &TLS13])
         .unwrap()
         .with_root_certificates(roots);
-    let config = match identity {
+    let mut config = match identity {
         Identity::Given => {
             let chain = vec![CertificateDer::from_pem_slice(simulator.client_certificate_pem().as_bytes()).unwrap()];
             let key = PrivateKeyDer::from_pem_slice(simulator.client_key_pem().as_bytes()).unwrap();
@@ -48,6 +59,7 @@ pub async fn tls(simulator: &Simulator, address: SocketAddr, identity: Identity)
         }
         Identity::None => config.with_no_client_auth(),
     };
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     let tcp = TcpStream::connect(address).await?;
     let name = ServerName::try_from("gateway.push.apple.com").unwrap();
     let stream = timeout(PATIENCE, TlsConnector::from(Arc::new(config)).connect(name, tcp)).await.unwrap()?;
@@ -140,4 +152,8 @@ pub async fn seen(simulator: &Simulator, predicate: impl FnMut(&apns_sim::Log) -
     timeout(PATIENCE, simulator.wait_for(predicate)).await.unwrap_or_else(|_| {
         panic!("it never happened; seen so far: {:?}", simulator.counts());
     });
+}
+
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

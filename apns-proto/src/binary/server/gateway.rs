@@ -104,7 +104,8 @@ pub enum GatewayEnd {
     Responded {
         /// The response.
         response: ErrorResponse,
-        /// How many bytes behind the culprit were thrown away unread.
+        /// How many bytes were thrown away: those behind the culprit, and where that could not be read, those from the
+        /// fault in it on.
         discarded: u64,
     },
     /// Closed on purpose, without a word.
@@ -119,6 +120,7 @@ pub struct GatewayServer<J> {
     decoder: NotificationDecoder,
     events: VecDeque<GatewayEvent>,
     state: State,
+    received: u64,
     discarded: u64,
 }
 
@@ -145,6 +147,7 @@ impl<J: Judge> GatewayServer<J> {
             decoder: NotificationDecoder::new(limits),
             events: VecDeque::new(),
             state: State::Reading,
+            received: 0,
             discarded: 0,
         }
     }
@@ -199,6 +202,7 @@ impl<J: Judge> Machine for GatewayServer<J> {
     type Event = GatewayEvent;
 
     fn handle_input(&mut self, now: Now, mut bytes: &[u8]) {
+        self.received += bytes.len() as u64;
         while self.state == State::Reading {
             match self.decoder.decode(&mut bytes) {
                 Ok(Some(notification)) => {
@@ -209,6 +213,7 @@ impl<J: Judge> Machine for GatewayServer<J> {
                 Ok(None) => return,
                 Err(error) => {
                     let verdict = self.judge.judge_malformed(now, &error);
+                    self.discarded = self.received.saturating_sub(error.offset);
                     self.apply(now, verdict, error.identifier);
                     if self.state == State::Reading {
                         // What follows cannot be told apart any more.

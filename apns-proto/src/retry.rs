@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::backoff::mix;
+#[cfg(feature = "http2")]
+use crate::http2::Reason;
 use crate::{Rejection, Retry};
 
 /// How often refused notifications are sent again by themselves, and for how long.
@@ -12,13 +14,14 @@ use crate::{Rejection, Retry};
 ///
 /// ```
 /// use std::time::Duration;
-/// use apns_proto::http2::{Api, ProviderRejection, RetryDecision, RetryPolicy};
+/// use apns_proto::binary::Status;
+/// use apns_proto::{Rejection, RetryDecision, RetryPolicy};
 ///
 /// let policy = RetryPolicy::default().with_retries(3).with_budget(Duration::from_secs(3600));
-/// let busy = ProviderRejection::new(Api::Device, 429).with_retry_after(Duration::from_secs(3)).into();
-/// let RetryDecision::Again { wait, .. } = policy.decide(&busy, 0, Duration::ZERO, 7) else { panic!("it may") };
-/// assert!(wait >= Duration::from_secs(3));
-/// let wrong = ProviderRejection::new(Api::Device, 400).with_reason("BadTopic").into();
+/// let failed = Rejection::Gateway(Status::PROCESSING_ERROR);
+/// let RetryDecision::Again { wait, .. } = policy.decide(&failed, 0, Duration::ZERO, 7) else { panic!("it may") };
+/// assert!(wait >= Duration::from_secs(1));
+/// let wrong = Rejection::Gateway(Status::INVALID_TOKEN);
 /// assert_eq!(policy.decide(&wrong, 0, Duration::ZERO, 7), RetryDecision::GiveUp);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,9 +103,15 @@ impl RetryPolicy {
             Retry::NewConnection => (Duration::from_secs(1), RetryRoute::NewConnection),
             Retry::After(wait) => (wait, RetryRoute::Any),
         };
-        let asked = match rejection {
-            Rejection::Gateway(_) => None,
-            Rejection::Provider(rejection) => rejection.retry_after(),
+        let (asked, route) = match rejection {
+            Rejection::Gateway(_) => (None, route),
+            // This connection goes on refusing; the same token is good on another.
+            #[cfg(feature = "http2")]
+            Rejection::Provider(rejection) if rejection.reason() == Some(&Reason::TooManyProviderTokenUpdates) => {
+                (rejection.retry_after(), RetryRoute::NewConnection)
+            }
+            #[cfg(feature = "http2")]
+            Rejection::Provider(rejection) => (rejection.retry_after(), route),
         };
         let doubled = first.saturating_mul(1 << retries.min(20)).min(self.longest_wait);
         let least = doubled.max(asked.unwrap_or_default());
@@ -115,15 +124,16 @@ impl RetryPolicy {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "http2"))]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::http2::{Api, ProviderRejection, Reason};
+    use crate::http2::{Api, ProviderRejection};
 
     fn refusal(reason: &Reason) -> ProviderRejection {
-        ProviderRejection::new(Api::Device, reason.status().unwrap()).with_reason(reason.as_str())
+        ProviderRejection::new(Api::Device, reason.status().expect("every known reason has a status"))
+            .with_reason(reason.as_str())
     }
 
     fn wait(decision: RetryDecision) -> Option<Duration> {
@@ -196,6 +206,15 @@ mod tests {
         let first = policy.decide(&expired, 0, Duration::ZERO, 1);
         assert_eq!(first, RetryDecision::Again { wait: Duration::ZERO, route: RetryRoute::NewToken });
         assert_eq!(policy.decide(&expired, 1, Duration::ZERO, 1), RetryDecision::GiveUp);
+    }
+
+    #[test]
+    fn b71_too_many_token_updates_go_to_another_connection() {
+        let policy = RetryPolicy::default().with_retries(1);
+        let decision = policy.decide(&refusal(&Reason::TooManyProviderTokenUpdates).into(), 0, Duration::ZERO, 1);
+        assert!(matches!(decision, RetryDecision::Again { route: RetryRoute::NewConnection, .. }), "{decision:?}");
+        let decision = policy.decide(&refusal(&Reason::TooManyRequests).into(), 0, Duration::ZERO, 1);
+        assert!(matches!(decision, RetryDecision::Again { route: RetryRoute::Any, .. }), "{decision:?}");
     }
 
     proptest! {

@@ -1,0 +1,70 @@
+//! The subcommands, one file each.
+
+mod decode;
+mod demo;
+mod feedback;
+mod send;
+mod sim;
+
+use std::future::Future;
+
+use clap::Subcommand;
+
+use crate::exit::{Exit, Failure};
+
+/// What to do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Start a pretend Apple on this machine, send to it, and show what happens
+    Demo(demo::DemoFlags),
+    /// Run a pretend Apple on this machine: push gateway and feedback service
+    Sim(sim::SimFlags),
+    /// Send notifications and tell what became of each
+    Send(Box<send::SendFlags>),
+    /// List the devices on which the app is gone
+    Feedback(feedback::FeedbackFlags),
+    /// Print binary frames, error responses and feedback records field by field
+    Decode(decode::DecodeFlags),
+}
+
+impl Command {
+    /// Does it.
+    pub(crate) fn run(self) -> Result<Exit, Failure> {
+        match self {
+            Self::Demo(flags) => flags.run(),
+            Self::Sim(flags) => flags.run(),
+            Self::Send(flags) => flags.run(),
+            Self::Feedback(flags) => flags.run(),
+            Self::Decode(flags) => flags.run(),
+        }
+    }
+}
+
+/// Runs something asynchronous to its end, without waiting for what it leaves behind: a name service that does not
+/// answer must not hold up the exit.
+fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    Ok(done)
+}
+
+/// Waits until the person, or the system, asks to stop.
+async fn interrupted() {
+    let by_person = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut by_system) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = by_person => {}
+                _ = by_system.recv() => {}
+            }
+            return;
+        }
+    }
+    // Without a way to hear of it, the default of the system stands: the process ends.
+    if by_person.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,297 @@
+//! `apns send`: notifications out, outcomes back.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use apns_proto::binary::{Config, Format};
+use apns_proto::{LossPolicy, NotSentCause, Notification, Outcome};
+use apns_tokio::{BuildError, Client, ClientEvent, Events};
+use clap::{ArgGroup, Args, ValueEnum};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{block_on, interrupted};
+use crate::connection::{Connection, ConnectionFlags};
+use crate::draft::{Composer, DraftFlags, Service};
+use crate::exit::{Exit, Failure};
+use crate::input::{Lines, Source};
+use crate::line::LONGEST_LINE;
+use crate::output::say;
+use crate::progress::Progress;
+use crate::reading::{Aside, Reading, Work};
+use crate::report::Report;
+use crate::row::Key;
+use crate::trouble::Trouble;
+
+/// The options of `apns send`.
+#[derive(Args)]
+#[command(group = ArgGroup::new("protocol").required(true))]
+#[command(group = ArgGroup::new("devices").required(true).args(["token", "batch"]))]
+pub(crate) struct SendFlags {
+    /// Speak the binary protocol, to a gateway of your own or a pretend one; Apple's is gone since March 2021
+    #[arg(long, group = "protocol", help_heading = "Protocol")]
+    binary: bool,
+    /// The format of the binary protocol: 0 (simple), 1 (enhanced) or 2 (frame of items)
+    #[arg(long, value_name = "N", default_value = "2", value_parser = parse_format, help_heading = "Protocol")]
+    command: Format,
+    #[command(flatten)]
+    connection: ConnectionFlags,
+    /// The device tokens in hexadecimal
+    #[arg(long, value_name = "HEX", num_args = 1.., help_heading = "Devices")]
+    token: Vec<String>,
+    /// A file with one JSON object on each line, or - for standard input: token, payload or the names of the options
+    /// with underscores (thread_id), and an id that comes back with the outcome
+    #[arg(long, value_name = "FILE|-", help_heading = "Devices")]
+    batch: Option<Source>,
+    #[command(flatten)]
+    draft: DraftFlags,
+    /// What to do with a notification of which nobody knows what became: report it, or send it again, at most 3 times
+    /// and perhaps twice
+    #[arg(long, value_enum, default_value = "report", help_heading = "Delivery")]
+    on_loss: OnLoss,
+    /// Print an object for each notification: n, id, token, outcome, proof, status, reason, attempts
+    #[arg(long)]
+    json: bool,
+}
+
+/// What to do with a notification of which nobody knows what became.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OnLoss {
+    /// Say so
+    Report,
+    /// Send it again
+    Resend,
+}
+
+impl From<OnLoss> for LossPolicy {
+    fn from(on_loss: OnLoss) -> Self {
+        match on_loss {
+            OnLoss::Report => Self::Report,
+            OnLoss::Resend => Self::RESEND,
+        }
+    }
+}
+
+fn parse_format(text: &str) -> Result<Format, String> {
+    let command = text.parse().ok().and_then(Format::from_command);
+    command.ok_or_else(|| "the commands are 0, 1 and 2".to_owned())
+}
+
+/// How long everything may take that is left to do once the person wants to stop.
+const STOP_WITHIN: Duration = Duration::from_secs(2);
+
+impl SendFlags {
+    pub(crate) fn run(self) -> Result<Exit, Failure> {
+        if self.batch == Some(Source::Stdin) && self.draft.reads_stdin() {
+            return Err(Failure::Usage("--batch and --payload cannot both be standard input".to_owned()));
+        }
+        if self.draft.has_priority() && self.command != Format::Items {
+            say(format_args!("apns: only --command 2 has a place for a priority; it is left out"));
+        }
+        if self.draft.has_expiration() && self.command == Format::Simple {
+            say(format_args!("apns: --command 0 has no place for an expiration; it is not sent"));
+        }
+        let composer = Composer::new(Service::Binary, self.draft.into_draft()?);
+        if self.batch.is_none() && !composer.has_payload() {
+            let message = "nothing says what to send: give --title, --body or the like, or --payload";
+            return Err(Failure::Usage(message.to_owned()));
+        }
+        let connection = self.connection.open()?;
+        let job = Job { format: self.command, loss_policy: self.on_loss.into(), json: self.json, connection };
+        let work = match self.batch {
+            Some(source) => Work::Batch { lines: Lines::new(source.open()?, LONGEST_LINE), source },
+            None => Work::Tokens(self.token),
+        };
+        block_on(job.run(work, composer))?
+    }
+}
+
+/// How to send.
+struct Job {
+    format: Format,
+    loss_policy: LossPolicy,
+    json: bool,
+    connection: Connection,
+}
+
+/// How each one ended, and how often it was written.
+type Outcomes = Pin<Box<dyn Stream<Item = (Key, Outcome, u32)> + Send>>;
+
+impl Job {
+    async fn run(self, work: Work, composer: Composer) -> Result<Exit, Failure> {
+        let extent = work.extent();
+        let Reading { notifications, asides, stop, seen } = Reading::start(work, composer)?;
+        let progress = Progress::new(extent, seen);
+        let mut report = Report::new(self.connection.endpoint.clone(), self.json, progress);
+        let (interrupt, interruption) = oneshot::channel();
+        let source = until_interrupted(notifications, interruption);
+        let (client, events, outcomes) = match self.start_client() {
+            Ok(client) => {
+                let events = client.events();
+                let outcomes =
+                    client.send_all(source).map(|(key, delivery)| (key, delivery.outcome, delivery.attempts));
+                (Some(client), Some(events), outcomes.boxed())
+            }
+            Err(error) => {
+                // Nothing can be sent, but each still gets its row.
+                let why = Arc::from(error.to_string());
+                report.hopeless(Trouble::start(&self.connection.endpoint, error).map_err(Failure::Start)?);
+                let cause = NotSentCause::Stopped(why);
+                let outcomes = source.map(move |(key, _)| (key, Outcome::NotSent { cause: cause.clone() }, 0));
+                (None, None, outcomes.boxed())
+            }
+        };
+        let mut sending = Sending {
+            outcomes: Some(outcomes),
+            asides: Some(asides),
+            events,
+            interrupted: Some(Box::pin(interrupted())),
+            interrupt: Some(interrupt),
+        };
+        loop {
+            let happening = match sending.next().now_or_never() {
+                Some(happening) => happening,
+                None => {
+                    // Whoever reads the rows gets them before anything is waited for.
+                    report.flush();
+                    sending.next().await
+                }
+            };
+            let interrupted = match happening {
+                Happening::Outcome(key, outcome, attempts) => {
+                    report.outcome(key, &outcome, attempts);
+                    report.reader_left()
+                }
+                Happening::Aside(aside) => {
+                    report.aside(aside);
+                    report.reader_left()
+                }
+                Happening::Event(event) => {
+                    report.event(&event, self.connection.timeout);
+                    false
+                }
+                Happening::Interrupted => true,
+                Happening::Over => break,
+            };
+            if interrupted && sending.interrupt() {
+                report.interrupted();
+                stop.set();
+                if let Some(client) = client.clone() {
+                    drop(tokio::spawn(async move { client.close(STOP_WITHIN).await }));
+                }
+            }
+        }
+        if let Some(client) = client {
+            client.close(STOP_WITHIN).await;
+        }
+        while let Some(event) = sending.events.as_mut().and_then(Events::try_next) {
+            report.event(&event, self.connection.timeout);
+        }
+        report.finish()
+    }
+
+    fn start_client(&self) -> Result<Client, BuildError> {
+        let Connection { endpoint, roots, identity, timeout } = &self.connection;
+        let config =
+            Config::default().with_format(self.format).with_answer_timeout(*timeout).with_write_timeout(*timeout);
+        Client::binary(endpoint.clone(), identity.clone())
+            .roots(roots.clone())
+            .config(config)
+            .loss_policy(self.loss_policy)
+            .patience(*timeout)
+            .connect_timeout(self.connection.connect_timeout())
+            .start()
+    }
+}
+
+/// What is read, until the person wants to stop; what was read by then still comes.
+fn until_interrupted(
+    mut notifications: mpsc::Receiver<(Key, Notification)>,
+    interruption: oneshot::Receiver<()>,
+) -> impl Stream<Item = (Key, Notification)> + Send {
+    let mut interruption = interruption.fuse();
+    stream::poll_fn(move |cx| {
+        if interruption.poll_unpin(cx).is_ready() {
+            notifications.close();
+        }
+        notifications.poll_recv(cx)
+    })
+}
+
+/// The next thing that happens while sending.
+enum Happening {
+    /// A notification ended.
+    Outcome(Key, Outcome, u32),
+    /// Something was read that is no notification.
+    Aside(Aside),
+    /// Something happened to a connection.
+    Event(ClientEvent),
+    /// The person wants to stop.
+    Interrupted,
+    /// Everything was read, and everything has its outcome.
+    Over,
+}
+
+/// Everything that is waited for while sending. Each is gone once it is over.
+struct Sending {
+    outcomes: Option<Outcomes>,
+    asides: Option<mpsc::Receiver<Aside>>,
+    events: Option<Events>,
+    interrupted: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Ends the reading. Dropping it would do the same.
+    interrupt: Option<oneshot::Sender<()>>,
+}
+
+impl Sending {
+    /// Waits for what happens next; can be dropped and called again without loss.
+    async fn next(&mut self) -> Happening {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
+        if let Some(interrupted) = &mut self.interrupted
+            && interrupted.poll_unpin(cx).is_ready()
+        {
+            self.interrupted = None;
+            return Poll::Ready(Happening::Interrupted);
+        }
+        if let Some(events) = &mut self.events {
+            match events.poll_next_unpin(cx) {
+                Poll::Ready(Some(event)) => return Poll::Ready(Happening::Event(event)),
+                Poll::Ready(None) => self.events = None,
+                Poll::Pending => {}
+            }
+        }
+        if let Some(asides) = &mut self.asides {
+            match asides.poll_recv(cx) {
+                Poll::Ready(Some(aside)) => return Poll::Ready(Happening::Aside(aside)),
+                Poll::Ready(None) => self.asides = None,
+                Poll::Pending => {}
+            }
+        }
+        if let Some(outcomes) = &mut self.outcomes {
+            match outcomes.poll_next_unpin(cx) {
+                Poll::Ready(Some((key, outcome, attempts))) => {
+                    return Poll::Ready(Happening::Outcome(key, outcome, attempts));
+                }
+                Poll::Ready(None) => self.outcomes = None,
+                Poll::Pending => {}
+            }
+        }
+        if self.outcomes.is_none() && self.asides.is_none() { Poll::Ready(Happening::Over) } else { Poll::Pending }
+    }
+
+    /// Ends the reading. Says whether that is news.
+    fn interrupt(&mut self) -> bool {
+        let Some(interrupt) = self.interrupt.take() else { return false };
+        // Fails only where the reading has ended by itself.
+        let _ended = interrupt.send(());
+        if let Some(asides) = &mut self.asides {
+            asides.close();
+        }
+        true
+    }
+}

@@ -1,0 +1,226 @@
+//! `apns sim`: a pretend Apple that runs until it is told to stop.
+
+use std::fs::File;
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+
+use apns_sim::{Entry, Keep, Script, Simulator, TlsVersion};
+use clap::{Args, ValueEnum};
+use tokio::sync::oneshot;
+
+use super::{block_on, interrupted};
+use crate::exit::{Exit, Failure};
+use crate::input::{Source, read_file};
+use crate::output::say;
+
+/// The options of `apns sim`.
+#[derive(Debug, Args)]
+pub(crate) struct SimFlags {
+    /// Where the push gateway listens; port 0 takes any that is free
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:2195", value_parser = parse_address)]
+    gateway: SocketAddr,
+    /// Where the feedback service listens; port 0 takes any that is free
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:2196", value_parser = parse_address)]
+    feedback: SocketAddr,
+    /// The directory that ca.pem, client.pem and client.key are written to
+    #[arg(long, value_name = "DIR")]
+    certs: PathBuf,
+    /// What to do beyond taking everything that is well-formed, in JSON
+    #[arg(long, value_name = "FILE.json")]
+    script: Option<PathBuf>,
+    /// Where one line of JSON is written for each notification that arrives; - for standard output
+    #[arg(long, value_name = "FILE|-")]
+    log: Option<Source>,
+    /// The highest version of TLS to speak
+    #[arg(long, value_name = "VERSION", value_enum, default_value = "1.3")]
+    max_tls: MaxTls,
+}
+
+/// The highest version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum MaxTls {
+    #[value(name = "1.2")]
+    V1_2,
+    #[value(name = "1.3")]
+    V1_3,
+}
+
+impl From<MaxTls> for TlsVersion {
+    fn from(version: MaxTls) -> Self {
+        match version {
+            MaxTls::V1_2 => Self::V1_2,
+            MaxTls::V1_3 => Self::V1_3,
+        }
+    }
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let expected = "it has to be an address with a port, such as 127.0.0.1:2195";
+    text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next()).ok_or_else(|| expected.to_owned())
+}
+
+/// The most that is read of a script.
+const LARGEST_SCRIPT: u64 = 64 * 1024 * 1024;
+
+impl SimFlags {
+    pub(crate) fn run(self) -> Result<Exit, Failure> {
+        let script = match &self.script {
+            Some(path) => read_script(path)?,
+            None => Script::default(),
+        };
+        let writer: Option<(String, Box<dyn Write + Send>)> = match &self.log {
+            Some(Source::Stdin) => Some(("standard output".to_owned(), Box::new(io::stdout()))),
+            Some(Source::File(path)) => {
+                let name = path.display().to_string();
+                let file = File::create(path).map_err(|error| Failure::Write { name: name.clone(), error })?;
+                Some((name, Box::new(file)))
+            }
+            None => None,
+        };
+        block_on(self.serve(script, writer))?
+    }
+
+    async fn serve(self, script: Script, writer: Option<(String, Box<dyn Write + Send>)>) -> Result<Exit, Failure> {
+        let mut log = match writer {
+            Some((name, writer)) => Some(LineLog::start(name, writer)?),
+            None => None,
+        };
+        let lines = log.as_ref().map(LineLog::writer);
+        let remarks = LineLog::start("standard error".to_owned(), Box::new(io::stderr()))?;
+        let remark = remarks.writer();
+        let simulator = Simulator::builder()
+            .gateway_address(self.gateway)
+            .feedback_address(self.feedback)
+            .script(script)
+            .highest_tls(self.max_tls.into())
+            // It may run for days.
+            .keep(Keep::Counts)
+            .on_entry(move |entry| match (entry, &lines) {
+                (Entry::Notification(_), Some(lines)) => lines.write(entry.to_json()),
+                (Entry::Malformed(_) | Entry::HandshakeFailed { .. }, _) => remark.write(entry.to_json()),
+                _ => {}
+            })
+            .start()
+            .await?;
+        simulator
+            .write_certificates(&self.certs)
+            .map_err(|error| Failure::Write { name: self.certs.display().to_string(), error })?;
+        say(format_args!("gateway listens at {}", simulator.gateway_address()));
+        say(format_args!("feedback listens at {}", simulator.feedback_address()));
+        say(format_args!("certificates are in {}: ca.pem, client.pem, client.key", self.certs.display()));
+
+        let log_ended = async {
+            match &mut log {
+                Some(log) => log.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        let ended = tokio::select! {
+            () = interrupted() => None,
+            ended = log_ended => Some(ended),
+        };
+        let counts = simulator.counts();
+        simulator.stop().await;
+        let written = match (ended, log) {
+            (Some(ended), _) => ended,
+            (None, Some(log)) => log.finish().await,
+            (None, None) => Ok(()),
+        };
+        remarks.finish().await?;
+        say(format_args!(
+            "{} notifications: {} accepted, {} refused; {} connections, {} feedback records sent",
+            counts.notifications,
+            counts.accepted,
+            counts.refused,
+            counts.gateway_connections + counts.feedback_connections,
+            counts.feedback_records
+        ));
+        written.map(|()| Exit::Fine)
+    }
+}
+
+fn read_script(path: &Path) -> Result<Script, Failure> {
+    let bytes = read_file(path, LARGEST_SCRIPT)?;
+    let text = String::from_utf8(bytes).map_err(|_| Failure::Read {
+        name: path.display().to_string(),
+        error: io::Error::new(ErrorKind::InvalidData, "it is not UTF-8"),
+    })?;
+    Script::from_json(&text).map_err(|error| Failure::Script { path: path.to_owned(), error })
+}
+
+/// Lines that are written on a thread of its own, so that no connection waits for a disk or a reader.
+struct LineLog {
+    writer: LineWriter,
+    /// Says how it ended.
+    ended: oneshot::Receiver<Result<(), Failure>>,
+}
+
+/// Puts lines into a log.
+#[derive(Clone)]
+struct LineWriter(mpsc::Sender<Order>);
+
+enum Order {
+    Write(String),
+    Finish,
+}
+
+impl LineWriter {
+    fn write(&self, line: String) {
+        // Where the log is over, its reader has left or was told why.
+        drop(self.0.send(Order::Write(line)));
+    }
+}
+
+impl LineLog {
+    fn start(name: String, writer: Box<dyn Write + Send>) -> Result<Self, Failure> {
+        let (orders, to_do) = mpsc::channel();
+        let (say_end, ended) = oneshot::channel();
+        let work = move || {
+            let result = match write_lines(&to_do, writer) {
+                Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Write { name, error }),
+                // A reader that has seen enough is no error.
+                Ok(()) | Err(_) => Ok(()),
+            };
+            // Nobody waits any more where the simulator could not be started.
+            drop(say_end.send(result));
+        };
+        drop(thread::Builder::new().name("log".to_owned()).spawn(work).map_err(Failure::Runtime)?);
+        Ok(Self { writer: LineWriter(orders), ended })
+    }
+
+    fn writer(&self) -> LineWriter {
+        self.writer.clone()
+    }
+
+    /// Waits until nobody reads any more, or writing fails.
+    async fn ended(&mut self) -> Result<(), Failure> {
+        (&mut self.ended).await.unwrap_or(Ok(()))
+    }
+
+    /// Writes what is left.
+    async fn finish(mut self) -> Result<(), Failure> {
+        drop(self.writer.0.send(Order::Finish));
+        self.ended().await
+    }
+}
+
+/// Writes until it is told to finish. Each line can be read as soon as nothing follows it.
+fn write_lines(orders: &mpsc::Receiver<Order>, writer: Box<dyn Write + Send>) -> io::Result<()> {
+    let mut writer = BufWriter::new(writer);
+    loop {
+        let order = match orders.try_recv() {
+            Ok(order) => Ok(order),
+            Err(_) => {
+                writer.flush()?;
+                orders.recv()
+            }
+        };
+        match order {
+            Ok(Order::Write(line)) => writeln!(writer, "{line}")?,
+            Ok(Order::Finish) | Err(_) => return writer.flush(),
+        }
+    }
+}

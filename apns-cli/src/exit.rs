@@ -1,0 +1,107 @@
+//! How the command ends: the exit status, and the message where it cannot go on.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use apns_proto::PayloadError;
+use apns_sim::{ScriptError, StartError};
+use apns_tokio::{BuildError, IdentityError, RootsError};
+
+use crate::trouble::Trouble;
+
+/// What the exit status says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Exit {
+    /// 0: all that was asked for happened.
+    Fine,
+    /// 1: some of it did not: a notification was not accepted, a list was cut, a frame is bad.
+    Partly,
+    /// 2: the command line or an input cannot be used.
+    Input,
+    /// 3: there was no connection, or the credentials were refused.
+    NoConnection,
+}
+
+impl Exit {
+    /// The number.
+    pub(crate) const fn status(self) -> u8 {
+        match self {
+            Self::Fine => 0,
+            Self::Partly => 1,
+            Self::Input => 2,
+            Self::NoConnection => 3,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.status())
+    }
+}
+
+/// Why a command could not do its work at all.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The options do not fit together.
+    #[error("{0}\n\nFor more information, try '--help'.")]
+    Usage(String),
+    /// A file or standard input could not be read.
+    #[error("{name} cannot be read: {error}")]
+    Read { name: String, error: io::Error },
+    /// A file is larger than anything of its kind can be.
+    #[error("{name} is larger than {limit} bytes")]
+    TooLarge { name: String, limit: u64 },
+    /// A file could not be written.
+    #[error("{name} cannot be written: {error}")]
+    Write { name: String, error: io::Error },
+    /// The client certificate or its key.
+    #[error("the client certificate in {} cannot be used: {error}", path.display())]
+    Identity { path: PathBuf, error: IdentityError },
+    /// The certificate authorities.
+    #[error("the certificate authorities in {} cannot be used: {error}", path.display())]
+    Roots { path: PathBuf, error: RootsError },
+    /// The payload that all notifications share.
+    #[error("the payload cannot be used: {0}")]
+    Payload(#[from] PayloadError),
+    /// A value that is not hexadecimal.
+    #[error(transparent)]
+    Hex(#[from] crate::hex::HexError),
+    /// There is no connection, or the peer wants none with these credentials.
+    #[error(transparent)]
+    NoConnection(#[from] Trouble),
+    /// The client could not be started.
+    #[error("{0}")]
+    Start(#[source] BuildError),
+    /// The script of a simulator.
+    #[error("the script in {} cannot be used: {error}", path.display())]
+    Script { path: PathBuf, error: ScriptError },
+    /// The simulator could not be started.
+    #[error("the simulator cannot start: {0}")]
+    Simulator(#[from] StartError),
+    /// The asynchronous runtime could not be started.
+    #[error("the system gives no threads or timers: {0}")]
+    Runtime(io::Error),
+}
+
+impl Failure {
+    /// The exit status for it.
+    pub(crate) const fn exit(&self) -> Exit {
+        match self {
+            Self::NoConnection(_) => Exit::NoConnection,
+            Self::Usage(_)
+            | Self::Read { .. }
+            | Self::TooLarge { .. }
+            | Self::Write { .. }
+            | Self::Identity { .. }
+            | Self::Roots { .. }
+            | Self::Payload(_)
+            | Self::Hex(_)
+            | Self::Start(_)
+            | Self::Script { .. }
+            | Self::Simulator(_)
+            | Self::Runtime(_) => Exit::Input,
+        }
+    }
+}

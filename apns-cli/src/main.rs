@@ -1,0 +1,42 @@
+//! The `apns` command: push notifications from a shell, and a pretend Apple to try them on.
+
+mod calendar;
+mod command;
+mod connection;
+mod draft;
+mod duration;
+mod exit;
+mod hex;
+mod input;
+mod line;
+mod output;
+mod progress;
+mod reading;
+mod report;
+mod row;
+mod trouble;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use command::Command;
+
+/// Send Apple push notifications, read the feedback service, and look into frames.
+///
+/// Begin with `apns demo`: it starts a pretend Apple on this machine and sends to it.
+#[derive(Parser)]
+#[command(name = "apns", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+fn main() -> ExitCode {
+    let outcome = Cli::parse().command.run();
+    let exit = outcome.unwrap_or_else(|failure| {
+        output::say(format_args!("apns: {failure}"));
+        failure.exit()
+    });
+    exit.into()
+}

@@ -1,0 +1,196 @@
+//! Reads what is to be sent, on a thread of its own: reading standard input blocks, and nothing may wait for it.
+
+use std::io::BufRead;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use apns_proto::Notification;
+use tokio::sync::mpsc;
+
+use crate::draft::Composer;
+use crate::exit::Failure;
+use crate::input::{Line, Lines, Source};
+use crate::line::{Invalid, Read};
+use crate::row::Key;
+
+/// How many notifications are read ahead of what is sent.
+const READ_AHEAD: usize = 1024;
+
+/// What to send.
+pub(crate) enum Work {
+    /// The same to all of these tokens.
+    Tokens(Vec<String>),
+    /// What the lines say.
+    Batch {
+        /// The lines.
+        lines: Lines<Box<dyn BufRead + Send>>,
+        /// Where they come from.
+        source: Source,
+    },
+}
+
+/// Something that was read and is no notification.
+pub(crate) enum Aside {
+    /// A line or token that makes none.
+    Invalid(Key, Invalid),
+    /// The input broke off.
+    Unreadable(Failure),
+}
+
+/// What is read. Both channels are bounded, so no more is read than is taken.
+pub(crate) struct Reading {
+    pub(crate) notifications: mpsc::Receiver<(Key, Notification)>,
+    pub(crate) asides: mpsc::Receiver<Aside>,
+    pub(crate) stop: Stop,
+    pub(crate) seen: Seen,
+}
+
+/// How far the reading has come.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// What has, or will have, a row.
+    rows: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Seen {
+    fn note(&self, bytes: u64) {
+        self.0.rows.fetch_add(1, Ordering::Relaxed);
+        self.0.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// How many bytes so many rows took, more or less.
+    pub(crate) fn bytes_of(&self, rows: u64) -> u64 {
+        let (all, bytes) = (self.0.rows.load(Ordering::Relaxed), self.0.bytes.load(Ordering::Relaxed));
+        let share = u128::from(bytes) * u128::from(rows.min(all)) / u128::from(all.max(1));
+        u64::try_from(share).unwrap_or(bytes)
+    }
+}
+
+/// How much there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// So many notifications.
+    Notifications(u64),
+    /// So many bytes of lines.
+    Bytes(u64),
+    /// Nobody knows.
+    Unknown,
+}
+
+/// Ends the reading after the line that is being read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Reading {
+    /// Begins to read.
+    pub(crate) fn start(work: Work, composer: Composer) -> Result<Self, Failure> {
+        let (to_notifications, notifications) = mpsc::channel(READ_AHEAD);
+        let (to_asides, asides) = mpsc::channel(READ_AHEAD);
+        let stop = Stop::default();
+        let seen = Seen::default();
+        let desk = Desk {
+            composer,
+            notifications: to_notifications,
+            asides: to_asides,
+            stop: stop.clone(),
+            seen: seen.clone(),
+        };
+        let thread = thread::Builder::new().name("read".to_owned());
+        drop(thread.spawn(move || work.read(&desk)).map_err(Failure::Runtime)?);
+        Ok(Self { notifications, asides, stop, seen })
+    }
+}
+
+impl Work {
+    /// How much there is to do.
+    pub(crate) fn extent(&self) -> Extent {
+        match self {
+            Self::Tokens(tokens) => Extent::Notifications(tokens.len() as u64),
+            Self::Batch { source, .. } => source.size().map_or(Extent::Unknown, Extent::Bytes),
+        }
+    }
+
+    fn read(self, desk: &Desk) {
+        match self {
+            Self::Tokens(tokens) => {
+                for (n, token) in (1..).zip(&tokens) {
+                    if !desk.put(n, Read::token(token, &desk.composer)) {
+                        return;
+                    }
+                }
+            }
+            Self::Batch { mut lines, source } => {
+                for n in 1.. {
+                    let read = match lines.next() {
+                        Ok(None) => return,
+                        Ok(Some(Line::Whole(line))) if line.trim_ascii().is_empty() => continue,
+                        Ok(Some(Line::Whole(line))) => Read::line(line, &desk.composer),
+                        Ok(Some(Line::TooLong)) => Read::nothing(Invalid::TooLong),
+                        Err(error) => {
+                            // Where nobody listens any more, nobody has to know.
+                            drop(desk.asides.blocking_send(Aside::Unreadable(source.unreadable(error))));
+                            return;
+                        }
+                    };
+                    desk.seen.note(lines.consumed());
+                    if !desk.put(n, read) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where the thread puts what it reads.
+struct Desk {
+    composer: Composer,
+    notifications: mpsc::Sender<(Key, Notification)>,
+    asides: mpsc::Sender<Aside>,
+    stop: Stop,
+    seen: Seen,
+}
+
+impl Desk {
+    /// Says whether more is wanted.
+    fn put(&self, n: u64, read: Read) -> bool {
+        let Read { id, token, notification } = read;
+        let key = Key { n, id, token };
+        let taken = match notification {
+            Ok(notification) => self.notifications.blocking_send((key, notification)).is_ok(),
+            Err(why) => self.asides.blocking_send(Aside::Invalid(key, why)).is_ok(),
+        };
+        taken && !self.stop.is_set()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_what_has_ended_are_a_share_of_what_was_read() {
+        let seen = Seen::default();
+        assert_eq!(seen.bytes_of(0), 0);
+        assert_eq!(seen.bytes_of(7), 0);
+        for bytes in [10, 30, 60, 100] {
+            seen.note(bytes);
+        }
+        assert_eq!((seen.bytes_of(1), seen.bytes_of(4), seen.bytes_of(9)), (25, 100, 100));
+    }
+}

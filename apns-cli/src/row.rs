@@ -1,0 +1,222 @@
+//! What became of one notification, as a line for a person or for a program.
+
+use std::fmt;
+
+use apns_proto::{NotSentCause, Outcome, Proof};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::line::Invalid;
+
+/// Which notification it is.
+#[derive(Clone)]
+pub(crate) struct Key {
+    /// The line of the batch, or the place of the token on the command line, from 1.
+    pub(crate) n: u64,
+    /// What the line gave as its id.
+    pub(crate) id: Option<Box<RawValue>>,
+    /// The token: as normal digits, or the text as it was given when it is none.
+    pub(crate) token: Option<String>,
+}
+
+/// The end of one notification. All keys are always there; what is not known is `null`.
+#[derive(Serialize)]
+pub(crate) struct Row {
+    n: u64,
+    id: Option<Box<RawValue>>,
+    token: Option<String>,
+    outcome: &'static str,
+    /// `confirmed` or `presumed`, for what was accepted.
+    proof: Option<&'static str>,
+    /// The number that the service gave, for what it rejected.
+    status: Option<u16>,
+    /// The service's word for it, or what is wrong in plain text.
+    reason: Option<String>,
+    /// How often it was written.
+    attempts: u32,
+}
+
+impl Row {
+    /// For what made no notification.
+    pub(crate) fn invalid(key: Key, why: &Invalid) -> Self {
+        let Key { n, id, token } = key;
+        let reason = Some(why.to_string());
+        Self { n, id, token, outcome: "invalid", proof: None, status: None, reason, attempts: 0 }
+    }
+
+    /// For what ended like this.
+    pub(crate) fn outcome(key: Key, outcome: &Outcome, attempts: u32) -> Self {
+        let Key { n, id, token } = key;
+        let mut row = Self { n, id, token, outcome: outcome.word(), proof: None, status: None, reason: None, attempts };
+        match outcome {
+            Outcome::Accepted { proof, .. } => row.proof = Some(Proof::word(*proof)),
+            Outcome::Rejected(rejection) => {
+                row.status = Some(rejection.status());
+                row.reason = Some(rejection.reason().to_owned());
+            }
+            Outcome::Unknown { cause } => row.reason = Some(cause.to_string()),
+            Outcome::NotSent { cause: NotSentCause::Invalid(invalid) } => row.reason = Some(invalid.to_string()),
+            Outcome::NotSent { cause } => row.reason = Some(cause.to_string()),
+            _ => {}
+        }
+        row
+    }
+
+    /// The stable word for how it ended.
+    pub(crate) const fn word(&self) -> &'static str {
+        self.outcome
+    }
+}
+
+/// How many digits of a token are enough for a person to know it again.
+const ENOUGH_DIGITS: usize = 8;
+
+/// For a person: the number, the outcome, what there is to say about it, and the beginning of the token.
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>6}  {:<8}", self.n, self.outcome)?;
+        if let Some(proof) = self.proof {
+            write!(f, "  {proof}")?;
+        }
+        if let Some(status) = self.status {
+            write!(f, "  status {status}")?;
+        }
+        if let Some(reason) = &self.reason {
+            let gap = if self.status.is_some() { " " } else { "  " };
+            write!(f, "{gap}{reason}")?;
+        }
+        if self.attempts > 1 {
+            write!(f, "  ({} attempts)", self.attempts)?;
+        }
+        if let Some(token) = &self.token {
+            let enough: String = token.chars().take(ENOUGH_DIGITS).flat_map(char::escape_debug).collect();
+            let more = if token.chars().nth(ENOUGH_DIGITS).is_some() { "…" } else { "" };
+            write!(f, "  {enough}{more}")?;
+        }
+        if let Some(id) = &self.id {
+            write!(f, "  id {id}")?;
+        }
+        Ok(())
+    }
+}
+
+/// How many ended in which way.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    counts: Vec<(&'static str, u64)>,
+}
+
+/// The outcomes in the order in which they are summed up.
+const ORDER: [&str; 6] = ["accepted", "rejected", "expired", "unknown", "not_sent", "invalid"];
+
+impl Tally {
+    /// Counts one more.
+    pub(crate) fn add(&mut self, word: &'static str) {
+        match self.counts.iter_mut().find(|(known, _)| *known == word) {
+            Some((_, count)) => *count += 1,
+            None => self.counts.push((word, 1)),
+        }
+    }
+
+    /// How many ended like this.
+    pub(crate) fn of(&self, word: &str) -> u64 {
+        self.counts.iter().find(|(known, _)| *known == word).map_or(0, |(_, count)| *count)
+    }
+
+    /// How many there were.
+    pub(crate) fn total(&self) -> u64 {
+        self.counts.iter().map(|(_, count)| count).sum()
+    }
+
+    /// Whether all were accepted.
+    pub(crate) fn all_accepted(&self) -> bool {
+        self.of("accepted") == self.total()
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let noun = if self.total() == 1 { "notification" } else { "notifications" };
+        write!(f, "{} {noun}", self.total())?;
+        let mut gap = ": ";
+        for word in ORDER {
+            let count = self.of(word);
+            if count > 0 {
+                write!(f, "{gap}{count} {}", word.replace('_', " "))?;
+                gap = ", ";
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use apns_proto::binary::Status;
+    use apns_proto::{Rejection, UnknownCause};
+
+    use super::*;
+
+    const TOKEN: &str = "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0";
+
+    fn key(n: u64) -> Key {
+        Key { n, id: None, token: Some(TOKEN.to_owned()) }
+    }
+
+    fn json(row: &Row) -> String {
+        serde_json::to_string(row).unwrap()
+    }
+
+    #[test]
+    fn every_row_has_every_key() {
+        let accepted = Row::outcome(key(1), &Outcome::accepted(Proof::Confirmed), 1);
+        let expected = format!(
+            r#"{{"n":1,"id":null,"token":"{TOKEN}","outcome":"accepted","proof":"confirmed","status":null,"reason":null,"attempts":1}}"#
+        );
+        assert_eq!(json(&accepted), expected);
+        assert_eq!(accepted.to_string(), "     1  accepted  confirmed  00fc13ad…");
+
+        let rejected = Rejection::Gateway(Status::INVALID_TOKEN);
+        let id = RawValue::from_string(r#""a-7""#.to_owned()).unwrap();
+        let rejected = Row::outcome(Key { id: Some(id), ..key(3) }, &Outcome::Rejected(rejected), 2);
+        let expected = format!(
+            r#"{{"n":3,"id":"a-7","token":"{TOKEN}","outcome":"rejected","proof":null,"status":8,"reason":"invalid_token","attempts":2}}"#
+        );
+        assert_eq!(json(&rejected), expected);
+        assert_eq!(
+            rejected.to_string(),
+            "     3  rejected  status 8 invalid_token  (2 attempts)  00fc13ad…  id \"a-7\""
+        );
+
+        let invalid = Row::invalid(Key { n: 9, id: None, token: None }, &Invalid::NoToken);
+        assert_eq!(
+            json(&invalid),
+            r#"{"n":9,"id":null,"token":null,"outcome":"invalid","proof":null,"status":null,"reason":"there is no `token`","attempts":0}"#
+        );
+        assert_eq!(invalid.to_string(), "     9  invalid   there is no `token`");
+
+        let unknown = Row::outcome(key(4), &Outcome::Unknown { cause: UnknownCause::NoAnswer }, 1);
+        assert_eq!(unknown.to_string(), "     4  unknown   no answer came in time  00fc13ad…");
+    }
+
+    #[test]
+    fn a_strange_token_cannot_disturb_the_terminal() {
+        let row = Row::invalid(Key { n: 1, id: None, token: Some("\u{1b}[2Jabcdefgh".to_owned()) }, &Invalid::NoToken);
+        assert_eq!(row.to_string(), "     1  invalid   there is no `token`  \\u{1b}[2Jabcd…");
+    }
+
+    #[test]
+    fn a_tally_adds_up() {
+        let mut tally = Tally::default();
+        assert_eq!(tally.to_string(), "0 notifications");
+        assert!(tally.all_accepted());
+        tally.add("accepted");
+        assert_eq!(tally.to_string(), "1 notification: 1 accepted");
+        assert!(tally.all_accepted());
+        tally.add("not_sent");
+        tally.add("accepted");
+        assert_eq!((tally.of("accepted"), tally.total()), (2, 3));
+        assert_eq!(tally.to_string(), "3 notifications: 2 accepted, 1 not sent");
+        assert!(!tally.all_accepted());
+    }
+}

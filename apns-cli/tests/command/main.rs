@@ -1,0 +1,13 @@
+//! The `apns` command from outside: exit statuses, standard output and standard error.
+
+#![expect(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
+
+mod batch;
+mod decode;
+mod demo;
+mod feedback;
+mod outcomes;
+mod sim;
+mod support;
+mod trouble;
+mod usage;

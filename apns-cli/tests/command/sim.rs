@@ -1,0 +1,134 @@
+//! The simulator in a process of its own.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStderr};
+
+use serde_json::{Value, json};
+
+use crate::support::{Folder, apns, finish, run, signal, token};
+
+/// `apns sim` while it runs.
+struct Process {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    gateway: String,
+    feedback: String,
+}
+
+impl Process {
+    fn start(folder: &Folder, options: &[&str]) -> Self {
+        let certs = folder.path("certs");
+        let mut arguments = vec!["sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0", "--certs", &certs];
+        arguments.extend(options);
+        let mut child = apns(arguments).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut port = |words: &str| {
+            let mut line = String::new();
+            stderr.read_line(&mut line).unwrap();
+            let address = line.trim_end().strip_prefix(words).unwrap_or_else(|| panic!("{line:?}"));
+            address.rsplit(':').next().unwrap().to_owned()
+        };
+        let (gateway, feedback) = (port("gateway listens at "), port("feedback listens at "));
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        assert!(line.starts_with("certificates are in "), "{line:?}");
+        Self { child, stderr, gateway, feedback }
+    }
+
+    /// Asks it to stop. Gives the exit status, standard output, and what came on standard error.
+    fn stop(mut self, name: &str) -> (i32, String, String) {
+        signal(&self.child, name);
+        let mut stderr = String::new();
+        self.stderr.read_to_string(&mut stderr).unwrap();
+        let run = finish(self.child);
+        (run.status, run.stdout, stderr)
+    }
+}
+
+fn client(command: &[&str], folder: &Folder, port: &str, options: &[&str]) -> Vec<String> {
+    let mut arguments: Vec<String> = command.iter().map(ToString::to_string).collect();
+    let (ca, certificate, key) =
+        (folder.path("certs/ca.pem"), folder.path("certs/client.pem"), folder.path("certs/client.key"));
+    let connection = ["--host", "127.0.0.1", "--port", port, "--ca", &ca, "--cert", &certificate, "--cert-key", &key];
+    arguments.extend(connection.iter().chain(options).map(ToString::to_string));
+    arguments
+}
+
+#[test]
+fn two_processes_play_a_script() {
+    let folder = Folder::new();
+    let script = json!({
+        "invalid_tokens": [token(3)],
+        "gateway": {"rules": [
+            {"when": {"arrival": 1}, "then": "close", "times": 1},
+            {"when": {"payload_contains": "maintenance"}, "then": {"accept_and_shut_down": {}}, "times": 1},
+        ]},
+        "feedback": {"records": [{"token": "deadbeef", "timestamp": 1_700_000_000}]},
+    });
+    let script = folder.write("script.json", script.to_string());
+    let log = folder.path("log");
+    let process = Process::start(&folder, &["--script", &script, "--log", &log]);
+
+    let options =
+        ["--token", &token(1), &token(2), &token(3), &token(4), "--body", "maintenance", "--on-loss", "resend"];
+    let sent = run(client(&["send", "--binary", "--json"], &folder, &process.gateway, &options)).expect(1);
+    assert_eq!(sent.outcomes(), ["accepted", "accepted", "rejected", "accepted"]);
+    let listed = run(client(&["feedback", "--json"], &folder, &process.feedback, &[])).expect(0);
+    assert_eq!(listed.stdout, "{\"token\":\"deadbeef\",\"timestamp\":1700000000}\n");
+
+    let (status, stdout, stderr) = process.stop("TERM");
+    assert_eq!((status, stdout.as_str()), (0, ""));
+    assert!(stderr.contains("3 accepted, 1 refused"), "{stderr}");
+    let lines: Vec<Value> =
+        fs::read_to_string(log).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let verdicts: Vec<_> = lines.iter().map(|line| line["verdict"].as_str().unwrap()).collect();
+    assert_eq!(verdicts, ["close", "accept_and_shut_down", "accept", "refuse", "accept"]);
+    let refused = &lines[3];
+    assert_eq!(
+        (&refused["token"], &refused["status"], &refused["accepted"]),
+        (&json!(token(3)), &json!(8), &json!(false))
+    );
+    assert_eq!(refused["payload"], json!({"aps": {"alert": {"body": "maintenance"}}}));
+    assert_eq!((&refused["command"], &refused["event"]), (&json!(2), &json!("notification")));
+}
+
+#[test]
+fn the_log_may_be_standard_output() {
+    let folder = Folder::new();
+    let mut process = Process::start(&folder, &["--log", "-", "--max-tls", "1.2"]);
+    let options = ["--token", &token(1), "--body", "x"];
+    run(client(&["send", "--binary"], &folder, &process.gateway, &options)).expect(0);
+    let mut stdout = BufReader::new(process.child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&line["token"], &line["verdict"]), (&json!(token(1)), &json!("accept")));
+    let (status, _, _) = process.stop("INT");
+    assert_eq!(status, 0);
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "");
+}
+
+#[test]
+fn what_cannot_be_used_is_named() {
+    let folder = Folder::new();
+    let certs = folder.path("certs");
+    let bad = folder.write("bad.json", r#"{"gateway": {"rules": [{"then": {"refuse": {"status": "no_such"}}}]}}"#);
+    let free = ["sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0", "--certs", &certs];
+    let scripted = run(free.iter().chain(&["--script", &bad])).expect(2);
+    assert!(scripted.stderr.contains("gateway.rules[0].then"), "{}", scripted.stderr);
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let bound = run(["sim", "--gateway", &address, "--feedback", "127.0.0.1:0", "--certs", &certs]).expect(2);
+    assert!(bound.stderr.contains(&format!("the gateway cannot listen at {address}")), "{}", bound.stderr);
+
+    let file = folder.write("file", "");
+    let unwritable = run(["sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0", "--certs", &file]).expect(2);
+    assert!(unwritable.stderr.contains("cannot be written"), "{}", unwritable.stderr);
+    assert!(
+        run(["sim", "--gateway", "nonsense", "--certs", &certs]).expect(2).stderr.contains("an address with a port")
+    );
+}

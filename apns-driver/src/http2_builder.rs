@@ -1,0 +1,120 @@
+//! Settings of a client of the HTTP/2 provider API, and its start.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use apns_proto::Topic;
+use apns_proto::http2::{Config, Credential, ProviderApi, SigningSource, TokenSource};
+
+use crate::builder::{BuildError, Common, common_settings};
+use crate::tls::TlsSettings;
+use crate::{Client, Endpoint, Identity, Runtime};
+
+/// How a client proves to the provider API who it is.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Credentials {
+    /// With a client certificate in the TLS handshake.
+    Certificate(Identity),
+    /// With a provider token in each request. Give clones of one source to all clients that use the key: the service
+    /// counts changes of the token.
+    Token(Arc<dyn TokenSource>),
+}
+
+impl From<Identity> for Credentials {
+    fn from(identity: Identity) -> Self {
+        Self::Certificate(identity)
+    }
+}
+
+impl From<SigningSource> for Credentials {
+    fn from(source: SigningSource) -> Self {
+        Self::Token(Arc::new(source))
+    }
+}
+
+impl From<Arc<dyn TokenSource>> for Credentials {
+    fn from(source: Arc<dyn TokenSource>) -> Self {
+        Self::Token(source)
+    }
+}
+
+/// What ALPN has to choose.
+const HTTP2: &[u8] = b"h2";
+
+/// Settings of a client of the HTTP/2 provider API. All have a default; [`start`](Self::start) ends the chain.
+#[derive(Debug, Clone)]
+pub struct Http2Builder<R> {
+    common: Common<R>,
+    credential: Credential,
+    topic: Option<Topic>,
+    config: Config,
+}
+
+impl<R: Runtime> Http2Builder<R> {
+    common_settings!();
+
+    pub(crate) fn new(runtime: R, endpoint: Endpoint, credentials: Credentials) -> Self {
+        let (identity, credential) = match credentials {
+            Credentials::Certificate(identity) => (Some(identity), Credential::Certificate),
+            Credentials::Token(source) => (None, Credential::Token(source)),
+        };
+        let tls = TlsSettings { identity, alpn: vec![HTTP2.to_vec()], ..TlsSettings::default() };
+        Self { common: Common::new(runtime, endpoint, tls), credential, topic: None, config: Config::default() }
+    }
+
+    /// The topic of notifications that have none of their own: the bundle id, without the suffix of a push type.
+    /// Default: none; a certificate for one app decides it by itself.
+    #[must_use]
+    pub fn topic(mut self, topic: Topic) -> Self {
+        self.topic = Some(topic);
+        self
+    }
+
+    /// Everything that concerns one connection: deadlines, keep-alive, age, streams.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The time for one request, from its last byte out to its answer. Default: 30 s.
+    #[must_use]
+    pub fn request_timeout(mut self, limit: Duration) -> Self {
+        self.config = self.config.with_request_timeout(limit);
+        self
+    }
+
+    /// Which refused notifications are sent again by themselves. Default: none.
+    #[must_use]
+    pub fn retry(mut self, policy: apns_proto::RetryPolicy) -> Self {
+        self.common.session = self.common.session.with_retry(policy);
+        self
+    }
+
+    /// Starts the client on the runtime. It connects when there is something to send.
+    ///
+    /// # Errors
+    ///
+    /// When the client certificate has expired or is not valid yet, the host name cannot stand in a request, or the
+    /// TLS settings cannot be used.
+    ///
+    /// # Panics
+    ///
+    /// Where the runtime panics when a task is spawned outside of it.
+    pub fn start(self) -> Result<Client<R>, BuildError> {
+        if let Some(identity) = &self.common.tls.identity {
+            identity.ensure_valid(self.common.runtime.now().wall)?;
+        }
+        let endpoint = &self.common.endpoint;
+        let host =
+            if endpoint.host().contains(':') { format!("[{}]", endpoint.host()) } else { endpoint.host().into() };
+        let authority =
+            if endpoint.port() == apns_proto::http2::host::PORT { host } else { format!("{host}:{}", endpoint.port()) };
+        let mut api = ProviderApi::new(&authority, self.credential)?.with_config(self.config);
+        if let Some(topic) = self.topic {
+            api = api.with_topic(topic);
+        }
+        self.common.start(Some(HTTP2), || api.clone())
+    }
+}

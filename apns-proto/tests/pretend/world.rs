@@ -1,0 +1,732 @@
+//! A session, pretend gateways and a pretend network between them, all in pretend time.
+//!
+//! The session is driven as the real driver does it: timers first, then dials, submissions, and for each connection
+//! writing before reading. The network and the gateways go on while the driver stands still.
+
+#![allow(clippy::print_stdout, reason = "a failed run is replayed and printed")]
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use apns_proto::binary::server::{GatewayServer, Judge, Verdict, is_probe};
+use apns_proto::binary::{Config, DecodedNotification, Format, Gateway, Limits, NotificationError, Status};
+use apns_proto::machine::LINGER;
+use apns_proto::{
+    DialFailure, DialStep, End, LinkId, Machine, Notification, Now, Session, SessionConfig, SessionEvent, Settled,
+    Transmit, WallTime,
+};
+use bytes::BytesMut;
+
+use super::{number_of, secs, session_line, start};
+
+/// What the gateways know.
+#[derive(Debug, Default)]
+pub(crate) struct Truth {
+    /// How often each was taken.
+    pub(crate) accepted: BTreeMap<u32, u32>,
+    /// With which status each was refused, under its own name.
+    pub(crate) refused: BTreeMap<u32, Vec<u8>>,
+    /// How often each arrived whole, thrown away unread or not.
+    pub(crate) judged: BTreeMap<u32, u32>,
+    /// Refused on every connection, with this status.
+    pub(crate) bad: BTreeMap<u32, u8>,
+    /// What arrived, in order: link, number, format, expiration, priority.
+    pub(crate) arrivals: Vec<Arrival>,
+    pub(crate) probes: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    pub(crate) link: LinkId,
+    pub(crate) number: u32,
+    pub(crate) format: Format,
+    pub(crate) expiration: Option<u32>,
+    pub(crate) priority: Option<u8>,
+}
+
+/// What one gateway does beside refusing what is bad.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Script {
+    /// With the notification of this number on the connection, counted from 1, it does this.
+    pub(crate) deed: Option<(u32, Verdict)>,
+    /// What it does with a probe; by default it answers with status 2 and the probe's name.
+    pub(crate) probe: Option<Verdict>,
+    /// How long its answers take.
+    pub(crate) after: Duration,
+}
+
+#[derive(Debug)]
+struct Clerk {
+    link: LinkId,
+    script: Script,
+    count: u32,
+    truth: Rc<RefCell<Truth>>,
+}
+
+impl Judge for Clerk {
+    fn judge(&mut self, _now: Now, notification: &DecodedNotification) -> Verdict {
+        self.count += 1;
+        let number = number_of(&notification.token);
+        let mut truth = self.truth.borrow_mut();
+        truth.arrivals.push(Arrival {
+            link: self.link,
+            number,
+            format: notification.format,
+            expiration: notification.expiration,
+            priority: notification.priority,
+        });
+        *truth.judged.entry(number).or_default() += 1;
+        let verdict = match (self.script.deed, truth.bad.get(&number)) {
+            (Some((at, verdict)), _) if at == self.count => verdict,
+            (_, Some(status)) => {
+                Verdict::Refuse { status: Status::from_raw(*status), identifier: None, after: self.script.after }
+            }
+            _ => Verdict::Accept,
+        };
+        if verdict.accepts() {
+            *truth.accepted.entry(number).or_default() += 1;
+        }
+        if let Verdict::Refuse { status, identifier: None, .. } = verdict {
+            truth.refused.entry(number).or_default().push(status.raw());
+        }
+        verdict
+    }
+
+    fn judge_malformed(&mut self, _now: Now, error: &NotificationError) -> Verdict {
+        assert!(is_probe(error), "nothing else that is malformed is ever written: {error}");
+        self.truth.borrow_mut().probes += 1;
+        self.script.probe.unwrap_or(Verdict::Refuse {
+            status: Status::MISSING_DEVICE_TOKEN,
+            identifier: None,
+            after: self.script.after,
+        })
+    }
+}
+
+/// What the network does to one connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Wire {
+    /// One way, in either direction.
+    pub(crate) latency: Duration,
+    /// Added to the way back.
+    pub(crate) delay: Duration,
+    /// The most bytes under way to the gateway; a full pipe takes no more.
+    pub(crate) capacity: usize,
+    /// The most bytes that either side reads at once.
+    pub(crate) piece: usize,
+    /// Bytes to the gateway from this place on vanish, and the connection is dead.
+    pub(crate) cut_up: Option<u64>,
+    /// Bytes to the client from this place on vanish, and an end comes in their stead.
+    pub(crate) cut_down: Option<u64>,
+    /// How long after the cut the client learns of it.
+    pub(crate) notice: Duration,
+    /// A write fails at this place.
+    pub(crate) fails_at: Option<u64>,
+    /// How many unsent bytes the transport does not own up to.
+    pub(crate) unsure: usize,
+    /// Nothing arrives at the gateway in this span after the opening.
+    pub(crate) stall: Option<(Duration, Duration)>,
+    /// The gateway's side of the stream ends when so many bytes arrived; the gateway goes on reading.
+    pub(crate) half_close_at: Option<u64>,
+    /// How the gateway's side ends.
+    pub(crate) end: End,
+    /// Writing to a gateway that is gone also throws away what it said last.
+    pub(crate) reset_destroys: bool,
+    pub(crate) script: Script,
+}
+
+impl Default for Wire {
+    fn default() -> Self {
+        Self {
+            latency: Duration::from_millis(20),
+            delay: Duration::ZERO,
+            capacity: 1 << 20,
+            piece: usize::MAX,
+            cut_up: None,
+            cut_down: None,
+            notice: Duration::ZERO,
+            fails_at: None,
+            unsure: 0,
+            stall: None,
+            half_close_at: None,
+            end: End::Clean,
+            reset_destroys: false,
+            script: Script::default(),
+        }
+    }
+}
+
+/// How an attempt to connect goes, and how long it takes.
+#[derive(Debug, Clone)]
+pub(crate) enum Dialled {
+    Open(Duration, Box<Wire>),
+    Failed(Duration),
+    Fatal(Duration),
+}
+
+/// What happens at a given time.
+#[derive(Debug, Clone)]
+pub(crate) enum Happening {
+    /// The application has this to send.
+    Wanted(u32, Box<Notification>),
+    Prove(Option<Duration>),
+    Close(Option<Duration>),
+    /// The wall clock jumps by so many seconds.
+    WallJump(i64),
+    /// The client's process stands still for so long.
+    HeldUp(Duration),
+    /// For one round the client's monotonic clock is so much behind.
+    Behind(Duration),
+}
+
+impl Happening {
+    /// Whether the client's process has to run for it.
+    fn is_an_order(&self) -> bool {
+        matches!(self, Self::Prove(_) | Self::Close(_) | Self::Behind(_))
+    }
+}
+
+#[derive(Debug)]
+enum Piece {
+    Bytes(Vec<u8>),
+    End(End),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Open,
+    Last,
+    Closed,
+}
+
+struct Line {
+    id: LinkId,
+    wire: Wire,
+    opened: Instant,
+    // The client's side of it.
+    out: BytesMut,
+    sent: usize,
+    written: u64,
+    write: Side,
+    read_open: bool,
+    linger: Option<Instant>,
+    // The pipes.
+    up: VecDeque<(Instant, Piece)>,
+    up_bytes: usize,
+    down: VecDeque<(Instant, Piece)>,
+    down_bytes: u64,
+    down_ended: bool,
+    /// The client learns at this time that writing is pointless.
+    reset_at: Option<Instant>,
+    // The gateway's side.
+    server: GatewayServer<Clerk>,
+    arrived: u64,
+    server_over: bool,
+}
+
+pub(crate) struct World {
+    pub(crate) begun: Now,
+    pub(crate) now: Now,
+    pub(crate) session: Session<Gateway, u32>,
+    pub(crate) truth: Rc<RefCell<Truth>>,
+    pub(crate) outcomes: BTreeMap<u32, Vec<Settled<u32>>>,
+    pub(crate) transcript: Vec<String>,
+    /// Whether the transcript is printed as it grows.
+    pub(crate) prints: bool,
+    /// When each dial was asked for.
+    pub(crate) dials_at: Vec<Duration>,
+    /// The most notifications that the session held at once.
+    pub(crate) most_unsettled: usize,
+    /// The most connections that were open at once.
+    pub(crate) most_lines: usize,
+    wanted: VecDeque<(u32, Notification)>,
+    happenings: Vec<(Instant, Happening)>,
+    dials: Vec<(Instant, LinkId, Dialled)>,
+    dialler: Box<dyn FnMut(usize, Duration) -> Dialled>,
+    lines: Vec<Line>,
+    held_up_until: Instant,
+    behind: Duration,
+    told: usize,
+}
+
+impl World {
+    /// `dialler` says how the attempt with this number, from 0, at this time after the start goes.
+    pub(crate) fn new(
+        config: Config,
+        session: SessionConfig,
+        dialler: impl FnMut(usize, Duration) -> Dialled + 'static,
+    ) -> Self {
+        let now = start();
+        Self {
+            begun: now,
+            now,
+            session: Session::new(Gateway::new(config), session),
+            truth: Rc::default(),
+            outcomes: BTreeMap::new(),
+            transcript: Vec::new(),
+            prints: false,
+            dials_at: Vec::new(),
+            most_unsettled: 0,
+            most_lines: 0,
+            wanted: VecDeque::new(),
+            happenings: Vec::new(),
+            dials: Vec::new(),
+            dialler: Box::new(dialler),
+            lines: Vec::new(),
+            held_up_until: now.instant,
+            behind: Duration::ZERO,
+            told: 0,
+        }
+    }
+
+    pub(crate) fn at(&mut self, since_begin: Duration, happening: Happening) {
+        self.happenings.push((self.begun.instant + since_begin, happening));
+    }
+
+    /// The application has this to send now.
+    pub(crate) fn want(&mut self, number: u32, notification: Notification) {
+        self.wanted.push_back((number, notification));
+    }
+
+    pub(crate) fn want_all(&mut self, numbers: impl IntoIterator<Item = u32>) {
+        for number in numbers {
+            self.want(number, super::notification(number));
+        }
+    }
+
+    /// Refuses submissions of this number on every connection.
+    pub(crate) fn is_bad(&mut self, number: u32, status: u8) {
+        self.truth.borrow_mut().bad.insert(number, status);
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.now.instant - self.begun.instant
+    }
+
+    pub(crate) fn accepted(&self, number: u32) -> u32 {
+        self.truth.borrow().accepted.get(&number).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn total_judged(&self) -> u32 {
+        self.truth.borrow().judged.values().sum()
+    }
+
+    /// The outcome of one, which must be its only one.
+    #[track_caller]
+    pub(crate) fn outcome(&self, number: u32) -> String {
+        match self.outcomes.get(&number).map(Vec::as_slice) {
+            Some([one]) => super::outcome(&one.outcome),
+            None => "none".into(),
+            Some(many) => panic!("{number} has {} outcomes: {many:?}", many.len()),
+        }
+    }
+
+    /// Outcomes in words, and how many of each.
+    pub(crate) fn outcomes_in_words(&self) -> BTreeMap<String, usize> {
+        let mut words = BTreeMap::new();
+        for number in self.outcomes.keys() {
+            *words.entry(self.outcome(*number)).or_default() += 1;
+        }
+        words
+    }
+
+    /// What the session said since the last time.
+    pub(crate) fn told(&mut self) -> Vec<String> {
+        let told = self.transcript[self.told..].to_vec();
+        self.told = self.transcript.len();
+        told
+    }
+
+    pub(crate) fn times(&self, line: &str) -> usize {
+        self.transcript.iter().filter(|told| told.starts_with(line)).count()
+    }
+
+    /// Everything that can happen happens, until nothing is under way. Panics when there is no end to it.
+    pub(crate) fn run(&mut self) {
+        self.run_for(secs(100_000_000));
+    }
+
+    /// Everything happens that happens within this time.
+    pub(crate) fn run_for(&mut self, span: Duration) {
+        let end = self.now.instant + span;
+        let mut rounds_at_once = 0;
+        for round in 0.. {
+            let before = self.now.instant;
+            self.happen();
+            self.work_network();
+            let moved = self.now.instant >= self.held_up_until && self.drive();
+            let next = if moved { Some(self.now.instant) } else { self.next_time() };
+            let Some(next) = next.filter(|next| *next <= end) else { break };
+            self.pass(next.max(self.now.instant));
+            rounds_at_once = if self.now.instant == before { rounds_at_once + 1 } else { 0 };
+            assert!(rounds_at_once < 20_000, "it spins at {:?}", self.elapsed());
+            assert!(round < 2_000_000, "there is no end to it at {:?}", self.elapsed());
+        }
+        // Time goes on to the end only where a test waits for a span.
+        if span < secs(100_000_000) {
+            self.pass(end);
+        }
+    }
+
+    fn pass(&mut self, to: Instant) {
+        let span = to - self.now.instant;
+        self.now = Now::new(to, self.now.wall.saturating_add(span));
+    }
+
+    fn next_time(&self) -> Option<Instant> {
+        let driver = (self.session.poll_timeout().into_iter())
+            .chain(self.dials.iter().map(|dial| dial.0))
+            .chain(self.lines.iter().filter_map(|line| line.linger.filter(|_| !line.client_over())))
+            .chain(
+                self.lines
+                    .iter()
+                    .filter(|line| line.read_open)
+                    .filter_map(|line| line.down.front().map(|piece| piece.0)),
+            )
+            .chain(self.lines.iter().filter_map(|line| line.reset_at.filter(|time| *time > self.now.instant)))
+            .min()
+            .map(|time| time.max(self.held_up_until));
+        let waking = (self.held_up_until > self.now.instant).then_some(self.held_up_until);
+        let network = (self.lines.iter().filter_map(Line::next_arrival))
+            .chain(self.lines.iter().filter(|line| !line.server_over).filter_map(|line| line.server.poll_timeout()));
+        let happenings = (self.happenings.iter())
+            .map(|(time, happening)| if happening.is_an_order() { (*time).max(self.held_up_until) } else { *time });
+        driver.into_iter().chain(waking).chain(network).chain(happenings).min()
+    }
+
+    fn note(&mut self, line: String) {
+        if self.prints {
+            println!("{:>10.3} {line}", self.elapsed().as_secs_f64());
+        }
+        self.transcript.push(line);
+    }
+
+    fn print(&self, line: impl FnOnce() -> String) {
+        if self.prints {
+            println!("{:>10.3}   {}", self.elapsed().as_secs_f64(), line());
+        }
+    }
+
+    fn happen(&mut self) {
+        let now = self.now.instant;
+        let stands_still = now < self.held_up_until;
+        let (due, later): (Vec<_>, Vec<_>) = self
+            .happenings
+            .drain(..)
+            .partition(|(time, happening)| *time <= now && !(stands_still && happening.is_an_order()));
+        self.happenings = later;
+        for (_, happening) in due {
+            if !matches!(happening, Happening::Wanted(..)) {
+                self.print(|| format!("[{happening:?}]"));
+            }
+            match happening {
+                Happening::Wanted(number, notification) => self.wanted.push_back((number, *notification)),
+                Happening::Prove(span) => self.session.prove(self.now, span.map(|span| now + span)),
+                Happening::Close(span) => self.session.close(self.now, span.map(|span| now + span)),
+                Happening::WallJump(seconds) => {
+                    let seconds = self.now.wall.as_secs().saturating_add_signed(seconds);
+                    self.now.wall = WallTime::from_secs(seconds);
+                }
+                Happening::HeldUp(span) => self.held_up_until = self.held_up_until.max(now + span),
+                Happening::Behind(span) => self.behind = span,
+            }
+        }
+    }
+
+    fn work_network(&mut self) {
+        let now = self.now;
+        for line in &mut self.lines {
+            line.arrive(now);
+            line.serve(now);
+        }
+        // A line is over when its client is and nothing is under way that the gateway could still take.
+        self.lines.retain(|line| !(line.client_over() && (line.server_over || line.up.is_empty())));
+    }
+
+    /// One round of the driver. Says whether anything moved.
+    fn drive(&mut self) -> bool {
+        let mut now = self.now;
+        now.instant -= std::mem::take(&mut self.behind);
+        if self.session.poll_timeout().is_some_and(|due| due <= now.instant) {
+            self.session.handle_timeout(now);
+        }
+        let mut moved = self.poll_dials(now);
+        while self.session.can_submit() {
+            let Some((number, notification)) = self.wanted.pop_front() else { break };
+            self.session.submit(now, number, notification);
+            moved = true;
+        }
+        if self.session.stopped().is_some() || self.session.is_closing() {
+            // Nobody may be left waiting: a session takes them in every state.
+            while let Some((number, notification)) = self.wanted.pop_front() {
+                self.session.submit(now, number, notification);
+                moved = true;
+            }
+        }
+        self.most_unsettled = self.most_unsettled.max(self.session.unsettled());
+        for line in &mut self.lines {
+            if !line.client_over() {
+                moved |= line.pump(now, &mut self.session);
+            }
+        }
+        let open = self.lines.iter().filter(|line| !line.client_over() && line.write != Side::Closed).count();
+        self.most_lines = self.most_lines.max(open);
+        while let Some(event) = self.session.poll_event() {
+            moved = true;
+            self.note(session_line(&event));
+            match event {
+                SessionEvent::Settled(settled) => self.outcomes.entry(settled.key).or_default().push(settled),
+                SessionEvent::Dial { link } => {
+                    let attempt = self.dials_at.len();
+                    self.dials_at.push(self.elapsed());
+                    let elapsed = self.elapsed();
+                    let dialled = (self.dialler)(attempt, elapsed);
+                    self.print(|| format!("{dialled:?}"));
+                    let (Dialled::Open(span, _) | Dialled::Failed(span) | Dialled::Fatal(span)) = &dialled;
+                    self.dials.push((self.now.instant + *span, link, dialled));
+                }
+                _ => {}
+            }
+        }
+        moved
+    }
+
+    fn poll_dials(&mut self, now: Now) -> bool {
+        let (due, later): (Vec<_>, Vec<_>) = self.dials.drain(..).partition(|dial| dial.0 <= self.now.instant);
+        self.dials = later;
+        let moved = !due.is_empty();
+        for (_, link, dialled) in due {
+            let failure = |fatal| DialFailure { step: DialStep::Connect, message: "refused".into(), fatal };
+            match dialled {
+                Dialled::Failed(_) => self.session.dial_failed(now, link, failure(false)),
+                Dialled::Fatal(_) => self.session.dial_failed(now, link, failure(true)),
+                Dialled::Open(_, wire) => {
+                    if self.session.connected(now, link) {
+                        let clerk = Clerk { link, script: wire.script.clone(), count: 0, truth: self.truth.clone() };
+                        self.lines.push(Line::new(link, *wire, self.now.instant, clerk));
+                    }
+                }
+            }
+        }
+        moved
+    }
+}
+
+impl Line {
+    fn new(id: LinkId, wire: Wire, opened: Instant, clerk: Clerk) -> Self {
+        Self {
+            id,
+            wire,
+            opened,
+            out: BytesMut::new(),
+            sent: 0,
+            written: 0,
+            write: Side::Open,
+            read_open: true,
+            linger: None,
+            up: VecDeque::new(),
+            up_bytes: 0,
+            down: VecDeque::new(),
+            down_bytes: 0,
+            down_ended: false,
+            reset_at: None,
+            server: GatewayServer::new(clerk, Limits::default()),
+            arrived: 0,
+            server_over: false,
+        }
+    }
+
+    fn client_over(&self) -> bool {
+        !self.read_open && self.write == Side::Closed
+    }
+
+    fn next_arrival(&self) -> Option<Instant> {
+        self.up.front().map(|(time, _)| self.unstalled(*time))
+    }
+
+    fn unstalled(&self, time: Instant) -> Instant {
+        match self.wire.stall {
+            Some((from, span)) if time >= self.opened + from => time.max(self.opened + from + span),
+            _ => time,
+        }
+    }
+
+    /// Bytes arrive at the gateway.
+    fn arrive(&mut self, now: Now) {
+        while self.next_arrival().is_some_and(|time| time <= now.instant) {
+            let Some((_, piece)) = self.up.pop_front() else { return };
+            match piece {
+                Piece::Bytes(bytes) => {
+                    self.up_bytes -= bytes.len();
+                    for part in bytes.chunks(self.wire.piece.max(1)) {
+                        self.arrive_part(now, part);
+                        // The gateway may answer between two parts.
+                        self.serve(now);
+                    }
+                }
+                Piece::End(end) => self.server.handle_end(now, end),
+            }
+        }
+    }
+
+    fn arrive_part(&mut self, now: Now, mut part: &[u8]) {
+        if self.server_over {
+            // Writing to a socket that is gone comes back as a reset.
+            let reset = now.instant + self.wire.latency;
+            if self.reset_at.is_none() {
+                self.reset_at = Some(reset);
+                if self.wire.reset_destroys {
+                    self.down.retain(|(time, _)| *time < reset);
+                    self.down.push_back((reset, Piece::End(End::Cut)));
+                }
+            }
+            return;
+        }
+        if let Some(cut) = self.wire.cut_up {
+            let left = usize::try_from(cut.saturating_sub(self.arrived)).unwrap_or(usize::MAX);
+            if part.len() > left {
+                part = &part[..left];
+                self.arrived += left as u64;
+                self.server.handle_input(now, part);
+                self.server.handle_end(now, End::Cut);
+                self.server_over = true;
+                self.reset_at = Some(now.instant + self.wire.notice);
+                self.end_down(now.instant + self.wire.notice, End::Cut);
+                return;
+            }
+        }
+        self.arrived += part.len() as u64;
+        self.server.handle_input(now, part);
+        if self.wire.half_close_at.is_some_and(|place| self.arrived >= place) {
+            self.end_down(now.instant + self.wire.latency, self.wire.end.clone());
+        }
+    }
+
+    fn end_down(&mut self, at: Instant, end: End) {
+        if !self.down_ended {
+            self.down_ended = true;
+            self.down.push_back((at, Piece::End(end)));
+        }
+    }
+
+    /// The gateway works.
+    fn serve(&mut self, now: Now) {
+        if self.server_over {
+            return;
+        }
+        self.server.handle_timeout(now);
+        while self.server.poll_event().is_some() {}
+        let mut out = BytesMut::new();
+        let transmit = self.server.poll_transmit(now, &mut out);
+        while self.server.poll_event().is_some() {}
+        let at = now.instant + self.wire.latency + self.wire.delay;
+        if !self.down_ended && !out.is_empty() {
+            for part in out.chunks(self.wire.piece.max(1)) {
+                let room = self.wire.cut_down.map_or(usize::MAX, |cut| {
+                    usize::try_from(cut.saturating_sub(self.down_bytes)).unwrap_or(usize::MAX)
+                });
+                let kept = part.len().min(room);
+                self.down_bytes += kept as u64;
+                if kept > 0 {
+                    self.down.push_back((at, Piece::Bytes(part[..kept].to_vec())));
+                }
+                if kept < part.len() {
+                    self.end_down(at, End::Cut);
+                    break;
+                }
+            }
+        }
+        if transmit == Transmit::Shutdown {
+            self.server_over = true;
+            self.end_down(at, self.wire.end.clone());
+        }
+    }
+
+    /// The client's side, as the driver's pump does it. Says whether anything moved.
+    fn pump(&mut self, now: Now, session: &mut Session<Gateway, u32>) -> bool {
+        let mut moved = false;
+        loop {
+            let mut turn = self.pump_write(now, session);
+            turn |= self.pump_read(now, session);
+            if self.linger.is_some_and(|end| end <= now.instant) && !self.client_over() {
+                self.end_input(now, session, End::Cut);
+                self.write = Side::Closed;
+                turn = true;
+            }
+            if !turn || self.client_over() {
+                return moved | turn;
+            }
+            moved = true;
+        }
+    }
+
+    fn pump_write(&mut self, now: Now, session: &mut Session<Gateway, u32>) -> bool {
+        if self.write == Side::Closed {
+            return false;
+        }
+        let mut moved = false;
+        if self.write == Side::Open && self.sent == self.out.len() {
+            self.out.clear();
+            self.sent = 0;
+            match session.poll_transmit(now, self.id, &mut self.out) {
+                Transmit::Idle => {}
+                Transmit::Ready => moved = true,
+                Transmit::Shutdown => {
+                    self.write = Side::Last;
+                    self.linger = Some(now.instant + LINGER);
+                    moved = true;
+                }
+            }
+        }
+        while self.sent < self.out.len() {
+            if self.reset_at.is_some_and(|time| time <= now.instant) || self.wire.fails_at == Some(self.written) {
+                let unsent = (self.out.len() - self.sent).saturating_sub(self.wire.unsure);
+                self.write = Side::Closed;
+                self.linger.get_or_insert(now.instant + LINGER);
+                // What was taken arrives, and then the stream breaks.
+                self.up.push_back((now.instant + self.wire.latency, Piece::End(End::Cut)));
+                session.handle_write_failure(now, self.id, unsent);
+                return true;
+            }
+            let failing = self.wire.fails_at.map_or(u64::MAX, |place| place - self.written);
+            let room = self.wire.capacity.saturating_sub(self.up_bytes);
+            let count = (self.out.len() - self.sent).min(room).min(usize::try_from(failing).unwrap_or(usize::MAX));
+            if count == 0 {
+                return moved;
+            }
+            let bytes = self.out[self.sent..self.sent + count].to_vec();
+            self.up_bytes += count;
+            self.up.push_back((now.instant + self.wire.latency, Piece::Bytes(bytes)));
+            self.sent += count;
+            self.written += count as u64;
+            moved = true;
+        }
+        if self.write == Side::Last {
+            self.write = Side::Closed;
+            self.up.push_back((now.instant + self.wire.latency, Piece::End(End::Clean)));
+            moved = true;
+        }
+        moved
+    }
+
+    fn pump_read(&mut self, now: Now, session: &mut Session<Gateway, u32>) -> bool {
+        if !self.read_open || self.down.front().is_none_or(|(time, _)| *time > now.instant) {
+            return false;
+        }
+        match self.down.pop_front() {
+            Some((_, Piece::Bytes(bytes))) => session.handle_input(now, self.id, &bytes),
+            Some((_, Piece::End(end))) => self.end_input(now, session, end),
+            None => {}
+        }
+        true
+    }
+
+    fn end_input(&mut self, now: Now, session: &mut Session<Gateway, u32>, end: End) {
+        if self.read_open {
+            self.read_open = false;
+            session.handle_end(now, self.id, end);
+        }
+    }
+}

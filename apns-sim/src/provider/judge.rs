@@ -1,0 +1,331 @@
+//! Decides about each request, and writes it down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use apns_proto::http2::server::{Answer, Judge, ProviderRequest, Step, Verdict};
+use apns_proto::{ApnsId, Now};
+use bytes::Bytes;
+
+use super::asked::Asked;
+use super::channels::ChannelStore;
+use super::checks::{Client, apns_id, bad, check_method, check_push};
+use super::record::{AuthenticatedBy, RequestRecord};
+use super::switch::CutSwitch;
+use super::tokens::{ConnectionTokens, SigningKeyPair};
+use crate::log::{Entry, Keep};
+use crate::script::{
+    Http2Answer, Http2GoAway, Http2Play, Http2Script, Http2Step, LastStream, Play, RequestArrival, RequestKind, Script,
+    mix,
+};
+use crate::state::{Core, State};
+
+/// How many streams a client may have open, unless the script says otherwise (seen at Apple's servers in 2021).
+const STREAM_LIMIT: u32 = 1000;
+
+pub(crate) fn stream_limit(script: &Http2Script) -> u32 {
+    script.stream_limit.unwrap_or(STREAM_LIMIT)
+}
+
+/// What all connections to the provider API share, besides the log.
+#[derive(Debug, Default)]
+pub(crate) struct ProviderState {
+    play: Http2Play,
+    pub(crate) channels: ChannelStore,
+    /// How many ids were made.
+    ids: u64,
+}
+
+impl ProviderState {
+    pub(crate) fn new(script: &Script) -> Self {
+        Self { play: Http2Play::new(script), ..Self::default() }
+    }
+
+    /// Starts another script; channels stay.
+    pub(crate) fn set_script(&mut self, script: &Script) {
+        self.play = Http2Play::new(script);
+    }
+
+    pub(crate) fn change_script(&mut self, old: &Script, new: &Script) {
+        self.play.change(old, new);
+    }
+
+    /// A UUID that nobody had before.
+    fn make_id(&mut self, seed: u64) -> ApnsId {
+        self.ids += 1;
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&mix(seed ^ mix(self.ids)).to_be_bytes());
+        bytes[8..].copy_from_slice(&mix(self.ids).to_be_bytes());
+        // Version 4, variant 1 (RFC 9562 section 5.4).
+        bytes[6] = (bytes[6] & 0x0f) | 0x40;
+        bytes[8] = (bytes[8] & 0x3f) | 0x80;
+        ApnsId::from_bytes(bytes)
+    }
+}
+
+/// What does not change while a simulator runs.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    pub(crate) key: SigningKeyPair,
+    /// The topics of the client certificate.
+    pub(crate) topics: Arc<[String]>,
+}
+
+/// Judges the requests of one connection.
+#[derive(Debug)]
+pub(crate) struct ScriptedJudge {
+    pub(super) core: Arc<Core>,
+    pub(super) trust: Arc<Trust>,
+    pub(super) connection: u64,
+    /// Whether the client showed a certificate.
+    pub(super) certified: bool,
+    /// Whether the limit of streams rises after the first good provider token.
+    pub(super) limited: bool,
+    pub(super) close_after: Option<u64>,
+    pub(super) switch: Arc<CutSwitch>,
+    pub(super) tokens: ConnectionTokens,
+    pub(super) arrivals: u64,
+}
+
+impl Judge for ScriptedJudge {
+    fn judge(&mut self, now: Now, request: &ProviderRequest) -> Verdict {
+        self.arrivals += 1;
+        let asked = Asked::read(request);
+        let core = Arc::clone(&self.core);
+        let mut guard = core.lock();
+        let State { log, play, provider, .. } = &mut *guard;
+        log.counts.requests += 1;
+        let seq = log.counts.requests;
+        let seed = play.script().seed;
+
+        let client = self.authenticate(now, &play.script().http2, &asked);
+        let token = asked.token();
+        let steps = provider.play.decide(
+            play.script(),
+            &RequestArrival {
+                kind: asked.kind,
+                connection: self.connection,
+                number: seq,
+                number_in_connection: self.arrivals,
+                token: token.as_deref().unwrap_or_default(),
+                topic: asked.topic(),
+                push_type: asked.text("apns-push-type"),
+                payload: request.body(),
+            },
+        );
+        let mut steps = steps.unwrap_or_else(|| vec![Http2Step::Answer]);
+        let mut judged = None;
+        for step in &mut steps {
+            if matches!(step, Http2Step::Answer) {
+                let answer = judged.get_or_insert_with(|| answer(&asked, &client, play, provider, now));
+                *step = Http2Step::AnswerWith(answer.clone());
+            }
+        }
+        if self.close_after.is_some_and(|limit| limit <= self.arrivals) {
+            steps.push(Http2Step::Close);
+        }
+
+        let name = match asked.kind {
+            RequestKind::Push | RequestKind::Other => "apns-id",
+            RequestKind::Broadcast | RequestKind::Channels => "apns-request-id",
+        };
+        let id = apns_id(&asked, name).unwrap_or_else(|| provider.make_id(seed));
+        let unique = play.script().http2.unique_ids && asked.kind == RequestKind::Push;
+        let unique_id = unique.then(|| provider.make_id(seed));
+        let plan = Plan { names: [(name, Some(id)), ("apns-unique-id", unique_id)], switch: &self.switch };
+        if self.limited && client.is_ok() && first_answer(&steps).is_some() {
+            self.limited = false;
+            raise_limit(&mut steps, stream_limit(&play.script().http2));
+        }
+        let verdict = plan.verdict(request.stream(), &steps);
+
+        let answer = first_answer(&steps);
+        let accepted = answer.is_some_and(|answer| (200..300).contains(&answer.status));
+        log.counts.requests_accepted += u64::from(accepted);
+        log.counts.requests_refused += u64::from(answer.is_some() && !accepted);
+        if core.keep() == Keep::TokenCounts
+            && accepted
+            && let Some(token) = &token
+        {
+            log.count_token(token);
+        }
+        core.note(guard, || {
+            Entry::Request(Box::new(RequestRecord {
+                seq,
+                connection: self.connection,
+                stream: request.stream(),
+                kind: asked.kind,
+                method: request.method().to_owned(),
+                path: request.path().to_owned(),
+                authority: request.authority().or(asked.text("host")).map(str::to_owned),
+                token,
+                topic: asked.topic().map(str::to_owned),
+                push_type: asked.text("apns-push-type").map(str::to_owned),
+                priority: asked.number("apns-priority").and_then(|number| u8::try_from(number).ok()),
+                expiration: asked.number("apns-expiration"),
+                collapse_id: asked.header("apns-collapse-id").map(|id| String::from_utf8_lossy(id).into_owned()),
+                channel_id: asked.text("apns-channel-id").map(str::to_owned),
+                apns_id: id.to_string(),
+                unique_id: unique_id.map(|id| id.to_string()),
+                headers: request
+                    .headers()
+                    .filter(|(name, _)| *name != "authorization")
+                    .map(|(name, value)| (name.to_owned(), Bytes::copy_from_slice(value)))
+                    .collect(),
+                payload: request.body().clone(),
+                authenticated_by: match &client {
+                    Err(_) => AuthenticatedBy::Nothing,
+                    Ok(Client::Certificate(_)) => AuthenticatedBy::Certificate,
+                    Ok(Client::Token(signer)) => {
+                        let (key_id, team_id) = (signer.key_id.clone(), signer.team_id.clone());
+                        AuthenticatedBy::Token { key_id, team_id }
+                    }
+                },
+                status: answer.map(|answer| answer.status),
+                reason: answer.and_then(|answer| answer.reason.clone()),
+                at: now.wall,
+            }))
+        });
+        verdict
+    }
+}
+
+impl ScriptedJudge {
+    /// Who the client is. With a certificate a provider token is not looked at.
+    fn authenticate(&mut self, now: Now, script: &Http2Script, asked: &Asked<'_>) -> Result<Client, Http2Answer> {
+        if self.certified {
+            return Ok(Client::Certificate(Arc::clone(&self.trust.topics)));
+        }
+        let authorization = asked.header("authorization");
+        self.tokens.check(now, script, &self.trust.key, authorization).map(Client::Token)
+    }
+}
+
+/// What the service says by itself.
+fn answer(
+    asked: &Asked<'_>,
+    client: &Result<Client, Http2Answer>,
+    play: &Play,
+    provider: &mut ProviderState,
+    now: Now,
+) -> Http2Answer {
+    let script = play.script();
+    let judged = match asked.kind {
+        RequestKind::Push => {
+            check_push(asked, client, play, &provider.play, now.wall).map(|()| Http2Answer::accepted())
+        }
+        RequestKind::Broadcast => provider.channels.publish(asked, client, &script.http2),
+        RequestKind::Channels => provider.channels.manage(asked, client, &script.http2, script.seed),
+        RequestKind::Other => match check_method(asked, "POST") {
+            Ok(()) => Err(Http2Answer { status: 404, ..bad("BadPath") }),
+            Err(answer) => Err(answer),
+        },
+    };
+    judged.unwrap_or_else(|refusal| refusal)
+}
+
+fn first_answer(steps: &[Http2Step]) -> Option<&Http2Answer> {
+    steps.iter().find_map(|step| match step {
+        Http2Step::AnswerWith(answer) => Some(answer),
+        _ => None,
+    })
+}
+
+/// Puts the higher limit of streams right behind the answer.
+fn raise_limit(steps: &mut Vec<Http2Step>, limit: u32) {
+    let answered = steps.iter().position(|step| matches!(step, Http2Step::AnswerWith(_)));
+    let place = answered.map_or(steps.len(), |place| place + 1);
+    steps.insert(place, Http2Step::StreamLimit(limit));
+}
+
+/// Makes a machine's steps of a script's.
+pub(super) struct Plan<'a> {
+    /// Headers that every answer carries.
+    names: [(&'static str, Option<ApnsId>); 2],
+    switch: &'a CutSwitch,
+}
+
+impl<'a> Plan<'a> {
+    /// For what answers no request.
+    pub(super) const fn unnamed(switch: &'a CutSwitch) -> Self {
+        Self { names: [("apns-id", None), ("apns-unique-id", None)], switch }
+    }
+
+    fn verdict(&self, stream: u32, steps: &[Http2Step]) -> Verdict {
+        let mut verdict = Verdict::default();
+        for (wait, step) in self.steps(stream, steps) {
+            verdict = verdict.then(step).after(wait);
+        }
+        verdict
+    }
+
+    /// Each with how long it waits for after the one before.
+    pub(super) fn steps(&self, stream: u32, steps: &[Http2Step]) -> Vec<(Duration, Step)> {
+        let mut wait = Duration::ZERO;
+        let mut all = Vec::new();
+        for step in steps {
+            let step = match step {
+                Http2Step::WaitMs(milliseconds) => {
+                    wait = wait.saturating_add(Duration::from_millis(*milliseconds));
+                    continue;
+                }
+                // Those of a request were put in its place.
+                Http2Step::Answer => continue,
+                Http2Step::AnswerWith(answer) => Step::Answer(self.answer(answer)),
+                Http2Step::Reset(code) => Step::Reset { code: *code },
+                Http2Step::GoAway(go_away) => wire_go_away(stream, go_away),
+                Http2Step::StreamLimit(limit) => Step::StreamLimit(*limit),
+                Http2Step::Settings(settings) => Step::Settings(settings.clone()),
+                Http2Step::Ping => Step::Ping(*b"apns-sim"),
+                Http2Step::Inject(bytes) => Step::Inject(bytes.0.clone()),
+                Http2Step::Close => Step::Close,
+                Http2Step::Cut(how) => {
+                    self.switch.turn(*how);
+                    Step::Close
+                }
+            };
+            all.push((std::mem::take(&mut wait), step));
+        }
+        all
+    }
+
+    fn answer(&self, answer: &Http2Answer) -> Answer {
+        let reason = answer.reason.as_deref();
+        let mut wire = match reason {
+            Some(reason) => Answer::refusal(answer.status, reason),
+            None => Answer::new(answer.status),
+        };
+        if let Some(timestamp) = answer.timestamp_ms {
+            wire = wire.with_timestamp(timestamp);
+        }
+        if let Some(body) = &answer.body {
+            wire = wire.with_body(body.clone());
+        }
+        for (name, id) in self.names {
+            if let Some(id) = id {
+                wire = wire.with_header(name, id.to_string());
+            }
+        }
+        if !wire.body().is_empty() {
+            wire = wire.with_header("content-type", "application/json");
+        }
+        if let Some(value) = &answer.retry_after {
+            wire = wire.with_header("retry-after", value.clone());
+        }
+        answer.headers.iter().fold(wire, |wire, (name, value)| wire.with_header(name, value.clone()))
+    }
+}
+
+fn wire_go_away(stream: u32, said: &Http2GoAway) -> Step {
+    let debug = match (&said.debug, &said.reason) {
+        (Some(debug), _) => debug.clone(),
+        (None, Some(reason)) => serde_json::json!({"reason": reason}).to_string(),
+        (None, None) => String::new(),
+    };
+    let last_stream = match said.last_stream {
+        LastStream::Own => None,
+        LastStream::Before => Some(stream.saturating_sub(2)),
+        LastStream::At(stream) => Some(stream),
+    };
+    Step::GoAway { last_stream, code: said.code, debug: debug.into() }
+}

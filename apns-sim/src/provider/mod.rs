@@ -1,0 +1,15 @@
+//! The HTTP/2 provider API.
+
+mod asked;
+mod channels;
+mod checks;
+mod connection;
+mod judge;
+mod record;
+mod switch;
+mod tokens;
+
+pub(crate) use connection::serve;
+pub(crate) use judge::{ProviderState, Trust};
+pub use record::{AuthenticatedBy, RequestRecord};
+pub(crate) use tokens::{KEY_ID, SigningKeyPair, TEAM_ID};

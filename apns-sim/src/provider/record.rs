@@ -1,0 +1,193 @@
+//! What the log keeps of a request.
+
+use std::fmt;
+
+use apns_proto::WallTime;
+use bytes::Bytes;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::line::one_line;
+use crate::script::{RequestKind, to_hex};
+
+/// A request to the provider API as it arrived, and what became of it.
+///
+/// Numbers are `None` where the header is not there, or holds something else than a number. All headers but
+/// `authorization` are in [`headers`](Self::headers).
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestRecord {
+    /// Place among all requests that arrived, from 1.
+    pub seq: u64,
+    /// The provider API's connection it came over, from 1.
+    pub connection: u64,
+    /// The HTTP/2 stream.
+    pub stream: u32,
+    /// What it is about.
+    pub kind: RequestKind,
+    /// The method.
+    pub method: String,
+    /// The path.
+    pub path: String,
+    /// The `:authority`, or `host` in its place.
+    pub authority: Option<String>,
+    /// The device token, if it is hexadecimal.
+    pub token: Option<Bytes>,
+    /// The topic that was named; for broadcasts and channels the bundle id.
+    pub topic: Option<String>,
+    /// The push type.
+    pub push_type: Option<String>,
+    /// The priority.
+    pub priority: Option<u8>,
+    /// The expiration in seconds since 1970.
+    pub expiration: Option<u64>,
+    /// The collapse id.
+    pub collapse_id: Option<String>,
+    /// The channel that was named.
+    pub channel_id: Option<String>,
+    /// The name in the answer: the one that the client gave, in lower case, or one that was made. For broadcasts and
+    /// channels it is the `apns-request-id`.
+    pub apns_id: String,
+    /// The `apns-unique-id` in the answer, if there is one.
+    pub unique_id: Option<String>,
+    /// All headers but `authorization`, in order.
+    pub headers: Vec<(String, Bytes)>,
+    /// The body.
+    pub payload: Bytes,
+    /// Who sent it.
+    pub authenticated_by: AuthenticatedBy,
+    /// The status of the answer; `None` when there is to be none.
+    pub status: Option<u16>,
+    /// The reason in the answer.
+    pub reason: Option<String>,
+    /// When it arrived.
+    pub at: WallTime,
+}
+
+/// How the sender of a request proved who it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum AuthenticatedBy {
+    /// Not at all, or with a token that was refused.
+    Nothing,
+    /// By the certificate of the connection.
+    Certificate,
+    /// By a provider token.
+    Token {
+        /// The key.
+        key_id: String,
+        /// The team.
+        team_id: String,
+    },
+}
+
+impl RequestRecord {
+    /// Whether it was answered with success.
+    #[must_use]
+    pub fn accepted(&self) -> bool {
+        self.status.is_some_and(|status| (200..300).contains(&status))
+    }
+
+    /// The device token in hexadecimal; empty if there is none.
+    #[must_use]
+    pub fn token_hex(&self) -> String {
+        self.token.as_deref().map(to_hex).unwrap_or_default()
+    }
+
+    /// The value of a header, the first where there are more. `authorization` is never kept.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| &value[..])
+    }
+}
+
+impl fmt::Debug for RequestRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestRecord")
+            .field("seq", &self.seq)
+            .field("connection", &self.connection)
+            .field("stream", &self.stream)
+            .field("kind", &self.kind)
+            .field("method", &self.method)
+            .field("token", &self.token.as_ref().map(|token| format!("<{} bytes>", token.len())))
+            .field("topic", &self.topic)
+            .field("push_type", &self.push_type)
+            .field("priority", &self.priority)
+            .field("expiration", &self.expiration)
+            .field("apns_id", &self.apns_id)
+            .field("payload", &format_args!("<{} bytes>", self.payload.len()))
+            .field("authenticated_by", &self.authenticated_by)
+            .field("status", &self.status)
+            .field("reason", &self.reason)
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize)]
+struct RequestLine<'a> {
+    seq: u64,
+    connection: u64,
+    stream: u32,
+    kind: RequestKind,
+    method: &'a str,
+    path: &'a str,
+    authority: Option<&'a str>,
+    token: Option<String>,
+    topic: Option<&'a str>,
+    push_type: Option<&'a str>,
+    priority: Option<u8>,
+    expiration: Option<u64>,
+    collapse_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_id: Option<&'a str>,
+    apns_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unique_id: Option<&'a str>,
+    payload: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload_text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload_hex: Option<String>,
+    authenticated_by: &'a AuthenticatedBy,
+    status: Option<u16>,
+    reason: Option<&'a str>,
+    accepted: bool,
+    at: u64,
+}
+
+impl Serialize for RequestRecord {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = str::from_utf8(&self.payload).ok();
+        let payload = text.and_then(one_line);
+        RequestLine {
+            seq: self.seq,
+            connection: self.connection,
+            stream: self.stream,
+            kind: self.kind,
+            method: &self.method,
+            path: &self.path,
+            authority: self.authority.as_deref(),
+            token: self.token.as_deref().map(to_hex),
+            topic: self.topic.as_deref(),
+            push_type: self.push_type.as_deref(),
+            priority: self.priority,
+            expiration: self.expiration,
+            collapse_id: self.collapse_id.as_deref(),
+            channel_id: self.channel_id.as_deref(),
+            apns_id: &self.apns_id,
+            unique_id: self.unique_id.as_deref(),
+            // No body at all is no text either.
+            payload_text: text.filter(|text| payload.is_none() && !text.is_empty()),
+            payload_hex: text.is_none().then(|| to_hex(&self.payload)),
+            payload,
+            authenticated_by: &self.authenticated_by,
+            status: self.status,
+            reason: self.reason.as_deref(),
+            accepted: self.accepted(),
+            at: self.at.as_millis(),
+        }
+        .serialize(serializer)
+    }
+}

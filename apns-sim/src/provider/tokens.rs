@@ -1,0 +1,203 @@
+//! Provider tokens, checked more strictly than the service does.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use apns_proto::Now;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use rcgen::{KeyPair, PublicKeyData as _};
+use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+use serde::Deserialize;
+
+use crate::script::{Http2Answer, Http2Script};
+
+/// The key id of the simulator's signing key.
+pub(crate) const KEY_ID: &str = "SIMULATOR0";
+
+/// The team that the simulator's signing key belongs to.
+pub(crate) const TEAM_ID: &str = "TEAMID0000";
+
+/// How old a provider token may be (*Establishing a token-based connection to APNs*).
+const MAX_AGE_S: u64 = 60 * 60;
+
+/// How long a connection has to keep a token (the same page).
+const UPDATE_INTERVAL: Duration = Duration::from_secs(20 * 60);
+
+/// R and S of 32 bytes each (RFC 7518 section 3.4).
+const SIGNATURE_LEN: usize = 64;
+
+/// The simulator's signing key, which clients sign their tokens with.
+pub(crate) struct SigningKeyPair {
+    pem: String,
+    public: Vec<u8>,
+}
+
+impl SigningKeyPair {
+    pub(crate) fn generate() -> Result<Self, rcgen::Error> {
+        let key = KeyPair::generate()?;
+        Ok(Self { pem: key.serialize_pem(), public: key.der_bytes().to_vec() })
+    }
+
+    pub(crate) fn pem(&self) -> &str {
+        &self.pem
+    }
+}
+
+impl fmt::Debug for SigningKeyPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKeyPair").finish_non_exhaustive()
+    }
+}
+
+/// Whose token a request carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Signer {
+    pub(crate) key_id: String,
+    pub(crate) team_id: String,
+}
+
+/// The provider tokens of one connection.
+#[derive(Default)]
+pub(crate) struct ConnectionTokens {
+    current: Option<Current>,
+    /// The key and the team that the first good token fixed for the connection.
+    bound: Option<Signer>,
+    was_stale: bool,
+}
+
+struct Current {
+    authorization: Bytes,
+    issued_at: u64,
+    since: Instant,
+    signer: Signer,
+}
+
+impl ConnectionTokens {
+    /// Checks the header `authorization` of a request, in this order: it is there (MissingProviderToken); it is a JSON
+    /// Web Token signed by the simulator's key with ES256, and names a known key and its team (InvalidProviderToken); the
+    /// key is of this environment (BadEnvironmentKeyInToken); its age (ExpiredProviderToken); the connection began with
+    /// the same team (Forbidden) and the same key (UnrelatedKeyIdInToken); it is not another than 20 minutes ago
+    /// (TooManyProviderTokenUpdates).
+    pub(crate) fn check(
+        &mut self,
+        now: Now,
+        script: &Http2Script,
+        key: &SigningKeyPair,
+        authorization: Option<&[u8]>,
+    ) -> Result<Signer, Http2Answer> {
+        let Some(authorization) = authorization.filter(|value| !value.is_empty()) else {
+            return Err(forbidden("MissingProviderToken"));
+        };
+        if let Some(current) = &self.current
+            && current.authorization == authorization
+        {
+            let (signer, issued_at) = (current.signer.clone(), current.issued_at);
+            return self.check_age(now, script, issued_at).map(|()| signer);
+        }
+        let token = Token::read(authorization, key).ok_or_else(|| forbidden("InvalidProviderToken"))?;
+        let signer = known(script, &token)?;
+        self.check_age(now, script, token.issued_at)?;
+        if let Some(bound) = &self.bound {
+            if bound.team_id != signer.team_id {
+                return Err(forbidden("Forbidden"));
+            }
+            if bound.key_id != signer.key_id {
+                return Err(forbidden("UnrelatedKeyIdInToken"));
+            }
+        }
+        let interval = script.token_update_interval_s.map_or(UPDATE_INTERVAL, Duration::from_secs);
+        if let Some(current) = &self.current
+            && now.instant.saturating_duration_since(current.since) < interval
+        {
+            return Err(Http2Answer::new(429, "TooManyProviderTokenUpdates"));
+        }
+        self.bound.get_or_insert_with(|| signer.clone());
+        self.current = Some(Current {
+            authorization: Bytes::copy_from_slice(authorization),
+            issued_at: token.issued_at,
+            since: now.instant,
+            signer: signer.clone(),
+        });
+        Ok(signer)
+    }
+
+    /// An hour at most, to either side of the service's clock.
+    fn check_age(&mut self, now: Now, script: &Http2Script, issued_at: u64) -> Result<(), Http2Answer> {
+        let clock = now.wall.as_secs().saturating_add_signed(script.clock_offset_s);
+        let stale = clock.abs_diff(issued_at) > MAX_AGE_S || (self.was_stale && script.stale_for_good);
+        if !stale {
+            return Ok(());
+        }
+        self.was_stale = true;
+        Err(script.stale_token.clone().unwrap_or_else(|| forbidden("ExpiredProviderToken")))
+    }
+}
+
+impl fmt::Debug for ConnectionTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionTokens").field("bound", &self.bound).finish_non_exhaustive()
+    }
+}
+
+fn forbidden(reason: &str) -> Http2Answer {
+    Http2Answer::new(403, reason)
+}
+
+fn known(script: &Http2Script, token: &Token) -> Result<Signer, Http2Answer> {
+    let signer = Signer { key_id: token.key_id.clone(), team_id: token.team_id.clone() };
+    if let Some(key) = script.keys.iter().find(|key| key.key_id == signer.key_id) {
+        return match key.team_id.as_deref().unwrap_or(TEAM_ID) == signer.team_id {
+            true if key.other_environment => Err(forbidden("BadEnvironmentKeyInToken")),
+            true => Ok(signer),
+            false => Err(forbidden("InvalidProviderToken")),
+        };
+    }
+    if signer.key_id == KEY_ID && signer.team_id == TEAM_ID {
+        return Ok(signer);
+    }
+    Err(forbidden("InvalidProviderToken"))
+}
+
+/// A token whose signature is right.
+struct Token {
+    key_id: String,
+    team_id: String,
+    issued_at: u64,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    kid: String,
+    #[serde(default)]
+    typ: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    iat: u64,
+}
+
+impl Token {
+    /// `bearer` and the compact serialization (RFC 7515 section 3.1), in base64url without padding. `alg` is ES256, the
+    /// signature R and S in 64 bytes.
+    fn read(authorization: &[u8], key: &SigningKeyPair) -> Option<Self> {
+        let (scheme, jwt) = str::from_utf8(authorization).ok()?.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return None;
+        }
+        let (message, signature) = jwt.rsplit_once('.')?;
+        let (header, claims) = message.split_once('.')?;
+        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
+        let header: Header = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
+        let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
+        if header.alg != "ES256" || header.typ.is_some_and(|kind| kind != "JWT") || signature.len() != SIGNATURE_LEN {
+            return None;
+        }
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &key.public).verify(message.as_bytes(), &signature).ok()?;
+        Some(Self { key_id: header.kid, team_id: claims.iss, issued_at: claims.iat })
+    }
+}

@@ -1,0 +1,6 @@
+//! The transport over real sockets and TLS, against the simulator.
+
+mod binary;
+mod common;
+mod feedback;
+mod provider;
