@@ -308,7 +308,6 @@ impl<K> Client<K> {
         {
             match source.rejected(now, token, &reason, skew) {
                 AfterRejection::NewConnection => {
-                    self.binding.refused();
                     if submission.token_refusals == 0 {
                         submission.token_refusals += 1;
                         self.give_back(submission, Fate::Discarded);

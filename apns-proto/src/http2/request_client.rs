@@ -327,7 +327,6 @@ impl<K> RequestClient<K> {
                 let after = source.rejected(now, token, &reason, response.clock_skew());
                 self.end(sent.key, Ok(response));
                 if after == AfterRejection::NewConnection {
-                    self.binding.refused();
                     self.ending.own.get_or_insert(CloseReason::TokenRefused { reason: reason.as_str().into() });
                     self.retire(&format!("the service refuses the provider token on this connection: {reason}"));
                 }
