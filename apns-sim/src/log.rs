@@ -345,7 +345,7 @@ impl Log {
     /// The requests to the provider API among the entries.
     pub fn requests(&self) -> impl Iterator<Item = &RequestRecord> {
         self.entries.iter().filter_map(|entry| match entry {
-            Entry::Request(record) => Some(record),
+            Entry::Request(record) => Some(record.as_ref()),
             _ => None,
         })
     }

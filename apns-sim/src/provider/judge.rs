@@ -224,11 +224,22 @@ fn answer(
     judged.unwrap_or_else(|refusal| refusal)
 }
 
+/// The answer that leaves: behind the end of the stream or of the connection none does.
 fn first_answer(steps: &[Http2Step]) -> Option<&Http2Answer> {
-    steps.iter().find_map(|step| match step {
-        Http2Step::AnswerWith(answer) => Some(answer),
-        _ => None,
-    })
+    for step in steps {
+        match step {
+            Http2Step::AnswerWith(answer) => return Some(answer),
+            Http2Step::Reset(_) | Http2Step::Close | Http2Step::Cut(_) => return None,
+            Http2Step::Answer
+            | Http2Step::WaitMs(_)
+            | Http2Step::GoAway(_)
+            | Http2Step::StreamLimit(_)
+            | Http2Step::Settings(_)
+            | Http2Step::Ping
+            | Http2Step::Inject(_) => {}
+        }
+    }
+    None
 }
 
 /// Puts the higher limit of streams right behind the answer.
@@ -272,6 +283,8 @@ impl<'a> Plan<'a> {
                 // Those of a request were put in its place.
                 Http2Step::Answer => continue,
                 Http2Step::AnswerWith(answer) => Step::Answer(self.answer(answer)),
+                // There is no request whose stream it would be.
+                Http2Step::Reset(_) if stream == 0 => continue,
                 Http2Step::Reset(code) => Step::Reset { code: *code },
                 Http2Step::GoAway(go_away) => wire_go_away(stream, go_away),
                 Http2Step::StreamLimit(limit) => Step::StreamLimit(*limit),

@@ -97,8 +97,8 @@ impl Faults {
         self
     }
 
-    /// Takes this many notifications, then closes without a word; with 0 right after the handshake. Only for the
-    /// gateway.
+    /// Takes this many notifications or requests, then closes without a word; with 0 right after the handshake. Not for
+    /// the feedback service.
     #[must_use]
     pub const fn close_after(mut self, notifications: u64) -> Self {
         self.close_after = Some(notifications);

@@ -540,7 +540,8 @@ impl Http2Session {
         self
     }
 
-    /// Adds what is done from the handshake on, whatever arrives. Steps that answer a request do nothing.
+    /// Adds what is done from the handshake on, whatever arrives. Steps that answer or reset
+    /// a request do nothing.
     #[must_use]
     pub fn step(mut self, step: Http2Step) -> Self {
         self.steps.push(step);

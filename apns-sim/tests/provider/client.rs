@@ -1,7 +1,5 @@
 //! A client that knows no more than HTTP/2.
 
-#![allow(dead_code, reason = "each module of these tests uses its part")]
-
 use std::time::{Duration, SystemTime};
 
 use apns_proto::http2::{KeyId, ProviderToken, SigningKey, TeamId};
@@ -26,10 +24,10 @@ pub(crate) struct Client {
 /// A request; without changes one that is taken.
 #[derive(Clone)]
 pub(crate) struct Request {
-    method: &'static str,
-    path: String,
-    headers: Vec<(&'static str, String)>,
-    body: Vec<u8>,
+    pub(crate) method: &'static str,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 pub(crate) struct Answer {
@@ -134,11 +132,20 @@ impl Client {
         Self::with(simulator, Identity::Given, &[b"h2"]).await
     }
 
+    /// A client that knows the service waits for what SETTINGS allow.
     pub(crate) async fn with(simulator: &Simulator, identity: Identity, protocols: &[&[u8]]) -> Self {
+        Self::connect(simulator, identity, protocols, 1).await
+    }
+
+    /// Without a certificate, and with no regard for the limit of streams until SETTINGS arrived.
+    pub(crate) async fn hasty(simulator: &Simulator) -> Self {
+        Self::connect(simulator, Identity::None, &[b"h2"], 100).await
+    }
+
+    async fn connect(simulator: &Simulator, identity: Identity, protocols: &[&[u8]], streams: usize) -> Self {
         let tls = tls_offering(simulator, simulator.http2_address(), identity, protocols).await.unwrap();
         let mut builder = h2::client::Builder::new();
-        // A client that knows the service waits for what SETTINGS allow.
-        builder.initial_max_send_streams(1);
+        builder.initial_max_send_streams(streams);
         let (send, connection) = timeout(PATIENCE, builder.handshake(tls.stream)).await.unwrap().unwrap();
         Self { send, connection: tokio::spawn(connection) }
     }

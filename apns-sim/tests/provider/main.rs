@@ -7,3 +7,6 @@ mod support;
 
 mod checks;
 mod client;
+mod raw;
+mod sessions;
+mod tokens;

@@ -411,9 +411,7 @@ impl Connection {
         while !self.closed {
             self.flag.take();
             let over = self.poll_engine(&mut cx);
-            while let Some(stream) = self.ready.pop() {
-                self.poll_exchange(stream);
-            }
+            self.poll_exchanges();
             if let Some(reason) = over {
                 self.end(reason);
             } else if self.io.lock().outbound.control() > MAX_CONTROL {
@@ -453,6 +451,8 @@ impl Connection {
 
     fn accept(&mut self, request: http::Request<h2::RecvStream>, mut respond: SendResponse<Bytes>) {
         let stream = respond.stream_id().as_u32();
+        // What the client gave up before takes no room any more, also when both arrived at once.
+        self.poll_exchanges();
         let full = self.exchanges.len() >= self.max_streams.map_or(MAX_STREAMS, |limit| limit as usize);
         if full || stream > self.last_stream {
             respond.send_reset(h2::Reason::REFUSED_STREAM);
@@ -467,6 +467,13 @@ impl Connection {
         };
         self.exchanges.insert(stream, exchange);
         self.ready.push(stream);
+    }
+
+    /// Looks at the exchanges that something happened to.
+    fn poll_exchanges(&mut self) {
+        while let Some(stream) = self.ready.pop() {
+            self.poll_exchange(stream);
+        }
     }
 
     fn poll_exchange(&mut self, stream: u32) {
