@@ -146,17 +146,17 @@ mod streams {
 
     #[test]
     fn b33_no_limit_is_no_limit_but_our_own() {
-        let open = shared((0_usize, 0_usize));
+        let open = shared(0_usize);
         let count = open.clone();
         let mut world = World::new(api(), move |_| {
             let count = count.clone();
             service_with(ServerConfig::default().with_settings(Vec::new()), move |_, request| {
-                count.borrow_mut().0 += 1;
+                *count.borrow_mut() += 1;
                 accept(request).after(seconds(1))
             })
         });
         world.submit(0..2500);
-        assert_eq!(open.borrow().0, 1000);
+        assert_eq!(*open.borrow(), 1000);
         world.pass(seconds(3));
         assert_eq!(world.words(), [("accepted", 2500)].into());
     }
@@ -229,6 +229,31 @@ mod streams {
         assert_eq!(world.words(), [("not_sent", 3)].into());
         assert!(*seen.borrow() <= 40, "{} attempts", seen.borrow());
         assert_eq!(world.reports[0].reason, CloseReason::RefusesRequests);
+    }
+
+    #[test]
+    fn a_refusal_lowers_the_number_of_open_requests_until_the_next_answer() {
+        let open = shared(0);
+        let count = open.clone();
+        let mut refused = false;
+        let mut world = World::new(api(), move |_| {
+            let count = count.clone();
+            service(move |_, request| {
+                if key_of(request) == 3 && !std::mem::replace(&mut refused, true) {
+                    return Verdict::reset(REFUSED_STREAM);
+                }
+                *count.borrow_mut() += 1;
+                accept(request).after(seconds(1))
+            })
+        });
+        world.submit(1..=3);
+        world.submit(4..=5);
+        assert_eq!(*open.borrow(), 2, "no more than it took");
+        world.pass(seconds(1));
+        world.submit(6..=50);
+        assert_eq!(*open.borrow(), 50);
+        world.pass(seconds(1));
+        assert_eq!(world.words(), [("accepted", 50)].into());
     }
 
     #[test]
@@ -395,6 +420,57 @@ mod leaving {
     }
 
     #[test]
+    fn an_answer_without_a_status_replaces_the_connection_and_leaves_the_others() {
+        let mut world = World::new(api(), |attempt| {
+            service(move |_, request| match (attempt, key_of(request)) {
+                (1, 1) => accept(request).after(seconds(1)),
+                // HEADERS for stream 3, with one field that is no status.
+                (1, 2) => {
+                    Verdict::default().then(Step::Inject(Bytes::from_static(b"\0\0\x05\x01\x05\0\0\0\x03\0\x01a\x011")))
+                }
+                _ => accept(request),
+            })
+        });
+        world.submit([1, 2]);
+        assert_eq!(*world.outcome(2), Outcome::Unknown { cause: UnknownCause::BrokenOff { code: 1 } });
+        world.submit([3]);
+        assert_eq!(world.dials.len(), 2);
+        world.pass(seconds(1));
+        assert_eq!(world.words(), [("accepted", 2), ("unknown", 1)].into());
+        assert_eq!(world.reports[0].reason, CloseReason::Violation { code: 1 });
+    }
+
+    #[test]
+    fn the_reason_is_read_although_nothing_can_be_written() {
+        let mut world = World::of(|_, request| accept(request));
+        world.submit([1]);
+        let link = *world.peers.keys().next().unwrap();
+        world.session.handle_write_failure(world.now, link, 0);
+        world.last().network = Network::Full;
+        world.perform(Step::go_away(1, "BadCertificate"));
+        world.perform(Step::Close);
+        assert!(world.stopped.as_ref().unwrap().contains("BadCertificate"));
+    }
+
+    #[test]
+    fn draining_keeps_the_nearer_deadline() {
+        let now = start();
+        let mut client = api().connect::<u32>(now);
+        client.handle_input(now, b"\0\0\0\x04\0\0\0\0\0");
+        client.submit(now, Submission::new(1, notification(1))).unwrap();
+        assert_eq!(client.poll_transmit(now, &mut BytesMut::new()), Transmit::Ready);
+        let at = |count| Now::new(now.instant + seconds(count), now.wall);
+        client.drain(now, Some(at(5).instant));
+        client.drain(now, None);
+        client.drain(now, Some(at(9).instant));
+        assert_eq!(client.poll_timeout(), Some(at(5).instant));
+        client.handle_timeout(at(5));
+        assert_eq!(client.poll_event(), Some(ConnectionEvent::Retired));
+        let Some(ConnectionEvent::Closed(closed)) = client.poll_event() else { panic!("it closes") };
+        assert_eq!(closed.unsettled[0].fate, Fate::Unknown(UnknownCause::NoAnswer));
+    }
+
+    #[test]
     fn s12_a_malformed_answer_replaces_the_connection() {
         for split in SPLITS {
             let mut world = World::new(api(), |attempt| {
@@ -455,6 +531,22 @@ mod silence {
         world.submit([4]);
         world.pass(seconds(10));
         assert_eq!(world.reports[0].reason, CloseReason::NoAnswer, "the PING after the third found nobody");
+    }
+
+    #[test]
+    fn b58_an_answer_between_means_that_it_lives() {
+        let config = Config::default().with_request_timeout(seconds(2)).with_ping_when_silent(Duration::MAX);
+        let mut world = World::new(api().with_config(config), |_| {
+            service(|_, request| if key_of(request) == 3 { accept(request) } else { Verdict::silence() })
+        });
+        world.submit([1, 2]);
+        world.pass(seconds(2));
+        world.submit([3]);
+        world.submit([4]);
+        world.last().network = Network::Black;
+        world.pass(seconds(20));
+        assert_eq!(world.words(), [("accepted", 1), ("unknown", 3)].into());
+        assert!(world.reports.is_empty(), "one in a row is not asked about");
     }
 
     #[test]
@@ -828,6 +920,30 @@ mod tokens {
     }
 
     #[test]
+    fn b59_once_is_once_whatever_the_source_says() {
+        /// Never runs out of new tokens.
+        #[derive(Debug)]
+        struct Stubborn(Arc<SigningSource>);
+
+        impl TokenSource for Stubborn {
+            fn token(&self, now: Now) -> Result<ProviderToken, TokenError> {
+                self.0.token(now)
+            }
+
+            fn rejected(&self, _: Now, _: &ProviderToken, _: &Reason, _: Option<ClockSkew>) -> AfterRejection {
+                AfterRejection::NewConnection
+            }
+        }
+
+        let api = with_source(Arc::new(Stubborn(signing())));
+        let mut world = World::new(api, |_| service(|_, _| refuse(403, "ExpiredProviderToken")));
+        world.submit([1]);
+        world.pass(seconds(30));
+        assert_eq!(rejection(world.outcome(1)), (403, "ExpiredProviderToken"));
+        assert_eq!((world.settled[&1].attempts, world.dials.len()), (2, 2));
+    }
+
+    #[test]
     fn b73_a_wrong_clock_ends_in_its_name_and_not_in_a_loop_of_signatures() {
         let uses = Uses::default();
         let record = uses.clone();
@@ -878,6 +994,7 @@ mod tokens {
         world.submit(0..200);
         world.pass(seconds(120));
         assert!(world.dials.len() <= 20, "{} connections in two minutes", world.dials.len());
+        assert!(!world.settled.is_empty() && world.settled.values().all(|settled| settled.attempts <= 2));
         assert_eq!(world.session.unsettled() + world.settled.len(), 200);
     }
 

@@ -5,22 +5,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue};
+use bytes::BytesMut;
 
+use super::ending::Ending;
 use super::in_flight::{InFlight, Sent};
 use super::keep_alive::{Due, KeepAlive};
 use super::refusals::Refusals;
+use super::to_wire::{from_wire, to_wire};
 use super::wire::client::{
-    Config as WireConfig, Connection as Wire, Event, Failure, Fate as WireFate, Indexing as WireIndexing,
-    Request as WireRequest, Reset, Response as WireResponse, SendError,
+    Config as WireConfig, Connection as Wire, Event, Failure, Fate as WireFate, Reset, Response as WireResponse,
+    SendError,
 };
 use super::wire::frame::ErrorCode;
 use super::wire::{CloseReason as WireClose, GoAway};
 use super::{
-    AfterRejection, Api, Config, Credential, Indexing, Method, ProviderApi, ProviderToken, Reason, Request, Requests,
-    Response, TokenBinding, TokenChoice, TokenError, TokenPolicy,
+    AfterRejection, Api, Config, Credential, ProviderApi, ProviderToken, Reason, Requests, TokenBinding, TokenChoice,
+    TokenError, TokenPolicy,
 };
 use crate::{
     CloseReason, Closed, Connection, ConnectionEvent, End, Fate, InvalidNotification, Machine, NotSentCause, Now,
@@ -90,11 +90,7 @@ pub struct Client<K> {
     token_trouble: Option<TokenTrouble>,
     token_warned: bool,
     drain_deadline: Option<Instant>,
-    go_away: Option<GoneAway>,
-    /// How the transport ended.
-    end: Option<End>,
-    /// Why this side retires or ends the connection.
-    own_reason: Option<CloseReason>,
+    ending: Ending,
     /// What failed together with the connection; none is `ConnectionLost` for the reason that comes at the end.
     failed: Vec<(Submission<K>, Option<Fate>)>,
 }
@@ -115,13 +111,6 @@ enum Phase {
     Retired,
     /// The terminal event was produced.
     Closed,
-}
-
-/// What GOAWAY frames said: the first reason that was given, or else the first code.
-#[derive(Debug)]
-struct GoneAway {
-    reason: Option<Reason>,
-    code: u32,
 }
 
 #[derive(Debug)]
@@ -162,9 +151,7 @@ impl<K> Client<K> {
             token_trouble: None,
             token_warned: false,
             drain_deadline: None,
-            go_away: None,
-            end: None,
-            own_reason: None,
+            ending: Ending::default(),
             failed: Vec::new(),
             config,
         }
@@ -245,7 +232,7 @@ impl<K> Client<K> {
     fn send_front(&mut self, now: Now, token: Option<&ProviderToken>) {
         let Some(first) = self.waiting.front() else { return };
         let sent = match self.requests.device(&first.submission.notification, token, now.wall) {
-            Ok(request) => self.wire.send_request(for_wire(request)),
+            Ok(request) => self.wire.send_request(to_wire(request)),
             Err(invalid) => {
                 self.settle_front(Outcome::NotSent { cause: NotSentCause::Invalid(invalid) });
                 return;
@@ -311,9 +298,7 @@ impl<K> Client<K> {
         self.used = now.instant;
         self.unanswered = 0;
         self.refusals.answered();
-        let WireResponse { status, headers, body, complete: _ } = response;
-        let fields = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        let response = Response::parse(Api::Device, now.wall, status.as_u16(), fields, body);
+        let response = from_wire(Api::Device, now.wall, response);
         let skew = response.clock_skew();
         let outcome = response.into_outcome();
         let Sent { mut submission, token, .. } = sent;
@@ -323,7 +308,6 @@ impl<K> Client<K> {
         {
             match source.rejected(now, token, &reason, skew) {
                 AfterRejection::NewConnection => {
-                    self.binding.refused();
                     if submission.token_refusals == 0 {
                         submission.token_refusals += 1;
                         self.give_back(submission, Fate::Discarded);
@@ -401,18 +385,13 @@ impl<K> Client<K> {
     }
 
     fn on_go_away(&mut self, now: Now, said: &GoAway) {
-        let reason = reason_of(&said.debug);
+        let reason = self.ending.said(said);
         if let (Some(reason), Some(token), Credential::Token(source)) =
             (&reason, self.binding.token(), &self.credential)
             && is_about_token(reason)
         {
             // What follows from it shows on the next connection.
             let _ = source.rejected(now, token, reason, None);
-        }
-        match &mut self.go_away {
-            Some(GoneAway { reason: Some(_), .. }) => {}
-            Some(known) if reason.is_none() => known.code = known.code.max(said.code.0),
-            None | Some(_) => self.go_away = Some(GoneAway { reason, code: said.code.0 }),
         }
         self.retire(CloseReason::Finished);
     }
@@ -428,7 +407,7 @@ impl<K> Client<K> {
         }
         self.stop_taking();
         self.phase = Phase::Retired;
-        self.own_reason.get_or_insert(reason);
+        self.ending.own.get_or_insert(reason);
         self.wire.finish();
     }
 
@@ -445,13 +424,13 @@ impl<K> Client<K> {
 
     /// Ends the connection now.
     fn abandon(&mut self, now: Now, reason: CloseReason) {
-        self.own_reason = Some(reason);
+        self.ending.own = Some(reason);
         self.wire.abandon(ErrorCode::NO_ERROR);
         self.pump(now);
     }
 
     fn on_closed(&mut self, wire: WireClose) {
-        let reason = self.close_reason(wire);
+        let reason = self.ending.reason(wire);
         let lost = match &reason {
             CloseReason::ClosedHere => UnknownCause::Closed,
             CloseReason::NoAnswer => UnknownCause::NoAnswer,
@@ -469,35 +448,6 @@ impl<K> Client<K> {
         self.phase = Phase::Closed;
         self.handed = None;
         self.events.push_back(ConnectionEvent::Closed(Closed { reason, unsettled }));
-    }
-
-    fn close_reason(&mut self, wire: WireClose) -> CloseReason {
-        let own = self.own_reason.take();
-        if let (WireClose::Abandoned, Some(own)) = (&wire, &own) {
-            return own.clone();
-        }
-        match wire {
-            WireClose::NotHttp2 { received } => {
-                CloseReason::NotHttp2 { received: received.escape_ascii().to_string().into() }
-            }
-            WireClose::Violation { code } => CloseReason::Violation { code: code.0 },
-            WireClose::Flooded => CloseReason::Violation { code: ErrorCode::ENHANCE_YOUR_CALM.0 },
-            WireClose::Ended | WireClose::GoneAway | WireClose::Finished | WireClose::Abandoned => {
-                match (self.go_away.take(), own, self.end.take()) {
-                    (Some(GoneAway { reason, code }), _, _) => CloseReason::GoAway {
-                        fatal: reason.as_ref().is_some_and(condemns_credentials),
-                        reason: reason.map(|reason| reason.as_str().into()),
-                        code,
-                    },
-                    (None, _, Some(End::Refused(words))) => CloseReason::Refused(words.into()),
-                    // Only what was open was lost; why the connection was at its end is known.
-                    (None, Some(own), _) if own != CloseReason::Finished => own,
-                    (None, _, Some(End::Cut)) => CloseReason::Cut,
-                    (None, _, Some(End::Clean)) => CloseReason::PeerClosed,
-                    (None, _, None) => CloseReason::Finished,
-                }
-            }
-        }
     }
 
     /// Gives up the requests that have waited long enough.
@@ -569,36 +519,13 @@ impl<K> Client<K> {
     }
 }
 
-/// The same request, for the wire.
-fn for_wire(request: Request) -> WireRequest {
-    let Request { method, path, headers, body, .. } = request;
-    let method = match method {
-        Method::Get => http::Method::GET,
-        Method::Post => http::Method::POST,
-        Method::Delete => http::Method::DELETE,
-    };
-    let path =
-        PathAndQuery::from_maybe_shared(path).expect("paths are made of fixed text, hexadecimal digits and names");
-    let mut wire = WireRequest::new(method, path, body);
-    for header in headers {
-        let value = HeaderValue::from_maybe_shared(header.value).expect("values have no control characters");
-        let indexing = match header.indexing {
-            Indexing::Incremental => WireIndexing::Shared,
-            Indexing::Without => WireIndexing::PerRequest,
-            Indexing::Never => WireIndexing::Secret,
-        };
-        wire = wire.header(HeaderName::from_static(header.name), value, indexing);
-    }
-    wire
-}
-
 /// The reason of a refusal that is about the provider token.
 fn token_reason(outcome: &Outcome) -> Option<Reason> {
     let Outcome::Rejected(Rejection::Provider(rejection)) = outcome else { return None };
     rejection.known_reason().filter(|reason| is_about_token(reason)).cloned()
 }
 
-const fn is_about_token(reason: &Reason) -> bool {
+pub(super) const fn is_about_token(reason: &Reason) -> bool {
     matches!(
         reason,
         Reason::ExpiredProviderToken
@@ -607,29 +534,6 @@ const fn is_about_token(reason: &Reason) -> bool {
             | Reason::UnrelatedKeyIdInToken
             | Reason::BadEnvironmentKeyIdInToken
     )
-}
-
-/// Whether a GOAWAY frame with this reason would meet every connection with these credentials.
-const fn condemns_credentials(reason: &Reason) -> bool {
-    matches!(
-        reason,
-        Reason::BadCertificate
-            | Reason::BadCertificateEnvironment
-            | Reason::BadEnvironmentKeyIdInToken
-            | Reason::Forbidden
-            | Reason::InvalidProviderToken
-            | Reason::MissingProviderToken
-    )
-}
-
-/// The `reason` in the debug data of a GOAWAY frame.
-fn reason_of(debug: &Bytes) -> Option<Reason> {
-    #[derive(serde::Deserialize)]
-    struct Debug {
-        reason: String,
-    }
-    let parsed: Debug = serde_json::from_slice(debug).ok()?;
-    (!parsed.reason.is_empty()).then(|| Reason::from(&*parsed.reason))
 }
 
 impl<K> Machine for Client<K> {
@@ -648,7 +552,7 @@ impl<K> Machine for Client<K> {
         if self.phase == Phase::Closed {
             return;
         }
-        self.end = Some(end);
+        self.ending.end = Some(end);
         self.wire.receive_end();
         self.pump(now);
     }

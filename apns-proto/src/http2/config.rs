@@ -30,6 +30,9 @@ pub struct Config {
 /// How many streams one connection can have: the odd identifiers up to 2^31 - 1 (RFC 9113 section 5.1.1).
 const ALL_STREAMS: u32 = 1 << 30;
 
+/// With less, connections would end before they are of use.
+const SHORTEST_LIFE: Duration = Duration::from_secs(1);
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -100,17 +103,19 @@ impl Config {
         self
     }
 
-    /// After how long without a request the connection is closed. Default: never; Apple asks to keep connections open.
+    /// After how long without a request the connection is closed. Default: never; Apple asks to keep connections open. At
+    /// least a second.
     #[must_use]
-    pub const fn with_max_idle(mut self, time: Duration) -> Self {
-        self.max_idle = time;
+    pub fn with_max_idle(mut self, time: Duration) -> Self {
+        self.max_idle = time.max(SHORTEST_LIFE);
         self
     }
 
-    /// How old a connection gets before another one takes over. Default: no limit.
+    /// How old a connection gets before another one takes over. Default: no limit; at least a second. Apple takes
+    /// connections that come and go quickly for an attack.
     #[must_use]
-    pub const fn with_max_age(mut self, time: Duration) -> Self {
-        self.max_age = time;
+    pub fn with_max_age(mut self, time: Duration) -> Self {
+        self.max_age = time.max(SHORTEST_LIFE);
         self
     }
 

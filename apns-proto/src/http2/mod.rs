@@ -8,12 +8,18 @@
 //!   [`TokenBinding`] decides which of them a connection uses;
 //! * [`RetryPolicy`](crate::RetryPolicy) decides whether and when a refused notification is sent again;
 //! * [`host`] has the names and ports.
+//!
+//! What has a connection:
+//!
+//! * [`ProviderApi`] makes connections, for a [`Session`](crate::Session) or by hand;
+//! * [`Client`] sends notifications to devices; [`RequestClient`] sends broadcasts and manages channels.
 
 mod broadcast;
 mod channels;
 mod client;
 mod config;
 mod der;
+mod ending;
 mod explain;
 pub mod host;
 mod http_date;
@@ -25,11 +31,13 @@ mod provider_token;
 mod reason;
 mod refusals;
 mod request;
+mod request_client;
 mod requests;
 mod response;
 #[cfg(feature = "server")]
 pub mod server;
 mod signing_key;
+mod to_wire;
 mod token_policy;
 mod token_source;
 mod warning;
@@ -52,6 +60,7 @@ pub use provider_rejection::ProviderRejection;
 pub use provider_token::{IdError, KeyId, ProviderToken, ProviderTokenError, TeamId};
 pub use reason::{Api, Reason, SERVICE_FAULT_WAIT};
 pub use request::{Header, Indexing, Method, Request};
+pub use request_client::{Ask, NoResponse, RequestClient, RequestEvent};
 pub use requests::{Authentication, Requests};
 pub use response::{ClockSkew, MAX_BODY, MAX_RETRY_AFTER, Response};
 pub use signing_key::{SigningKey, SigningKeyError};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::uri::Authority;
 
-use super::{Authentication, Client, Config, Requests, TokenSource};
+use super::{Authentication, Client, Config, RequestClient, Requests, TokenSource};
 use crate::session::Protocol;
 use crate::{ConnectionEvent, Now, Topic};
 
@@ -99,6 +99,12 @@ impl ProviderApi {
     #[must_use]
     pub fn connect<K>(&self, now: Now) -> Client<K> {
         Client::new(self, now)
+    }
+
+    /// The same for broadcasts and channels.
+    #[must_use]
+    pub fn connect_requests<K>(&self, now: Now) -> RequestClient<K> {
+        RequestClient::new(self, now)
     }
 
     pub(super) fn requests(&self) -> Requests {
