@@ -10,6 +10,11 @@ COUNT = 200
 # The first, the last, neighbours, and some between them.
 BAD_PLACES = (0, 2, 3, 57, 120, 121, 122, 180, 199)
 INVALID_TOKEN = 8
+BAD_REQUEST = 400
+# What the simulator's certificate and signing key are for.
+TOPIC = "com.example.app"
+KEY_ID = "SIMULATOR0"
+TEAM_ID = "TEAMID0000"
 
 
 class Delivery:
@@ -66,6 +71,43 @@ class Delivery:
         for record in records:
             alert = record["payload"]["aps"]["alert"]
             expect_equal(f"alert of arrival {record['seq']}", alert, alerts[record["token"]])
+
+
+def http2_checks(name, program, expiration):
+    """The checks of a client of the provider API, one for each kind of credential."""
+
+    def certificate():
+        return check("certificate", "certificate")
+
+    def token():
+        return check("token", {"token": {"key_id": KEY_ID, "team_id": TEAM_ID}})
+
+    def check(mode, authenticated_by):
+        delivery = Delivery()
+        delivery.plan |= {"topic": TOPIC, "key_id": KEY_ID, "team_id": TEAM_ID}
+        with Simulator(delivery.script, http2=True) as simulator:
+            with Client(simulator, program, mode, delivery.plan) as client:
+                report = client.finish()
+            simulator.stop()
+            records = simulator.records()
+        bad = Counter((token, BAD_REQUEST) for token in delivery.bad)
+        expect_equal("trouble that the client reports", [line for line in report if "trouble" in line], [])
+        expect_equal("accepted by the simulator", accepted(records), Counter(delivery.good))
+        expect_equal("refused by the simulator", refused(records), bad)
+        told = Counter(line["accepted"] for line in report if "accepted" in line)
+        expect_equal("accepted, as the client reports", told, Counter(delivery.good))
+        told = Counter((line["refused"], line["status"]) for line in report if "refused" in line)
+        expect_equal("refused, as the client reports", told, bad)
+        reasons = {line["reason"] for line in report if "refused" in line}
+        expect_equal("reasons that the client reports", reasons, {"BadDeviceToken"})
+        delivery.expect_alerts(records)
+        expect_each(records, topic=TOPIC, push_type="alert", priority=5, authenticated_by=authenticated_by)
+        for record in records:
+            expect(expiration(record["expiration"], delivery.plan), f"expiration of arrival {record['seq']}")
+        fates = f"{len(delivery.good)} accepted once each, {len(bad)} refused as BadDeviceToken and reported"
+        return f"{name}, HTTP/2 with {mode}: {fates}"
+
+    return certificate, token
 
 
 class Feedback:

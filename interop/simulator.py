@@ -26,9 +26,10 @@ def wait_until(what, condition, seconds=60):
 
 
 class Simulator:
-    """Runs from `with` to its end. `max_tls` is "1.2" for clients that cannot do more."""
+    """Runs from `with` to its end. `max_tls` is "1.2" for clients that cannot do more; `http2` is the provider API."""
 
-    def __init__(self, script=None, max_tls="1.3"):
+    def __init__(self, script=None, max_tls="1.3", http2=False):
+        self._http2 = http2
         self._script = script or {}
         self._max_tls = max_tls
 
@@ -41,6 +42,8 @@ class Simulator:
         command = [os.environ["APNS"], "sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0"]
         command += ["--certs", self.path, "--script", self.path / "script.json", "--log", self._log]
         command += ["--max-tls", self._max_tls]
+        if self._http2:
+            command += ["--http2", "127.0.0.1:0"]
         with open(self._said, "w") as said:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
         try:
@@ -50,6 +53,7 @@ class Simulator:
             raise Failed(f"{failed}\n{self.said()}") from None
         self.gateway_port = self._port("gateway")
         self.feedback_port = self._port("feedback")
+        self.http2_port = self._port("http2") if self._http2 else None
         # Some clients want certificate and key in one file.
         both = (self.path / "client.pem").read_text() + (self.path / "client.key").read_text()
         (self.path / "both.pem").write_text(both)
@@ -62,7 +66,8 @@ class Simulator:
     def _listens(self):
         if self._process.poll() is not None:
             raise Failed(f"the simulator ended with status {self._process.returncode}")
-        return self._port("gateway") and self._port("feedback") and (self.path / "client.key").exists()
+        services = ["gateway", "feedback"] + ["http2"] * self._http2
+        return all(map(self._port, services)) and (self.path / "client.key").exists()
 
     def _port(self, service):
         found = re.search(rf"^{service} listens at 127\.0\.0\.1:(\d+)$", self.said(), re.MULTILINE)
@@ -73,11 +78,11 @@ class Simulator:
         return self._said.read_text()
 
     def records(self):
-        """The notifications that arrived so far, in their order."""
+        """The notifications and requests that arrived so far, in their order."""
         text = self._log.read_text() if self._log.exists() else ""
         # The last line may be on its way.
         lines = text[: text.rfind("\n") + 1].splitlines()
-        return [record for record in map(json.loads, lines) if record["event"] == "notification"]
+        return [record for record in map(json.loads, lines) if record["event"] in ("notification", "request")]
 
     def stop(self):
         """Ends it. Its log is complete then."""
@@ -104,7 +109,7 @@ class Client:
         self._errors = simulator.path / "client.txt"
         plan_file = simulator.path / "plan.json"
         paths = {name: str(simulator.path / file) for name, file in FILES.items()}
-        ports = {"gateway_port": simulator.gateway_port, "feedback_port": simulator.feedback_port}
+        ports = {name: getattr(simulator, name) for name in ("gateway_port", "feedback_port", "http2_port")}
         plan_file.write_text(json.dumps({**ports, **paths, **plan}))
         interpreter = "node" if program.endswith(".js") else "python3"
         command = [interpreter, CLIENTS / program, mode, plan_file]
@@ -147,4 +152,10 @@ class Client:
         return self.report()
 
 
-FILES = {"ca": "ca.pem", "cert": "client.pem", "key": "client.key", "both": "both.pem"}
+FILES = {
+    "ca": "ca.pem",
+    "cert": "client.pem",
+    "key": "client.key",
+    "both": "both.pem",
+    "signing_key": "AuthKey_SIMULATOR.p8",
+}

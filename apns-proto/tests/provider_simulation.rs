@@ -5,6 +5,7 @@
 
 #![cfg(all(feature = "http2", feature = "server"))]
 #![allow(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
+#![allow(clippy::print_stdout, reason = "one seed that is asked for tells what happens")]
 
 mod world;
 

@@ -50,7 +50,7 @@ pub enum Entry {
     /// Something that is no notification arrived at the gateway and was judged.
     Malformed(Unreadable),
     /// A request arrived at the provider API and was judged.
-    Request(RequestRecord),
+    Request(Box<RequestRecord>),
     /// A client of the provider API reset a stream that had no answer.
     Cancelled {
         /// The provider API's connection.
@@ -345,7 +345,7 @@ impl Log {
     /// The requests to the provider API among the entries.
     pub fn requests(&self) -> impl Iterator<Item = &RequestRecord> {
         self.entries.iter().filter_map(|entry| match entry {
-            Entry::Request(record) => Some(record),
+            Entry::Request(record) => Some(record.as_ref()),
             _ => None,
         })
     }

@@ -4,14 +4,20 @@ mod runtime;
 mod tls;
 
 pub use apns_driver::{
-    BuildError, ClientEvent, CloseReport, Delivery, Endpoint, Environment, Events, FeedbackFailure, Identity,
-    IdentityError, Leftover, Pending, Roots, RootsError, TrySendError, Validity,
+    BuildError, ClientEvent, CloseReport, Credentials, Delivery, Endpoint, Environment, Events, FeedbackFailure,
+    Identity, IdentityError, Leftover, Pending, Roots, RootsError, TrySendError, Validity,
 };
 pub use apns_proto as proto;
 pub use runtime::Tokio;
 
 /// The client on tokio. See [`apns_driver::Client`].
 pub type Client = apns_driver::Client<Tokio>;
+
+/// Settings of a client of the HTTP/2 provider API.
+pub type Http2Builder = apns_driver::Http2Builder<Tokio>;
+
+/// Settings of a client of a binary gateway.
+pub type BinaryBuilder = apns_driver::BinaryBuilder<Tokio>;
 
 /// The stream of [`Client::send_all`].
 pub type SendAll<S, K> = apns_driver::SendAll<Tokio, S, K>;

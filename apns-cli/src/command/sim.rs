@@ -25,7 +25,10 @@ pub(crate) struct SimFlags {
     /// Where the feedback service listens; port 0 takes any that is free
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:2196", value_parser = parse_address)]
     feedback: SocketAddr,
-    /// The directory that ca.pem, client.pem and client.key are written to
+    /// Where the HTTP/2 provider API listens, if it is wanted; port 0 takes any that is free
+    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
+    http2: Option<SocketAddr>,
+    /// The directory that ca.pem, client.pem, client.key and AuthKey_SIMULATOR.p8 are written to
     #[arg(long, value_name = "DIR")]
     certs: PathBuf,
     /// What to do beyond taking everything that is well-formed, in JSON
@@ -91,15 +94,17 @@ impl SimFlags {
         let lines = log.as_ref().map(LineLog::writer);
         let remarks = LineLog::start("standard error".to_owned(), Box::new(io::stderr()))?;
         let remark = remarks.writer();
-        let simulator = Simulator::builder()
-            .gateway_address(self.gateway)
-            .feedback_address(self.feedback)
+        let mut builder = Simulator::builder().gateway_address(self.gateway).feedback_address(self.feedback);
+        if let Some(address) = self.http2 {
+            builder = builder.http2_address(address);
+        }
+        let simulator = builder
             .script(script)
             .highest_tls(self.max_tls.into())
             // It may run for days.
             .keep(Keep::Counts)
             .on_entry(move |entry| match (entry, &lines) {
-                (Entry::Notification(_), Some(lines)) => lines.write(entry.to_json()),
+                (Entry::Notification(_) | Entry::Request(_), Some(lines)) => lines.write(entry.to_json()),
                 (Entry::Malformed(_) | Entry::HandshakeFailed { .. }, _) => remark.write(entry.to_json()),
                 _ => {}
             })
@@ -110,7 +115,13 @@ impl SimFlags {
             .map_err(|error| Failure::Write { name: self.certs.display().to_string(), error })?;
         say(format_args!("gateway listens at {}", simulator.gateway_address()));
         say(format_args!("feedback listens at {}", simulator.feedback_address()));
-        say(format_args!("certificates are in {}: ca.pem, client.pem, client.key", self.certs.display()));
+        if self.http2.is_some() {
+            say(format_args!("http2 listens at {}", simulator.http2_address()));
+            let (key_id, team_id) = (simulator.key_id(), simulator.team_id());
+            say(format_args!("provider tokens: --p8 AuthKey_SIMULATOR.p8 --key-id {key_id} --team-id {team_id}"));
+        }
+        let files = "ca.pem, client.pem, client.key, AuthKey_SIMULATOR.p8";
+        say(format_args!("certificates are in {}: {files}", self.certs.display()));
 
         let log_ended = async {
             match &mut log {

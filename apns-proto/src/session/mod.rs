@@ -1,12 +1,14 @@
 //! Many connections in a row as one value.
 
 mod config;
+mod ending;
 mod event;
 mod held;
+mod progress;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::BytesMut;
 
@@ -15,9 +17,7 @@ pub use event::{DialFailure, DialStep, LinkId, LinkReport, SessionEvent};
 
 use self::held::Held;
 use crate::{
-    Backoff, CloseReason, Closed, Connection, ConnectionEvent, End, Fate, LossPolicy, Machine, NotSentCause,
-    Notification, Now, Outcome, RetryDecision, RetryRoute, Settled, Submission, SubmitError, Transmit, UnknownCause,
-    Unsettled,
+    Backoff, Connection, ConnectionEvent, End, Machine, NotSentCause, Notification, Now, Outcome, Submission, Transmit,
 };
 
 /// Makes the connections of a session, and learns from how they end.
@@ -365,202 +365,6 @@ impl<P: Protocol<K>, K> Session<P, K> {
         self.advance(now);
     }
 
-    /// Takes the events of one link.
-    fn collect(&mut self, now: Now, index: usize) {
-        while let LinkState::Open(connection) = &mut self.links[index].state {
-            let Some(event) = connection.poll_event() else { break };
-            self.protocol.observe(now, &event);
-            let id = self.links[index].id;
-            match event {
-                ConnectionEvent::Settled(settled) => {
-                    if settled.outcome.is_accepted() {
-                        self.topic_refusals = 0;
-                    }
-                    self.waiting_since = None;
-                    self.settle_or_retry(now, index, settled);
-                }
-                ConnectionEvent::Answered => {
-                    self.links[index].answered = true;
-                    self.backoff.succeeded();
-                    self.not_before = None;
-                    self.waiting_since = None;
-                }
-                ConnectionEvent::Retired => self.links[index].taking = false,
-                ConnectionEvent::Warning(warning) => self.events.push_back(SessionEvent::Warning { link: id, warning }),
-                ConnectionEvent::TokenWanted => self.events.push_back(SessionEvent::TokenWanted { link: id }),
-                ConnectionEvent::Returned(unsettled) => {
-                    if let Some(submission) = self.again(now, unsettled) {
-                        self.backlog.push_front(submission);
-                    }
-                }
-                ConnectionEvent::Closed(closed) => {
-                    self.links[index].state = LinkState::Over;
-                    self.links[index].taking = false;
-                    self.on_closed(now, id, self.links[index].answered, closed);
-                }
-            }
-        }
-    }
-
-    /// A refusal that the retry policy wants sent again is held until its time; anything else is the end.
-    fn settle_or_retry(&mut self, now: Now, index: usize, mut settled: Settled<K>) {
-        let sending = self.stopped.is_none() && self.phase == Phase::Running && !self.held.is_full();
-        let decision = match &settled.outcome {
-            Outcome::Rejected(rejection) if sending => {
-                let elapsed =
-                    settled.since.map_or(Duration::ZERO, |since| now.instant.saturating_duration_since(since));
-                let seed = self.config.seed().wrapping_add(self.retries_decided);
-                self.config.retry().decide(rejection, settled.retries, elapsed, seed)
-            }
-            _ => RetryDecision::GiveUp,
-        };
-        let RetryDecision::Again { wait, route } = decision else {
-            return self.events.push_back(SessionEvent::Settled(settled));
-        };
-        let (Some(notification), Outcome::Rejected(rejection)) = (settled.returned.take(), &settled.outcome) else {
-            return self.events.push_back(SessionEvent::Settled(settled));
-        };
-        self.retries_decided += 1;
-        let submission = Submission {
-            attempts: settled.attempts,
-            replays: settled.replays,
-            retries: settled.retries + 1,
-            since: settled.since,
-            ..Submission::new(settled.key, *notification)
-        };
-        self.held.push(now.instant + wait, submission, rejection.clone());
-        if let (LinkState::Open(connection), RetryRoute::NewConnection | RetryRoute::NewToken) =
-            (&mut self.links[index].state, route)
-        {
-            connection.drain(now, None);
-        }
-    }
-
-    fn on_closed(&mut self, now: Now, id: LinkId, answered: bool, closed: Closed<K>) {
-        let Closed { reason, unsettled } = closed;
-        let mut again = VecDeque::with_capacity(unsettled.len());
-        let mut report = LinkReport { link: id, reason: reason.clone(), sent_again: 0, unknown: 0 };
-        for one in unsettled {
-            match self.again(now, one) {
-                Some(submission) => again.push_back(submission),
-                None => report.unknown += 1,
-            }
-        }
-        report.sent_again = again.len();
-        again.append(&mut self.backlog);
-        self.backlog = again;
-        self.events.push_back(SessionEvent::Closed(report));
-
-        let why = || Arc::from(reason.to_string());
-        match &reason {
-            CloseReason::Finished | CloseReason::ClosedHere => {}
-            CloseReason::Refused(_) if !answered => self.stop(now, why()),
-            fatal if fatal.is_fatal() => self.stop(now, why()),
-            CloseReason::ErrorResponse(summary) if summary.condemns_topic() => {
-                self.topic_refusals += 1;
-                if self.topic_refusals >= TOPIC_REFUSALS {
-                    self.stop(now, why());
-                }
-            }
-            _ if answered => {}
-            _ => self.failed(now, why()),
-        }
-    }
-
-    /// Decides whether what a connection gave back is sent again; if not, settles it.
-    fn again(&mut self, now: Now, unsettled: Unsettled<K>) -> Option<Submission<K>> {
-        let Unsettled { mut submission, fate } = unsettled;
-        let cause = match fate {
-            Fate::NotWritten | Fate::Discarded => return Some(submission),
-            Fate::Suspected(cause) => cause,
-            Fate::Unknown(cause) => match self.config.loss_policy() {
-                LossPolicy::Report => cause,
-                LossPolicy::Resend { .. } if submission.notification.expiration().has_passed(now.wall) => cause,
-                LossPolicy::Resend { at_most } if submission.replays < at_most => {
-                    submission.replays += 1;
-                    return Some(submission);
-                }
-                LossPolicy::Resend { at_most: 0 } => cause,
-                LossPolicy::Resend { .. } => UnknownCause::ReplaysExhausted { replays: submission.replays },
-            },
-        };
-        self.settle(submission, Outcome::Unknown { cause });
-        None
-    }
-
-    fn settle(&mut self, submission: Submission<K>, outcome: Outcome) {
-        self.events.push_back(SessionEvent::Settled(submission.settle(outcome)));
-    }
-
-    fn settle_unsent(&mut self, submission: Submission<K>, outcome: Outcome) {
-        self.events.push_back(SessionEvent::Settled(submission.settle_unsent(outcome)));
-    }
-
-    /// An attempt came to nothing.
-    fn failed(&mut self, now: Now, why: Arc<str>) {
-        self.not_before = Some(now.instant + self.backoff.failed());
-        self.last_failure = Some(why);
-    }
-
-    /// Going on is pointless until a person acts.
-    fn stop(&mut self, now: Now, why: Arc<str>) {
-        if self.stopped.is_some() {
-            return;
-        }
-        self.stopped = Some(why.clone());
-        for index in 0..self.links.len() {
-            if let LinkState::Open(connection) = &mut self.links[index].state {
-                connection.drain(now, None);
-            }
-        }
-        self.events.push_back(SessionEvent::Stopped { why });
-    }
-
-    fn not_send_backlog(&mut self, cause: &NotSentCause) {
-        while let Some(submission) = self.backlog.pop_front() {
-            self.settle_unsent(submission, Outcome::NotSent { cause: cause.clone() });
-        }
-    }
-
-    /// Nobody waits for ever for a connection that does not come.
-    fn give_up(&mut self) {
-        let why = self.last_failure.clone().unwrap_or_else(|| Arc::from("no attempt has succeeded yet"));
-        self.waiting_since = None;
-        self.not_send_backlog(&NotSentCause::NoConnection(why.clone()));
-        self.events.push_back(SessionEvent::GaveUp { why });
-    }
-
-    /// The time allowed is over: whatever has no outcome gets one now.
-    fn settle_all(&mut self, now: Now) {
-        let cause = self.not_sending().unwrap_or(NotSentCause::NoConnection(
-            self.last_failure.clone().unwrap_or_else(|| Arc::from("the time allowed for it was too short")),
-        ));
-        for index in 0..self.links.len() {
-            if let LinkState::Open(connection) = &mut self.links[index].state {
-                connection.close(now);
-                self.collect(now, index);
-            }
-        }
-        self.links.retain(|link| !matches!(link.state, LinkState::Dialling));
-        self.not_send_backlog(&cause);
-        self.settle_held();
-    }
-
-    /// What was to be sent again later ends with the refusal it has.
-    fn settle_held(&mut self) {
-        while let Some(settled) = self.held.pop() {
-            self.events.push_back(SessionEvent::Settled(settled));
-        }
-    }
-
-    /// The same for what cannot be sent again in time; with no deadline nothing is waited for.
-    fn settle_held_beyond(&mut self, deadline: Option<Instant>) {
-        let Some(deadline) = deadline else { return self.settle_held() };
-        while let Some(settled) = self.held.pop_after(deadline) {
-            self.events.push_back(SessionEvent::Settled(settled));
-        }
-    }
-
     fn patience_ends(&self) -> Option<Instant> {
         if self.has_open_link() {
             return None;
@@ -582,109 +386,6 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     fn links_in_use(&self) -> usize {
         self.links.iter().filter(|link| !matches!(link.state, LinkState::Over)).count()
-    }
-
-    /// Moves everything as far as it goes without news from outside.
-    fn advance(&mut self, now: Now) {
-        if let Some(why) = self.stopped.clone() {
-            self.not_send_backlog(&NotSentCause::Stopped(why));
-            self.settle_held();
-        }
-        self.fill(now);
-        if self.unsettled() == 0 {
-            self.waiting_since = None;
-        } else if self.waiting_since.is_none() && !self.backlog.is_empty() && !self.has_open_link() {
-            self.waiting_since = Some(now.instant);
-        }
-        if self.wants_link() && self.not_before.is_none_or(|time| time <= now.instant) {
-            self.not_before = None;
-            let id = LinkId(self.next_link);
-            self.next_link += 1;
-            self.links.push(Link { id, state: LinkState::Dialling, taking: true, answered: false });
-            self.events.push_back(SessionEvent::Dial { link: id });
-        }
-        self.advance_proof(now);
-        self.advance_closing(now);
-    }
-
-    /// Hands the backlog to the connection that takes.
-    fn fill(&mut self, now: Now) {
-        while let Some(index) = self.links.iter().position(|link| link.taking) {
-            let LinkState::Open(connection) = &mut self.links[index].state else { return };
-            if self.backlog.is_empty() {
-                return;
-            }
-            if !connection.has_room() {
-                // Also when no other may be opened yet: its proof comes sooner than the quiet time.
-                if let LinkState::Open(connection) = &mut self.links[index].state {
-                    connection.make_room(now);
-                }
-                self.collect(now, index);
-                if self.links[index].taking {
-                    return;
-                }
-                continue;
-            }
-            let Some(submission) = self.backlog.pop_front() else { return };
-            if submission.notification.expiration().has_passed(now.wall) {
-                self.settle_unsent(submission, Outcome::Expired);
-                continue;
-            }
-            let Err(refused) = connection.submit(now, submission) else { continue };
-            match refused.cause {
-                SubmitError::Invalid(invalid) => {
-                    let cause = NotSentCause::Invalid(invalid);
-                    self.settle_unsent(refused.submission, Outcome::NotSent { cause });
-                }
-                SubmitError::Retired => {
-                    self.backlog.push_front(refused.submission);
-                    self.links[index].taking = false;
-                }
-                SubmitError::Full => {
-                    self.backlog.push_front(refused.submission);
-                    return;
-                }
-            }
-        }
-    }
-
-    fn advance_proof(&mut self, now: Now) {
-        let Some(proof) = self.proof_wanted else { return };
-        if let Some(deadline) = proof.deadline {
-            self.settle_held_beyond(Some(deadline));
-        }
-        if !self.backlog.is_empty() || self.held.len() > 0 {
-            return;
-        }
-        for index in 0..self.links.len() {
-            if let LinkState::Open(connection) = &mut self.links[index].state {
-                connection.prove(now, proof.deadline);
-                self.collect(now, index);
-            }
-        }
-        if self.unsettled() == 0 && self.backlog.is_empty() {
-            self.proof_wanted = None;
-            self.events.push_back(SessionEvent::Proven);
-        }
-    }
-
-    fn advance_closing(&mut self, now: Now) {
-        let Phase::Closing { deadline } = self.phase else { return };
-        self.settle_held_beyond(deadline);
-        if !self.backlog.is_empty() || self.held.len() > 0 {
-            return;
-        }
-        self.links.retain(|link| !matches!(link.state, LinkState::Dialling));
-        for index in 0..self.links.len() {
-            if let LinkState::Open(connection) = &mut self.links[index].state {
-                connection.drain(now, deadline);
-                self.collect(now, index);
-            }
-        }
-        if self.backlog.is_empty() && self.links_in_use() == 0 {
-            self.phase = Phase::Finished;
-            self.events.push_back(SessionEvent::Finished);
-        }
     }
 }
 

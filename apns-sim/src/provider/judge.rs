@@ -150,7 +150,7 @@ impl Judge for ScriptedJudge {
             log.count_token(token);
         }
         core.note(guard, || {
-            Entry::Request(RequestRecord {
+            Entry::Request(Box::new(RequestRecord {
                 seq,
                 connection: self.connection,
                 stream: request.stream(),
@@ -184,7 +184,7 @@ impl Judge for ScriptedJudge {
                 status: answer.map(|answer| answer.status),
                 reason: answer.and_then(|answer| answer.reason.clone()),
                 at: now.wall,
-            })
+            }))
         });
         verdict
     }

@@ -30,7 +30,7 @@ pub(crate) fn client(simulator: &Simulator) -> BinaryBuilder<Tokio> {
 }
 
 /// The first byte of every token that the script [`BAD_TOKENS`] refuses.
-const BAD: u8 = 0xbb;
+pub(crate) const BAD: u8 = 0xbb;
 
 pub(crate) const BAD_TOKENS: &str = r#"{"invalid_tokens": ["bb*"]}"#;
 

@@ -3,3 +3,5 @@
 mod binary;
 mod common;
 mod feedback;
+mod provider;
+mod reaching;

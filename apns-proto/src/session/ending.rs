@@ -1,0 +1,209 @@
+//! What becomes of submissions: settled, sent again, held, or given up.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{LinkId, LinkReport, LinkState, Phase, Protocol, Session, SessionEvent, TOPIC_REFUSALS};
+use crate::{
+    CloseReason, Closed, Connection, ConnectionEvent, Fate, LossPolicy, Machine, NotSentCause, Now, Outcome,
+    RetryDecision, RetryRoute, Settled, Submission, UnknownCause, Unsettled,
+};
+
+impl<P: Protocol<K>, K> Session<P, K> {
+    /// Takes the events of one link.
+    pub(super) fn collect(&mut self, now: Now, index: usize) {
+        while let LinkState::Open(connection) = &mut self.links[index].state {
+            let Some(event) = connection.poll_event() else { break };
+            self.protocol.observe(now, &event);
+            let id = self.links[index].id;
+            match event {
+                ConnectionEvent::Settled(settled) => {
+                    if settled.outcome.is_accepted() {
+                        self.topic_refusals = 0;
+                    }
+                    self.waiting_since = None;
+                    self.settle_or_retry(now, index, settled);
+                }
+                ConnectionEvent::Answered => {
+                    self.links[index].answered = true;
+                    self.backoff.succeeded();
+                    self.not_before = None;
+                    self.waiting_since = None;
+                }
+                ConnectionEvent::Retired => self.links[index].taking = false,
+                ConnectionEvent::Warning(warning) => self.events.push_back(SessionEvent::Warning { link: id, warning }),
+                ConnectionEvent::TokenWanted => self.events.push_back(SessionEvent::TokenWanted { link: id }),
+                ConnectionEvent::Returned(unsettled) => {
+                    if let Some(submission) = self.again(now, unsettled) {
+                        self.backlog.push_front(submission);
+                    }
+                }
+                ConnectionEvent::Closed(closed) => {
+                    self.links[index].state = LinkState::Over;
+                    self.links[index].taking = false;
+                    self.on_closed(now, id, self.links[index].answered, closed);
+                }
+            }
+        }
+    }
+
+    /// A refusal that the retry policy wants sent again is held until its time; anything else is the end.
+    pub(super) fn settle_or_retry(&mut self, now: Now, index: usize, mut settled: Settled<K>) {
+        let sending = self.stopped.is_none() && self.phase == Phase::Running && !self.held.is_full();
+        let decision = match &settled.outcome {
+            Outcome::Rejected(rejection) if sending => {
+                let elapsed =
+                    settled.since.map_or(Duration::ZERO, |since| now.instant.saturating_duration_since(since));
+                let seed = self.config.seed().wrapping_add(self.retries_decided);
+                self.config.retry().decide(rejection, settled.retries, elapsed, seed)
+            }
+            _ => RetryDecision::GiveUp,
+        };
+        let RetryDecision::Again { wait, route } = decision else {
+            return self.events.push_back(SessionEvent::Settled(settled));
+        };
+        let (Some(notification), Outcome::Rejected(rejection)) = (settled.returned.take(), &settled.outcome) else {
+            return self.events.push_back(SessionEvent::Settled(settled));
+        };
+        self.retries_decided += 1;
+        let submission = Submission {
+            attempts: settled.attempts,
+            replays: settled.replays,
+            retries: settled.retries + 1,
+            since: settled.since,
+            ..Submission::new(settled.key, *notification)
+        };
+        self.held.push(now.instant + wait, submission, rejection.clone());
+        if let (LinkState::Open(connection), RetryRoute::NewConnection | RetryRoute::NewToken) =
+            (&mut self.links[index].state, route)
+        {
+            connection.drain(now, None);
+        }
+    }
+
+    pub(super) fn on_closed(&mut self, now: Now, id: LinkId, answered: bool, closed: Closed<K>) {
+        let Closed { reason, unsettled } = closed;
+        let mut again = VecDeque::with_capacity(unsettled.len());
+        let mut report = LinkReport { link: id, reason: reason.clone(), sent_again: 0, unknown: 0 };
+        for one in unsettled {
+            match self.again(now, one) {
+                Some(submission) => again.push_back(submission),
+                None => report.unknown += 1,
+            }
+        }
+        report.sent_again = again.len();
+        again.append(&mut self.backlog);
+        self.backlog = again;
+        self.events.push_back(SessionEvent::Closed(report));
+
+        let why = || Arc::from(reason.to_string());
+        match &reason {
+            CloseReason::Finished | CloseReason::ClosedHere => {}
+            CloseReason::Refused(_) if !answered => self.stop(now, why()),
+            fatal if fatal.is_fatal() => self.stop(now, why()),
+            CloseReason::ErrorResponse(summary) if summary.condemns_topic() => {
+                self.topic_refusals += 1;
+                if self.topic_refusals >= TOPIC_REFUSALS {
+                    self.stop(now, why());
+                }
+            }
+            _ if answered => {}
+            _ => self.failed(now, why()),
+        }
+    }
+
+    /// Decides whether what a connection gave back is sent again; if not, settles it.
+    pub(super) fn again(&mut self, now: Now, unsettled: Unsettled<K>) -> Option<Submission<K>> {
+        let Unsettled { mut submission, fate } = unsettled;
+        let cause = match fate {
+            Fate::NotWritten | Fate::Discarded => return Some(submission),
+            Fate::Suspected(cause) => cause,
+            Fate::Unknown(cause) => match self.config.loss_policy() {
+                LossPolicy::Report => cause,
+                LossPolicy::Resend { .. } if submission.notification.expiration().has_passed(now.wall) => cause,
+                LossPolicy::Resend { at_most } if submission.replays < at_most => {
+                    submission.replays += 1;
+                    return Some(submission);
+                }
+                LossPolicy::Resend { at_most: 0 } => cause,
+                LossPolicy::Resend { .. } => UnknownCause::ReplaysExhausted { replays: submission.replays },
+            },
+        };
+        self.settle(submission, Outcome::Unknown { cause });
+        None
+    }
+
+    pub(super) fn settle(&mut self, submission: Submission<K>, outcome: Outcome) {
+        self.events.push_back(SessionEvent::Settled(submission.settle(outcome)));
+    }
+
+    pub(super) fn settle_unsent(&mut self, submission: Submission<K>, outcome: Outcome) {
+        self.events.push_back(SessionEvent::Settled(submission.settle_unsent(outcome)));
+    }
+
+    /// An attempt came to nothing.
+    pub(super) fn failed(&mut self, now: Now, why: Arc<str>) {
+        self.not_before = Some(now.instant + self.backoff.failed());
+        self.last_failure = Some(why);
+    }
+
+    /// Going on is pointless until a person acts.
+    pub(super) fn stop(&mut self, now: Now, why: Arc<str>) {
+        if self.stopped.is_some() {
+            return;
+        }
+        self.stopped = Some(why.clone());
+        for index in 0..self.links.len() {
+            if let LinkState::Open(connection) = &mut self.links[index].state {
+                connection.drain(now, None);
+            }
+        }
+        self.events.push_back(SessionEvent::Stopped { why });
+    }
+
+    pub(super) fn not_send_backlog(&mut self, cause: &NotSentCause) {
+        while let Some(submission) = self.backlog.pop_front() {
+            self.settle_unsent(submission, Outcome::NotSent { cause: cause.clone() });
+        }
+    }
+
+    /// Nobody waits for ever for a connection that does not come.
+    pub(super) fn give_up(&mut self) {
+        let why = self.last_failure.clone().unwrap_or_else(|| Arc::from("no attempt has succeeded yet"));
+        self.waiting_since = None;
+        self.not_send_backlog(&NotSentCause::NoConnection(why.clone()));
+        self.events.push_back(SessionEvent::GaveUp { why });
+    }
+
+    /// The time allowed is over: whatever has no outcome gets one now.
+    pub(super) fn settle_all(&mut self, now: Now) {
+        let cause = self.not_sending().unwrap_or(NotSentCause::NoConnection(
+            self.last_failure.clone().unwrap_or_else(|| Arc::from("the time allowed for it was too short")),
+        ));
+        for index in 0..self.links.len() {
+            if let LinkState::Open(connection) = &mut self.links[index].state {
+                connection.close(now);
+                self.collect(now, index);
+            }
+        }
+        self.links.retain(|link| !matches!(link.state, LinkState::Dialling));
+        self.not_send_backlog(&cause);
+        self.settle_held();
+    }
+
+    /// What was to be sent again later ends with the refusal it has.
+    pub(super) fn settle_held(&mut self) {
+        while let Some(settled) = self.held.pop() {
+            self.events.push_back(SessionEvent::Settled(settled));
+        }
+    }
+
+    /// The same for what cannot be sent again in time; with no deadline nothing is waited for.
+    pub(super) fn settle_held_beyond(&mut self, deadline: Option<Instant>) {
+        let Some(deadline) = deadline else { return self.settle_held() };
+        while let Some(settled) = self.held.pop_after(deadline) {
+            self.events.push_back(SessionEvent::Settled(settled));
+        }
+    }
+}
