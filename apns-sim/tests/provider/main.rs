@@ -9,5 +9,6 @@ mod channels;
 mod checks;
 mod client;
 mod raw;
+mod script;
 mod sessions;
 mod tokens;
