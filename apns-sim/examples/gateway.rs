@@ -1,10 +1,10 @@
-//! A gateway and a feedback service for a client in any language, with every event as a line of JSON.
+//! A gateway, a feedback service and a provider API for a client in any language, with every event as a line of JSON.
 //!
 //! ```text
 //! cargo run -p apns-sim --example gateway -- DIRECTORY [SCRIPT]
 //! ```
 //!
-//! Certificates go into the directory; the addresses are the first line that is printed.
+//! Certificates and the key for provider tokens go into the directory; the addresses are the first line that is printed.
 
 #![allow(clippy::print_stdout, reason = "printing is what it is for")]
 
@@ -23,7 +23,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let print = |entry: &Entry| println!("{}", entry.to_json());
     let simulator = Simulator::builder().script(script).keep(Keep::Counts).on_entry(print).start().await?;
     simulator.write_certificates(&directory)?;
-    println!("gateway {} feedback {}", simulator.gateway_address(), simulator.feedback_address());
+    let (gateway, feedback) = (simulator.gateway_address(), simulator.feedback_address());
+    println!("gateway {gateway} feedback {feedback} http2 {}", simulator.http2_address());
     // Until it is interrupted.
     std::future::pending().await
 }

@@ -105,11 +105,11 @@ impl Http2Script {
         self
     }
 
-    /// Whether a client without a certificate may have only one stream open until a request with a good provider token
-    /// was answered (*Sending notification requests to APNs*). Default: it is so.
+    /// Allows a client without a certificate all streams from the start. Default: only one until a request with a good
+    /// provider token was answered (*Sending notification requests to APNs*).
     #[must_use]
-    pub const fn token_start_limit(mut self, on: bool) -> Self {
-        self.token_start_limit = on;
+    pub const fn without_token_start_limit(mut self) -> Self {
+        self.token_start_limit = false;
         self
     }
 
@@ -166,17 +166,17 @@ impl Http2Script {
         self
     }
 
-    /// A connection on which a provider token was too old takes no other either. Default: it does.
+    /// A connection on which a provider token was too old refuses every later one. Default: it takes a fresh one.
     #[must_use]
-    pub const fn stale_for_good(mut self, on: bool) -> Self {
-        self.stale_for_good = on;
+    pub const fn stale_for_good(mut self) -> Self {
+        self.stale_for_good = true;
         self
     }
 
     /// Answers carry an `apns-unique-id`, as in the development environment. Default: they do not.
     #[must_use]
-    pub const fn unique_ids(mut self, on: bool) -> Self {
-        self.unique_ids = on;
+    pub const fn unique_ids(mut self) -> Self {
+        self.unique_ids = true;
         self
     }
 

@@ -223,7 +223,7 @@ async fn device_tokens_are_judged_by_the_scripts_lists() {
         .token_topic(pattern("77*"), "com.example.other")
         .topic(TOPIC)
         .topic("com.example.other")
-        .unique_ids(true);
+        .unique_ids();
     let script = Script::default().invalid_token(pattern("bad0*")).http2(http2);
     let simulator = Simulator::builder().script(script).keep(Keep::TokenCounts).start().await.unwrap();
     let mut client = Client::new(&simulator).await;

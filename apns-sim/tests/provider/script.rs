@@ -85,7 +85,7 @@ fn everything_that_can_be_built_survives_printing() {
         .session(session)
         .session(Http2Session::default())
         .stream_limit(0)
-        .token_start_limit(false)
+        .without_token_start_limit()
         .topic(TOPIC)
         .token_topic(pattern("77*"), TOPIC)
         .unregistered(Unregistered::new(pattern("*")).timestamp_ms(0).reason("ExpiredToken"))
@@ -93,8 +93,8 @@ fn everything_that_can_be_built_survives_printing() {
         .clock_offset_s(i64::MIN)
         .token_update_interval_s(0)
         .stale_token(full_answer)
-        .stale_for_good(true)
-        .unique_ids(true)
+        .stale_for_good()
+        .unique_ids()
         .no_broadcast("com.example.mute")
         .max_channels(0);
     let script = Script::default().seed(u64::MAX).invalid_token(pattern("00")).http2(http2);

@@ -106,7 +106,7 @@ async fn a_client_that_does_not_wait_is_refused() {
 
 #[tokio::test]
 async fn the_first_limit_can_be_left_out() {
-    let simulator = with(Http2Script::default().token_start_limit(false).stream_limit(9)).await;
+    let simulator = with(Http2Script::default().without_token_start_limit().stream_limit(9)).await;
     Client::new(&simulator).await.wait_for_limit(9).await;
     let simulator = with(Http2Script::default().stream_limit(9)).await;
     Client::certified(&simulator).await.wait_for_limit(9).await;

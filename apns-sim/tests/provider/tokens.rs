@@ -306,7 +306,7 @@ async fn b75_a_stale_token_can_be_answered_with_500() {
 
 #[tokio::test]
 async fn b75_a_connection_can_be_lost_with_its_token() {
-    let simulator = with(Http2Script::default().stale_for_good(true)).await;
+    let simulator = with(Http2Script::default().stale_for_good()).await;
     let mut client = Client::new(&simulator).await;
     let (stale, fresh) = (push(bearer(&simulator, 3660)), push(bearer(&simulator, 0)));
     assert_eq!(client.send(&stale).await.told(), forbidden("ExpiredProviderToken"));
