@@ -90,6 +90,21 @@ fn b65_all_fields_of_an_alert() {
     assert_eq!(request.body, r#"{"aps":{"alert":"Tea is ready"}}"#);
 }
 
+/// Whatever the order in which things were set: the pseudo-header fields come first, and every name is in lower case.
+/// On the wire the `h2` crate keeps them first by its types.
+#[test]
+fn b44_pseudo_header_fields_come_first_in_whatever_order_things_are_set() {
+    let collapse_id = || CollapseId::new("tea").unwrap();
+    let one = notification(Payload::alert("x")).with_collapse_id(collapse_id()).with_topic(topic("com.example.app"));
+    let other = notification(Payload::alert("x")).with_topic(topic("com.example.app")).with_collapse_id(collapse_id());
+    let names = |notification: &Notification| device(notification).fields().map(|field| field.name).collect::<Vec<_>>();
+    assert_eq!(names(&one), names(&other));
+    let names = names(&one);
+    let (pseudo, others) = names.split_at(4);
+    assert_eq!(pseudo, [":method", ":scheme", ":authority", ":path"]);
+    assert!(others.iter().all(|name| !name.starts_with(':') && !name.contains(char::is_uppercase)), "{others:?}");
+}
+
 #[test]
 fn what_is_not_set_is_not_sent() {
     let request = device(&notification(Payload::alert("x")));

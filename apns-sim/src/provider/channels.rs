@@ -85,8 +85,8 @@ impl ChannelStore {
     }
 
     /// Judges a request about channels, and does what it asks for. The order is that of [`publish`](Self::publish), with
-    /// BadRequestPayload, BadRequestParams, MissingPushType, InvalidPushType and CannotCreateChannelConfig for the body of a
-    /// creation.
+    /// PayloadEmpty, PayloadTooLarge, BadRequestPayload, BadRequestParams, MissingPushType, InvalidPushType and
+    /// CannotCreateChannelConfig for the body of a creation.
     pub(crate) fn manage(
         &mut self,
         asked: &Asked<'_>,
@@ -99,6 +99,8 @@ impl ChannelStore {
         match (asked.request.method(), rest) {
             ("POST", "channels") => {
                 check()?;
+                // That there is a limit is documented, how high it is not.
+                check_body(asked, PayloadLimit::BROADCAST.bytes())?;
                 let storage = wanted_channel(asked.request.body())?;
                 let limit = script.max_channels.unwrap_or(MAX_CHANNELS);
                 if self.of(bundle_id).count() as u64 >= limit {
@@ -174,9 +176,6 @@ fn channel_id<'a>(asked: &Asked<'a>) -> Result<&'a str, Http2Answer> {
 /// Reads the body of a creation: an object with `message-storage-policy` (0 or 1) and `push-type` (LiveActivity). Numbers
 /// as text and the push type in any case are taken, as clients exist that send them.
 fn wanted_channel(body: &[u8]) -> Result<ChannelStorage, Http2Answer> {
-    if body.is_empty() {
-        return Err(bad("PayloadEmpty"));
-    }
     let body: Map<String, Value> = serde_json::from_slice(body).map_err(|_| bad("BadRequestPayload"))?;
     if body.keys().any(|key| key != "message-storage-policy" && key != "push-type") {
         return Err(bad("BadRequestParams"));

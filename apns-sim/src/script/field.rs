@@ -25,6 +25,17 @@ pub(super) fn probability<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     }
 }
 
+/// What can be the status of an answer: three digits, and not one that announces another answer (RFC 9110 section 15).
+pub(super) const fn is_final_status(status: u16) -> bool {
+    200 <= status && status <= 999
+}
+
+pub(super) fn final_status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    let number = u64::deserialize(deserializer)?;
+    let status = u16::try_from(number).ok().filter(|status| is_final_status(*status));
+    status.ok_or_else(|| D::Error::invalid_value(Unexpected::Unsigned(number), &"a number from 200 to 999"))
+}
+
 /// A status is written as a number and read as a number or a name.
 pub(super) mod status {
     use std::fmt;

@@ -397,9 +397,10 @@ impl From<Http2Answer> for Http2Step {
 }
 
 /// An answer of the provider API. It gets an `apns-id` of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Http2Answer {
+    #[serde(deserialize_with = "field::final_status")]
     pub(crate) status: u16,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
@@ -420,9 +421,10 @@ impl Http2Answer {
         Self { status: 200, reason: None, timestamp_ms: None, retry_after: None, headers: Vec::new(), body: None }
     }
 
-    /// A refusal.
+    /// A refusal. The status is from 200 to 999; any other becomes 500.
     #[must_use]
     pub fn new(status: u16, reason: impl Into<String>) -> Self {
+        let status = if field::is_final_status(status) { status } else { 500 };
         Self { status, reason: Some(reason.into()), ..Self::accepted() }
     }
 

@@ -31,10 +31,16 @@ use serde::{Deserialize, Serialize};
 /// printed, kept beside a failing test, and played again.
 ///
 /// A script may be written in Rust or as JSON. Every field has a default, and an unknown one is an error. This is the
-/// sample that comes with the crate (`scripts/bad-day.json`):
+/// sample for the gateway and the feedback service that comes with the crate (`scripts/bad-day.json`):
 ///
 /// ```json
 #[doc = include_str!("../../scripts/bad-day.json")]
+/// ```
+///
+/// And this is one for the HTTP/2 provider API (`scripts/bad-day-http2.json`):
+///
+/// ```json
+#[doc = include_str!("../../scripts/bad-day-http2.json")]
 /// ```
 ///
 /// The same rule in both forms:

@@ -1,5 +1,7 @@
 //! A client that knows no more than HTTP/2.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use apns_proto::http2::{KeyId, ProviderToken, SigningKey, TeamId};
@@ -66,12 +68,19 @@ pub(crate) fn bearer(simulator: &Simulator, age_s: u64) -> String {
     bearer_of(simulator, simulator.key_id(), simulator.team_id(), age_s)
 }
 
+/// Signed once and used again, as a connection does not take a new one each second.
 pub(crate) fn bearer_of(simulator: &Simulator, key_id: &str, team_id: &str, age_s: u64) -> String {
-    let key = SigningKey::read(simulator.signing_key_pem().as_bytes()).unwrap();
-    let wall = WallTime::from_secs(now().as_secs() - age_s);
-    let now = Now::new(std::time::Instant::now(), wall);
-    let token = ProviderToken::sign(&key, &KeyId::new(key_id).unwrap(), &TeamId::new(team_id).unwrap(), now);
-    String::from_utf8(token.authorization().to_vec()).unwrap()
+    static SIGNED: Mutex<BTreeMap<(String, String, String, u64), String>> = Mutex::new(BTreeMap::new());
+    let pem = simulator.signing_key_pem();
+    let place = (pem.to_owned(), key_id.to_owned(), team_id.to_owned(), age_s);
+    let sign = || {
+        let key = SigningKey::read(pem.as_bytes()).unwrap();
+        let wall = WallTime::from_secs(now().as_secs() - age_s);
+        let now = Now::new(std::time::Instant::now(), wall);
+        let token = ProviderToken::sign(&key, &KeyId::new(key_id).unwrap(), &TeamId::new(team_id).unwrap(), now);
+        String::from_utf8(token.authorization().to_vec()).unwrap()
+    };
+    SIGNED.lock().unwrap().entry(place).or_insert_with(sign).clone()
 }
 
 impl Request {

@@ -5,8 +5,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod channels;
 mod checks;
 mod client;
 mod raw;
+mod script;
 mod sessions;
 mod tokens;

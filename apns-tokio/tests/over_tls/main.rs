@@ -4,3 +4,4 @@ mod binary;
 mod common;
 mod feedback;
 mod provider;
+mod reaching;
