@@ -146,6 +146,18 @@ fn no_bytes_make_it_panic() {
     }
 }
 
+#[test]
+fn a_number_of_a_few_bytes_is_no_key() {
+    for length in 1..24_u8 {
+        let mut der = vec![0x30, 5 + length, 2, 1, 1, 4, length];
+        der.extend(std::iter::repeat_n(0x90, length.into()));
+        assert_eq!(SigningKey::read(&der).unwrap_err(), SigningKeyError::OutOfRange, "{length}");
+    }
+    let mut der = vec![0x30, 36, 2, 1, 1, 4, 31];
+    der.extend([0x90; 31]);
+    assert!(SigningKey::read(&der).is_ok(), "one leading zero was left away");
+}
+
 proptest! {
     #[test]
     fn nothing_from_outside_is_a_key_or_a_panic(bytes: Vec<u8>, text: String, label in "[A-Z ]{0,20}") {
@@ -155,7 +167,8 @@ proptest! {
         prop_assert!(SigningKey::read(pem.as_bytes()).is_err());
         let mut der = vec![0x30, 0x80, 0x02, 1, 1];
         der.extend(&bytes);
-        prop_assert!(SigningKey::read(&der).is_err());
+        // This may become a key, if the bytes go on as one.
+        let _ = SigningKey::read(&der);
         let _ = (ProviderToken::from_jwt(&text, start(1)), KeyId::new(&text), KeyId::from_file_name(&text));
     }
 }

@@ -206,6 +206,9 @@ fn check_curve(curve: &[u8]) -> Result<(), SigningKeyError> {
     Err(SigningKeyError::Curve { name })
 }
 
+/// The least bytes of a private key. A good one is shorter once in 2^64.
+const SHORTEST_NUMBER: usize = 24;
+
 /// The inside of an ECPrivateKey: version, the number, perhaps the curve, perhaps the public key.
 fn from_sec1(inside: &[u8]) -> Result<SigningKey, SigningKeyError> {
     let mut elements = Elements::new(inside);
@@ -219,7 +222,10 @@ fn from_sec1(inside: &[u8]) -> Result<SigningKey, SigningKeyError> {
             _ => {}
         }
     }
-    // Some tools leave leading zeros away.
+    // Some tools leave leading zeros away. So many of them that the number is this short are an accident, not a key.
+    if number.len() < SHORTEST_NUMBER {
+        return Err(SigningKeyError::OutOfRange);
+    }
     let mut padded = [0; 32];
     let Some(start) = padded.len().checked_sub(number.len()) else {
         return Err(SigningKeyError::Curve { name: format!("one of {} bits", number.len() * 8) });
@@ -289,7 +295,7 @@ pub enum SigningKeyError {
     /// PEM whose inside is not base64.
     #[error("what stands between the BEGIN and END lines is not base64")]
     Base64,
-    /// The key is zero or too large for the curve.
+    /// The key is zero, or far too small to have been drawn at random, or too large for the curve.
     #[error("the key is not a number that is possible on P-256: the file was damaged")]
     OutOfRange,
     /// The public key in the file does not belong to the private key.
