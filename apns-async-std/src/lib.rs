@@ -1,9 +1,11 @@
 //! Send Apple push notifications on async-std or smol, with the TLS of the operating system.
 
 mod runtime;
+mod stream;
 mod tls;
 
 pub use apns_proto as proto;
 pub use runtime::AsyncStd;
+pub use stream::TlsStream;
 
 apns_driver::names!(AsyncStd);
