@@ -27,7 +27,10 @@
 mod access;
 mod app_name;
 pub mod config;
+mod daemon;
 mod delivery;
+mod http;
+mod listen;
 mod log;
 mod notification_id;
 pub mod outbox;
@@ -36,6 +39,7 @@ mod service;
 
 pub use access::{Access, Caller, Denied};
 pub use app_name::{AppName, AppNameError};
+pub use daemon::{Addresses, Daemon, DaemonError};
 pub use delivery::{Credential, Health, Snapshot};
 pub use notification_id::NotificationId;
 pub use service::{

@@ -15,7 +15,9 @@ use std::time::Duration;
 pub(crate) use app::{App, Credential};
 pub use app::{AppDefinition, EnvironmentWord, Loss, RetryDefinition, Transport};
 pub use error::ConfigError;
+pub(crate) use error::without_values;
 pub use secret::Secret;
+pub(crate) use span::Span;
 
 use crate::AppName;
 use crate::outbox::Bounds;
