@@ -43,6 +43,10 @@ pub struct Addresses {
     pub api: Option<SocketAddr>,
     /// The JSON API with TLS.
     pub api_tls: Option<SocketAddr>,
+    /// The XML-RPC interface of pyapns.
+    pub pyapns: Option<SocketAddr>,
+    /// The REST interface of pyapns.
+    pub pyapns_rest: Option<SocketAddr>,
 }
 
 /// Why a daemon could not be started.

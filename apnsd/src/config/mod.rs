@@ -188,6 +188,21 @@ impl Config {
         Ok(config)
     }
 
+    /// Reads the files that the apps and the TLS port name, and checks them.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the field.
+    pub fn check_apps(&self) -> Result<(), ConfigError> {
+        for (name, definition) in &self.apps {
+            definition.resolve().map_err(|error| error.within(&format!("apps.{name}")))?;
+        }
+        if let Some(tls) = &self.api.tls {
+            crate::listen::tls_config(tls)?;
+        }
+        Ok(())
+    }
+
     /// Checks what concerns more than one field.
     ///
     /// # Errors
