@@ -1,6 +1,8 @@
 //! The daemon with real sockets, against a pretend Apple.
 
 mod api;
+mod callers;
 mod delivery;
 mod http;
 mod support;
+mod watching;

@@ -12,7 +12,7 @@ mod write;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use apns_proto::{LossPolicy, WallTime};
 use rusqlite::{Connection, OpenFlags};
@@ -52,8 +52,8 @@ pub struct SqliteOutbox {
     path: PathBuf,
     writer: Writer,
     reader: Reader,
-    /// Held for as long as this lives, so that no second process uses the same file.
-    _lock: std::sync::Mutex<Connection>,
+    /// Held until this is closed, so that no second process uses the same file.
+    lock: Mutex<Option<Connection>>,
 }
 
 impl fmt::Debug for SqliteOutbox {
@@ -89,7 +89,7 @@ impl SqliteOutbox {
         let tag = books.tag;
         let writer = Writer::start(connection, books, bounds).map_err(|error| unusable(&path, error))?;
         let reader = Reader::start(reading, tag).map_err(|error| unusable(&path, error))?;
-        Ok(Self { path, writer, reader, _lock: std::sync::Mutex::new(lock) })
+        Ok(Self { path, writer, reader, lock: Mutex::new(Some(lock)) })
     }
 
     /// Where the file is.
@@ -219,6 +219,7 @@ impl Outbox for SqliteOutbox {
         Box::pin(async move {
             self.reader.close();
             self.writer.close().await;
+            self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
             Ok(())
         })
     }
@@ -236,4 +237,4 @@ type AppNumber = i64;
 type AppIndex = std::collections::HashMap<AppName, AppNumber>;
 
 /// What the writer lets others see of its books.
-type Published = Arc<std::sync::Mutex<books::Totals>>;
+type Published = Arc<Mutex<books::Totals>>;
