@@ -183,7 +183,7 @@ async fn reread(service: &Service, file: &Path) {
     match result {
         Ok(()) => say(format_args!("{} was read again, and is in force", file.display())),
         Err(error) => {
-            say(format_args!("{} was read again and cannot be used, nothing has changed: {error}", file.display()))
+            say(format_args!("{} was read again and cannot be used, nothing has changed: {error}", file.display()));
         }
     }
 }

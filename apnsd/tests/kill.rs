@@ -11,6 +11,8 @@
 //!
 //! Called with `daemon FILE` this program is the daemon that is killed.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test, although it brings its own main")]
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -271,7 +271,7 @@ impl AppDefinition {
         let mut reader = serde_json::Deserializer::from_slice(json);
         let definition = serde_path_to_error::deserialize(&mut reader)
             .map_err(|error| ConfigError::parsed(&error.path().to_string(), &error.inner().to_string()))?;
-        reader.end().map_err(|error| ConfigError::whole(error))?;
+        reader.end().map_err(ConfigError::whole)?;
         Ok(definition)
     }
 

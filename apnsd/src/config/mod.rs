@@ -6,6 +6,8 @@ mod file;
 mod pyapns_file;
 mod secret;
 mod span;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};

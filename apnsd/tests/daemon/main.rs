@@ -1,5 +1,7 @@
 //! The daemon with real sockets, against a pretend Apple.
 
+#![cfg(test)]
+
 mod api;
 mod callers;
 mod delivery;

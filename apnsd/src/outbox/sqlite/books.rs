@@ -19,6 +19,8 @@ pub(super) struct Totals {
     pub(super) all: Counts,
     pub(super) by_app: HashMap<AppNumber, Counts>,
     pub(super) apps: AppIndex,
+    /// How often something was committed.
+    pub(super) commits: u64,
 }
 
 /// The writer's books. They are put back when a commit fails.

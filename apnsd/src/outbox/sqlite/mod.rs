@@ -92,6 +92,12 @@ impl SqliteOutbox {
         Ok(Self { path, writer, reader, lock: Mutex::new(Some(lock)) })
     }
 
+    /// How often something was committed since it was opened: each time one sync, however many callers waited for it.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.writer.commits()
+    }
+
     /// Where the file is.
     #[must_use]
     pub fn path(&self) -> &Path {

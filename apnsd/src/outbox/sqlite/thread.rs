@@ -79,6 +79,10 @@ impl Writer {
         }
     }
 
+    pub(super) fn commits(&self) -> u64 {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner).commits
+    }
+
     pub(super) async fn close(&self) {
         let (done, closed) = oneshot::channel();
         self.send(Order::Close(done));
@@ -137,8 +141,9 @@ fn write_together(
     let before = books.clone();
     let mut completions = Vec::with_capacity(jobs.len());
     let result = write_and_commit(connection, books, bounds, jobs, &mut completions);
-    if result.is_err() {
-        *books = before;
+    match result {
+        Ok(()) => books.totals.commits += 1,
+        Err(_) => *books = before,
     }
     // Before the answers: whoever has one shall find it in the counts.
     published.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&books.totals);

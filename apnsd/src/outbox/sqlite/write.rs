@@ -106,11 +106,11 @@ impl Work<'_> {
         )?;
         for new in rows {
             let at = i64::try_from(new.at).unwrap_or(LIKE_NEVER);
-            if let Some(key) = &new.key {
-                if let Some(row) = self.known_key(app, key, at)? {
-                    accepted.push(Accepted { id: self.books.tag.name(row), duplicate: true });
-                    continue;
-                }
+            if let Some(key) = &new.key
+                && let Some(row) = self.known_key(app, key, at)?
+            {
+                accepted.push(Accepted { id: self.books.tag.name(row), duplicate: true });
+                continue;
             }
             let row = self.next_row()?;
             insert.execute(params![row, app, at, new.key, new.body])?;
