@@ -1,7 +1,7 @@
 //! The outbox in one file: any sequence of what can happen to it, compared with a model that is as plain as can be, and
 //! opened again in the middle.
 
-#![cfg(test)]
+#![expect(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

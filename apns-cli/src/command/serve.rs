@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use apns_sim::{Keep, Simulator};
 use apnsd::config::{Config, ConfigError};
 use apnsd::{Addresses, Daemon, DaemonError};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::block_on;
 use crate::exit::{Exit, Failure};
@@ -23,6 +23,18 @@ pub(crate) struct ServeFlags {
     /// Read the configuration and the files that it names, say what is wrong with it, and do nothing
     #[arg(long, requires = "config")]
     check: bool,
+    /// Without a configuration: listen at the usual ports, or at any that are free
+    #[arg(long, value_enum, default_value = "usual", conflicts_with = "config")]
+    ports: Ports,
+}
+
+/// Where to listen without a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Ports {
+    /// 7080, and 7077 and 8088 as pyapns did
+    Usual,
+    /// Any that are free
+    Any,
 }
 
 /// Why the daemon does not run.
@@ -51,7 +63,7 @@ impl ServeFlags {
                 }
                 block_on(serve(config, path))?
             }
-            None => block_on(scratch())?,
+            None => block_on(scratch(self.ports))?,
         }
     }
 }
@@ -82,13 +94,13 @@ fn tell(addresses: Addresses) {
 }
 
 /// A pretend Apple, a folder that goes away, and an app to send with.
-async fn scratch() -> Result<Exit, Failure> {
+async fn scratch(ports: Ports) -> Result<Exit, Failure> {
     let simulator = Simulator::builder().keep(Keep::Counts).start().await?;
     let folder = Scratch::new()?;
     let path = folder.0.join("apnsd.toml");
     let cannot = |error| Failure::Write { name: folder.0.display().to_string(), error };
     simulator.write_certificates(&folder.0).map_err(cannot)?;
-    fs::write(&path, scratch_config(&simulator)).map_err(cannot)?;
+    fs::write(&path, scratch_config(&simulator, ports)).map_err(cannot)?;
     let daemon = Daemon::start(load(&path)?).await.map_err(ServeFailure::Start)?;
     let addresses = daemon.addresses();
     tell(addresses);
@@ -105,10 +117,17 @@ async fn scratch() -> Result<Exit, Failure> {
     Ok(Exit::Fine)
 }
 
-fn scratch_config(simulator: &Simulator) -> String {
+fn scratch_config(simulator: &Simulator, ports: Ports) -> String {
+    let listen = match ports {
+        Ports::Usual => "",
+        Ports::Any => {
+            "[api]\nlisten = \"127.0.0.1:0\"\n\n[pyapns]\nlisten = \"127.0.0.1:0\"\nrest_listen = \"127.0.0.1:0\"\n\n"
+        }
+    };
     format!(
         "# A daemon to try: it sends to a pretend Apple.\n\
          data = \"data\"\n\n\
+         {listen}\
          [apps.demo]\n\
          environment = \"sandbox\"\n\
          signing_key = \"AuthKey_SIMULATOR.p8\"\n\
