@@ -15,7 +15,8 @@ struct Daemon {
 impl Daemon {
     fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_apns"));
-        let mut child = command.arg("serve").args(arguments).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command.arg("serve").args(arguments).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap());
         Self { child, lines }
     }
@@ -134,7 +135,10 @@ fn the_file_is_read_again_on_a_signal() {
     folder.write("apnsd.toml", &format!("{QUIET}{}", token.replace("admin", "amdin")));
     daemon.signal("-HUP");
     let said = daemon.line_with("was read again");
-    assert!(said.contains("nothing has changed: token[0]: unknown field `amdin`") || said.contains("token[0].amdin"), "{said}");
+    assert!(
+        said.contains("nothing has changed: token[0]: unknown field `amdin`") || said.contains("token[0].amdin"),
+        "{said}"
+    );
     assert!(ask(&api, "GET", "/v1/apps", "").starts_with("HTTP/1.1 200 "));
 
     folder.write("apnsd.toml", &format!("{QUIET}{token}"));

@@ -22,7 +22,9 @@ const TOGETHER: usize = 1000;
 /// How long a full outbox is waited for.
 const ROOM_WITHIN: Duration = Duration::from_secs(30);
 /// Answers that wait for a caller who reads only when all is sent. From here on the caller has to read, or waits.
-const UNREAD: usize = 64 << 20;
+const UNREAD: usize = 16 << 20;
+/// How long it may then take to read.
+const READ_WITHIN: Duration = Duration::from_secs(60);
 
 /// One line of the answer.
 #[derive(Serialize)]
@@ -240,9 +242,9 @@ impl Taking {
         }
         let weight = u32::try_from(text.len().min(UNREAD)).unwrap_or(u32::MAX);
         tokio::select! {
-            permit = self.room.acquire_many(weight) => match permit {
-                Ok(permit) => permit.forget(),
-                Err(_) => return Err(Left),
+            permit = tokio::time::timeout(READ_WITHIN, self.room.acquire_many(weight)) => match permit {
+                Ok(Ok(permit)) => permit.forget(),
+                Ok(Err(_)) | Err(_) => return Err(Left),
             },
             () = self.answers.closed() => return Err(Left),
         }

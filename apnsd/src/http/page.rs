@@ -37,7 +37,10 @@ pub(super) async fn page(State(api): State<Api>, headers: HeaderMap) -> Result<R
         let counts = api.service().counts(&info.name).await?;
         rows.push(Row { info, snapshot, counts });
     }
-    let html = render(&rows, api.service().started(), now());
+    let total = api.service().total().await?;
+    let known: u64 = rows.iter().map(|row| row.counts.waiting + row.counts.in_flight).sum();
+    let orphans = if caller.is_admin() { (total.waiting + total.in_flight).saturating_sub(known) } else { 0 };
+    let html = render(&rows, orphans, api.service().started(), now());
     let headers = [(header::CONTENT_SECURITY_POLICY, POLICY), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, Html(html)).into_response())
 }
@@ -49,7 +52,7 @@ macro_rules! put {
     };
 }
 
-fn render(rows: &[Row], started: WallTime, now: WallTime) -> String {
+fn render(rows: &[Row], orphans: u64, started: WallTime, now: WallTime) -> String {
     let mut html = String::with_capacity(16 * 1024);
     put!(
         html,
@@ -60,6 +63,12 @@ fn render(rows: &[Row], started: WallTime, now: WallTime) -> String {
         span(now.saturating_since(started).as_secs())
     );
     warnings(&mut html, rows, now);
+    if orphans > 0 {
+        put!(
+            html,
+            "<p class=\"warning expiring\"><b>{orphans}</b> notifications wait for apps that are not configured</p>"
+        );
+    }
     let sum = |of: fn(&Row) -> u64| rows.iter().map(of).sum::<u64>();
     put!(html, "<section class=\"figures\" aria-label=\"Totals\">");
     for (id, what, value) in [
@@ -237,8 +246,12 @@ mod tests {
 
     #[test]
     fn a_service_without_apps_has_a_page() {
-        let html = render(&[], WallTime::from_secs(100), WallTime::from_secs(200));
-        assert!(html.contains("There is no app yet") && html.contains("1 min 40 s"));
+        let html = render(&[], 3, WallTime::from_secs(100), WallTime::from_secs(200));
+        assert!(
+            html.contains("There is no app yet")
+                && html.contains("<b>3</b> notifications wait for apps")
+                && html.contains("1 min 40 s")
+        );
         assert!(!html.contains("<script") && !html.contains("http://") && !html.contains("https://"));
     }
 }

@@ -1,6 +1,7 @@
 //! Apps come, change and go.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -127,6 +128,7 @@ impl Service {
             orders,
             rate: RateLimit::new(app.rate, Instant::now()),
             current: RwLock::new(current),
+            removed: AtomicBool::new(false),
             task: std::sync::Mutex::new(None),
         });
         let engine = Engine {
@@ -148,6 +150,7 @@ impl Service {
     async fn uninstall(&self, name: &AppName) {
         let removed = self.0.apps.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         let Some(running) = removed else { return };
+        running.removed.store(true, Ordering::SeqCst);
         running.orders.send_replace(Order::Stop { deadline: tokio::time::Instant::now() + REMOVED_WITHIN });
         let task = running.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(task) = task {
@@ -195,7 +198,7 @@ impl Service {
         Ok(())
     }
 
-    async fn abandon(&self, name: &AppName) -> Result<(), OutboxError> {
+    pub(super) async fn abandon(&self, name: &AppName) -> Result<(), OutboxError> {
         let settled = self.0.outbox.abandon(name, "its app was removed", now()).await?;
         for (_, record) in &settled {
             self.0.waiters.tell(record);

@@ -6,6 +6,7 @@ mod stream;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -93,6 +94,8 @@ struct RunningApp {
     orders: watch::Sender<Order>,
     rate: RateLimit,
     current: RwLock<Current>,
+    /// It was removed. Who still holds it may have stored something after everything that waited was ended.
+    removed: AtomicBool,
     task: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -202,6 +205,9 @@ impl Service {
         let accepted = self.0.outbox.accept(app, entries).await?;
         running.standing.took(accepted.iter().filter(|one| !one.duplicate).count() as u64);
         running.wake.notify_one();
+        if running.removed.load(Ordering::SeqCst) {
+            self.abandon(app).await?;
+        }
         Ok(accepted)
     }
 

@@ -260,6 +260,10 @@ impl Work<'_> {
 
     pub(super) fn recover(&mut self, app: &AppName, policy: LossPolicy, now: WallTime) -> Done<Recovered> {
         let Some(number) = self.books.totals.apps.get(app).copied() else { return Ok(Recovered::default()) };
+        // What is in flight is in no index: looking for it costs a walk through everything that is pending.
+        if self.books.of(number).in_flight == 0 {
+            return Ok(Recovered::default());
+        }
         self.recover_rows(app, number, policy, now).map_err(|error| failed(&error))
     }
 
