@@ -84,6 +84,9 @@ pub(crate) enum Failure {
     /// The simulator could not be started.
     #[error("the simulator cannot start: {0}")]
     Simulator(#[from] StartError),
+    /// The daemon.
+    #[error(transparent)]
+    Serve(#[from] crate::command::serve::ServeFailure),
     /// The asynchronous runtime could not be started.
     #[error("the system gives no threads or timers: {0}")]
     Runtime(io::Error),
@@ -106,6 +109,7 @@ impl Failure {
             | Self::Start(_)
             | Self::Script { .. }
             | Self::Simulator(_)
+            | Self::Serve(_)
             | Self::Runtime(_) => Exit::Input,
         }
     }

@@ -4,6 +4,7 @@ mod decode;
 mod demo;
 mod feedback;
 mod send;
+pub(crate) mod serve;
 mod sim;
 
 use std::future::Future;
@@ -19,6 +20,8 @@ pub(crate) enum Command {
     Demo(demo::DemoFlags),
     /// Run a pretend Apple on this machine: push gateway and feedback service
     Sim(sim::SimFlags),
+    /// Run the provider daemon: applications hand in notifications, and it delivers them
+    Serve(serve::ServeFlags),
     /// Send notifications and tell what became of each
     Send(Box<send::SendFlags>),
     /// List the devices on which the app is gone
@@ -33,6 +36,7 @@ impl Command {
         match self {
             Self::Demo(flags) => flags.run(),
             Self::Sim(flags) => flags.run(),
+            Self::Serve(flags) => flags.run(),
             Self::Send(flags) => flags.run(),
             Self::Feedback(flags) => flags.run(),
             Self::Decode(flags) => flags.run(),
