@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::frame::{HEAD, Head, MAX_PAYLOAD, flag, kind};
+use super::frame::{HEAD, Head, MAX_PAYLOAD, MAX_STREAM, flag, kind};
 
 /// Follows the frames of the peer.
 ///
@@ -15,6 +15,8 @@ pub(super) struct Tap {
     state: State,
     /// The first frame must be SETTINGS (RFC 9113 section 3.4), and has not come yet.
     first: bool,
+    /// The first of our own streams that was not opened yet.
+    idle: u32,
 }
 
 #[derive(Debug)]
@@ -31,18 +33,28 @@ pub(super) enum Seen {
     Foreign(Vec<u8>),
     /// A frame that was held back, whole.
     Frame(Head, Bytes),
+    /// A frame on a stream of ours that was never opened. The engine would be led to skip identifiers by some of them, up to
+    /// the last.
+    Idle,
 }
 
 impl Tap {
     /// For bytes of a server.
     pub(super) fn of_server() -> Self {
-        Self { head: [0; HEAD], head_len: 0, state: State::Head, first: true }
+        Self { head: [0; HEAD], head_len: 0, state: State::Head, first: true, idle: 1 }
     }
 
     /// For bytes of a client, which begin with `preface` bytes that are no frames.
     #[cfg(feature = "server")]
     pub(super) fn of_client(preface: usize) -> Self {
-        Self { head: [0; HEAD], head_len: 0, state: State::Through { left: preface }, first: false }
+        // A server opens none: what is a stream of its own, the engine judges.
+        let idle = MAX_STREAM + 1;
+        Self { head: [0; HEAD], head_len: 0, state: State::Through { left: preface }, first: false, idle }
+    }
+
+    /// All of our streams below this one were opened.
+    pub(super) const fn opened(&mut self, next: u32) {
+        self.idle = next;
     }
 
     /// Follows `input` up to the end of the next frame that matters, or to its own end.
@@ -115,6 +127,14 @@ impl Tap {
             self.state = State::Held { head, bytes, left: head.length };
             return None;
         }
+        // RFC 9113 section 5.1, "idle". What is a priority may come there.
+        let on_stream = matches!(
+            head.kind,
+            kind::DATA | kind::HEADERS | kind::RST_STREAM | kind::WINDOW_UPDATE | kind::CONTINUATION
+        );
+        if on_stream && head.stream % 2 == 1 && head.stream >= self.idle {
+            return Some(Seen::Idle);
+        }
         // Empty and not the last: it says nothing, but the engine ends a connection that brings more than a hundred of
         // them in its whole life, and some proxies put one in front of trailers.
         if head.kind == kind::DATA && head.length == 0 && !head.has(flag::END_STREAM) && head.stream != 0 {
@@ -135,6 +155,7 @@ mod tests {
 
     fn follow(bytes: &[u8], split: usize) -> (Vec<Head>, BytesMut, Option<Vec<u8>>) {
         let mut tap = Tap::of_server();
+        tap.opened(3);
         let (mut seen, mut through, mut foreign) = (Vec::new(), BytesMut::new(), None);
         'all: for mut piece in bytes.chunks(split) {
             while let Some(found) = tap.next(&mut piece, &mut through) {
@@ -147,6 +168,7 @@ mod tests {
                         foreign = Some(bytes);
                         break 'all;
                     }
+                    Seen::Idle => panic!("stream 1 was opened"),
                 }
             }
         }

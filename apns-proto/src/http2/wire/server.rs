@@ -305,6 +305,8 @@ impl Connection {
                 None => break,
                 Some(Seen::Foreign(received)) => self.end(CloseReason::NotHttp2 { received }),
                 Some(Seen::Frame(head, frame)) => self.held(head, &frame),
+                // No identifier is above the last.
+                Some(Seen::Idle) => {}
             }
         }
         self.drive();
