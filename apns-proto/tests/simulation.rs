@@ -16,38 +16,10 @@ use apns_proto::binary::{Config, Format, Status};
 use apns_proto::{
     End, Expiration, LossPolicy, Notification, Outcome, Priority, Proof, Rejection, SessionConfig, WallTime,
 };
-use pretend::world::{Dialled, Happening, Script, Wire, World};
+use pretend::dice::Dice;
+use pretend::gateways::Script;
+use pretend::world::{Dialled, Happening, Wire, World};
 use pretend::{WALL, ms, notification, secs};
-
-/// SplitMix64.
-#[derive(Debug, Clone)]
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn within(&mut self, from: u64, to: u64) -> u64 {
-        from + self.below(to - from + 1)
-    }
-
-    fn one_in(&mut self, count: u64) -> bool {
-        self.below(count) == 0
-    }
-
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[usize::try_from(self.below(choices.len() as u64)).unwrap()]
-    }
-}
 
 /// How bad the day is.
 #[derive(Debug, Clone, Copy)]
@@ -180,7 +152,7 @@ fn sample(dice: &mut Dice, number: u32) -> Notification {
 }
 
 fn build(seed: u64) -> (World, Day) {
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let day = day(&mut dice);
     let config = Config::default()
         .with_format(dice.of(&[Format::Simple, Format::Enhanced, Format::Items, Format::Items]))
@@ -194,8 +166,7 @@ fn build(seed: u64) -> (World, Day) {
         .with_links(usize::try_from(dice.within(1, 3)).unwrap())
         .with_patience(secs(dice.of(&[5, 60])))
         .with_seed(seed);
-    let mut fate = dice.clone();
-    fate.next();
+    let mut fate = dice.split();
     let dialler = move |_, _| {
         let span = ms(fate.of(&[0, 1, 50, 2_000]));
         if fate.one_in(day.dial_fails_in) {

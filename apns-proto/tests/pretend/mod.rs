@@ -3,6 +3,10 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 #[cfg(feature = "server")]
+pub(crate) mod dice;
+#[cfg(feature = "server")]
+pub(crate) mod gateways;
+#[cfg(feature = "server")]
 pub(crate) mod world;
 
 use std::time::{Duration, Instant};
