@@ -6,7 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use apns_proto::binary::server::{GatewayServer, Judge, Verdict, is_probe};
-use apns_proto::binary::{Config, DecodedNotification, Format, Gateway, Limits, NotificationError, Status};
+use apns_proto::binary::{
+    Config, DecodedNotification, Format, Gateway, Limits, NotificationDecoder, NotificationError, Status,
+};
 use apns_proto::{LinkId, Now, SessionConfig};
 
 use super::number_of;
@@ -25,6 +27,38 @@ impl Service for Gateways {
     fn accept(link: LinkId, script: &Script, truth: &Rc<RefCell<Truth>>) -> Self::Server {
         let clerk = Clerk { link, script: script.clone(), count: 0, truth: truth.clone() };
         GatewayServer::new(clerk, Limits::default())
+    }
+
+    type Watch = Watch;
+
+    fn watch(watch: &mut Watch, mut bytes: &[u8]) -> Vec<u32> {
+        let mut numbers = Vec::new();
+        // Behind the probe, which is no notification, nothing is written.
+        while let Ok(Some(notification)) = watch.0.decode(&mut bytes) {
+            numbers.push(number_of(&notification.token));
+        }
+        numbers
+    }
+
+    fn slowness(script: &Script) -> Option<Duration> {
+        let takes = |verdict: &Verdict| match verdict {
+            Verdict::Refuse { after, .. } | Verdict::AcceptAndShutDown { after } => Some(*after),
+            Verdict::FallSilent => None,
+            _ => Some(Duration::ZERO),
+        };
+        let deed = script.deed.map_or(Some(Duration::ZERO), |(_, verdict)| takes(&verdict))?;
+        let probe = script.probe.as_ref().map_or(Some(Duration::ZERO), takes)?;
+        Some(deed.max(probe).max(script.after))
+    }
+}
+
+/// Reads the client's stream.
+#[derive(Debug)]
+pub(crate) struct Watch(NotificationDecoder);
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self(NotificationDecoder::new(Limits::default()))
     }
 }
 

@@ -5,7 +5,13 @@
 #[cfg(feature = "server")]
 pub(crate) mod dice;
 #[cfg(feature = "server")]
+pub(crate) mod gateway_day;
+#[cfg(feature = "server")]
 pub(crate) mod gateways;
+#[cfg(all(feature = "http2", feature = "server"))]
+pub(crate) mod provider_day;
+#[cfg(all(feature = "http2", feature = "server"))]
+pub(crate) mod providers;
 #[cfg(feature = "server")]
 pub(crate) mod world;
 

@@ -34,6 +34,15 @@ pub(crate) trait Service {
     type Server: Machine;
 
     fn accept(link: LinkId, script: &Self::Script, truth: &Rc<RefCell<Self::Truth>>) -> Self::Server;
+
+    /// Reads off what the client writes, as it leaves.
+    type Watch: Default;
+
+    /// The numbers of the notifications that these bytes complete.
+    fn watch(watch: &mut Self::Watch, bytes: &[u8]) -> Vec<u32>;
+
+    /// How long a service with this script may take to protest; `None` for ever.
+    fn slowness(script: &Self::Script) -> Option<Duration>;
 }
 
 /// What the network does to one connection.
@@ -59,6 +68,12 @@ pub(crate) struct Wire<C = Script> {
     pub(crate) unsure: usize,
     /// Nothing arrives at the gateway in this span after the opening.
     pub(crate) stall: Option<(Duration, Duration)>,
+    /// From this byte of the client on nothing is read for so long, the end of the stream neither.
+    pub(crate) stops_reading: Option<(u64, Duration)>,
+    /// Somebody else is at the other end: says this and closes.
+    pub(crate) stranger: Option<&'static [u8]>,
+    /// The other end lets nobody in, and says so in these words.
+    pub(crate) turned_away: Option<&'static str>,
     /// The gateway's side of the stream ends when so many bytes arrived; the gateway goes on reading.
     pub(crate) half_close_at: Option<u64>,
     /// How the gateway's side ends.
@@ -83,12 +98,25 @@ impl<C: Default> Default for Wire<C> {
             fails_at: None,
             unsure: 0,
             stall: None,
+            stops_reading: None,
+            stranger: None,
+            turned_away: None,
             half_close_at: None,
             end: End::Clean,
             reset_destroys: false,
             reads_first: false,
             script: C::default(),
         }
+    }
+}
+
+impl<C> Wire<C> {
+    /// How long a protest may take that is due: what the network adds to the service's own `slowness`.
+    fn silence(&self, slowness: Option<Duration>) -> Option<Duration> {
+        let vanishes = if self.cut_up.is_some() { self.notice } else { Duration::ZERO };
+        let stalls = self.stall.map_or(Duration::ZERO, |(_, span)| span);
+        let stops = self.stops_reading.map_or(Duration::ZERO, |(_, span)| span);
+        Some(2 * self.latency + self.delay + vanishes + stalls + stops + slowness?)
     }
 }
 
@@ -158,8 +186,12 @@ struct Line<S: Service> {
     down_ended: bool,
     /// The client learns at this time that writing is pointless.
     reset_at: Option<Instant>,
+    watch: S::Watch,
+    /// What was written since somebody asked.
+    wrote: Vec<u32>,
     // The other side.
     server: S::Server,
+    reads_again: Option<Instant>,
     arrived: u64,
     server_over: bool,
 }
@@ -189,6 +221,10 @@ pub(crate) struct World<S: Service = Gateways> {
     behind: Duration,
     /// Nobody is let in before this time.
     away_until: Instant,
+    /// On which connections each was written, whole.
+    pub(crate) written: BTreeMap<u32, Vec<LinkId>>,
+    /// For how long each connection was made to be silent at most; `None` for ever.
+    pub(crate) silence: BTreeMap<LinkId, Option<Duration>>,
     /// Which of several connections that are ready comes first.
     order: Option<Dice>,
     told: usize,
@@ -221,6 +257,8 @@ impl<S: Service> World<S> {
             held_up_until: now.instant,
             behind: Duration::ZERO,
             away_until: now.instant,
+            written: BTreeMap::new(),
+            silence: BTreeMap::new(),
             order: None,
             told: 0,
         }
@@ -368,7 +406,15 @@ impl<S: Service> World<S> {
                     self.now.wall = WallTime::from_secs(seconds);
                 }
                 Happening::HeldUp(span) => self.held_up_until = self.held_up_until.max(now + span),
-                Happening::Behind(span) => self.behind = span,
+                Happening::Behind(span) => {
+                    self.behind = span;
+                    // A clock that leaps ahead afterwards makes a service look slow by as much.
+                    for line in &self.lines {
+                        if let Some(Some(silence)) = self.silence.get_mut(&line.id) {
+                            *silence += span;
+                        }
+                    }
+                }
                 Happening::Restart(span) => {
                     let now = self.true_now();
                     self.away_until = self.away_until.max(now.instant + span);
@@ -424,6 +470,9 @@ impl<S: Service> World<S> {
         for line in &mut self.lines {
             if !line.client_over() {
                 moved |= line.pump(now, &mut self.session);
+                for number in std::mem::take(&mut line.wrote) {
+                    self.written.entry(number).or_default().push(line.id);
+                }
             }
         }
         let open = self.lines.iter().filter(|line| !line.client_over() && line.write != Side::Closed).count();
@@ -471,6 +520,7 @@ impl<S: Service> World<S> {
                         let mut line = Line::new(link, *wire, self.now.instant, server);
                         // Some services speak first.
                         line.serve(self.true_now());
+                        self.silence.insert(link, line.wire.silence(S::slowness(&line.wire.script)));
                         self.lines.push(line);
                     }
                 }
@@ -490,6 +540,15 @@ impl<C> Dialled<C> {
 
 impl<S: Service> Line<S> {
     fn new(id: LinkId, wire: Wire<S::Script>, opened: Instant, server: S::Server) -> Self {
+        let at = opened + wire.latency;
+        let mut down = VecDeque::new();
+        if let Some(words) = wire.stranger {
+            down.push_back((at, Piece::Bytes(words.to_vec())));
+            down.push_back((at, Piece::End(wire.end.clone())));
+        } else if let Some(words) = wire.turned_away {
+            down.push_back((at, Piece::End(End::Refused(words.into()))));
+        }
+        let nobody = !down.is_empty();
         Self {
             id,
             wire,
@@ -502,13 +561,16 @@ impl<S: Service> Line<S> {
             linger: None,
             up: VecDeque::new(),
             up_bytes: 0,
-            down: VecDeque::new(),
+            down,
             down_bytes: 0,
-            down_ended: false,
+            down_ended: nobody,
             reset_at: None,
+            watch: S::Watch::default(),
+            wrote: Vec::new(),
             server,
+            reads_again: None,
             arrived: 0,
-            server_over: false,
+            server_over: nobody,
         }
     }
 
@@ -521,6 +583,7 @@ impl<S: Service> Line<S> {
     }
 
     fn unstalled(&self, time: Instant) -> Instant {
+        let time = self.reads_again.map_or(time, |again| time.max(again));
         match self.wire.stall {
             Some((from, span)) if time >= self.opened + from => time.max(self.opened + from + span),
             _ => time,
@@ -532,13 +595,15 @@ impl<S: Service> Line<S> {
         while self.next_arrival().is_some_and(|time| time <= now.instant) {
             let Some((_, piece)) = self.up.pop_front() else { return };
             match piece {
-                Piece::Bytes(bytes) => {
-                    self.up_bytes -= bytes.len();
-                    for part in bytes.chunks(self.wire.piece.max(1)) {
-                        self.arrive_part(now, part);
-                        // The gateway may answer between two parts.
-                        self.serve(now);
+                Piece::Bytes(mut bytes) => {
+                    // One part at a time: the gateway may answer between two, or stop reading.
+                    let rest = bytes.split_off(bytes.len().min(self.wire.piece.max(1)));
+                    if !rest.is_empty() {
+                        self.up.push_front((now.instant, Piece::Bytes(rest)));
                     }
+                    self.up_bytes -= bytes.len();
+                    self.arrive_part(now, &bytes);
+                    self.serve(now);
                 }
                 Piece::End(end) => self.server.handle_end(now, end),
             }
@@ -572,6 +637,11 @@ impl<S: Service> Line<S> {
             }
         }
         self.arrived += part.len() as u64;
+        if let Some((place, span)) = self.wire.stops_reading.filter(|_| self.reads_again.is_none())
+            && self.arrived >= place
+        {
+            self.reads_again = Some(now.instant + span);
+        }
         self.server.handle_input(now, part);
         if self.wire.half_close_at.is_some_and(|place| self.arrived >= place) {
             self.end_down(now.instant + self.wire.latency, self.wire.end.clone());
@@ -689,6 +759,7 @@ impl<S: Service> Line<S> {
                 return moved;
             }
             let bytes = self.out[self.sent..self.sent + count].to_vec();
+            self.wrote.extend(S::watch(&mut self.watch, &bytes));
             self.up_bytes += count;
             self.up.push_back((now.instant + self.wire.latency, Piece::Bytes(bytes)));
             self.sent += count;

@@ -100,20 +100,22 @@ impl Tap {
         None
     }
 
-    /// The peer's first bytes, when it sent some and they never became a SETTINGS frame.
+    /// The peer's first bytes, when it ended within them and they are not how a SETTINGS frame begins. A connection that
+    /// breaks inside that frame says nothing about what the peer speaks.
     pub(super) fn unfinished_start(&self) -> Option<Vec<u8>> {
-        (self.first && self.head_len > 0).then(|| self.head[..self.head_len].to_vec())
+        let came = &self.head[..self.head_len];
+        // What did not come is as it should be.
+        let mut head = [0, 0, 0, kind::SETTINGS, 0, 0, 0, 0, 0];
+        head[..self.head_len].copy_from_slice(came);
+        let whole_length = self.head_len >= 3;
+        let possible = Head::parse(head);
+        (self.first && !came.is_empty() && !is_greeting(possible, whole_length)).then(|| came.to_vec())
     }
 
     fn head_done(&mut self, through: &mut BytesMut) -> Option<Seen> {
         let head = Head::parse(self.head);
         if self.first {
-            let settings = head.kind == kind::SETTINGS
-                && head.flags & flag::ACK == 0
-                && head.stream == 0
-                && head.length.is_multiple_of(6)
-                && head.length <= MAX_PAYLOAD;
-            if !settings {
+            if !is_greeting(head, true) {
                 return Some(Seen::Foreign(self.head.to_vec()));
             }
             self.first = false;
@@ -146,6 +148,15 @@ impl Tap {
         }
         None
     }
+}
+
+/// Whether a frame with this header may be a server's first (RFC 9113 section 3.4).
+fn is_greeting(head: Head, whole_length: bool) -> bool {
+    head.kind == kind::SETTINGS
+        && head.flags & flag::ACK == 0
+        && head.stream == 0
+        && (!whole_length || head.length.is_multiple_of(6))
+        && head.length <= MAX_PAYLOAD
 }
 
 #[cfg(test)]
@@ -197,6 +208,23 @@ mod tests {
             let (_, through, foreign) = follow(b"HTTP/1.1 400 Bad Request\r\n\r\n", split);
             assert_eq!(foreign.as_deref(), Some(&b"HTTP/1.1 "[..]));
             assert!(through.is_empty());
+        }
+    }
+    #[test]
+    fn an_end_inside_the_first_frame_says_nothing_about_what_the_peer_speaks() {
+        let ended_with = |bytes: &[u8]| {
+            let mut tap = Tap::of_server();
+            assert!(tap.next(&mut &*bytes, &mut BytesMut::new()).is_none());
+            tap.unfinished_start()
+        };
+        let mut greeting = BytesMut::new();
+        frame::write_settings(&mut greeting, &[(3, 100)]);
+        for end in 0..HEAD {
+            assert_eq!(ended_with(&greeting[..end]), None, "{end} bytes");
+        }
+        for foreign in [&b"H"[..], b"HTTP/1.1", b"\x15\x03", b"\0\0\0\0", b"\0\0\x05\x04", b"\0\x41", b"\0\0\0\x04\x01"]
+        {
+            assert_eq!(ended_with(foreign).as_deref(), Some(foreign));
         }
     }
 }
