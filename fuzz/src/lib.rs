@@ -17,6 +17,7 @@
 //! | [`resend_plan`] | the client's outcomes agree with a list that is searched from end to end |
 //! | [`binary_client`], [`http2_client`] | any sequence of operations: one outcome each, whole equals split, it ends |
 //! | [`servers`] | the other sides of both protocols: the same |
+//! | [`binary_link`], [`http2_link`] | session and service over a hostile link: every outcome is true of what the service did |
 
 mod binary_client;
 mod binary_wire;
@@ -25,8 +26,12 @@ mod credentials;
 mod feed;
 mod frames;
 mod http2_client;
+mod links;
 mod notifications;
 mod payloads;
+#[allow(unfulfilled_lint_expectations, reason = "the crate it comes from forbids clocks, this one does not")]
+#[path = "../../apns-proto/tests/pretend/mod.rs"]
+mod pretend;
 mod provider;
 mod resend_plan;
 mod servers;
@@ -36,6 +41,7 @@ pub use binary_client::binary_client;
 pub use binary_wire::{error_response, feedback, frame, notification};
 pub use credentials::{identity, signing_key};
 pub use http2_client::http2_client;
+pub use links::{binary_link, http2_link};
 pub use payloads::{payload, payload_json};
 pub use provider::{provider_response, provider_token};
 pub use resend_plan::resend_plan;
@@ -62,6 +68,8 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("binary_client", binary_client),
     ("http2_client", http2_client),
     ("servers", servers),
+    ("binary_link", binary_link),
+    ("http2_link", http2_link),
 ];
 
 /// Makes a program of a body: a fuzz target where cargo-fuzz builds it, otherwise one that replays the files it is given.

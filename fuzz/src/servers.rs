@@ -119,7 +119,7 @@ fn judge(_now: Now, request: &ProviderRequest) -> ProviderVerdict {
 fn provider(data: &[u8], split: usize) -> usize {
     let mut machine = ProviderServer::new(judge, &ServerConfig::default());
     let mut feed = Feed::new(data);
-    if feed.byte() % 8 != 0 {
+    if !feed.byte().is_multiple_of(8) {
         machine.handle_input(start(), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
     }
     let (mut received, mut ended) = (0, false);
