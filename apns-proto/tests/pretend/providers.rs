@@ -30,7 +30,8 @@ impl Service for Providers {
             Some(limit) => config.with_stream_limit(limit),
             None => config.with_settings(Vec::new()),
         };
-        let clerk = Clerk { link, temper: script.clone(), book: truth.clone(), disowns: false, token: None };
+        let clerk =
+            Clerk { link, temper: script.clone(), book: truth.clone(), highest: 0, last_stream: None, token: None };
         ProviderServer::new(clerk, &config)
     }
 
@@ -97,8 +98,10 @@ pub(crate) struct Clerk {
     link: LinkId,
     temper: Temper,
     book: Rc<RefCell<Book>>,
-    /// A GOAWAY with a last stream was said or is under way; what comes now is above it.
-    disowns: bool,
+    /// The highest stream that was looked at: requests become whole in any order.
+    highest: u32,
+    /// A GOAWAY with this last stream was said or is under way.
+    last_stream: Option<u32>,
     /// The provider token of this connection, and since when.
     token: Option<(Bytes, Instant)>,
 }
@@ -160,10 +163,11 @@ impl Judge for Clerk {
         let mut book = self.book.borrow_mut();
         let Book { seen, whims } = &mut *book;
         let seen = seen.entry(number_of(request)).or_default();
-        if self.disowns {
+        if self.last_stream.is_some_and(|last| request.stream() > last) {
             *whims.entry("disowned").or_default() += 1;
             return Verdict::silence();
         }
+        self.highest = self.highest.max(request.stream());
         if let Some((status, reason)) = token {
             *whims.entry(reason).or_default() += 1;
             seen.refused += 1;
@@ -198,15 +202,15 @@ impl Judge for Clerk {
             7 => ("silent", Verdict::silence()),
             8 => ("close", Verdict::close().after(slow)),
             9 => {
-                self.disowns = true;
+                let last_stream = *self.last_stream.get_or_insert(self.highest);
                 let debug = dice.of(&[Bytes::new(), Bytes::from_static(b"{\"reason\":\"Shutdown\"}")]);
-                ("go away", say(accept(request)).then(Step::GoAway { last_stream: None, code: 0, debug }))
+                ("go away", say(accept(request)).then(Step::GoAway { last_stream: Some(last_stream), code: 0, debug }))
             }
             10 => {
                 // In two steps, and the first disowns nothing.
-                self.disowns = true;
-                let last = |last_stream| Step::GoAway { last_stream, code: 0, debug: Bytes::new() };
-                let verdict = Verdict::default().then(last(Some(0x7fff_ffff))).after(slow).then(last(None)).after(slow);
+                let lowest = *self.last_stream.get_or_insert(self.highest);
+                let last = |last_stream| Step::GoAway { last_stream: Some(last_stream), code: 0, debug: Bytes::new() };
+                let verdict = Verdict::default().then(last(0x7fff_ffff)).after(slow).then(last(lowest)).after(slow);
                 ("go away twice", verdict.then(Step::Answer(accept(request))).after(slow))
             }
             11 => {
