@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use apns_proto::PayloadError;
+use apns_proto::http2::SigningKeyError;
 use apns_sim::{ScriptError, StartError};
 use apns_tokio::{BuildError, IdentityError, RootsError};
 
@@ -59,6 +60,9 @@ pub(crate) enum Failure {
     /// The client certificate or its key.
     #[error("the client certificate in {} cannot be used: {error}", path.display())]
     Identity { path: PathBuf, error: IdentityError },
+    /// The signing key for provider tokens.
+    #[error("the signing key in {} cannot be used: {error}", path.display())]
+    Key { path: PathBuf, error: SigningKeyError },
     /// The certificate authorities.
     #[error("the certificate authorities in {} cannot be used: {error}", path.display())]
     Roots { path: PathBuf, error: RootsError },
@@ -98,6 +102,7 @@ impl Failure {
             | Self::TooLarge { .. }
             | Self::Write { .. }
             | Self::Identity { .. }
+            | Self::Key { .. }
             | Self::Roots { .. }
             | Self::Payload(_)
             | Self::Hex(_)

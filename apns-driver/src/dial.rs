@@ -2,13 +2,12 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use apns_proto::{DialFailure, DialStep};
 
-use crate::tls::{TlsCause, TlsFailure};
+use crate::tls::TlsCause;
 use crate::{Alpn, Endpoint, Runtime, Secured};
 
 /// What a connection is to, and how it is made.
@@ -30,8 +29,11 @@ pub(crate) async fn dial<R: Runtime>(runtime: &R, target: &Target<R>) -> Result<
     let tcp = reach(runtime, endpoint, deadline).await?;
     match within(runtime, deadline, runtime.secure(connector, tcp, endpoint.host())).await {
         Some(Ok(secured)) => check_protocol(endpoint, *protocol, secured),
-        Some(Err(failure)) => Err(from_tls(&failure)),
-        None => Err(failed(DialStep::Tls, format!("{endpoint} did not finish the handshake within {limit:?}"))),
+        Some(Err(failure)) => Err(DialFailure::tls(failure.cause, failure.message)),
+        None => Err(DialFailure::passing(
+            DialStep::Tls,
+            format!("{endpoint} did not finish the handshake within {limit:?}"),
+        )),
     }
 }
 
@@ -50,17 +52,19 @@ fn check_protocol<S>(
     };
     let wanted = String::from_utf8_lossy(wanted);
     let message = format!("{endpoint} was offered {wanted:?} (ALPN) and {chosen}: check host and port");
-    Err(DialFailure { step: DialStep::Protocol, message: Arc::from(message), fatal: true })
+    Err(DialFailure::tls(TlsCause::NoCommonProtocol, message))
 }
 
 async fn reach<R: Runtime>(runtime: &R, endpoint: &Endpoint, deadline: Instant) -> Result<R::Tcp, DialFailure> {
     let addresses = match within(runtime, deadline, runtime.resolve(endpoint.host(), endpoint.port())).await {
         Some(Ok(addresses)) if addresses.is_empty() => {
-            return Err(failed(DialStep::Resolve, format!("{} has no address", endpoint.host())));
+            return Err(DialFailure::passing(DialStep::Resolve, format!("{} has no address", endpoint.host())));
         }
         Some(Ok(addresses)) => addresses,
-        Some(Err(error)) => return Err(failed(DialStep::Resolve, format!("{}: {error}", endpoint.host()))),
-        None => return Err(failed(DialStep::Resolve, format!("{}: no answer in time", endpoint.host()))),
+        Some(Err(error)) => {
+            return Err(DialFailure::passing(DialStep::Resolve, format!("{}: {error}", endpoint.host())));
+        }
+        None => return Err(DialFailure::passing(DialStep::Resolve, format!("{}: no answer in time", endpoint.host()))),
     };
     let mut troubles = Vec::new();
     for (tried, address) in addresses.iter().enumerate() {
@@ -73,20 +77,7 @@ async fn reach<R: Runtime>(runtime: &R, endpoint: &Endpoint, deadline: Instant) 
             None => troubles.push(format!("{address}: no answer in time")),
         }
     }
-    Err(failed(DialStep::Connect, troubles.join("; ")))
-}
-
-fn failed(step: DialStep, message: String) -> DialFailure {
-    DialFailure { step, message: Arc::from(message), fatal: false }
-}
-
-fn from_tls(failure: &TlsFailure) -> DialFailure {
-    let step = match failure.cause {
-        TlsCause::ClientRefused => DialStep::Certificate,
-        TlsCause::NoCommonProtocol => DialStep::Protocol,
-        TlsCause::UntrustedServer | TlsCause::WrongName | TlsCause::Settings | TlsCause::Other => DialStep::Tls,
-    };
-    DialFailure { step, message: Arc::from(failure.message.as_str()), fatal: failure.cause.is_fatal() }
+    Err(DialFailure::passing(DialStep::Connect, troubles.join("; ")))
 }
 
 /// `None` when the deadline came first.

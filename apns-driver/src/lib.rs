@@ -17,6 +17,7 @@ pub mod feedback;
 #[cfg(feature = "http2")]
 mod http2_builder;
 pub mod identity;
+mod names;
 mod pump;
 mod queue;
 mod reply;

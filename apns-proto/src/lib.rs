@@ -40,6 +40,6 @@ pub use payload::{Payload, PayloadBuilder, PayloadError, PayloadLimit};
 pub use push_type::{OtherPushType, PushType, PushTypeError};
 pub use rejection::{Reaction, Rejection, TokenVerdict};
 pub use retry::{RetryDecision, RetryPolicy, RetryRoute};
-pub use session::{DialFailure, DialStep, LinkId, LinkReport, Session, SessionConfig, SessionEvent};
+pub use session::{DialFailure, DialStep, LinkId, LinkReport, Session, SessionConfig, SessionEvent, TlsCause};
 pub use time::{Now, WallTime};
 pub use topic::{CollapseId, HeaderTextError, Topic};

@@ -56,7 +56,7 @@ fn dialled(session: &mut Session<Gateway, u32>) -> LinkId {
 }
 
 fn failure(fatal: bool) -> DialFailure {
-    DialFailure { step: DialStep::Connect, message: "refused".into(), fatal }
+    DialFailure { fatal, ..DialFailure::passing(DialStep::Connect, "refused") }
 }
 
 /// The waits between attempts, in seconds.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use apns_driver::Identity;
 use apns_driver::identity::Certificate;
-use apns_driver::tls::{Roots, TlsCause, TlsFailure, TlsSettings};
+use apns_driver::tls::{Alert, Roots, TlsFailure, TlsSettings};
 use apns_proto::End;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -15,8 +15,7 @@ use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVe
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{
-    self, AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
-    SignatureScheme,
+    self, CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
 };
 
 /// TLS settings in the form that rustls wants.
@@ -26,7 +25,7 @@ pub(crate) fn connector(settings: &TlsSettings) -> Result<Connector, TlsFailure>
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .map_err(|error| unusable(format!("rustls: {error}")))?
+        .map_err(|error| TlsFailure::settings(format!("rustls: {error}")))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(NamingVerifier::new(&settings.roots, provider)?));
     let mut config = match &settings.identity {
@@ -34,7 +33,7 @@ pub(crate) fn connector(settings: &TlsSettings) -> Result<Connector, TlsFailure>
             let (chain, key) = certificate(identity);
             builder
                 .with_client_auth_cert(chain, key)
-                .map_err(|error| unusable(format!("the client certificate cannot be used: {error}")))?
+                .map_err(|error| TlsFailure::settings(format!("the client certificate cannot be used: {error}")))?
         }
         None => builder.with_no_client_auth(),
     };
@@ -48,31 +47,20 @@ fn certificate(identity: &Identity) -> (Vec<CertificateDer<'static>>, PrivateKey
     (chain, PrivateKeyDer::Pkcs8(key))
 }
 
-fn unusable(message: String) -> TlsFailure {
-    TlsFailure { cause: TlsCause::Settings, message }
-}
-
 fn roots(roots: &Roots) -> Result<RootCertStore, TlsFailure> {
     let mut store = RootCertStore::empty();
-    let (platform, extra): (bool, &[Vec<u8>]) = match roots {
-        Roots::Platform => (true, &[]),
-        Roots::PlatformAnd(extra) => (true, extra),
-        Roots::Only(only) => (false, only),
-        _ => (true, &[]),
-    };
-    if platform {
+    if roots.trusts_platform() {
         // What the system lists and rustls cannot read is left out; a store that ends up empty is an error below.
         store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
-    for der in extra {
-        store
-            .add(CertificateDer::from(der.clone()))
-            .map_err(|error| unusable(format!("a certificate authority that was given cannot be used: {error}")))?;
+    for der in roots.given() {
+        store.add(CertificateDer::from(der.clone())).map_err(|error| {
+            TlsFailure::settings(format!("a certificate authority that was given cannot be used: {error}"))
+        })?;
     }
     if store.is_empty() {
-        return Err(unusable(
-            "this system has no certificate authorities: install them (on Debian: apt-get install ca-certificates) or give one"
-                .to_owned(),
+        return Err(TlsFailure::settings(
+            "this system has no certificate authorities: install them (on Debian: apt-get install ca-certificates) or give one",
         ));
     }
     Ok(store)
@@ -87,14 +75,14 @@ impl NamingVerifier {
         let roots = Arc::new(roots(trusted)?);
         let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)
             .build()
-            .map_err(|error| unusable(format!("the certificate authorities cannot be used: {error}")))?;
+            .map_err(|error| TlsFailure::settings(format!("the certificate authorities cannot be used: {error}")))?;
         Ok(Self(verifier))
     }
 }
 
 /// The issuer that nobody vouches for.
 #[derive(Debug, thiserror::Error)]
-#[error("the issuer of the server's certificate, \"{issuer}\", is not trusted")]
+#[error("its certificate was issued by \"{issuer}\"")]
 struct UntrustedIssuer {
     issuer: String,
 }
@@ -153,7 +141,7 @@ pub(crate) async fn handshake(
     host: &str,
 ) -> Result<TlsStream<TcpStream>, TlsFailure> {
     let name = ServerName::try_from(host.to_owned())
-        .map_err(|_| unusable(format!("{host:?} is neither a host name nor an address")))?;
+        .map_err(|_| TlsFailure::settings(format!("{host:?} is neither a host name nor an address")))?;
     TlsConnector::from(connector.clone()).connect(name, tcp).await.map_err(|error| failure(host, &error))
 }
 
@@ -162,56 +150,28 @@ fn rustls_error(error: &io::Error) -> Option<&rustls::Error> {
 }
 
 fn failure(host: &str, error: &io::Error) -> TlsFailure {
-    let other = || TlsFailure { cause: TlsCause::Other, message: format!("{host}: {error}") };
-    let Some(error) = rustls_error(error) else { return other() };
-    match error {
+    let Some(known) = rustls_error(error) else { return TlsFailure::other(host, error) };
+    match known {
         rustls::Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => TlsFailure {
-            cause: TlsCause::WrongName,
-            message: format!("the server's certificate is not for {host}: check the host name"),
-        },
-        rustls::Error::InvalidCertificate(CertificateError::Other(other)) => TlsFailure {
-            cause: TlsCause::UntrustedServer,
-            message: format!("{other}: give its certificate authority if you trust it"),
-        },
-        rustls::Error::InvalidCertificate(reason) => TlsFailure {
-            cause: TlsCause::UntrustedServer,
-            message: format!("the certificate of {host} is not valid: {reason:?}"),
-        },
-        rustls::Error::AlertReceived(alert) => match refusal(*alert) {
-            Some(words) => TlsFailure { cause: TlsCause::ClientRefused, message: format!("{host}: {words}") },
-            None if *alert == AlertDescription::NoApplicationProtocol => TlsFailure {
-                cause: TlsCause::NoCommonProtocol,
-                message: format!("{host} does not speak the protocol that was asked for"),
-            },
-            None => other(),
-        },
-        _ => other(),
+        ) => TlsFailure::wrong_name(host),
+        rustls::Error::InvalidCertificate(
+            reason @ (CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. }),
+        ) => TlsFailure::expired(host, reason),
+        rustls::Error::InvalidCertificate(CertificateError::Other(other)) => TlsFailure::untrusted(host, other),
+        rustls::Error::InvalidCertificate(reason) => TlsFailure::untrusted(host, reason),
+        rustls::Error::AlertReceived(alert) => TlsFailure::alert(host, Alert((*alert).into())),
+        _ => TlsFailure::other(host, error),
     }
 }
 
-/// What an alert says about the client certificate, where it does.
-fn refusal(alert: AlertDescription) -> Option<String> {
-    let words = match alert {
-        AlertDescription::CertificateRequired => "it demands a client certificate",
-        AlertDescription::CertificateExpired => "it says that the client certificate has expired",
-        AlertDescription::CertificateRevoked => "it says that the client certificate was revoked",
-        AlertDescription::UnknownCA => "it does not know the issuer of the client certificate",
-        AlertDescription::BadCertificate
-        | AlertDescription::UnsupportedCertificate
-        | AlertDescription::CertificateUnknown
-        | AlertDescription::AccessDenied => "it does not accept the client certificate",
-        _ => return None,
-    };
-    Some(format!("{words} (TLS alert {alert:?})"))
-}
-
-/// What a failed read says about how the peer's side ended. With TLS 1.3 the verdict on the client certificate comes
-/// after the handshake.
+/// What a failed read says about how the peer's side ended.
 pub(crate) fn end_of(error: &io::Error) -> End {
     match rustls_error(error) {
-        Some(rustls::Error::AlertReceived(alert)) => refusal(*alert).map_or(End::Cut, End::Refused),
+        Some(rustls::Error::AlertReceived(alert)) => Alert((*alert).into()).end(),
         _ => End::Cut,
     }
 }

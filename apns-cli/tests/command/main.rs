@@ -8,6 +8,7 @@ mod decode;
 mod demo;
 mod feedback;
 mod outcomes;
+mod provider;
 mod sim;
 mod support;
 mod trouble;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::DialFailure;
 use crate::{CloseReason, Settled, Warning};
 
 /// One connection of a session. Never reused.
@@ -82,44 +83,4 @@ pub struct LinkReport {
     pub sent_again: usize,
     /// How many ended as unknown.
     pub unknown: usize,
-}
-
-/// Why a connection could not be opened.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{step}: {message}")]
-pub struct DialFailure {
-    /// Where it failed.
-    pub step: DialStep,
-    /// What happened, for a person.
-    pub message: Arc<str>,
-    /// Whether trying again is pointless until a person acts.
-    pub fatal: bool,
-}
-
-/// The steps of opening a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum DialStep {
-    /// Finding the addresses of a name.
-    Resolve,
-    /// Reaching one of them.
-    Connect,
-    /// The TLS handshake.
-    Tls,
-    /// The peer refused the client certificate.
-    Certificate,
-    /// The peer does not speak the protocol.
-    Protocol,
-}
-
-impl fmt::Display for DialStep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Resolve => "cannot resolve the host name",
-            Self::Connect => "cannot connect",
-            Self::Tls => "the TLS handshake failed",
-            Self::Certificate => "the server refused the client certificate",
-            Self::Protocol => "the server does not speak the protocol",
-        })
-    }
 }

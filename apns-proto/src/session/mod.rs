@@ -1,6 +1,7 @@
 //! Many connections in a row as one value.
 
 mod config;
+mod dial;
 mod ending;
 mod event;
 mod held;
@@ -13,7 +14,8 @@ use std::time::Instant;
 use bytes::BytesMut;
 
 pub use config::SessionConfig;
-pub use event::{DialFailure, DialStep, LinkId, LinkReport, SessionEvent};
+pub use dial::{DialFailure, DialStep, TlsCause};
+pub use event::{LinkId, LinkReport, SessionEvent};
 
 use self::held::Held;
 use crate::{

@@ -498,7 +498,7 @@ impl World {
         self.dials = later;
         let moved = !due.is_empty();
         for (_, link, dialled) in due {
-            let failure = |fatal| DialFailure { step: DialStep::Connect, message: "refused".into(), fatal };
+            let failure = |fatal| DialFailure { fatal, ..DialFailure::passing(DialStep::Connect, "refused") };
             match dialled {
                 Dialled::Failed(_) => self.session.dial_failed(now, link, failure(false)),
                 Dialled::Fatal(_) => self.session.dial_failed(now, link, failure(true)),

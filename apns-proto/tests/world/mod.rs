@@ -292,8 +292,8 @@ impl World {
                     Dialled::Service(judge, config) => Peer::new(Some(ProviderServer::new(judge, &config)), None),
                     Dialled::Stranger(words) => Peer::new(None, Some(words)),
                     Dialled::Refused { fatal } => {
-                        let message = "connection refused".into();
-                        let failure = DialFailure { step: DialStep::Connect, message, fatal };
+                        let refused = DialFailure::passing(DialStep::Connect, "connection refused");
+                        let failure = DialFailure { fatal, ..refused };
                         self.session.dial_failed(self.now, link, failure);
                         return;
                     }

@@ -1,6 +1,11 @@
 //! Whom to trust, whom to be, and how a handshake fails.
 
-use std::fmt;
+mod alert;
+mod failure;
+
+pub use alert::Alert;
+pub use apns_proto::TlsCause;
+pub use failure::TlsFailure;
 
 use crate::Identity;
 
@@ -35,6 +40,24 @@ impl Roots {
     pub fn only_pem(pem: &[u8]) -> Result<Self, RootsError> {
         Ok(Self::Only(certificates(pem)?))
     }
+
+    /// Whether those of the operating system are trusted.
+    #[must_use]
+    pub const fn trusts_platform(&self) -> bool {
+        match self {
+            Self::Platform | Self::PlatformAnd(_) => true,
+            Self::Only(_) => false,
+        }
+    }
+
+    /// Those that were given, as DER.
+    #[must_use]
+    pub fn given(&self) -> &[Vec<u8>] {
+        match self {
+            Self::Platform => &[],
+            Self::PlatformAnd(given) | Self::Only(given) => given,
+        }
+    }
 }
 
 /// Certificate authorities could not be read.
@@ -68,58 +91,4 @@ pub struct TlsSettings {
     pub identity: Option<Identity>,
     /// What to offer by ALPN, best first.
     pub alpn: Vec<Vec<u8>>,
-}
-
-/// Why TLS did not come about.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct TlsFailure {
-    /// Whose fault it is.
-    pub cause: TlsCause,
-    /// What happened and what to do, for a person.
-    pub message: String,
-}
-
-/// Whose fault a failed handshake is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum TlsCause {
-    /// No authority that is trusted vouches for the server, or its certificate is not valid now.
-    UntrustedServer,
-    /// The server's certificate is for another name.
-    WrongName,
-    /// The server refused the client certificate, or wants one.
-    ClientRefused,
-    /// The server does not speak the protocol that ALPN asked for.
-    NoCommonProtocol,
-    /// This side's settings cannot be used.
-    Settings,
-    /// Anything else: the network, or a peer that does not speak TLS.
-    Other,
-}
-
-impl TlsCause {
-    /// Whether trying again is pointless until a person acts.
-    #[must_use]
-    pub const fn is_fatal(self) -> bool {
-        match self {
-            Self::UntrustedServer | Self::WrongName | Self::ClientRefused | Self::NoCommonProtocol | Self::Settings => {
-                true
-            }
-            Self::Other => false,
-        }
-    }
-}
-
-impl fmt::Display for TlsCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::UntrustedServer => "the server is not trusted",
-            Self::WrongName => "the server's certificate is for another name",
-            Self::ClientRefused => "the server refused the client certificate",
-            Self::NoCommonProtocol => "the server does not speak the protocol",
-            Self::Settings => "the TLS settings cannot be used",
-            Self::Other => "the handshake failed",
-        })
-    }
 }

@@ -1,0 +1,69 @@
+//! Clocks, timers, tasks and sockets of async-std.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use apns_driver::tls::{TlsFailure, TlsSettings};
+use apns_driver::{Alpn, Clock, Runtime, Secured};
+use apns_proto::{End, Now};
+use async_native_tls::{TlsConnector, TlsStream};
+use async_std::net::{TcpStream, ToSocketAddrs};
+use async_std::task;
+
+use crate::tls;
+
+/// async-std with the TLS of the operating system. Works in the tasks of any runtime.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AsyncStd;
+
+impl Clock for AsyncStd {
+    fn now(&self) -> Now {
+        Now::new(Instant::now(), SystemTime::now().into())
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send + 'static {
+        task::sleep(deadline.saturating_duration_since(Instant::now()))
+    }
+}
+
+impl Runtime for AsyncStd {
+    type Tcp = TcpStream;
+    type Tls = TlsStream<TcpStream>;
+    type Connector = Arc<TlsConnector>;
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(task::spawn(task));
+    }
+
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        Ok((host, port).to_socket_addrs().await?.collect())
+    }
+
+    async fn dial(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let tcp = TcpStream::connect(address).await?;
+        tcp.set_nodelay(true)?;
+        Ok(tcp)
+    }
+
+    fn connector(&self, settings: &TlsSettings) -> Result<Self::Connector, TlsFailure> {
+        tls::connector(settings)
+    }
+
+    async fn secure(
+        &self,
+        connector: &Self::Connector,
+        tcp: TcpStream,
+        host: &str,
+    ) -> Result<Secured<Self::Tls>, TlsFailure> {
+        let stream = connector.connect(host, tcp).await.map_err(|error| tls::failure(host, &error))?;
+        // async-native-tls keeps to itself what was chosen.
+        Ok(Secured { stream, alpn: Alpn::Untold })
+    }
+
+    fn end_of(error: &io::Error) -> End {
+        tls::end_of(error)
+    }
+}
