@@ -14,6 +14,7 @@ mod progress;
 mod reading;
 mod report;
 mod row;
+mod settings;
 mod trouble;
 
 use std::process::ExitCode;

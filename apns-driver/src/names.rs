@@ -9,6 +9,7 @@
 #[macro_export]
 macro_rules! names {
     ($runtime:ident) => {
+        pub use $crate::identity::CertificateEnvironment;
         pub use $crate::tls::TlsCause;
         pub use $crate::{
             BuildError, ClientEvent, CloseReport, Delivery, Endpoint, Environment, Events, FeedbackFailure, Identity,

@@ -1,9 +1,11 @@
 //! The subcommands, one file each.
 
+mod bench;
 mod decode;
 mod demo;
 mod feedback;
 mod send;
+pub(crate) mod serve;
 mod sim;
 
 use std::future::Future;
@@ -19,12 +21,16 @@ pub(crate) enum Command {
     Demo(demo::DemoFlags),
     /// Run a pretend Apple on this machine: push gateway and feedback service
     Sim(sim::SimFlags),
+    /// Run the provider daemon: applications hand in notifications, and it delivers them
+    Serve(serve::ServeFlags),
     /// Send notifications and tell what became of each
     Send(Box<send::SendFlags>),
     /// List the devices on which the app is gone
     Feedback(feedback::FeedbackFlags),
     /// Print binary frames, error responses and feedback records field by field
     Decode(decode::DecodeFlags),
+    /// Measure speed, cost and memory on this machine, against the pretend Apple
+    Bench(Box<bench::BenchFlags>),
 }
 
 impl Command {
@@ -33,9 +39,11 @@ impl Command {
         match self {
             Self::Demo(flags) => flags.run(),
             Self::Sim(flags) => flags.run(),
+            Self::Serve(flags) => flags.run(),
             Self::Send(flags) => flags.run(),
             Self::Feedback(flags) => flags.run(),
             Self::Decode(flags) => flags.run(),
+            Self::Bench(flags) => flags.run(),
         }
     }
 }

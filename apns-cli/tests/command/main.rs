@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
 
 mod batch;
+mod bench;
 mod decode;
 mod demo;
 mod feedback;
 mod outcomes;
+mod provider;
 mod sim;
 mod support;
 mod trouble;
