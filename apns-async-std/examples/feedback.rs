@@ -11,11 +11,12 @@
 
 use std::error::Error;
 
+use apns_sim::Simulator;
+use futures_util::StreamExt;
+
 use apns_async_std::feedback::fetch;
 use apns_async_std::proto::WallTime;
 use apns_async_std::{Endpoint, Identity, Roots};
-use apns_sim::Simulator;
-use futures_util::StreamExt;
 
 #[async_std::main]
 async fn main() -> Result<(), Box<dyn Error>> {

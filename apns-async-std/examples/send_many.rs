@@ -16,10 +16,11 @@ use std::error::Error;
 use std::pin::pin;
 use std::time::Duration;
 
-use apns_async_std::proto::{DeviceToken, Notification, Outcome, Payload};
-use apns_async_std::{Client, Endpoint, Identity, Roots};
 use apns_sim::{Script, Simulator};
 use futures_util::{StreamExt, stream};
+
+use apns_async_std::proto::{DeviceToken, Notification, Outcome, Payload};
+use apns_async_std::{Client, Endpoint, Identity, Roots};
 
 #[async_std::main]
 async fn main() -> Result<(), Box<dyn Error>> {

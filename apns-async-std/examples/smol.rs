@@ -12,7 +12,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use apns_async_std::proto::{DeviceToken, Notification, Outcome, Payload, Proof};
+use apns_async_std::proto::{DeviceToken, Notification, Payload};
 use apns_async_std::{Client, Endpoint, Identity, Roots};
 use apns_sim::Simulator;
 
@@ -20,11 +20,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let simulator = Simulator::builder().start_on_thread()?;
     let (certificate, key) = (simulator.client_certificate_pem(), simulator.client_key_pem());
     let identity = Identity::from_pem(certificate.as_bytes(), Some(key.as_bytes()), None)?;
-    let endpoint = Endpoint::new("localhost", simulator.gateway_address().port());
+    let endpoint = Endpoint::new("localhost", simulator.http2_address().port());
     let roots = Roots::only_pem(simulator.ca_pem().as_bytes())?;
 
     smol::block_on(async {
-        let client = Client::binary(endpoint, identity).roots(roots).start()?;
+        let client = Client::http2(endpoint, identity).roots(roots).start()?;
         let payload = Payload::alert("Tea is ready");
         // Tasks of smol share the client.
         let senders: Vec<_> = (0..10)
@@ -33,18 +33,15 @@ fn main() -> Result<(), Box<dyn Error>> {
                 smol::spawn(async move {
                     smol::Timer::after(Duration::from_millis(number.into())).await;
                     let token = DeviceToken::from_bytes([number; 32]).expect("32 bytes are a token");
-                    client.submit(Notification::new(token, payload)).await
+                    client.send(Notification::new(token, payload)).await
                 })
             })
             .collect();
-        let mut pendings = Vec::new();
         for sender in senders {
-            pendings.push(sender.await);
+            let outcome = sender.await;
+            assert!(outcome.is_accepted(), "{outcome:?}");
         }
-        client.close(Duration::from_secs(10)).await;
-        for pending in pendings {
-            assert_eq!(pending.await.outcome, Outcome::accepted(Proof::Confirmed));
-        }
+        assert_eq!(client.close(Duration::from_secs(10)).await.unsettled, []);
         println!("ten notifications were accepted");
         Ok(())
     })

@@ -12,10 +12,11 @@
 use std::error::Error;
 
 use apns_sim::Simulator;
+use futures_util::StreamExt;
+
 use apns_tokio::feedback::fetch;
 use apns_tokio::proto::WallTime;
 use apns_tokio::{Endpoint, Identity, Roots};
-use futures_util::StreamExt;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {

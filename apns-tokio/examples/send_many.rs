@@ -17,9 +17,10 @@ use std::pin::pin;
 use std::time::Duration;
 
 use apns_sim::{Script, Simulator};
+use futures_util::{StreamExt, stream};
+
 use apns_tokio::proto::{DeviceToken, Notification, Outcome, Payload};
 use apns_tokio::{Client, Endpoint, Identity, Roots};
-use futures_util::{StreamExt, stream};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {

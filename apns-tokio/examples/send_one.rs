@@ -14,6 +14,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use apns_sim::Simulator;
+
 use apns_tokio::proto::http2::{KeyId, SigningKey, SigningSource, TeamId};
 use apns_tokio::proto::{DeviceToken, Notification, Outcome, Payload, Topic};
 use apns_tokio::{Client, Endpoint, Environment, Roots};
