@@ -1,6 +1,7 @@
 //! The transport over real sockets and TLS, against the simulator.
 
 mod binary;
+mod channels;
 mod common;
 mod feedback;
 mod provider;

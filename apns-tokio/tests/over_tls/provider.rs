@@ -16,12 +16,12 @@ use crate::common::{self, BAD_TOKENS};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-fn endpoint(simulator: &Simulator) -> Endpoint {
+pub(crate) fn endpoint(simulator: &Simulator) -> Endpoint {
     let address = simulator.http2_address();
     Endpoint::new(address.ip().to_string(), address.port())
 }
 
-fn source(simulator: &Simulator) -> SigningSource {
+pub(crate) fn source(simulator: &Simulator) -> SigningSource {
     SigningSource::new(
         SigningKey::read(simulator.signing_key_pem().as_bytes()).expect("the simulator makes good ones"),
         KeyId::new(simulator.key_id()).expect("ten characters"),
