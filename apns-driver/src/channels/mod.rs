@@ -123,6 +123,7 @@ impl<R: Runtime> Connect<R> {
             endpoint: self.endpoint,
             protocol: Some(HTTP2),
             limit: self.connect_timeout,
+            identity: self.tls.identity,
         };
         let (inbox, jobs) = mpsc::channel(0);
         self.runtime.spawn(run(Task::new(self.runtime.clone(), api, target, self.patience, jobs)));

@@ -30,11 +30,12 @@ fn channels(simulator: &Simulator) -> Channels {
 }
 
 fn update() -> Payload {
-    Payload::from_json(r#"{"aps":{"event":"update","timestamp":1700000000,"content-state":{"goals":3}}}"#).unwrap()
+    Payload::from_json(r#"{"aps":{"event":"update","timestamp":1700000000,"content-state":{"goals":3}}}"#)
+        .expect("JSON")
 }
 
 async fn scripted(json: &str) -> Simulator {
-    Simulator::builder().script(script(json)).start().await.unwrap()
+    Simulator::builder().script(script(json)).start().await.expect("there is a free port")
 }
 
 #[tokio::test]
@@ -53,7 +54,7 @@ async fn a_channel_is_made_read_listed_and_deleted_with_either_credential() {
         expected.sort();
         assert_eq!(listed, expected);
         channels.delete(&latest).await.unwrap();
-        assert_eq!(channels.list().await.unwrap(), [nothing.clone()]);
+        assert_eq!(channels.list().await.unwrap(), std::slice::from_ref(&nothing));
         channels.delete(&nothing).await.unwrap();
         assert_eq!(channels.list().await.unwrap(), []);
     }

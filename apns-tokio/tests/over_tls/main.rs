@@ -3,6 +3,7 @@
 mod binary;
 mod channels;
 mod common;
+mod expiry;
 mod feedback;
 mod provider;
 mod reaching;
