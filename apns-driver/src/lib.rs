@@ -61,6 +61,8 @@ mod alarm;
 mod binary_builder;
 mod builder;
 mod bulk;
+#[cfg(feature = "http2")]
+pub mod channels;
 mod client;
 mod dial;
 mod drive;
@@ -81,6 +83,8 @@ pub mod tls;
 pub use binary_builder::BinaryBuilder;
 pub use builder::BuildError;
 pub use bulk::SendAll;
+#[cfg(feature = "http2")]
+pub use channels::ChannelFailure;
 pub use client::{Client, CloseReport, Leftover, TrySendError};
 pub use drive::drive;
 pub use endpoint::{Endpoint, Environment};

@@ -6,6 +6,8 @@ mod common;
 mod watched;
 
 pub(crate) mod binary;
+pub(crate) mod channels;
+pub(crate) mod expiry;
 pub(crate) mod feedback;
 pub(crate) mod provider;
 pub(crate) mod reaching;

@@ -90,6 +90,23 @@ behaviours! {
         dropping_the_last_handle_sends_what_was_taken_and_leaves_no_task,
         closing_ends_at_its_deadline_with_a_report,
     }
+    channels {
+        a_channel_is_made_read_listed_and_deleted_with_either_credential,
+        many_requests_at_a_time_share_one_connection,
+        a_broadcast_reaches_its_channel,
+        a_refusal_is_told_as_it_came,
+        what_a_server_did_not_process_is_asked_again_once_on_another_connection,
+        b59_after_an_expired_provider_token_one_more_try_with_a_new_one,
+        b58_a_request_without_an_answer_is_unknown_after_its_time,
+        b47_credentials_for_the_other_environment_are_named,
+        a_refused_client_certificate_is_known_by_either_version_of_tls,
+        no_connection_is_an_error_that_says_which_step_failed,
+        a_server_that_never_finishes_the_handshake_is_left_in_time,
+        b122_the_connection_ends_with_the_last_handle,
+    }
+    expiry {
+        b84_a_certificate_is_judged_at_every_connection,
+    }
     feedback {
         records_are_read_once_and_then_gone,
         ten_thousand_records_are_all_read,
