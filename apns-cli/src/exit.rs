@@ -84,6 +84,9 @@ pub(crate) enum Failure {
     /// The simulator could not be started.
     #[error("the simulator cannot start: {0}")]
     Simulator(#[from] StartError),
+    /// An address cannot be listened at.
+    #[error("nobody can listen at {address}: {error}")]
+    Listen { address: std::net::SocketAddr, error: io::Error },
     /// A program that is to do a part of the work.
     #[error("{} cannot be run: {error}", path.display())]
     Program { path: PathBuf, error: io::Error },
@@ -110,6 +113,7 @@ impl Failure {
             | Self::Script { .. }
             | Self::Simulator(_)
             | Self::Program { .. }
+            | Self::Listen { .. }
             | Self::Runtime(_) => Exit::Input,
         }
     }

@@ -7,6 +7,7 @@ mod bench;
 mod decode;
 mod demo;
 mod feedback;
+mod metrics;
 mod outcomes;
 mod provider;
 mod sim;

@@ -3,5 +3,7 @@
 mod binary;
 mod common;
 mod feedback;
+mod pool;
 mod provider;
 mod reaching;
+mod stats;
