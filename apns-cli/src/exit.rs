@@ -90,6 +90,9 @@ pub(crate) enum Failure {
     /// The daemon.
     #[error(transparent)]
     Serve(#[from] crate::command::serve::ServeFailure),
+    /// An address cannot be listened at.
+    #[error("nobody can listen at {address}: {error}")]
+    Listen { address: std::net::SocketAddr, error: io::Error },
     /// A program that is to do a part of the work.
     #[error("{} cannot be run: {error}", path.display())]
     Program { path: PathBuf, error: io::Error },
@@ -118,6 +121,7 @@ impl Failure {
             | Self::Simulator(_)
             | Self::Serve(_)
             | Self::Program { .. }
+            | Self::Listen { .. }
             | Self::Runtime(_) => Exit::Input,
         }
     }

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use apns_proto::Topic;
-use apns_proto::http2::{AuthorityError, Config, Credential, ProviderApi, SigningSource, TokenSource};
+use apns_proto::http2::{
+    AfterRejection, AuthorityError, ClockSkew, Config, Credential, ProviderApi, ProviderToken, Reason, SigningSource,
+    TokenError, TokenSource,
+};
+use apns_proto::{Now, Topic};
 
 use crate::builder::{BuildError, Common, common_settings};
+use crate::stats::TokenAge;
 use crate::tls::TlsSettings;
 use crate::{Client, Endpoint, Identity, Runtime};
 
@@ -121,14 +125,40 @@ impl<R: Runtime> Http2Builder<R> {
     /// # Panics
     ///
     /// Where the runtime panics when a task is spawned outside of it.
-    pub fn start(self) -> Result<Client<R>, BuildError> {
+    pub fn start(mut self) -> Result<Client<R>, BuildError> {
         if let Some(identity) = &self.common.tls.identity {
             identity.ensure_valid(self.common.runtime.now().wall)?;
         }
-        let mut api = provider_api(&self.common.endpoint, self.credential, self.config)?;
+        let credential = match self.credential {
+            Credential::Token(source) => {
+                Credential::Token(Arc::new(Watched { source, age: self.common.token.clone() }))
+            }
+            Credential::Certificate => Credential::Certificate,
+        };
+        self.common.window = self.config.max_streams();
+        let mut api = provider_api(&self.common.endpoint, credential, self.config)?;
         if let Some(topic) = self.topic {
             api = api.with_topic(topic);
         }
         self.common.start(Some(HTTP2), || api.clone())
+    }
+}
+
+/// A token source, and a note of how old its token is.
+#[derive(Debug)]
+struct Watched {
+    source: Arc<dyn TokenSource>,
+    age: TokenAge,
+}
+
+impl TokenSource for Watched {
+    fn token(&self, now: Now) -> Result<ProviderToken, TokenError> {
+        let token = self.source.token(now)?;
+        self.age.note(token.issued_at());
+        Ok(token)
+    }
+
+    fn rejected(&self, now: Now, token: &ProviderToken, reason: &Reason, skew: Option<ClockSkew>) -> AfterRejection {
+        self.source.rejected(now, token, reason, skew)
     }
 }

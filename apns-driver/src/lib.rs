@@ -78,7 +78,9 @@ mod queue;
 mod reply;
 mod runtime;
 mod session_task;
+pub mod stats;
 pub mod tls;
+mod trace;
 
 pub use binary_builder::BinaryBuilder;
 pub use builder::BuildError;
@@ -95,4 +97,5 @@ pub use http2_builder::{Credentials, Http2Builder};
 pub use identity::{Identity, IdentityError, Validity};
 pub use reply::{Delivery, Pending};
 pub use runtime::{Alpn, Clock, Runtime, Secured};
+pub use stats::Stats;
 pub use tls::{Roots, RootsError};

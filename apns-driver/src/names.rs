@@ -13,7 +13,7 @@ macro_rules! names {
         pub use $crate::tls::TlsCause;
         pub use $crate::{
             BuildError, ClientEvent, CloseReport, Delivery, Endpoint, Environment, Events, FeedbackFailure, Identity,
-            IdentityError, Leftover, Pending, Roots, RootsError, TrySendError, Validity,
+            IdentityError, Leftover, Pending, Roots, RootsError, Stats, TrySendError, Validity,
         };
 
         /// The client. See [`apns_driver::Client`](::apns_driver::Client).

@@ -9,6 +9,8 @@ pub(crate) mod binary;
 pub(crate) mod channels;
 pub(crate) mod expiry;
 pub(crate) mod feedback;
+pub(crate) mod pool;
 pub(crate) mod provider;
 pub(crate) mod reaching;
+pub(crate) mod stats;
 pub(crate) mod trust;

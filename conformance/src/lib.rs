@@ -115,6 +115,10 @@ behaviours! {
         no_connection_is_an_error_that_says_which_step_failed,
         a_refused_client_certificate_is_said,
     }
+    pool {
+        the_windows_of_all_connections_become_full_and_are_proven,
+        idle_sessions_join_when_there_is_work_for_more,
+    }
     provider {
         both_credentials_are_taken,
         twenty_thousand_with_one_bad_in_a_hundred_agree_with_the_service,
@@ -136,6 +140,9 @@ behaviours! {
         an_unknown_name_is_said,
         p9_a_handshake_that_never_ends_is_given_up,
         junk_in_the_place_of_the_handshake_is_not_trusted,
+    }
+    stats {
+        the_numbers_add_up,
     }
     trust {
         the_authorities_of_the_system_do_not_vouch_for_the_simulator,

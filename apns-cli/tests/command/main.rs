@@ -10,6 +10,7 @@ mod decode;
 mod demo;
 mod explain;
 mod feedback;
+mod metrics;
 mod outcomes;
 mod provider;
 mod sim;
