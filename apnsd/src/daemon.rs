@@ -71,8 +71,8 @@ pub enum DaemonError {
     },
 }
 
-/// How long requests that have begun may take when the daemon stops.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long answers may take that are given when everything has been settled.
+const GRACE: Duration = Duration::from_secs(2);
 
 impl Daemon {
     /// Listens, and starts the service. Ports are taken first, so that nothing is sent by a daemon that nobody can reach.
@@ -101,7 +101,7 @@ impl Daemon {
         let router = http::router(service.clone(), limits);
         let ports = api_ports
             .into_iter()
-            .map(|port| tokio::spawn(port.serve(router.clone(), stopping.clone(), GRACE)))
+            .map(|port| tokio::spawn(port.serve(router.clone(), stopping.clone(), config.stop_within + GRACE)))
             .collect();
         Ok(Self { service, addresses, stop, ports, stop_within: config.stop_within })
     }

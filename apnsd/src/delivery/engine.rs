@@ -121,7 +121,7 @@ impl Engine {
                     self.publish(&recovered.reported);
                     return true;
                 }
-                Err(error) => self.note_trouble(error),
+                Err(error) => self.note_trouble(&error),
             }
             tokio::select! {
                 () = sleep(STORE_RETRY) => {}
@@ -147,7 +147,7 @@ impl Engine {
     }
 
     /// No connection can be had, or the store fails.
-    fn note_trouble(&self, why: impl ToString) {
+    fn note_trouble(&self, why: &dyn std::fmt::Display) {
         self.note(Health::NoConnection { why: why.to_string() });
     }
 
@@ -448,7 +448,7 @@ impl<'a> Epoch<'a> {
                 self.wind_down(REPLACED_WITHIN);
             }
             ClientEvent::TokenWanted { .. } => {
-                self.engine.note_trouble("the token source has no provider token");
+                self.engine.note_trouble(&"the token source has no provider token");
             }
             ClientEvent::Missed { .. } | ClientEvent::Dialling { .. } | ClientEvent::Warning { .. } => {}
             // An event of a later kind changes nothing that is known here.
