@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod bench;
 mod decode;
 mod demo;
 mod feedback;
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Feedback(feedback::FeedbackFlags),
     /// Print binary frames, error responses and feedback records field by field
     Decode(decode::DecodeFlags),
+    /// Measure speed, cost and memory on this machine, against the pretend Apple
+    Bench(Box<bench::BenchFlags>),
 }
 
 impl Command {
@@ -40,6 +43,7 @@ impl Command {
             Self::Send(flags) => flags.run(),
             Self::Feedback(flags) => flags.run(),
             Self::Decode(flags) => flags.run(),
+            Self::Bench(flags) => flags.run(),
         }
     }
 }
