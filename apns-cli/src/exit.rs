@@ -72,6 +72,9 @@ pub(crate) enum Failure {
     /// A value that is not hexadecimal.
     #[error(transparent)]
     Hex(#[from] crate::hex::HexError),
+    /// Something was to be explained that is no answer of the service.
+    #[error(transparent)]
+    Unknown(#[from] crate::command::UnknownAnswer),
     /// There is no connection, or the peer wants none with these credentials.
     #[error(transparent)]
     NoConnection(#[from] Trouble),
@@ -109,6 +112,7 @@ impl Failure {
             | Self::Roots { .. }
             | Self::Payload(_)
             | Self::Hex(_)
+            | Self::Unknown(_)
             | Self::Start(_)
             | Self::Script { .. }
             | Self::Simulator(_)

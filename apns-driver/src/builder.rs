@@ -69,6 +69,7 @@ impl<R: Runtime> Common<R> {
             endpoint: self.endpoint,
             protocol: alpn,
             limit: self.connect_timeout,
+            identity: self.tls.identity,
         });
         let core = Arc::new(Core::new(Queue::new(self.queue, self.connections)));
         for number in 0..self.connections {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apns_proto::Topic;
-use apns_proto::http2::{Config, Credential, ProviderApi, SigningSource, TokenSource};
+use apns_proto::http2::{AuthorityError, Config, Credential, ProviderApi, SigningSource, TokenSource};
 
 use crate::builder::{BuildError, Common, common_settings};
 use crate::tls::TlsSettings;
@@ -39,8 +39,30 @@ impl From<Arc<dyn TokenSource>> for Credentials {
     }
 }
 
+impl Credentials {
+    /// What TLS has to know, and what the protocol has to know.
+    pub(crate) fn into_parts(self) -> (Option<Identity>, Credential) {
+        match self {
+            Self::Certificate(identity) => (Some(identity), Credential::Certificate),
+            Self::Token(source) => (None, Credential::Token(source)),
+        }
+    }
+}
+
 /// What ALPN has to choose.
-const HTTP2: &[u8] = b"h2";
+pub(crate) const HTTP2: &[u8] = b"h2";
+
+/// The provider API under the name of this server.
+pub(crate) fn provider_api(
+    endpoint: &Endpoint,
+    credential: Credential,
+    config: Config,
+) -> Result<ProviderApi, AuthorityError> {
+    let host = if endpoint.host().contains(':') { format!("[{}]", endpoint.host()) } else { endpoint.host().into() };
+    let authority =
+        if endpoint.port() == apns_proto::http2::host::PORT { host } else { format!("{host}:{}", endpoint.port()) };
+    Ok(ProviderApi::new(&authority, credential)?.with_config(config))
+}
 
 /// Settings of a client of the HTTP/2 provider API. All have a default; [`start`](Self::start) ends the chain.
 #[derive(Debug, Clone)]
@@ -55,10 +77,7 @@ impl<R: Runtime> Http2Builder<R> {
     common_settings!();
 
     pub(crate) fn new(runtime: R, endpoint: Endpoint, credentials: Credentials) -> Self {
-        let (identity, credential) = match credentials {
-            Credentials::Certificate(identity) => (Some(identity), Credential::Certificate),
-            Credentials::Token(source) => (None, Credential::Token(source)),
-        };
+        let (identity, credential) = credentials.into_parts();
         let tls = TlsSettings { identity, alpn: vec![HTTP2.to_vec()], ..TlsSettings::default() };
         Self { common: Common::new(runtime, endpoint, tls), credential, topic: None, config: Config::default() }
     }
@@ -106,12 +125,7 @@ impl<R: Runtime> Http2Builder<R> {
         if let Some(identity) = &self.common.tls.identity {
             identity.ensure_valid(self.common.runtime.now().wall)?;
         }
-        let endpoint = &self.common.endpoint;
-        let host =
-            if endpoint.host().contains(':') { format!("[{}]", endpoint.host()) } else { endpoint.host().into() };
-        let authority =
-            if endpoint.port() == apns_proto::http2::host::PORT { host } else { format!("{host}:{}", endpoint.port()) };
-        let mut api = ProviderApi::new(&authority, self.credential)?.with_config(self.config);
+        let mut api = provider_api(&self.common.endpoint, self.credential, self.config)?;
         if let Some(topic) = self.topic {
             api = api.with_topic(topic);
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use apns_proto::session::Protocol;
-use apns_proto::{DialFailure, End, LinkId, NotSentCause, Now, Session, SessionEvent, Settled, Transmit};
+use apns_proto::{DialFailure, End, LinkId, NotSentCause, Now, Session, SessionEvent, Settled, Transmit, WallTime};
 use bytes::BytesMut;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
@@ -17,7 +17,7 @@ use crate::events::ClientEvent;
 use crate::pump::{Port, Pump, Pumped};
 use crate::queue::Job;
 use crate::reply::{Delivery, Reply};
-use crate::{Runtime, Secured};
+use crate::{Runtime, Secured, Validity};
 
 type Dialled<S> = (LinkId, Result<Secured<S>, DialFailure>);
 type Dial<S> = Pin<Box<dyn Future<Output = Dialled<S>> + Send>>;
@@ -205,7 +205,11 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
                     self.start_dialling(link);
                     ClientEvent::Dialling { session, link }
                 }
-                SessionEvent::Connected { link } => ClientEvent::Connected { session, link },
+                SessionEvent::Connected { link } => {
+                    self.core.broadcast.send(&ClientEvent::Connected { session, link });
+                    let Some(at) = self.certificate_ends_soon() else { continue };
+                    ClientEvent::CertificateExpiresSoon { session, at }
+                }
                 SessionEvent::DialFailed { failure, .. } => ClientEvent::DialFailed { session, failure },
                 SessionEvent::Closed(report) => ClientEvent::Closed { session, report },
                 SessionEvent::Warning { warning, .. } => ClientEvent::Warning { session, warning },
@@ -237,6 +241,13 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
         moved
     }
 
+    fn certificate_ends_soon(&self) -> Option<WallTime> {
+        match self.target.identity.as_ref()?.validity(self.runtime.now().wall) {
+            Validity::ExpiresSoon { at } => Some(at),
+            Validity::Ok | Validity::Expired { .. } | Validity::NotYet { .. } => None,
+        }
+    }
+
     fn start_dialling(&self, link: LinkId) {
         let (runtime, target) = (self.runtime.clone(), self.target.clone());
         self.dials.push(Box::pin(async move { (link, dial(&runtime, &target).await) }));
@@ -258,6 +269,7 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
         self.core.note_over(cause);
         self.dials.clear();
         self.refuse(self.core.queue.leave(self.number), cause);
+        self.core.queue.gone(self.number);
     }
 
     fn refuse(&self, jobs: impl IntoIterator<Item = Job>, cause: &NotSentCause) {

@@ -1,7 +1,0 @@
-//! The transport over real sockets and TLS, against the simulator.
-
-mod binary;
-mod common;
-mod feedback;
-mod provider;
-mod reaching;
