@@ -3,8 +3,10 @@
 #![allow(missing_docs, reason = "the name of a behaviour says what it shows")]
 
 mod common;
+mod proxy;
 mod watched;
 
+pub(crate) mod bad_network;
 pub(crate) mod binary;
 pub(crate) mod channels;
 pub(crate) mod expiry;

@@ -71,6 +71,10 @@ macro_rules! behaviours {
 
 behaviours! {
     $
+    bad_network {
+        a_bad_network_to_a_gateway_never_makes_an_outcome_false,
+        a_bad_network_to_the_provider_api_never_makes_an_outcome_false,
+    }
     binary {
         a_hundred_thousand_with_one_bad_in_a_hundred_agree_with_the_gateway,
         a_million_that_share_one_payload_are_all_confirmed,
