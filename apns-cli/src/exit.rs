@@ -87,6 +87,12 @@ pub(crate) enum Failure {
     /// The simulator could not be started.
     #[error("the simulator cannot start: {0}")]
     Simulator(#[from] StartError),
+    /// The daemon.
+    #[error(transparent)]
+    Serve(#[from] crate::command::serve::ServeFailure),
+    /// A program that is to do a part of the work.
+    #[error("{} cannot be run: {error}", path.display())]
+    Program { path: PathBuf, error: io::Error },
     /// The asynchronous runtime could not be started.
     #[error("the system gives no threads or timers: {0}")]
     Runtime(io::Error),
@@ -110,6 +116,8 @@ impl Failure {
             | Self::Start(_)
             | Self::Script { .. }
             | Self::Simulator(_)
+            | Self::Serve(_)
+            | Self::Program { .. }
             | Self::Runtime(_) => Exit::Input,
         }
     }

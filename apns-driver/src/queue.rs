@@ -53,6 +53,8 @@ struct Consumer {
     connected: bool,
     /// It sends nothing any more.
     over: bool,
+    /// And what it left is settled.
+    gone: bool,
 }
 
 /// Close by this time; `None` to take as long as it takes.
@@ -181,7 +183,7 @@ impl Queue {
             let mut state = self.lock();
             let number = state.proof.map_or(1, |order| order.number + 1);
             let earlier = state.proof.and_then(|order| order.deadline);
-            let pending = state.consumers.iter().any(|consumer| !consumer.over && consumer.proven + 1 < number);
+            let pending = state.consumers.iter().any(|consumer| !consumer.gone && consumer.proven + 1 < number);
             // An order that still runs is widened, so its earlier deadline must not cut off the new one's.
             let deadline = if pending { earlier.zip(deadline).map(|(one, other)| one.max(other)) } else { deadline };
             state.proof = Some(ProofOrder { number, deadline, up_to: state.pushed });
@@ -192,7 +194,7 @@ impl Queue {
         };
         loop {
             let listener = self.progress.listen();
-            if self.lock().consumers.iter().all(|consumer| consumer.over || consumer.proven >= number) {
+            if self.lock().consumers.iter().all(|consumer| consumer.gone || consumer.proven >= number) {
                 return;
             }
             listener.await;
@@ -217,7 +219,8 @@ impl Queue {
         self.lock().jobs.is_empty()
     }
 
-    /// A session sends nothing any more. The jobs come back when it was the last.
+    /// A session sends nothing any more. The jobs come back when it was the last; once they are settled, say
+    /// [`gone`](Self::gone).
     pub(crate) fn leave(&self, consumer: usize) -> VecDeque<Job> {
         let mut state = self.lock();
         state.consumers[consumer].over = true;
@@ -227,8 +230,13 @@ impl Queue {
         drop(state);
         wake(wakers);
         self.room.notify(usize::MAX);
-        self.progress.notify(usize::MAX);
         jobs
+    }
+
+    /// A session has left, and nothing it took is without an end.
+    pub(crate) fn gone(&self, consumer: usize) {
+        self.lock().consumers[consumer].gone = true;
+        self.progress.notify(usize::MAX);
     }
 
     /// A session had no connection for too long. The jobs come back when no other session has one.
@@ -243,11 +251,11 @@ impl Queue {
         jobs
     }
 
-    /// Waits until every session has left.
+    /// Waits until every session has left and what they left is settled.
     pub(crate) async fn finished(&self) {
         loop {
             let listener = self.progress.listen();
-            if self.lock().all_over() {
+            if self.lock().consumers.iter().all(|consumer| consumer.gone) {
                 return;
             }
             listener.await;
@@ -279,4 +287,23 @@ impl State {
 
 fn wake(wakers: impl Iterator<Item = Waker>) {
     wakers.for_each(Waker::wake);
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn the_end_is_told_when_everything_that_was_left_is_settled() {
+        let queue = Queue::new(10, 1);
+        let (mut finished, mut proven) = (Box::pin(queue.finished()), Box::pin(queue.prove(None)));
+        assert_eq!((finished.as_mut().now_or_never(), proven.as_mut().now_or_never()), (None, None));
+        // Between these two the session settles what was left.
+        assert!(queue.leave(0).is_empty());
+        assert_eq!((finished.as_mut().now_or_never(), proven.as_mut().now_or_never()), (None, None));
+        queue.gone(0);
+        assert_eq!((finished.now_or_never(), proven.now_or_never()), (Some(()), Some(())));
+    }
 }

@@ -269,6 +269,7 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
         self.core.note_over(cause);
         self.dials.clear();
         self.refuse(self.core.queue.leave(self.number), cause);
+        self.core.queue.gone(self.number);
     }
 
     fn refuse(&self, jobs: impl IntoIterator<Item = Job>, cause: &NotSentCause) {

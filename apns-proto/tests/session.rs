@@ -13,7 +13,8 @@ use apns_proto::{
     Transmit, WallTime,
 };
 use bytes::BytesMut;
-use pretend::world::{Dialled, Happening, Script, Wire, World};
+use pretend::gateways::Script;
+use pretend::world::{Dialled, Happening, Wire, World};
 use pretend::{WALL, after, ms, notification, secs, session_line, start};
 
 /// Every attempt succeeds after 20 ms, and every gateway is a good one.

@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod bench;
 mod broadcast;
 mod channels;
 mod check;
@@ -8,6 +9,7 @@ mod demo;
 mod explain;
 mod feedback;
 mod send;
+pub(crate) mod serve;
 mod sim;
 mod token;
 
@@ -26,6 +28,8 @@ pub(crate) enum Command {
     Demo(demo::DemoFlags),
     /// Run a pretend Apple on this machine: push gateway and feedback service
     Sim(sim::SimFlags),
+    /// Run the provider daemon: applications hand in notifications, and it delivers them
+    Serve(serve::ServeFlags),
     /// Send notifications and tell what became of each
     Send(Box<send::SendFlags>),
     /// List the devices on which the app is gone
@@ -38,6 +42,8 @@ pub(crate) enum Command {
     Token(token::TokenFlags),
     /// Print binary frames, error responses and feedback records field by field
     Decode(decode::DecodeFlags),
+    /// Measure speed, cost and memory on this machine, against the pretend Apple
+    Bench(Box<bench::BenchFlags>),
     /// Say what an answer of the service means and what to do about it
     Explain(explain::ExplainFlags),
     /// Say what a file of credentials is and what is wrong with it
@@ -50,12 +56,14 @@ impl Command {
         match self {
             Self::Demo(flags) => flags.run(),
             Self::Sim(flags) => flags.run(),
+            Self::Serve(flags) => flags.run(),
             Self::Send(flags) => flags.run(),
             Self::Feedback(flags) => flags.run(),
             Self::Channels(flags) => flags.run(),
             Self::Broadcast(flags) => flags.run(),
             Self::Token(flags) => flags.run(),
             Self::Decode(flags) => flags.run(),
+            Self::Bench(flags) => flags.run(),
             Self::Explain(flags) => flags.run(),
             Self::Check(flags) => flags.run(),
         }

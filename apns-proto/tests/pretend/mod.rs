@@ -3,6 +3,16 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 #[cfg(feature = "server")]
+pub(crate) mod dice;
+#[cfg(feature = "server")]
+pub(crate) mod gateway_day;
+#[cfg(feature = "server")]
+pub(crate) mod gateways;
+#[cfg(all(feature = "http2", feature = "server"))]
+pub(crate) mod provider_day;
+#[cfg(all(feature = "http2", feature = "server"))]
+pub(crate) mod providers;
+#[cfg(feature = "server")]
 pub(crate) mod world;
 
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! A session, pretend gateways and a pretend network between them, all in pretend time.
+//! A session, pretend services and a pretend network between them, all in pretend time.
 //!
 //! The session is driven as the real driver does it: timers first, then dials, submissions, and for each connection
 //! writing before reading. The network and the gateways go on while the driver stands still.
@@ -10,104 +10,44 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use apns_proto::binary::server::{GatewayServer, Judge, Verdict, is_probe};
-use apns_proto::binary::{Config, DecodedNotification, Format, Gateway, Limits, NotificationError, Status};
 use apns_proto::machine::LINGER;
+use apns_proto::session::Protocol;
 use apns_proto::{
     DialFailure, DialStep, End, LinkId, Machine, Notification, Now, Session, SessionConfig, SessionEvent, Settled,
     Transmit, WallTime,
 };
 use bytes::BytesMut;
 
-use super::{number_of, secs, session_line, start};
+use super::dice::Dice;
+use super::gateways::{Gateways, Script};
+use super::{secs, session_line, start};
 
-/// What the gateways know.
-#[derive(Debug, Default)]
-pub(crate) struct Truth {
-    /// How often each was taken.
-    pub(crate) accepted: BTreeMap<u32, u32>,
-    /// With which status each was refused, under its own name.
-    pub(crate) refused: BTreeMap<u32, Vec<u8>>,
-    /// How often each arrived whole, thrown away unread or not.
-    pub(crate) judged: BTreeMap<u32, u32>,
-    /// Refused on every connection, with this status.
-    pub(crate) bad: BTreeMap<u32, u8>,
-    /// What arrived, in order: link, number, format, expiration, priority.
-    pub(crate) arrivals: Vec<Arrival>,
-    pub(crate) probes: u32,
-}
+/// The two ends of a protocol: whose connections a session opens, and who answers them.
+pub(crate) trait Service {
+    /// The client's side.
+    type Protocol: Protocol<u32>;
+    /// What one connection's other end does.
+    type Script: Clone + Default + std::fmt::Debug;
+    /// What all of them know together.
+    type Truth: Default;
+    /// The other end.
+    type Server: Machine;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Arrival {
-    pub(crate) link: LinkId,
-    pub(crate) number: u32,
-    pub(crate) format: Format,
-    pub(crate) expiration: Option<u32>,
-    pub(crate) priority: Option<u8>,
-}
+    fn accept(link: LinkId, script: &Self::Script, truth: &Rc<RefCell<Self::Truth>>) -> Self::Server;
 
-/// What one gateway does beside refusing what is bad.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Script {
-    /// With the notification of this number on the connection, counted from 1, it does this.
-    pub(crate) deed: Option<(u32, Verdict)>,
-    /// What it does with a probe; by default it answers with status 2 and the probe's name.
-    pub(crate) probe: Option<Verdict>,
-    /// How long its answers take.
-    pub(crate) after: Duration,
-}
+    /// Reads off what the client writes, as it leaves.
+    type Watch: Default;
 
-#[derive(Debug)]
-struct Clerk {
-    link: LinkId,
-    script: Script,
-    count: u32,
-    truth: Rc<RefCell<Truth>>,
-}
+    /// The numbers of the notifications that these bytes complete.
+    fn watch(watch: &mut Self::Watch, bytes: &[u8]) -> Vec<u32>;
 
-impl Judge for Clerk {
-    fn judge(&mut self, _now: Now, notification: &DecodedNotification) -> Verdict {
-        self.count += 1;
-        let number = number_of(&notification.token);
-        let mut truth = self.truth.borrow_mut();
-        truth.arrivals.push(Arrival {
-            link: self.link,
-            number,
-            format: notification.format,
-            expiration: notification.expiration,
-            priority: notification.priority,
-        });
-        *truth.judged.entry(number).or_default() += 1;
-        let verdict = match (self.script.deed, truth.bad.get(&number)) {
-            (Some((at, verdict)), _) if at == self.count => verdict,
-            (_, Some(status)) => {
-                Verdict::Refuse { status: Status::from_raw(*status), identifier: None, after: self.script.after }
-            }
-            _ => Verdict::Accept,
-        };
-        if verdict.accepts() {
-            *truth.accepted.entry(number).or_default() += 1;
-        }
-        if let Verdict::Refuse { status, identifier: None, .. } = verdict {
-            truth.refused.entry(number).or_default().push(status.raw());
-        }
-        verdict
-    }
-
-    fn judge_malformed(&mut self, _now: Now, error: &NotificationError) -> Verdict {
-        assert!(is_probe(error), "nothing else that is malformed is ever written: {error}");
-        self.truth.borrow_mut().probes += 1;
-        self.script.probe.unwrap_or(Verdict::Refuse {
-            status: Status::MISSING_DEVICE_TOKEN,
-            identifier: None,
-            after: self.script.after,
-        })
-    }
+    /// How long a service with this script may take to protest; `None` for ever.
+    fn slowness(script: &Self::Script) -> Option<Duration>;
 }
 
 /// What the network does to one connection.
 #[derive(Debug, Clone)]
-pub(crate) struct Wire {
+pub(crate) struct Wire<C = Script> {
     /// One way, in either direction.
     pub(crate) latency: Duration,
     /// Added to the way back.
@@ -128,16 +68,24 @@ pub(crate) struct Wire {
     pub(crate) unsure: usize,
     /// Nothing arrives at the gateway in this span after the opening.
     pub(crate) stall: Option<(Duration, Duration)>,
+    /// From this byte of the client on nothing is read for so long, the end of the stream neither.
+    pub(crate) stops_reading: Option<(u64, Duration)>,
+    /// Somebody else is at the other end: says this and closes.
+    pub(crate) stranger: Option<&'static [u8]>,
+    /// The other end lets nobody in, and says so in these words.
+    pub(crate) turned_away: Option<&'static str>,
     /// The gateway's side of the stream ends when so many bytes arrived; the gateway goes on reading.
     pub(crate) half_close_at: Option<u64>,
     /// How the gateway's side ends.
     pub(crate) end: End,
     /// Writing to a gateway that is gone also throws away what it said last.
     pub(crate) reset_destroys: bool,
-    pub(crate) script: Script,
+    /// The client reads before it writes, where it can do both.
+    pub(crate) reads_first: bool,
+    pub(crate) script: C,
 }
 
-impl Default for Wire {
+impl<C: Default> Default for Wire<C> {
     fn default() -> Self {
         Self {
             latency: Duration::from_millis(20),
@@ -150,18 +98,32 @@ impl Default for Wire {
             fails_at: None,
             unsure: 0,
             stall: None,
+            stops_reading: None,
+            stranger: None,
+            turned_away: None,
             half_close_at: None,
             end: End::Clean,
             reset_destroys: false,
-            script: Script::default(),
+            reads_first: false,
+            script: C::default(),
         }
+    }
+}
+
+impl<C> Wire<C> {
+    /// How long a protest may take that is due: what the network adds to the service's own `slowness`.
+    fn silence(&self, slowness: Option<Duration>) -> Option<Duration> {
+        let vanishes = if self.cut_up.is_some() { self.notice } else { Duration::ZERO };
+        let stalls = self.stall.map_or(Duration::ZERO, |(_, span)| span);
+        let stops = self.stops_reading.map_or(Duration::ZERO, |(_, span)| span);
+        Some(2 * self.latency + self.delay + vanishes + stalls + stops + slowness?)
     }
 }
 
 /// How an attempt to connect goes, and how long it takes.
 #[derive(Debug, Clone)]
-pub(crate) enum Dialled {
-    Open(Duration, Box<Wire>),
+pub(crate) enum Dialled<C = Script> {
+    Open(Duration, Box<Wire<C>>),
     Failed(Duration),
     Fatal(Duration),
 }
@@ -179,12 +141,16 @@ pub(crate) enum Happening {
     HeldUp(Duration),
     /// For one round the client's monotonic clock is so much behind.
     Behind(Duration),
+    /// The service starts anew: every connection breaks, and for so long nobody is let in.
+    Restart(Duration),
+    /// The token source may have a provider token again.
+    TokenReady,
 }
 
 impl Happening {
     /// Whether the client's process has to run for it.
     fn is_an_order(&self) -> bool {
-        matches!(self, Self::Prove(_) | Self::Close(_) | Self::Behind(_))
+        matches!(self, Self::Prove(_) | Self::Close(_) | Self::Behind(_) | Self::TokenReady)
     }
 }
 
@@ -201,9 +167,9 @@ enum Side {
     Closed,
 }
 
-struct Line {
+struct Line<S: Service> {
     id: LinkId,
-    wire: Wire,
+    wire: Wire<S::Script>,
     opened: Instant,
     // The client's side of it.
     out: BytesMut,
@@ -220,17 +186,22 @@ struct Line {
     down_ended: bool,
     /// The client learns at this time that writing is pointless.
     reset_at: Option<Instant>,
-    // The gateway's side.
-    server: GatewayServer<Clerk>,
+    watch: S::Watch,
+    /// What was written since somebody asked.
+    wrote: Vec<u32>,
+    // The other side.
+    server: S::Server,
+    reads_again: Option<Instant>,
     arrived: u64,
     server_over: bool,
 }
 
-pub(crate) struct World {
+pub(crate) struct World<S: Service = Gateways> {
     pub(crate) begun: Now,
+    /// As the client's clocks say.
     pub(crate) now: Now,
-    pub(crate) session: Session<Gateway, u32>,
-    pub(crate) truth: Rc<RefCell<Truth>>,
+    pub(crate) session: Session<S::Protocol, u32>,
+    pub(crate) truth: Rc<RefCell<S::Truth>>,
     pub(crate) outcomes: BTreeMap<u32, Vec<Settled<u32>>>,
     pub(crate) transcript: Vec<String>,
     /// Whether the transcript is printed as it grows.
@@ -243,26 +214,34 @@ pub(crate) struct World {
     pub(crate) most_lines: usize,
     wanted: VecDeque<(u32, Notification)>,
     happenings: Vec<(Instant, Happening)>,
-    dials: Vec<(Instant, LinkId, Dialled)>,
-    dialler: Box<dyn FnMut(usize, Duration) -> Dialled>,
-    lines: Vec<Line>,
+    dials: Vec<(Instant, LinkId, Dialled<S::Script>)>,
+    dialler: Box<dyn FnMut(usize, Duration) -> Dialled<S::Script>>,
+    lines: Vec<Line<S>>,
     held_up_until: Instant,
     behind: Duration,
+    /// Nobody is let in before this time.
+    away_until: Instant,
+    /// On which connections each was written, whole.
+    pub(crate) written: BTreeMap<u32, Vec<LinkId>>,
+    /// For how long each connection was made to be silent at most; `None` for ever.
+    pub(crate) silence: BTreeMap<LinkId, Option<Duration>>,
+    /// Which of several connections that are ready comes first.
+    order: Option<Dice>,
     told: usize,
 }
 
-impl World {
+impl<S: Service> World<S> {
     /// `dialler` says how the attempt with this number, from 0, at this time after the start goes.
-    pub(crate) fn new(
-        config: Config,
+    pub(crate) fn of(
+        protocol: S::Protocol,
         session: SessionConfig,
-        dialler: impl FnMut(usize, Duration) -> Dialled + 'static,
+        dialler: impl FnMut(usize, Duration) -> Dialled<S::Script> + 'static,
     ) -> Self {
         let now = start();
         Self {
             begun: now,
             now,
-            session: Session::new(Gateway::new(config), session),
+            session: Session::new(protocol, session),
             truth: Rc::default(),
             outcomes: BTreeMap::new(),
             transcript: Vec::new(),
@@ -277,8 +256,18 @@ impl World {
             lines: Vec::new(),
             held_up_until: now.instant,
             behind: Duration::ZERO,
+            away_until: now.instant,
+            written: BTreeMap::new(),
+            silence: BTreeMap::new(),
+            order: None,
             told: 0,
         }
+    }
+
+    /// Connections that are ready at the same time take turns in an order of chance.
+    pub(crate) fn in_any_order(mut self, dice: Dice) -> Self {
+        self.order = Some(dice);
+        self
     }
 
     pub(crate) fn at(&mut self, since_begin: Duration, happening: Happening) {
@@ -296,21 +285,8 @@ impl World {
         }
     }
 
-    /// Refuses submissions of this number on every connection.
-    pub(crate) fn is_bad(&mut self, number: u32, status: u8) {
-        self.truth.borrow_mut().bad.insert(number, status);
-    }
-
     pub(crate) fn elapsed(&self) -> Duration {
         self.now.instant - self.begun.instant
-    }
-
-    pub(crate) fn accepted(&self, number: u32) -> u32 {
-        self.truth.borrow().accepted.get(&number).copied().unwrap_or(0)
-    }
-
-    pub(crate) fn total_judged(&self) -> u32 {
-        self.truth.borrow().judged.values().sum()
     }
 
     /// The outcome of one, which must be its only one.
@@ -430,13 +406,32 @@ impl World {
                     self.now.wall = WallTime::from_secs(seconds);
                 }
                 Happening::HeldUp(span) => self.held_up_until = self.held_up_until.max(now + span),
-                Happening::Behind(span) => self.behind = span,
+                Happening::Behind(span) => {
+                    self.behind = span;
+                    // A clock that leaps ahead afterwards makes a service look slow by as much.
+                    for line in &self.lines {
+                        if let Some(Some(silence)) = self.silence.get_mut(&line.id) {
+                            *silence += span;
+                        }
+                    }
+                }
+                Happening::Restart(span) => {
+                    let now = self.true_now();
+                    self.away_until = self.away_until.max(now.instant + span);
+                    self.lines.iter_mut().for_each(|line| line.break_now(now));
+                }
+                Happening::TokenReady => self.session.token_ready(self.now),
             }
         }
     }
 
+    /// What the service's clocks say: they never jump.
+    fn true_now(&self) -> Now {
+        Now::new(self.now.instant, self.begun.wall.saturating_add(self.elapsed()))
+    }
+
     fn work_network(&mut self) {
-        let now = self.now;
+        let now = self.true_now();
         for line in &mut self.lines {
             line.arrive(now);
             line.serve(now);
@@ -466,9 +461,18 @@ impl World {
             }
         }
         self.most_unsettled = self.most_unsettled.max(self.session.unsettled());
+        if let Some(order) = &mut self.order
+            && self.lines.len() > 1
+        {
+            let first = order.below(self.lines.len() as u64) as usize;
+            self.lines.rotate_left(first);
+        }
         for line in &mut self.lines {
             if !line.client_over() {
                 moved |= line.pump(now, &mut self.session);
+                for number in std::mem::take(&mut line.wrote) {
+                    self.written.entry(number).or_default().push(line.id);
+                }
             }
         }
         let open = self.lines.iter().filter(|line| !line.client_over() && line.write != Side::Closed).count();
@@ -482,15 +486,23 @@ impl World {
                     let attempt = self.dials_at.len();
                     self.dials_at.push(self.elapsed());
                     let elapsed = self.elapsed();
-                    let dialled = (self.dialler)(attempt, elapsed);
+                    let mut dialled = (self.dialler)(attempt, elapsed);
+                    if self.now.instant < self.away_until {
+                        dialled = Dialled::Failed(dialled.span());
+                    }
                     self.print(|| format!("{dialled:?}"));
-                    let (Dialled::Open(span, _) | Dialled::Failed(span) | Dialled::Fatal(span)) = &dialled;
-                    self.dials.push((self.now.instant + *span, link, dialled));
+                    self.dials.push((self.now.instant + dialled.span(), link, dialled));
                 }
+                SessionEvent::TokenWanted { .. } => self.at_once_or_later(Happening::TokenReady),
                 _ => {}
             }
         }
         moved
+    }
+
+    /// What was asked for comes a little later.
+    fn at_once_or_later(&mut self, happening: Happening) {
+        self.happenings.push((self.now.instant + secs(2), happening));
     }
 
     fn poll_dials(&mut self, now: Now) -> bool {
@@ -504,8 +516,12 @@ impl World {
                 Dialled::Fatal(_) => self.session.dial_failed(now, link, failure(true)),
                 Dialled::Open(_, wire) => {
                     if self.session.connected(now, link) {
-                        let clerk = Clerk { link, script: wire.script.clone(), count: 0, truth: self.truth.clone() };
-                        self.lines.push(Line::new(link, *wire, self.now.instant, clerk));
+                        let server = S::accept(link, &wire.script, &self.truth);
+                        let mut line = Line::new(link, *wire, self.now.instant, server);
+                        // Some services speak first.
+                        line.serve(self.true_now());
+                        self.silence.insert(link, line.wire.silence(S::slowness(&line.wire.script)));
+                        self.lines.push(line);
                     }
                 }
             }
@@ -514,8 +530,25 @@ impl World {
     }
 }
 
-impl Line {
-    fn new(id: LinkId, wire: Wire, opened: Instant, clerk: Clerk) -> Self {
+impl<C> Dialled<C> {
+    const fn span(&self) -> Duration {
+        match self {
+            Self::Open(span, _) | Self::Failed(span) | Self::Fatal(span) => *span,
+        }
+    }
+}
+
+impl<S: Service> Line<S> {
+    fn new(id: LinkId, wire: Wire<S::Script>, opened: Instant, server: S::Server) -> Self {
+        let at = opened + wire.latency;
+        let mut down = VecDeque::new();
+        if let Some(words) = wire.stranger {
+            down.push_back((at, Piece::Bytes(words.to_vec())));
+            down.push_back((at, Piece::End(wire.end.clone())));
+        } else if let Some(words) = wire.turned_away {
+            down.push_back((at, Piece::End(End::Refused(words.into()))));
+        }
+        let nobody = !down.is_empty();
         Self {
             id,
             wire,
@@ -528,13 +561,16 @@ impl Line {
             linger: None,
             up: VecDeque::new(),
             up_bytes: 0,
-            down: VecDeque::new(),
+            down,
             down_bytes: 0,
-            down_ended: false,
+            down_ended: nobody,
             reset_at: None,
-            server: GatewayServer::new(clerk, Limits::default()),
+            watch: S::Watch::default(),
+            wrote: Vec::new(),
+            server,
+            reads_again: None,
             arrived: 0,
-            server_over: false,
+            server_over: nobody,
         }
     }
 
@@ -547,6 +583,7 @@ impl Line {
     }
 
     fn unstalled(&self, time: Instant) -> Instant {
+        let time = self.reads_again.map_or(time, |again| time.max(again));
         match self.wire.stall {
             Some((from, span)) if time >= self.opened + from => time.max(self.opened + from + span),
             _ => time,
@@ -558,13 +595,15 @@ impl Line {
         while self.next_arrival().is_some_and(|time| time <= now.instant) {
             let Some((_, piece)) = self.up.pop_front() else { return };
             match piece {
-                Piece::Bytes(bytes) => {
-                    self.up_bytes -= bytes.len();
-                    for part in bytes.chunks(self.wire.piece.max(1)) {
-                        self.arrive_part(now, part);
-                        // The gateway may answer between two parts.
-                        self.serve(now);
+                Piece::Bytes(mut bytes) => {
+                    // One part at a time: the gateway may answer between two, or stop reading.
+                    let rest = bytes.split_off(bytes.len().min(self.wire.piece.max(1)));
+                    if !rest.is_empty() {
+                        self.up.push_front((now.instant, Piece::Bytes(rest)));
                     }
+                    self.up_bytes -= bytes.len();
+                    self.arrive_part(now, &bytes);
+                    self.serve(now);
                 }
                 Piece::End(end) => self.server.handle_end(now, end),
             }
@@ -598,10 +637,29 @@ impl Line {
             }
         }
         self.arrived += part.len() as u64;
+        if let Some((place, span)) = self.wire.stops_reading.filter(|_| self.reads_again.is_none())
+            && self.arrived >= place
+        {
+            self.reads_again = Some(now.instant + span);
+        }
         self.server.handle_input(now, part);
         if self.wire.half_close_at.is_some_and(|place| self.arrived >= place) {
             self.end_down(now.instant + self.wire.latency, self.wire.end.clone());
         }
+    }
+
+    /// The gateway is gone, with all that is under way.
+    fn break_now(&mut self, now: Now) {
+        if self.server_over {
+            return;
+        }
+        self.server.handle_end(now, End::Cut);
+        self.server_over = true;
+        self.up.clear();
+        self.up_bytes = 0;
+        let noticed = now.instant + self.wire.notice;
+        self.reset_at.get_or_insert(noticed);
+        self.end_down(noticed, End::Cut);
     }
 
     fn end_down(&mut self, at: Instant, end: End) {
@@ -619,7 +677,10 @@ impl Line {
         self.server.handle_timeout(now);
         while self.server.poll_event().is_some() {}
         let mut out = BytesMut::new();
-        let transmit = self.server.poll_transmit(now, &mut out);
+        let mut transmit = self.server.poll_transmit(now, &mut out);
+        while transmit == Transmit::Ready {
+            transmit = self.server.poll_transmit(now, &mut out);
+        }
         while self.server.poll_event().is_some() {}
         let at = now.instant + self.wire.latency + self.wire.delay;
         if !self.down_ended && !out.is_empty() {
@@ -645,11 +706,12 @@ impl Line {
     }
 
     /// The client's side, as the driver's pump does it. Says whether anything moved.
-    fn pump(&mut self, now: Now, session: &mut Session<Gateway, u32>) -> bool {
+    fn pump(&mut self, now: Now, session: &mut Session<S::Protocol, u32>) -> bool {
         let mut moved = false;
         loop {
-            let mut turn = self.pump_write(now, session);
-            turn |= self.pump_read(now, session);
+            let mut turn = self.wire.reads_first && self.pump_read(now, session);
+            turn |= self.pump_write(now, session);
+            turn |= !self.wire.reads_first && self.pump_read(now, session);
             if self.linger.is_some_and(|end| end <= now.instant) && !self.client_over() {
                 self.end_input(now, session, End::Cut);
                 self.write = Side::Closed;
@@ -662,7 +724,7 @@ impl Line {
         }
     }
 
-    fn pump_write(&mut self, now: Now, session: &mut Session<Gateway, u32>) -> bool {
+    fn pump_write(&mut self, now: Now, session: &mut Session<S::Protocol, u32>) -> bool {
         if self.write == Side::Closed {
             return false;
         }
@@ -697,6 +759,7 @@ impl Line {
                 return moved;
             }
             let bytes = self.out[self.sent..self.sent + count].to_vec();
+            self.wrote.extend(S::watch(&mut self.watch, &bytes));
             self.up_bytes += count;
             self.up.push_back((now.instant + self.wire.latency, Piece::Bytes(bytes)));
             self.sent += count;
@@ -711,7 +774,7 @@ impl Line {
         moved
     }
 
-    fn pump_read(&mut self, now: Now, session: &mut Session<Gateway, u32>) -> bool {
+    fn pump_read(&mut self, now: Now, session: &mut Session<S::Protocol, u32>) -> bool {
         if !self.read_open || self.down.front().is_none_or(|(time, _)| *time > now.instant) {
             return false;
         }
@@ -723,7 +786,7 @@ impl Line {
         true
     }
 
-    fn end_input(&mut self, now: Now, session: &mut Session<Gateway, u32>, end: End) {
+    fn end_input(&mut self, now: Now, session: &mut Session<S::Protocol, u32>, end: End) {
         if self.read_open {
             self.read_open = false;
             session.handle_end(now, self.id, end);

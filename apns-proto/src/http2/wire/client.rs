@@ -301,6 +301,7 @@ impl Connection {
     /// Takes bytes from the peer.
     pub(crate) fn receive(&mut self, bytes: &[u8]) {
         self.flush();
+        self.tap.opened(self.next_stream);
         let mut input = bytes;
         while !self.closed {
             let seen = self.tap.next(&mut input, &mut self.io.lock().inbound);
@@ -308,6 +309,11 @@ impl Connection {
                 None => break,
                 Some(Seen::Foreign(received)) => self.end(CloseReason::NotHttp2 { received }),
                 Some(Seen::Frame(head, frame)) => self.held(head, &frame),
+                Some(Seen::Idle) => {
+                    // What came before is told before.
+                    self.drive();
+                    self.violated(ErrorCode::PROTOCOL_ERROR);
+                }
             }
         }
         self.drive();
@@ -633,6 +639,13 @@ impl Connection {
         let mut frame = BytesMut::new();
         frame::write_go_away(&mut frame, 0, code, &[]);
         self.io.lock().outbound.push(&frame);
+    }
+
+    fn violated(&mut self, code: ErrorCode) {
+        if !self.closed {
+            self.say_go_away(code);
+            self.end(CloseReason::Violation { code });
+        }
     }
 
     /// Settles what is open, in order, and closes for good.

@@ -305,6 +305,8 @@ impl Connection {
                 None => break,
                 Some(Seen::Foreign(received)) => self.end(CloseReason::NotHttp2 { received }),
                 Some(Seen::Frame(head, frame)) => self.held(head, &frame),
+                // No identifier is above the last.
+                Some(Seen::Idle) => {}
             }
         }
         self.drive();
@@ -412,9 +414,15 @@ impl Connection {
             self.flag.take();
             let over = self.poll_engine(&mut cx);
             self.poll_exchanges();
+            let control = {
+                let mut pipe = self.io.lock();
+                // A server does not ask how far its answers got; left alone, the list would grow with each of them.
+                drop(pipe.outbound.take_ends());
+                pipe.outbound.control()
+            };
             if let Some(reason) = over {
                 self.end(reason);
-            } else if self.io.lock().outbound.control() > MAX_CONTROL {
+            } else if control > MAX_CONTROL {
                 let mut frame = BytesMut::new();
                 frame::write_go_away(&mut frame, self.last_stream, ErrorCode::ENHANCE_YOUR_CALM, &[]);
                 self.io.lock().outbound.push(&frame);

@@ -217,3 +217,33 @@ fn random_bytes_after_the_greeting_never_panic_and_always_settle() {
         assert!(matches!(events.last(), Some(Event::Closed(_))));
     }
 }
+
+/// The engine answers a malformed answer with a reset, and counts its stream as opened: the next request would get an
+/// identifier behind it, and after the last identifier none at all.
+#[test]
+fn a_malformed_answer_on_a_stream_that_never_was_does_not_use_up_identifiers() {
+    for stream in [5, 7, 0x7fff_ffff] {
+        is_violation_before_more(stream, b"\x00\x01a\x011");
+        is_violation_before_more(stream, OK);
+    }
+}
+
+fn is_violation_before_more(stream: u32, block: &[u8]) {
+    for split in SPLITS {
+        let mut hand = Hand::greeted(&[], split);
+        hand.send();
+        hand.send();
+        hand.say(|out| {
+            headers(out, 1, true, OK);
+            headers(out, stream, true, block);
+            headers(out, 3, true, OK);
+        });
+        let events = hand.events();
+        assert_eq!(
+            settled(&events),
+            [(1, answered(200, "")), (3, Settled::Failed(Failure::ConnectionEnded, Fate::Unknown))]
+        );
+        assert_eq!(events.last(), Some(&Event::Closed(CloseReason::Violation { code: ErrorCode::PROTOCOL_ERROR })));
+        assert_eq!(hand.client.send_request(push("{}")), Err(SendError::Closed));
+    }
+}

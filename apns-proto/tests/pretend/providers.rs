@@ -1,0 +1,238 @@
+//! Pretend services of the provider API: what they do, and what they know.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use apns_proto::http2::server::{Answer, Judge, ProviderRequest, ProviderServer, ServerConfig, Step, Verdict};
+use apns_proto::http2::{ProviderApi, ProviderToken, TokenPolicy, format_http_date};
+use apns_proto::{ApnsId, LinkId, Now};
+use bytes::Bytes;
+
+use super::dice::Dice;
+use super::world::Service;
+use super::{ms, secs};
+
+/// The HTTP/2 provider API.
+#[derive(Debug)]
+pub(crate) struct Providers;
+
+impl Service for Providers {
+    type Protocol = ProviderApi;
+    type Script = Temper;
+    type Truth = Book;
+    type Server = ProviderServer<Clerk>;
+
+    fn accept(link: LinkId, script: &Temper, truth: &Rc<RefCell<Book>>) -> Self::Server {
+        let config = ServerConfig::default();
+        let config = match script.stream_limit {
+            Some(limit) => config.with_stream_limit(limit),
+            None => config.with_settings(Vec::new()),
+        };
+        let clerk =
+            Clerk { link, temper: script.clone(), book: truth.clone(), highest: 0, last_stream: None, token: None };
+        ProviderServer::new(clerk, &config)
+    }
+
+    type Watch = ();
+
+    /// Nothing is ever presumed here, so what leaves need not be known.
+    fn watch(_watch: &mut (), _bytes: &[u8]) -> Vec<u32> {
+        Vec::new()
+    }
+
+    fn slowness(_script: &Temper) -> Option<Duration> {
+        None
+    }
+}
+
+/// What the services did with a notification, all connections together.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Seen {
+    /// Taken: it is on the device, whatever became of the answer.
+    pub(crate) taken: u32,
+    /// Answered with a refusal.
+    pub(crate) refused: u32,
+}
+
+/// What all services know together.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    pub(crate) seen: BTreeMap<u32, Seen>,
+    /// Whims that were followed, by name.
+    pub(crate) whims: BTreeMap<&'static str, usize>,
+}
+
+/// How one connection's service is disposed.
+#[derive(Debug, Clone)]
+pub(crate) struct Temper {
+    pub(crate) dice: Dice,
+    /// From 0, all is well, to 3.
+    pub(crate) trouble: u64,
+    /// At first; none announces no limit.
+    pub(crate) stream_limit: Option<u32>,
+    /// Checks provider tokens.
+    pub(crate) with_tokens: bool,
+    /// Refuses every request unread.
+    pub(crate) refuses_all: bool,
+    /// Refuses every provider token in this way.
+    pub(crate) refuses_token: Option<(u16, &'static str)>,
+}
+
+impl Default for Temper {
+    fn default() -> Self {
+        Self {
+            dice: Dice::new(0),
+            trouble: 0,
+            stream_limit: Some(100),
+            with_tokens: false,
+            refuses_all: false,
+            refuses_token: None,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Clerk {
+    link: LinkId,
+    temper: Temper,
+    book: Rc<RefCell<Book>>,
+    /// The highest stream that was looked at: requests become whole in any order.
+    highest: u32,
+    /// A GOAWAY with this last stream was said or is under way.
+    last_stream: Option<u32>,
+    /// The provider token of this connection, and since when.
+    token: Option<(Bytes, Instant)>,
+}
+
+fn number_of(request: &ProviderRequest) -> u32 {
+    let hex = request.path().strip_prefix("/3/device/").expect("the path of a device push");
+    u32::from_str_radix(&hex[..8], 16).expect("a token begins with its number")
+}
+
+fn accept(request: &ProviderRequest) -> Answer {
+    let id: ApnsId = format!("00000000-0000-0000-0000-0000{:08x}", number_of(request)).parse().expect("this is a UUID");
+    Answer::accepted(id)
+}
+
+fn refusal(status: u16, reason: &str, now: Now) -> Answer {
+    Answer::refusal(status, reason).with_header("date", format_http_date(now.wall))
+}
+
+impl Clerk {
+    /// What Apple says of the token, if it is not good.
+    fn judge_token(&mut self, now: Now, request: &ProviderRequest) -> Option<(u16, &'static str)> {
+        let authorization = request.header("authorization").expect("each request has a token");
+        let text = str::from_utf8(authorization).expect("a token is text");
+        let token = ProviderToken::from_jwt(text.strip_prefix("bearer ").expect("bearer"), now).expect("a token");
+        match &self.token {
+            Some((known, _)) if **known == *authorization => {}
+            Some((_, since)) => {
+                // The client's clock may have been behind for a round.
+                let age = now.instant - *since + secs(15);
+                assert!(age >= TokenPolicy::MIN_INTERVAL, "link {}: a new token after {age:?}", self.link);
+                self.token = Some((Bytes::copy_from_slice(authorization), now.instant));
+            }
+            None => self.token = Some((Bytes::copy_from_slice(authorization), now.instant)),
+        }
+        if self.temper.refuses_token.is_some() {
+            return self.temper.refuses_token;
+        }
+        let (old, young) = (now.wall.saturating_since(token.issued_at()), token.issued_at().saturating_since(now.wall));
+        (old > secs(3600) || young > secs(300)).then_some((403, "ExpiredProviderToken"))
+    }
+
+    fn whim(&mut self) -> u64 {
+        if self.temper.refuses_all {
+            5
+        } else if self.temper.trouble == 0 {
+            u64::MAX
+        } else {
+            self.temper.dice.below(40 * self.temper.trouble)
+        }
+    }
+}
+
+impl Judge for Clerk {
+    fn judge(&mut self, now: Now, request: &ProviderRequest) -> Verdict {
+        let token = if self.temper.with_tokens { self.judge_token(now, request) } else { None };
+        let whim = self.whim();
+        let dice = &mut self.temper.dice;
+        let slow = if dice.one_in(3) { ms(dice.below(3_000)) } else { Duration::ZERO };
+        let mut book = self.book.borrow_mut();
+        let Book { seen, whims } = &mut *book;
+        let seen = seen.entry(number_of(request)).or_default();
+        if self.last_stream.is_some_and(|last| request.stream() > last) {
+            *whims.entry("disowned").or_default() += 1;
+            return Verdict::silence();
+        }
+        self.highest = self.highest.max(request.stream());
+        if let Some((status, reason)) = token {
+            *whims.entry(reason).or_default() += 1;
+            seen.refused += 1;
+            return Verdict::answer(refusal(status, reason, now)).after(slow);
+        }
+        let name = match whim {
+            0 => "bad token",
+            1 => "unregistered",
+            2 => "shutdown",
+            3 => "too many",
+            4 => "internal error",
+            5 => "refused unread",
+            _ => "taken",
+        };
+        if whim < 5 {
+            seen.refused += 1;
+        } else if whim > 5 {
+            seen.taken += 1;
+        }
+        let say = |answer| Verdict::answer(answer).after(slow);
+        let (name, verdict) = match whim {
+            0 => (name, say(refusal(400, "BadDeviceToken", now))),
+            1 => (name, say(refusal(410, "Unregistered", now).with_timestamp(now.wall.as_millis()))),
+            2 => (name, say(refusal(503, "Shutdown", now))),
+            3 => (
+                name,
+                say(refusal(429, "TooManyRequests", now).with_header("retry-after", dice.below(100).to_string())),
+            ),
+            4 => (name, say(refusal(500, "InternalServerError", now))),
+            5 => (name, Verdict::reset(7).after(slow)),
+            6 => ("reset after it was taken", Verdict::reset(2).after(slow)),
+            7 => ("silent", Verdict::silence()),
+            8 => ("close", Verdict::close().after(slow)),
+            9 => {
+                let last_stream = *self.last_stream.get_or_insert(self.highest);
+                let debug = dice.of(&[Bytes::new(), Bytes::from_static(b"{\"reason\":\"Shutdown\"}")]);
+                ("go away", say(accept(request)).then(Step::GoAway { last_stream: Some(last_stream), code: 0, debug }))
+            }
+            10 => {
+                // In two steps, and the first disowns nothing.
+                let lowest = *self.last_stream.get_or_insert(self.highest);
+                let last = |last_stream| Step::GoAway { last_stream: Some(last_stream), code: 0, debug: Bytes::new() };
+                let verdict = Verdict::default().then(last(0x7fff_ffff)).after(slow).then(last(lowest)).after(slow);
+                ("go away twice", verdict.then(Step::Answer(accept(request))).after(slow))
+            }
+            11 => {
+                let (low, high) = (Step::StreamLimit(dice.below(5) as u32 * 20), Step::StreamLimit(100));
+                ("limit", Verdict::answer(accept(request)).then(low).then(high).after(ms(dice.below(20_000))))
+            }
+            12 => {
+                let (shut, open) = (Step::Settings(vec![(4, 0)]), Step::Settings(vec![(4, 65_535)]));
+                ("window", Verdict::answer(accept(request)).then(shut).then(open).after(ms(dice.below(20_000))))
+            }
+            13 => ("just in time", Verdict::answer(accept(request)).after(ms(29_000 + dice.below(2_000)))),
+            14 => {
+                let nonsense = dice.of(&[&b"\0\0\x05\x04\0\0\0\0\0oops!"[..], b"\0\0\x04\x03\0\0\0\0\x63\0\0\0\x08"]);
+                ("violation", say(accept(request)).then(Step::Inject(Bytes::from_static(nonsense))))
+            }
+            15 => ("reset after the answer", say(accept(request)).then(Step::Reset { code: 8 })),
+            16 => ("ping", Verdict::default().then(Step::Ping(*b"are you ")).then(Step::Answer(accept(request)))),
+            17 => ("a body nobody wants", say(accept(request).with_body(vec![b'x'; 70_000]))),
+            18 => ("no word behind the answer", say(accept(request)).then(Step::Close)),
+            _ => ("all is well", say(accept(request))),
+        };
+        *whims.entry(name).or_default() += 1;
+        verdict
+    }
+}
