@@ -60,6 +60,7 @@ impl Trouble {
                 DialStep::Tls => {
                     Some("Check that --port is that of the service: what answers there may not speak TLS.")
                 }
+                DialStep::Identity => Some("Give a certificate that is valid now with --cert."),
                 DialStep::Certificate => Some(CERTIFICATE_REMEDY),
                 DialStep::Protocol => Some(PROTOCOL_REMEDY),
                 _ => None,

@@ -29,7 +29,7 @@ pub(crate) async fn dial<R: Runtime>(runtime: &R, target: &Target<R>) -> Result<
     let limit = *limit;
     if let Some(identity) = identity {
         let valid = identity.ensure_valid(runtime.now().wall);
-        valid.map_err(|error| DialFailure::tls(TlsCause::Settings, error.to_string()))?;
+        valid.map_err(|error| DialFailure::identity(error.to_string()))?;
     }
     let deadline = runtime.now().instant + limit;
     let tcp = reach(runtime, endpoint, deadline).await?;

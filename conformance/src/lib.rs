@@ -103,6 +103,7 @@ behaviours! {
         b59_after_an_expired_provider_token_one_more_try_with_a_new_one,
         b58_a_request_without_an_answer_is_unknown_after_its_time,
         b47_credentials_for_the_other_environment_are_named,
+        b53_what_the_service_may_have_seen_is_unknown_whatever_ends_the_connection,
         a_refused_client_certificate_is_known_by_either_version_of_tls,
         no_connection_is_an_error_that_says_which_step_failed,
         a_server_that_never_finishes_the_handshake_is_left_in_time,

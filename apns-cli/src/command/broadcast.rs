@@ -54,7 +54,7 @@ pub(crate) struct BroadcastFlags {
     /// A name for the request, a UUID; by default the service makes one
     #[arg(long, value_name = "UUID", value_parser = parse_apns_id, help_heading = "Delivery")]
     request_id: Option<ApnsId>,
-    /// Print an object: channel, `request_id`
+    /// Print an object: channel, `request_id`; outcome, status and reason where nothing came of it
     #[arg(long)]
     json: bool,
 }
@@ -92,7 +92,7 @@ impl BroadcastFlags {
                 .map_err(|error| not_started(&endpoint, error))?;
             let published = match broadcasts.send(broadcast).await {
                 Ok(published) => published,
-                Err(failure) => return failed(&endpoint, &failure),
+                Err(failure) => return failed(&endpoint, &failure, json),
             };
             let id = published.request_id.map(|id| id.to_string());
             if json {

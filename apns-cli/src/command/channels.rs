@@ -61,7 +61,7 @@ struct CommonFlags {
     /// The app: its bundle id, without the suffix of a push type
     #[arg(long, value_name = "BUNDLE")]
     topic: Option<String>,
-    /// Print an object for each channel
+    /// Print an object for each channel, and one with outcome, status and reason where nothing came of it
     #[arg(long)]
     json: bool,
 }
@@ -151,7 +151,7 @@ impl ChannelsFlags {
                     Ok(Exit::Fine)
                 }
                 Err(failure) => {
-                    let exit = failed(&endpoint, &failure)?;
+                    let exit = failed(&endpoint, &failure, json)?;
                     if failure.is_unknown() {
                         say(format_args!("      `apns channels list` shows what there is."));
                     }
@@ -224,8 +224,37 @@ pub(super) fn not_started(endpoint: &Endpoint, error: BuildError) -> Failure {
     Trouble::start(endpoint, error).map_or_else(Failure::Start, Failure::NoConnection)
 }
 
+/// What is printed for programs where a request came to nothing.
+#[derive(Serialize)]
+struct Nothing {
+    outcome: &'static str,
+    status: Option<u16>,
+    reason: String,
+}
+
+impl Nothing {
+    fn new(failure: &ChannelFailure) -> Self {
+        let outcome = match failure {
+            ChannelFailure::Rejected(_) => "rejected",
+            ChannelFailure::Invalid(_) => "invalid",
+            failure if failure.is_unknown() => "unknown",
+            _ => "not_sent",
+        };
+        let (status, reason) = match failure {
+            ChannelFailure::Rejected(rejection) => (Some(rejection.status()), rejection.reason().to_owned()),
+            other => (None, other.to_string()),
+        };
+        Self { outcome, status, reason }
+    }
+}
+
 /// Says what went wrong, and how the command ends for it.
-pub(super) fn failed(endpoint: &Endpoint, failure: &ChannelFailure) -> Result<Exit, Failure> {
+pub(super) fn failed(endpoint: &Endpoint, failure: &ChannelFailure, json: bool) -> Result<Exit, Failure> {
+    if json {
+        let mut output = Output::new();
+        output.json(&Nothing::new(failure));
+        output.finish()?;
+    }
     match failure {
         ChannelFailure::Dial(failure) => Err(Trouble::dial(endpoint, failure).into()),
         ChannelFailure::Disconnected(reason) => Err(Trouble::disconnected(endpoint, reason).into()),

@@ -1,6 +1,5 @@
 //! `apns check`: what a file of credentials is, and what is wrong with it.
 
-use std::env;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -12,6 +11,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::calendar::Date;
+use crate::connection::read_password;
 use crate::exit::{Exit, Failure};
 use crate::input::read_file;
 use crate::output::Output;
@@ -25,9 +25,9 @@ pub(crate) struct CheckFlags {
     /// The key of the certificate, where it has a file of its own
     #[arg(long, value_name = "FILE")]
     cert_key: Option<PathBuf>,
-    /// The password of the file; other users of this machine may see it here, but not in the variable APNS_PASSWORD
-    #[arg(long, value_name = "PASSWORD")]
-    password: Option<String>,
+    /// A file whose first line is the password of the key or of the PKCS#12 file
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
     /// Print an object for each credential in the file
     #[arg(long)]
     json: bool,
@@ -44,7 +44,10 @@ impl CheckFlags {
             None => None,
         };
         let now = WallTime::from(SystemTime::now());
-        let password = self.password.or_else(|| env::var("APNS_PASSWORD").ok().filter(|password| !password.is_empty()));
+        let password = match &self.password_file {
+            Some(path) => Some(read_password(path)?),
+            None => None,
+        };
         let findings = examine(&self.file, &file, key.as_deref(), password.as_deref(), now);
         let mut output = Output::new();
         for (index, finding) in findings.iter().enumerate() {
@@ -249,7 +252,7 @@ fn unusable(path: &Path, error: &IdentityError, not_a_key: &SigningKeyError) -> 
 /// What to do, where the words of the error do not say it already.
 fn remedy(error: &IdentityError) -> Option<&'static str> {
     match error {
-        IdentityError::PasswordRequired { .. } => Some("Give it with --password, or in the variable APNS_PASSWORD."),
+        IdentityError::PasswordRequired { .. } => Some("Put it into a file, and name that with --password-file."),
         IdentityError::WrongPassword { .. } => {
             Some("The password is the one that was chosen at the export, not that of the keychain or the account.")
         }

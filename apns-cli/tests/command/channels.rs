@@ -60,6 +60,8 @@ fn a_channel_is_made_read_listed_and_deleted() {
     assert!(gone.stderr.contains("400 ChannelNotRegistered"), "{}", gone.stderr);
     assert!(gone.stderr.contains("make a new one"), "{}", gone.stderr);
     assert_eq!(gone.stdout, "");
+    let gone = object(&channels(&sim, &["read", latest, "--json"]).expect(1));
+    assert_eq!(gone, json!({"outcome": "rejected", "status": 400, "reason": "ChannelNotRegistered"}));
 }
 
 #[test]
@@ -171,6 +173,8 @@ fn what_nobody_knows_is_said_so() {
     let unknown = channels(&sim, &["create", "--timeout", "300ms"]).expect(1);
     assert!(unknown.stderr.contains("it is not known what became of the request"), "{}", unknown.stderr);
     assert!(unknown.stderr.contains("`apns channels list`"), "{}", unknown.stderr);
+    let unknown = object(&channels(&sim, &["create", "--timeout", "300ms", "--json"]).expect(1));
+    assert_eq!((&unknown["outcome"], &unknown["status"]), (&json!("unknown"), &Value::Null));
 }
 
 #[test]

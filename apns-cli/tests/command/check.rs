@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::support::{Folder, Run, apns, finish, run};
+use crate::support::{Folder, Run, run};
 
-/// The password of the fixtures.
-const PASSWORD: &str = "correct horse";
+/// A folder with a file `password` that has the password of the fixtures.
+fn with_password() -> (Folder, String) {
+    let folder = Folder::new();
+    let path = folder.write("password", "correct horse\n");
+    (folder, path)
+}
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../apns-driver/tests/fixtures").join(name)
@@ -83,8 +87,9 @@ fn a_push_certificate_is_told_with_all_that_it_says() {
 
 #[test]
 fn b82_pkcs12_of_every_age_is_read() {
+    let (_folder, password) = with_password();
     for name in ["modern.p12", "legacy.p12", "3des.p12", "ber.p12", "no-mac.p12"] {
-        let told = finding(check(&fixture(name), &["--password", PASSWORD]), 0);
+        let told = finding(check(&fixture(name), &["--password-file", &password]), 0);
         assert_eq!(told["topics"][0], "com.example.app", "{name}");
         assert_eq!(told["issuers"], 2, "{name}");
     }
@@ -93,26 +98,29 @@ fn b82_pkcs12_of_every_age_is_read() {
 }
 
 #[test]
-fn the_password_may_come_from_a_variable() {
-    let path = fixture("modern.p12");
-    let with = |password: &str| {
-        let mut command = apns(["check", path.to_str().unwrap(), "--json"]);
-        finish(command.env("APNS_PASSWORD", password).spawn().unwrap())
-    };
-    assert_eq!(finding(with(PASSWORD), 0)["usable"], true);
-    let wrong = finding(with("wrong"), 1);
-    assert!(wrong["problems"][0]["what"].as_str().unwrap().contains("the password does not open"), "{wrong}");
+fn the_password_is_the_first_line_of_a_file() {
+    let (path, folder) = (fixture("modern.p12"), Folder::new());
+    for right in ["correct horse", "correct horse\n", "correct horse\r\nand what follows\n"] {
+        let file = folder.write("password", right);
+        assert_eq!(finding(check(&path, &["--password-file", &file]), 0)["usable"], true, "{right:?}");
+    }
+    let wrong = folder.write("password", "wrong");
+    assert!(problem(&path, &["--password-file", &wrong]).contains("the password does not open"));
     assert!(problem(&path, &[]).contains("needs a password"));
+    let missing = run(["check", path.to_str().unwrap(), "--password-file", &folder.path("missing")]).expect(2);
+    assert!(missing.stderr.contains("missing cannot be read"), "{}", missing.stderr);
 }
 
 #[test]
 fn b82_encryptions_that_are_not_read_are_named() {
+    let (_folder, password) = with_password();
     for (name, words) in [("rc4.p12", "RC4"), ("md5-mac.p12", "MD5")] {
-        let what = problem(&fixture(name), &["--password", PASSWORD]);
+        let what = problem(&fixture(name), &["--password-file", &password]);
         assert!(what.contains(words) && what.contains("not supported"), "{name}: {what}");
     }
     let old = fixture("universal.encrypted-traditional.pem");
-    let old = problem(&fixture("universal.cert.pem"), &["--cert-key", old.to_str().unwrap(), "--password", PASSWORD]);
+    let old =
+        problem(&fixture("universal.cert.pem"), &["--cert-key", old.to_str().unwrap(), "--password-file", &password]);
     assert!(old.contains("OpenSSL's old encryption") && old.contains("openssl pkcs8 -topk8"), "{old}");
 }
 
@@ -140,8 +148,9 @@ fn b81_line_ends_and_what_stands_around_do_not_matter() {
 
 #[test]
 fn b83_of_two_keys_none_is_guessed() {
+    let (_folder, password) = with_password();
     for name in ["two-keys.p12", "two-keys-legacy.p12"] {
-        let run = check(&fixture(name), &["--password", PASSWORD]).expect(1);
+        let run = check(&fixture(name), &["--password-file", &password]).expect(1);
         let findings: Vec<Value> = run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(findings.len(), 2, "{name}: both are told");
         for finding in findings {
@@ -179,6 +188,7 @@ fn b84_a_certificate_out_of_its_time_cannot_be_used() {
 
 #[test]
 fn a_certificate_without_its_key_is_shown_and_refused() {
+    let (_folder, password) = with_password();
     for name in ["universal.cer", "universal.cert.pem", "universal.trusted.pem"] {
         let told = finding(check(&fixture(name), &[]), 1);
         assert_eq!(told["kind"], "certificate without its private key", "{name}");
@@ -186,7 +196,7 @@ fn a_certificate_without_its_key_is_shown_and_refused() {
         let what = told["problems"][0]["what"].as_str().unwrap();
         assert!(what.contains("a .cer file never contains it"), "{name}: {what}");
     }
-    let told = finding(check(&fixture("no-key.p12"), &["--password", PASSWORD]), 1);
+    let told = finding(check(&fixture("no-key.p12"), &["--password-file", &password]), 1);
     assert_eq!(told["topics"][0], "com.example.app");
 }
 
@@ -227,6 +237,8 @@ fn what_is_no_credential_is_named_for_what_it_is() {
 
 #[test]
 fn key_material_and_passwords_are_never_printed() {
+    let (folder, password) = with_password();
+    let wrong = folder.write("wrong", "wrong horse");
     let secrets: Vec<String> =
         ["AuthKey_EXAMPLE001.p8", "universal.key.pem", "universal.pkcs1.pem", "development.sec1.pem"]
             .iter()
@@ -239,7 +251,7 @@ fn key_material_and_passwords_are_never_printed() {
     assert!(secrets.len() > 20);
     for entry in fs::read_dir(fixture("")).unwrap() {
         let path = entry.unwrap().path();
-        for options in [&[][..], &["--password", PASSWORD], &["--password", "wrong horse"]] {
+        for options in [&[][..], &["--password-file", &password], &["--password-file", &wrong]] {
             for arguments in [vec!["check", path.to_str().unwrap()], vec!["check", path.to_str().unwrap(), "--json"]] {
                 let run = run(arguments.iter().chain(options));
                 assert!(matches!(run.status, 0 | 1), "{run:?}");

@@ -321,7 +321,10 @@ impl<R: Runtime> Link<R> {
         // A refusal in the handshake of TLS 1.3 comes behind the first requests, none of which was looked at.
         let refused = !self.answered && matches!(self.closed, Some(CloseReason::Refused(_)));
         match (failure, &self.closed) {
-            (NoResponse::Unknown(_) | NoResponse::NotProcessed(_), Some(reason)) if refused || reason.is_fatal() => {
+            (NoResponse::Unknown(_), Some(reason)) if refused => {
+                job.answer(Err(ChannelFailure::Disconnected(reason.clone())));
+            }
+            (NoResponse::NotProcessed(_), Some(reason)) if refused || reason.is_fatal() => {
                 job.answer(Err(ChannelFailure::Disconnected(reason.clone())));
             }
             (NoResponse::Unknown(cause), _) => job.answer(Err(ChannelFailure::Unknown(cause))),

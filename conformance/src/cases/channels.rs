@@ -149,6 +149,19 @@ pub async fn b47_credentials_for_the_other_environment_are_named<R: Runtime>() {
     assert!(failure.to_string().contains("BadCertificateEnvironment"), "{failure}");
 }
 
+pub async fn b53_what_the_service_may_have_seen_is_unknown_whatever_ends_the_connection<R: Runtime>() {
+    let simulator = playing(script(
+        r#"{"http2": {"rules": [
+            {"when": {"kind": "channels"}, "then": [{"go_away": {"reason": "BadCertificateEnvironment"}}, "close"]}
+        ]}}"#,
+    ));
+    let channels = reach::<R>(&simulator, identity(&simulator)).channels(app()).unwrap();
+    let failure = channels.create(ChannelStorage::Latest).await.unwrap_err();
+    assert!(matches!(failure, ChannelFailure::Unknown(UnknownCause::ConnectionLost(_))), "{failure:?}");
+    assert!(failure.to_string().contains("BadCertificateEnvironment"), "{failure}");
+    assert_eq!(simulator.requests().len(), 1, "not asked again");
+}
+
 pub async fn a_refused_client_certificate_is_known_by_either_version_of_tls<R: Runtime>() {
     for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
         let script = script(r#"{"http2": {"connections": [{"handshake": "refuse_expired"}]}}"#);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use apns_driver::tls::{TlsFailure, TlsSettings};
 use apns_driver::{BuildError, Client, ClientEvent, Clock, Events, IdentityError, Runtime, Secured};
-use apns_proto::{NotSentCause, Now, Outcome, Payload, TlsCause, WallTime};
+use apns_proto::{DialStep, NotSentCause, Now, Outcome, Payload, WallTime};
 
 use super::common::*;
 
@@ -109,11 +109,11 @@ pub async fn b84_a_certificate_is_judged_at_every_connection<R: Runtime>() {
     assert!(why.contains("expired at 2049-01-01T00:00:00Z"), "{why}");
     let failures: Vec<_> = std::iter::from_fn(|| events.try_next())
         .filter_map(|event| match event {
-            ClientEvent::DialFailed { failure, .. } => Some((failure.tls, failure.fatal)),
+            ClientEvent::DialFailed { failure, .. } => Some((failure.step, failure.fatal)),
             _ => None,
         })
         .collect();
-    assert_eq!(failures, [(Some(TlsCause::Settings), true)]);
+    assert_eq!(failures, [(DialStep::Identity, true)]);
     assert_eq!(simulator.counts().gateway_connections, connections, "nobody was bothered with it");
     assert!(matches!(start(), Err(BuildError::Identity(IdentityError::Expired { .. }))));
 }
