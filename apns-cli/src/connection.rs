@@ -97,7 +97,7 @@ impl CertificateFiles {
     /// Reads the files, and warns of a certificate that soon expires.
     fn read(&self) -> Result<Identity, Failure> {
         let password = match &self.password_file {
-            Some(path) => Some(password(path)?),
+            Some(path) => Some(read_password(path)?),
             None => None,
         };
         let identity = Identity::from_files(&self.cert, self.key.as_deref(), password.as_deref())
@@ -152,8 +152,8 @@ impl Connection {
     }
 }
 
-/// The first line of a file.
-fn password(path: &Path) -> Result<String, Failure> {
+/// The first line of a file, which is a password.
+pub(crate) fn read_password(path: &Path) -> Result<String, Failure> {
     let bytes = read_file(path, LARGEST_PASSWORD)?;
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);

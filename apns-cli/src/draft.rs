@@ -17,7 +17,7 @@ use crate::input::Source;
 use crate::line::{FieldError, Invalid};
 
 /// The most that is read of a payload in a file; every service has a far lower limit.
-const LARGEST_PAYLOAD: u64 = 1024 * 1024;
+pub(crate) const LARGEST_PAYLOAD: u64 = 1024 * 1024;
 
 /// What to send, and how. Where a batch is sent, these are the defaults for lines that lack the field.
 #[derive(Args)]
@@ -98,7 +98,7 @@ fn parse_collapse_id(text: &str) -> Result<CollapseId, String> {
     CollapseId::new(text).map_err(|error| error.to_string())
 }
 
-fn parse_apns_id(text: &str) -> Result<ApnsId, String> {
+pub(crate) fn parse_apns_id(text: &str) -> Result<ApnsId, String> {
     text.parse().map_err(|error: apns_proto::ApnsIdError| error.to_string())
 }
 
@@ -116,7 +116,7 @@ fn parse_custom(text: &str) -> Result<(String, Box<RawValue>), String> {
     Ok((key.to_owned(), compact(value)))
 }
 
-fn parse_priority(text: &str) -> Result<Priority, String> {
+pub(crate) fn parse_priority(text: &str) -> Result<Priority, String> {
     let number: Option<u8> = text.parse().ok();
     number.and_then(Priority::from_number).ok_or_else(|| "it has to be 10, 5, or 1 (HTTP/2 only)".to_owned())
 }

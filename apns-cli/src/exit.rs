@@ -72,6 +72,9 @@ pub(crate) enum Failure {
     /// A value that is not hexadecimal.
     #[error(transparent)]
     Hex(#[from] crate::hex::HexError),
+    /// Something was to be explained that is no answer of the service.
+    #[error(transparent)]
+    Unknown(#[from] crate::command::UnknownAnswer),
     /// There is no connection, or the peer wants none with these credentials.
     #[error(transparent)]
     NoConnection(#[from] Trouble),
@@ -87,6 +90,9 @@ pub(crate) enum Failure {
     /// The daemon.
     #[error(transparent)]
     Serve(#[from] crate::command::serve::ServeFailure),
+    /// An address cannot be listened at.
+    #[error("nobody can listen at {address}: {error}")]
+    Listen { address: std::net::SocketAddr, error: io::Error },
     /// A program that is to do a part of the work.
     #[error("{} cannot be run: {error}", path.display())]
     Program { path: PathBuf, error: io::Error },
@@ -109,11 +115,13 @@ impl Failure {
             | Self::Roots { .. }
             | Self::Payload(_)
             | Self::Hex(_)
+            | Self::Unknown(_)
             | Self::Start(_)
             | Self::Script { .. }
             | Self::Simulator(_)
             | Self::Serve(_)
             | Self::Program { .. }
+            | Self::Listen { .. }
             | Self::Runtime(_) => Exit::Input,
         }
     }

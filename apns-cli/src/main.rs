@@ -9,6 +9,7 @@ mod exit;
 mod hex;
 mod input;
 mod line;
+mod metrics;
 mod output;
 mod progress;
 mod reading;

@@ -59,7 +59,7 @@ pub(crate) struct ProviderFlags {
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct KeyFlags {
     /// The signing key for provider tokens, as Apple gives it out: AuthKey_….p8
-    #[arg(long, value_name = "FILE", conflicts_with = "cert", help_heading = "Credentials")]
+    #[arg(long, value_name = "FILE", help_heading = "Credentials")]
     pub(crate) p8: Option<PathBuf>,
     /// The id of the signing key, 10 characters; by default the one in the name of the file AuthKey_….p8
     #[arg(long, value_name = "ID", help_heading = "Credentials")]

@@ -60,6 +60,7 @@ impl Trouble {
                 DialStep::Tls => {
                     Some("Check that --port is that of the service: what answers there may not speak TLS.")
                 }
+                DialStep::Identity => Some("Give a certificate that is valid now with --cert."),
                 DialStep::Certificate => Some(CERTIFICATE_REMEDY),
                 DialStep::Protocol => Some(PROTOCOL_REMEDY),
                 _ => None,
@@ -96,6 +97,14 @@ impl Trouble {
                 Ok(Self::new(endpoint, error, Some("Give a certificate that is valid now with --cert.")))
             }
             other => Err(other),
+        }
+    }
+
+    /// A connection ended before anything came of it.
+    pub(crate) fn disconnected(endpoint: &Endpoint, reason: &CloseReason) -> Self {
+        match reason {
+            CloseReason::Refused(words) => Self::refused(endpoint, words),
+            other => Self::closed(endpoint, other).unwrap_or_else(|| Self::other(endpoint, other)),
         }
     }
 

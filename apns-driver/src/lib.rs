@@ -61,6 +61,8 @@ mod alarm;
 mod binary_builder;
 mod builder;
 mod bulk;
+#[cfg(feature = "http2")]
+pub mod channels;
 mod client;
 mod dial;
 mod drive;
@@ -76,11 +78,15 @@ mod queue;
 mod reply;
 mod runtime;
 mod session_task;
+pub mod stats;
 pub mod tls;
+mod trace;
 
 pub use binary_builder::BinaryBuilder;
 pub use builder::BuildError;
 pub use bulk::SendAll;
+#[cfg(feature = "http2")]
+pub use channels::ChannelFailure;
 pub use client::{Client, CloseReport, Leftover, TrySendError};
 pub use drive::drive;
 pub use endpoint::{Endpoint, Environment};
@@ -91,4 +97,5 @@ pub use http2_builder::{Credentials, Http2Builder};
 pub use identity::{Identity, IdentityError, Validity};
 pub use reply::{Delivery, Pending};
 pub use runtime::{Alpn, Clock, Runtime, Secured};
+pub use stats::Stats;
 pub use tls::{Roots, RootsError};

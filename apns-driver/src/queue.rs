@@ -17,6 +17,15 @@ pub(crate) struct Job {
     pub(crate) reply: Reply,
 }
 
+/// How much went through, and how much is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Levels {
+    pub(crate) queued: u64,
+    pub(crate) pushed: u64,
+    pub(crate) popped: u64,
+    pub(crate) connected: u64,
+}
+
 /// Why a job was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -55,6 +64,20 @@ struct Consumer {
     over: bool,
     /// And what it left is settled.
     gone: bool,
+}
+
+/// So many jobs that wait are work for one more connection.
+const CROWD: usize = 256;
+
+/// How near a session is to sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// It has a connection.
+    Connected,
+    /// It would open one at once.
+    CanDial,
+    /// It has to wait before it opens one.
+    BackingOff,
 }
 
 /// Close by this time; `None` to take as long as it takes.
@@ -147,12 +170,17 @@ impl Queue {
         }
     }
 
-    /// Says whether a session has a connection; and whether it may take a job without one: not when another session
-    /// of the pool has one.
-    pub(crate) fn set_connected(&self, consumer: usize, connected: bool) -> bool {
+    /// Says whether a session has a connection; and whether it may take a job without one, to open one for it. Not when
+    /// another session of the pool has one, unless there is work for more and this one would connect at once.
+    pub(crate) fn set_connected(&self, consumer: usize, readiness: Readiness) -> bool {
         let mut state = self.lock();
+        let connected = readiness == Readiness::Connected;
         let was_connected = std::mem::replace(&mut state.consumers[consumer].connected, connected);
-        let may_take = connected || !state.consumers.iter().any(|other| other.connected);
+        let may_take = match readiness {
+            Readiness::Connected => true,
+            Readiness::CanDial if state.jobs.len() >= CROWD => true,
+            Readiness::CanDial | Readiness::BackingOff => !state.consumers.iter().any(|other| other.connected),
+        };
         if was_connected && !connected {
             // The others may take without a connection from here on.
             let wakers = state.take_wakers();
@@ -160,6 +188,23 @@ impl Queue {
             wake(wakers);
         }
         may_take
+    }
+
+    /// Whether a session has a connection.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.lock().consumers.iter().any(|consumer| consumer.connected)
+    }
+
+    /// Takes jobs back from a session that cannot connect. They are the next ones.
+    pub(crate) fn take_back(&self, jobs: impl DoubleEndedIterator<Item = Job>) {
+        let mut state = self.lock();
+        for job in jobs.rev() {
+            state.jobs.push_front(job);
+            state.popped -= 1;
+        }
+        let wakers = state.take_wakers();
+        drop(state);
+        wake(wakers);
     }
 
     /// A proof order that this session has not carried out, once all jobs that it concerns were handed out.
@@ -264,6 +309,16 @@ impl Queue {
 
     pub(crate) fn len(&self) -> usize {
         self.lock().jobs.len()
+    }
+
+    pub(crate) fn levels(&self) -> Levels {
+        let state = self.lock();
+        Levels {
+            queued: state.jobs.len() as u64,
+            pushed: state.pushed,
+            popped: state.popped,
+            connected: state.consumers.iter().filter(|consumer| consumer.connected).count() as u64,
+        }
     }
 }
 

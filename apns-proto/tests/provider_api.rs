@@ -1226,3 +1226,14 @@ impl TokenSource for Fixed {
 fn with_source(source: Arc<dyn TokenSource>) -> ProviderApi {
     ProviderApi::new("api.push.apple.com", Credential::Token(source)).unwrap()
 }
+
+/// Nothing else would wake the connection in time: its PINGs come later.
+#[test]
+fn the_deadline_of_a_request_is_armed() {
+    let config = Config::default().with_request_timeout(seconds(7));
+    let mut world = World::new(api().with_config(config), |_| service(|_, _| Verdict::silence()));
+    world.submit([1]);
+    assert_eq!(world.session.poll_timeout(), Some(world.now.instant + seconds(7)));
+    world.pass(seconds(7));
+    assert_eq!(world.word(1), "unknown");
+}

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -10,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{Config, ConfigError};
 use crate::http;
-use crate::listen::{Port, tls_config};
+use crate::listen::{Port, ServerCertificate};
 use crate::log::say;
 use crate::service::{Service, StartError};
 
@@ -32,6 +33,7 @@ pub struct Daemon {
     addresses: Addresses,
     stop: watch::Sender<bool>,
     ports: Vec<JoinHandle<()>>,
+    certificate: Option<Arc<ServerCertificate>>,
     stop_within: Duration,
 }
 
@@ -71,8 +73,8 @@ pub enum DaemonError {
     },
 }
 
-/// How long requests that have begun may take when the daemon stops.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long answers may take that are given when everything has been settled.
+const GRACE: Duration = Duration::from_secs(2);
 
 impl Daemon {
     /// Listens, and starts the service. Ports are taken first, so that nothing is sent by a daemon that nobody can reach.
@@ -90,8 +92,10 @@ impl Daemon {
             addresses.api = port.address().ok();
             api_ports.push(port);
         }
+        let mut certificate = None;
         if let Some(tls) = &config.api.tls {
-            let port = Port::bind_tls(tls.listen, tls_config(tls)?, limits).await;
+            let shared = certificate.insert(ServerCertificate::new(ServerCertificate::read(tls)?));
+            let port = Port::bind_tls(tls.listen, shared.clone(), limits).await;
             let port = bound("api.tls.listen", tls.listen, port)?;
             addresses.api_tls = port.address().ok();
             api_ports.push(port);
@@ -101,9 +105,9 @@ impl Daemon {
         let router = http::router(service.clone(), limits);
         let ports = api_ports
             .into_iter()
-            .map(|port| tokio::spawn(port.serve(router.clone(), stopping.clone(), GRACE)))
+            .map(|port| tokio::spawn(port.serve(router.clone(), stopping.clone(), config.stop_within + GRACE)))
             .collect();
-        Ok(Self { service, addresses, stop, ports, stop_within: config.stop_within })
+        Ok(Self { service, addresses, stop, ports, certificate, stop_within: config.stop_within })
     }
 
     /// The service.
@@ -116,6 +120,27 @@ impl Daemon {
     #[must_use]
     pub const fn addresses(&self) -> Addresses {
         self.addresses
+    }
+
+    /// Takes what changed in the configuration, as [`Service::reload`] does, and the certificate of the port with TLS.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the field; everything is what it was then.
+    pub async fn reload(&self, config: &Config) -> Result<(), ConfigError> {
+        let renewed = match (&self.certificate, config.api.tls.clone()) {
+            (Some(certificate), Some(tls)) => {
+                let read = tokio::task::spawn_blocking(move || ServerCertificate::read(&tls));
+                let read = read.await.unwrap_or_else(|_| Err(ConfigError::whole("the service is stopping")))?;
+                Some((certificate, read))
+            }
+            (None, _) | (_, None) => None,
+        };
+        self.service.reload(config).await?;
+        if let Some((certificate, read)) = renewed {
+            certificate.replace(read);
+        }
+        Ok(())
     }
 
     /// Closes the ports, settles what is under way within the configured time, and keeps the rest on disk.
@@ -139,51 +164,52 @@ impl Daemon {
     ///
     /// When the system does not hand out signals.
     pub async fn run(self, file: Option<PathBuf>) -> io::Result<()> {
-        signals(&self.service, file.as_deref()).await?;
+        self.signals(file.as_deref()).await?;
         say(format_args!("stopping: what is under way is settled, the rest stays on disk"));
         self.stop().await;
         Ok(())
     }
 }
 
-/// Waits for the order to stop.
-#[cfg(unix)]
-async fn signals(service: &Service, file: Option<&Path>) -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            _ = hang_up.recv() => match file {
-                Some(file) => reread(service, file).await,
-                None => say(format_args!("there is no configuration file to read again")),
-            },
+impl Daemon {
+    /// Waits for the order to stop.
+    #[cfg(unix)]
+    async fn signals(&self, file: Option<&Path>) -> io::Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => return Ok(()),
+                _ = terminate.recv() => return Ok(()),
+                _ = hang_up.recv() => match file {
+                    Some(file) => self.reread(file).await,
+                    None => say(format_args!("there is no configuration file to read again")),
+                },
+            }
         }
     }
-}
 
-#[cfg(not(unix))]
-async fn signals(_service: &Service, _file: Option<&Path>) -> io::Result<()> {
-    tokio::signal::ctrl_c().await
-}
+    #[cfg(not(unix))]
+    async fn signals(&self, _file: Option<&Path>) -> io::Result<()> {
+        tokio::signal::ctrl_c().await
+    }
 
-/// Reads the file again.
-#[cfg(unix)]
-async fn reread(service: &Service, file: &Path) {
-    let path = file.to_owned();
-    let config = tokio::task::spawn_blocking(move || Config::load(&path)).await;
-    let result = match config {
-        Ok(Ok(config)) => service.reload(&config).await,
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(ConfigError::whole("the service is stopping")),
-    };
-    match result {
-        Ok(()) => say(format_args!("{} was read again, and is in force", file.display())),
-        Err(error) => {
-            say(format_args!("{} was read again and cannot be used, nothing has changed: {error}", file.display()));
+    /// Reads the file again.
+    #[cfg(unix)]
+    async fn reread(&self, file: &Path) {
+        let path = file.to_owned();
+        let config = tokio::task::spawn_blocking(move || Config::load(&path)).await;
+        let result = match config {
+            Ok(Ok(config)) => self.reload(&config).await,
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(ConfigError::whole("the service is stopping")),
+        };
+        let name = file.display();
+        match result {
+            Ok(()) => say(format_args!("{name} was read again, and is in force")),
+            Err(error) => say(format_args!("{name} was read again and cannot be used, nothing has changed: {error}")),
         }
     }
 }

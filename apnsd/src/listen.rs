@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -21,6 +21,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig};
 
 use crate::config::{ConfigError, Limits, TlsConfig};
@@ -50,8 +52,12 @@ impl Port {
     }
 
     /// Listens with TLS.
-    pub(crate) async fn bind_tls(address: SocketAddr, tls: Arc<ServerConfig>, limits: Limits) -> io::Result<Self> {
-        let acceptor = TlsAcceptorBox(TlsAcceptor::from(tls));
+    pub(crate) async fn bind_tls(
+        address: SocketAddr,
+        certificate: Arc<ServerCertificate>,
+        limits: Limits,
+    ) -> io::Result<Self> {
+        let acceptor = TlsAcceptorBox(TlsAcceptor::from(tls_settings(certificate)));
         Ok(Self { listener: TcpListener::bind(address).await?, tls: Some(acceptor), limits })
     }
 
@@ -247,20 +253,52 @@ impl Drop for Busy {
     }
 }
 
-/// Reads certificate and key of a port with TLS.
-pub(crate) fn tls_config(tls: &TlsConfig) -> Result<Arc<ServerConfig>, ConfigError> {
-    let at = |field: &str, problem: &dyn std::fmt::Display| ConfigError::at(format!("api.tls.{field}"), problem);
-    let chain = CertificateDer::pem_file_iter(&tls.certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| at("certificate", &error))?;
-    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| at("key", &error))?;
+/// The certificate of a port with TLS; another one can take its place while the port is open.
+pub(crate) struct ServerCertificate(RwLock<Arc<CertifiedKey>>);
+
+impl std::fmt::Debug for ServerCertificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ServerCertificate")
+    }
+}
+
+impl ResolvesServerCert for ServerCertificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+impl ServerCertificate {
+    /// Reads certificate and key, and checks that they belong together.
+    pub(crate) fn read(tls: &TlsConfig) -> Result<Arc<CertifiedKey>, ConfigError> {
+        let at = |field: &str, problem: &dyn std::fmt::Display| ConfigError::at(format!("api.tls.{field}"), problem);
+        let chain = CertificateDer::pem_file_iter(&tls.certificate)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| at("certificate", &error))?;
+        let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| at("key", &error))?;
+        let provider = rustls::crypto::ring::default_provider();
+        let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| at("certificate", &error))?;
+        Ok(Arc::new(certified))
+    }
+
+    pub(crate) fn new(certified: Arc<CertifiedKey>) -> Arc<Self> {
+        Arc::new(Self(RwLock::new(certified)))
+    }
+
+    /// New connections get this one.
+    pub(crate) fn replace(&self, certified: Arc<CertifiedKey>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = certified;
+    }
+}
+
+/// The settings of a port with TLS: 1.2 and 1.3.
+fn tls_settings(certificate: Arc<ServerCertificate>) -> Arc<ServerConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(|error| at("certificate", &error))?
+        .expect("the provider has suites for both versions")
         .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|error| at("certificate", &error))?;
+        .with_cert_resolver(certificate);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Arc::new(config)
 }

@@ -71,6 +71,10 @@ macro_rules! behaviours {
 
 behaviours! {
     $
+    bad_network {
+        a_bad_network_to_a_gateway_never_makes_an_outcome_false,
+        a_bad_network_to_the_provider_api_never_makes_an_outcome_false,
+    }
     binary {
         a_hundred_thousand_with_one_bad_in_a_hundred_agree_with_the_gateway,
         a_million_that_share_one_payload_are_all_confirmed,
@@ -90,6 +94,24 @@ behaviours! {
         dropping_the_last_handle_sends_what_was_taken_and_leaves_no_task,
         closing_ends_at_its_deadline_with_a_report,
     }
+    channels {
+        a_channel_is_made_read_listed_and_deleted_with_either_credential,
+        many_requests_at_a_time_share_one_connection,
+        a_broadcast_reaches_its_channel,
+        a_refusal_is_told_as_it_came,
+        what_a_server_did_not_process_is_asked_again_once_on_another_connection,
+        b59_after_an_expired_provider_token_one_more_try_with_a_new_one,
+        b58_a_request_without_an_answer_is_unknown_after_its_time,
+        b47_credentials_for_the_other_environment_are_named,
+        b53_what_the_service_may_have_seen_is_unknown_whatever_ends_the_connection,
+        a_refused_client_certificate_is_known_by_either_version_of_tls,
+        no_connection_is_an_error_that_says_which_step_failed,
+        a_server_that_never_finishes_the_handshake_is_left_in_time,
+        b122_the_connection_ends_with_the_last_handle,
+    }
+    expiry {
+        b84_a_certificate_is_judged_at_every_connection,
+    }
     feedback {
         records_are_read_once_and_then_gone,
         ten_thousand_records_are_all_read,
@@ -97,6 +119,10 @@ behaviours! {
         b25_a_service_that_never_closes_ends_after_the_idle_time,
         no_connection_is_an_error_that_says_which_step_failed,
         a_refused_client_certificate_is_said,
+    }
+    pool {
+        the_windows_of_all_connections_become_full_and_are_proven,
+        idle_sessions_join_when_there_is_work_for_more,
     }
     provider {
         both_credentials_are_taken,
@@ -119,6 +145,9 @@ behaviours! {
         an_unknown_name_is_said,
         p9_a_handshake_that_never_ends_is_given_up,
         junk_in_the_place_of_the_handshake_is_not_trusted,
+    }
+    stats {
+        the_numbers_add_up,
     }
     trust {
         the_authorities_of_the_system_do_not_vouch_for_the_simulator,

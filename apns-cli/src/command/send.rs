@@ -1,6 +1,7 @@
 //! `apns send`: notifications out, outcomes back.
 
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,6 +21,7 @@ use crate::draft::{Composer, DraftFlags, Service};
 use crate::exit::{Exit, Failure};
 use crate::input::{Lines, Source};
 use crate::line::LONGEST_LINE;
+use crate::metrics::Metrics;
 use crate::output::say;
 use crate::progress::Progress;
 use crate::reading::{Aside, Reading, Work};
@@ -58,6 +60,10 @@ pub(crate) struct SendFlags {
     /// the one the service asks for, which can be a quarter of an hour
     #[arg(long, value_name = "N", default_value = "0", help_heading = "Delivery")]
     retry: u32,
+    /// Serve counters, gauges and latencies for Prometheus at this address while sending, under /metrics; port 0 takes
+    /// any that is free
+    #[arg(long, value_name = "ADDR", value_parser = super::sim::parse_address)]
+    metrics: Option<SocketAddr>,
     /// Print an object for each notification: n, id, token, outcome, proof, status, reason, attempts, apns_id,
     /// unique_id, timestamp
     #[arg(long)]
@@ -118,7 +124,8 @@ impl SendFlags {
             let message = "nothing says what to send: give --title, --body or the like, or --payload";
             return Err(Failure::Usage(message.to_owned()));
         }
-        let job = Job { transport, loss_policy: self.on_loss.into(), json: self.json, connection };
+        let job =
+            Job { transport, loss_policy: self.on_loss.into(), json: self.json, metrics: self.metrics, connection };
         let work = match self.batch {
             Some(source) => Work::Batch { lines: Lines::new(source.open()?, LONGEST_LINE), source },
             None => Work::Tokens(self.token),
@@ -171,6 +178,7 @@ struct Job {
     transport: Transport,
     loss_policy: LossPolicy,
     json: bool,
+    metrics: Option<SocketAddr>,
     connection: Connection,
 }
 
@@ -200,6 +208,10 @@ impl Job {
                 let outcomes = source.map(move |(key, _)| (key, Outcome::NotSent { cause: cause.clone() }, 0));
                 (None, None, outcomes.boxed())
             }
+        };
+        let _metrics = match (self.metrics, &client) {
+            (Some(address), Some(client)) => Some(Metrics::serve(address, client.clone()).await?),
+            (Some(_), None) | (None, _) => None,
         };
         let mut sending = Sending {
             outcomes: Some(outcomes),

@@ -4,12 +4,17 @@
 
 mod batch;
 mod bench;
+mod channels;
+mod check;
 mod decode;
 mod demo;
+mod explain;
 mod feedback;
+mod metrics;
 mod outcomes;
 mod provider;
 mod sim;
 mod support;
+mod token;
 mod trouble;
 mod usage;

@@ -157,7 +157,7 @@ fn what_is_missing_is_named_before_anything_is_sent() {
         (&["--p8", &p8, "--key-id", id], "no --team-id"),
         (&["--p8", &p8, "--key-id", "short", "--team-id", team], "10 characters"),
         (&["--p8", &junk, "--team-id", team], "the signing key in"),
-        (&["--p8", &p8, "--cert", &p8], "cannot be used with"),
+        (&["--p8", &p8, "--cert", &p8], "name both a certificate"),
         (&["--sandbox"], "cannot be used with"),
         (&["--command", "1"], "--binary"),
     ] {

@@ -200,7 +200,7 @@ impl Config {
             definition.resolve().map_err(|error| error.within(&format!("apps.{name}")))?;
         }
         if let Some(tls) = &self.api.tls {
-            crate::listen::tls_config(tls)?;
+            crate::listen::ServerCertificate::read(tls)?;
         }
         Ok(())
     }

@@ -74,6 +74,20 @@ fn everything_can_be_said() {
 }
 
 #[test]
+fn the_configuration_to_begin_with_can_be_used() {
+    let text = include_str!("../../packaging/apnsd.toml");
+    assert_eq!(parse(text).unwrap().api.listen, Some("127.0.0.1:7080".parse().unwrap()));
+    // And with everything that is commented out.
+    let mut whole = String::new();
+    for line in text.lines().filter(|line| !line.starts_with("# /etc") && !line.starts_with("# Needed")) {
+        whole.push_str(line.strip_prefix("# ").unwrap_or(line));
+        whole.push('\n');
+    }
+    let whole = whole.replace("file = \"/etc/apnsd/shop.token\"", "secret = \"0123456789abcdef\"");
+    assert!(parse(&whole).unwrap().apps.contains_key("shop"));
+}
+
+#[test]
 fn what_is_wrong_is_named_with_its_field() {
     let table = [
         ("listen = \"x\"", "listen", "unknown field"),

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apns_proto::{LinkId, Notification, WallTime};
+use apns_proto::{LinkId, Notification, Outcome, Reaction, Rejection, WallTime};
 use apns_tokio::{Client, ClientEvent, CloseReport, Delivery, SendAll};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Notify, mpsc, watch};
@@ -17,6 +17,7 @@ use super::judge::{Judge, Ticket};
 use super::{Health, KeyRing, Standing, Waiters};
 use crate::AppName;
 use crate::config::{App, Credential, Transport};
+use crate::log::say;
 use crate::outbox::{Change, Claim, Cursor, GoneToken, Outbox, OutboxError, OutcomeRecord};
 
 /// What an engine is to do.
@@ -91,7 +92,7 @@ impl Engine {
                     stopped
                 }
                 Err(error) => {
-                    self.standing.set_health(Health::Failing { why: error.to_string() });
+                    self.note(Health::Failing { why: error.to_string() });
                     true
                 }
             };
@@ -120,13 +121,34 @@ impl Engine {
                     self.publish(&recovered.reported);
                     return true;
                 }
-                Err(error) => self.standing.no_connection(&error.to_string()),
+                Err(error) => self.note_trouble(&error),
             }
             tokio::select! {
                 () = sleep(STORE_RETRY) => {}
                 changed = orders.changed() => if changed.is_err() { return false },
             }
         }
+    }
+
+    /// Notes how the app stands, and says so when that is news.
+    fn note(&self, health: Health) {
+        let line = match &health {
+            Health::Failing { why } => format!("it cannot send until somebody acts: {why}"),
+            Health::NoConnection { why } => format!("no connection: {why}"),
+            Health::Untried | Health::Working => "it sends".to_owned(),
+        };
+        let news = match &health {
+            Health::NoConnection { why } => self.standing.no_connection(why),
+            Health::Untried | Health::Working | Health::Failing { .. } => self.standing.set_health(health),
+        };
+        if news {
+            say(format_args!("app {}: {line}", self.name));
+        }
+    }
+
+    /// No connection can be had, or the store fails.
+    fn note_trouble(&self, why: &dyn std::fmt::Display) {
+        self.note(Health::NoConnection { why: why.to_string() });
     }
 
     /// Tells everybody of outcomes that are kept.
@@ -367,17 +389,19 @@ impl<'a> Epoch<'a> {
     }
 
     fn note_health(&self, delivery: &Delivery) {
-        use apns_proto::{Outcome, Reaction, Rejection};
-        let standing = &self.engine.standing;
+        let engine = self.engine;
         match &delivery.outcome {
-            Outcome::Accepted { .. } => standing.set_health(Health::Working),
-            Outcome::Rejected(rejection) if rejection.reaction() == Reaction::FixCredentials => {
+            Outcome::Accepted { .. } => engine.note(Health::Working),
+            // Not what is refused for its topic alone: that is one notification's, and the next may be right.
+            Outcome::Rejected(rejection)
+                if rejection.reaction() == Reaction::FixCredentials && is_about_all(rejection) =>
+            {
                 let why = format!("{}: {}", rejection.reason(), rejection.explain().happened);
-                standing.set_health(Health::Failing { why });
+                engine.note(Health::Failing { why });
             }
             // Somebody who is let in and told off has a credential that works.
             Outcome::Rejected(Rejection::Provider(rejection)) if rejection.status() < 500 => {
-                standing.set_health(Health::Working);
+                engine.note(Health::Working);
             }
             _ => {}
         }
@@ -399,7 +423,7 @@ impl<'a> Epoch<'a> {
     }
 
     fn on_store_failure(&mut self, error: &OutboxError) {
-        self.engine.standing.no_connection(&error.to_string());
+        self.engine.note_trouble(error);
         self.hungry = true;
         self.store_rests = Some(Box::pin(sleep(STORE_RETRY)));
     }
@@ -414,23 +438,31 @@ impl<'a> Epoch<'a> {
                 self.links.remove(&(*session, report.link));
             }
             ClientEvent::DialFailed { failure, .. } if failure.fatal => {
-                self.engine.standing.set_health(Health::Failing { why: failure.to_string() });
+                self.engine.note(Health::Failing { why: failure.to_string() });
             }
-            ClientEvent::DialFailed { failure, .. } => self.engine.standing.no_connection(&failure.to_string()),
-            ClientEvent::GaveUp { why, .. } => self.engine.standing.no_connection(why),
+            ClientEvent::DialFailed { failure, .. } => self.engine.note_trouble(failure),
+            ClientEvent::GaveUp { why, .. } => self.engine.note_trouble(why),
             ClientEvent::Stopped { why, .. } => {
-                self.engine.standing.set_health(Health::Failing { why: why.to_string() });
+                self.engine.note(Health::Failing { why: why.to_string() });
                 self.stopped = true;
                 self.wind_down(REPLACED_WITHIN);
             }
             ClientEvent::TokenWanted { .. } => {
-                self.engine.standing.no_connection("the token source has no provider token");
+                self.engine.note_trouble(&"the token source has no provider token");
             }
             ClientEvent::Missed { .. } | ClientEvent::Dialling { .. } | ClientEvent::Warning { .. } => {}
             // An event of a later kind changes nothing that is known here.
             _ => {}
         }
         self.engine.standing.connected(self.links.len());
+    }
+}
+
+/// Whether a refusal of the credential concerns whatever is sent with it: a status of the gateway, or HTTP 403.
+fn is_about_all(rejection: &Rejection) -> bool {
+    match rejection {
+        Rejection::Provider(rejection) => rejection.status() == 403,
+        _ => true,
     }
 }
 

@@ -166,8 +166,13 @@ impl Standing {
         self.change(|state| state.taken += count);
     }
 
-    pub(crate) fn set_health(&self, health: Health) {
-        self.change(|state| state.health = health);
+    /// Says whether that is another state than before.
+    pub(crate) fn set_health(&self, health: Health) -> bool {
+        self.change(|state| {
+            let changed = state.health.word() != health.word();
+            state.health = health;
+            changed
+        })
     }
 
     /// A new connection says nothing against a failing credential; only an answer does.
@@ -180,12 +185,15 @@ impl Standing {
         });
     }
 
-    pub(crate) fn no_connection(&self, why: &str) {
+    /// Says whether that is another state than before.
+    pub(crate) fn no_connection(&self, why: &str) -> bool {
         self.change(|state| {
+            let changed = !matches!(state.health, Health::Failing { .. } | Health::NoConnection { .. });
             if !matches!(state.health, Health::Failing { .. }) {
                 state.health = Health::NoConnection { why: why.to_owned() };
             }
-        });
+            changed
+        })
     }
 
     /// A notification ended.

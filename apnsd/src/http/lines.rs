@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
-use futures_util::stream;
+use futures_util::{FutureExt as _, stream};
 use serde::Serialize;
 
 use super::body::next_part;
@@ -103,8 +103,9 @@ impl Taking {
     }
 
     async fn take_all(&mut self) -> Result<(), Left> {
+        let mut part = next_part(&mut self.body, self.api.limits()).await;
         let done = loop {
-            match next_part(&mut self.body, self.api.limits()).await {
+            match part {
                 Ok(Some(part)) => self.buffer.extend_from_slice(&part),
                 Ok(None) => break true,
                 Err(problem) => {
@@ -117,10 +118,16 @@ impl Taking {
             if !self.take_lines().await? {
                 break false;
             }
-            // What has come so far is stored now: the next line may be a long time in coming.
-            if !self.store().await? {
-                break false;
-            }
+            part = match next_part(&mut self.body, self.api.limits()).now_or_never() {
+                Some(part) => part,
+                None => {
+                    // What has come so far is stored now: the next line may be a long time in coming.
+                    if !self.store().await? {
+                        break false;
+                    }
+                    next_part(&mut self.body, self.api.limits()).await
+                }
+            };
         };
         if done && !self.buffer.is_empty() {
             let last = self.buffer.split().freeze();

@@ -130,7 +130,8 @@ pub(super) async fn submit(
     body: Body,
 ) -> Result<Response, Problem> {
     let (_, app) = api.user_of(&headers, &app)?;
-    if !api.service().knows(&app) {
+    // A service that stops says so itself.
+    if !api.service().knows(&app) && !api.service().is_stopping() {
         return Err(Problem::unknown_app().closing());
     }
     let [wait] = query(parameters.as_deref(), ["wait"])?;

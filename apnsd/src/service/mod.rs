@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use apns_proto::{InvalidNotification, Notification, PayloadLimit, Priority, PushType, WallTime};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 pub use apps::{AppInfo, Origin, ProvisionError};
 pub use error::{SubmitError, UnknownApp};
@@ -81,6 +82,10 @@ struct Inner {
     /// The apps that the configuration file defined when it was last read.
     filed: std::sync::Mutex<BTreeMap<AppName, AppDefinition>>,
     sweeper: std::sync::Mutex<Option<JoinHandle<()>>>,
+    /// Nothing is accepted any more.
+    stopping: AtomicBool,
+    /// Nothing ends any more.
+    stopped: CancellationToken,
     started: WallTime,
 }
 
@@ -146,6 +151,8 @@ impl Service {
             changing: Mutex::new(()),
             filed: std::sync::Mutex::default(),
             sweeper: std::sync::Mutex::default(),
+            stopping: AtomicBool::new(false),
+            stopped: CancellationToken::new(),
             started: now(),
         }));
         service.start_apps(config).await?;
@@ -176,6 +183,12 @@ impl Service {
         self.app(app).is_ok()
     }
 
+    /// Whether the service takes nothing any more.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.0.stopping.load(Ordering::SeqCst)
+    }
+
     /// Accepts notifications, all or none, in this order. When this returns `Ok`, they are on disk, and delivery goes on
     /// by itself whatever happens.
     ///
@@ -183,6 +196,9 @@ impl Service {
     ///
     /// [`SubmitError`]; nothing was accepted then.
     pub async fn submit(&self, app: &AppName, submissions: Vec<Submission>) -> Result<Vec<Accepted>, SubmitError> {
+        if self.is_stopping() {
+            return Err(OutboxError::Closed.into());
+        }
         let running = self.app(app)?;
         let current = running.now();
         let at = now();
@@ -217,8 +233,8 @@ impl Service {
         let _over = tokio::time::timeout(limit, self.0.room.notified()).await;
     }
 
-    /// Waits for the outcome of a notification; `None` when there is none within `limit`, or the notification is not
-    /// known.
+    /// Waits for the outcome of a notification; `None` when there is none within `limit`, the notification is not known, or
+    /// the service stops.
     ///
     /// # Errors
     ///
@@ -247,7 +263,12 @@ impl Service {
                 None => None,
                 Some(State::Settled(record)) => Some(*record),
                 Some(State::Waiting { .. } | State::InFlight { .. }) => {
-                    tokio::time::timeout_at(deadline, receiver).await.ok().and_then(Result::ok)
+                    tokio::select! {
+                        biased;
+                        told = receiver => told.ok(),
+                        () = tokio::time::sleep_until(deadline) => None,
+                        () = self.0.stopped.cancelled() => None,
+                    }
                 }
             });
         }
@@ -387,6 +408,7 @@ impl Service {
     /// Settles what is under way, within `limit`, and keeps the rest on disk. Nothing can be submitted afterwards.
     pub async fn stop(&self, limit: Duration) {
         let deadline = tokio::time::Instant::now() + limit;
+        self.0.stopping.store(true, Ordering::SeqCst);
         let _apps_stay = self.0.changing.lock().await;
         let apps = std::mem::take(&mut *self.0.apps.write().unwrap_or_else(PoisonError::into_inner));
         for app in apps.values() {
@@ -399,6 +421,7 @@ impl Service {
                 drop(task.await);
             }
         }
+        self.0.stopped.cancel();
         if let Some(sweeper) = self.0.sweeper.lock().unwrap_or_else(PoisonError::into_inner).take() {
             sweeper.abort();
         }

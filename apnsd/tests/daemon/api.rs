@@ -241,3 +241,33 @@ async fn what_is_wrong_with_a_request_is_named() {
     assert_eq!(foreign.problem(), "#unknown-notification");
     daemon.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_when_the_daemon_stops_is_told_what_is_known() {
+    // One app gets no answers, the other no connection.
+    let script = r#"{"http2": {"rules": [{"then": []}]}}"#;
+    let world = World::with_script(script).await;
+    let mut config = world.config("");
+    config.stop_within = std::time::Duration::from_secs(1);
+    let mut away = config.apps["shop"].clone();
+    away.port = Some(std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
+    config.apps.insert("away".parse().unwrap(), away);
+    let daemon = Daemon::start(config).await.unwrap();
+    let api = daemon.addresses().api.unwrap();
+    let wait_for = |app: &str| {
+        let (path, all) = (format!("/v1/apps/{app}/notifications?wait=60s"), json!([body(1)]).to_string());
+        tokio::spawn(async move { post(api, &path, &all).await })
+    };
+    let (shop, away) = (wait_for("shop"), wait_for("away"));
+    world.simulator.wait_for(|log| log.counts().requests == 1).await;
+    while daemon.service().snapshot(&"away".parse().unwrap()).unwrap().taken == 0 {
+        tokio::task::yield_now().await;
+    }
+    daemon.stop().await;
+    let shop = shop.await.unwrap();
+    assert_eq!(shop.status, 200);
+    assert_eq!(shop.json()[0]["outcome"]["outcome"], "unknown", "the policy is to report it: {shop:?}");
+    let away = away.await.unwrap();
+    assert_eq!(away.status, 202, "it stays on disk: {away:?}");
+    assert!(away.json()[0]["id"].is_string() && away.json()[0]["outcome"].is_null());
+}

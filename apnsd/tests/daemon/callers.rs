@@ -311,20 +311,38 @@ async fn what_is_not_tls_is_turned_away_and_what_is_is_served() {
         drop(ended.expect("it is closed"));
     }
 
-    let mut roots = RootCertStore::empty();
-    roots.add(cert.der().clone()).unwrap();
-    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let stream = TcpStream::connect(address).await.unwrap();
-    let name = ServerName::try_from("localhost").unwrap();
-    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.unwrap();
-    assert!(text.starts_with("HTTP/1.1 200 ") && text.ends_with("ok\n"), "{text}");
+    let trusting = |authority: &rcgen::Certificate| {
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.der().clone()).unwrap();
+        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        TlsConnector::from(Arc::new(config))
+    };
+    let ask = async |connector: TlsConnector| {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let mut stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await?;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await?;
+        assert!(text.starts_with("HTTP/1.1 200 ") && text.ends_with("ok\n"), "{text}");
+        Ok::<_, std::io::Error>(())
+    };
+    ask(trusting(&cert)).await.unwrap();
+
+    // A renewed certificate is taken without a restart; one that does not belong to its key changes nothing.
+    let config = Config::parse(&text, world.folder.path()).unwrap();
+    let renewed = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(world.folder.path().join("api.pem"), renewed.cert.pem()).unwrap();
+    let error = daemon.reload(&config).await.unwrap_err();
+    assert_eq!(error.field.as_deref(), Some("api.tls.certificate"));
+    ask(trusting(&cert)).await.unwrap();
+    std::fs::write(world.folder.path().join("api.key"), renewed.signing_key.serialize_pem()).unwrap();
+    daemon.reload(&config).await.unwrap();
+    ask(trusting(&renewed.cert)).await.unwrap();
+    assert!(ask(trusting(&cert)).await.is_err());
     daemon.stop().await;
 }

@@ -6,5 +6,6 @@ mod api;
 mod callers;
 mod delivery;
 mod http;
+mod store;
 mod support;
 mod watching;
