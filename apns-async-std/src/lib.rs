@@ -47,7 +47,7 @@
 //! ```
 //!
 //! The same over today's HTTP/2 API: [`Client::http2`] with a provider token or a client certificate. The examples
-//! `async_std_send_one`, `async_std_send_many`, `async_std_feedback` and `smol` of this crate run without arguments.
+//! `async_std_send_one`, `async_std_send_many`, `async_std_feedback`, `async_std_broadcast` and `smol` of this crate run without arguments.
 //!
 //! # What differs from rustls
 //!
@@ -64,6 +64,7 @@
 //!   [`proto::DialFailure`] and [`TlsCause`] say why there is none.
 //! * [`Identity`], [`Credentials`], [`Roots`]: whom to be, and whom to trust.
 //! * [`feedback`]: reading the feedback service of the binary protocol.
+//! * [`channels`]: broadcast channels and broadcasts.
 //! * [`proto`]: everything that is protocol: payloads, device tokens, outcomes, retries.
 //! * [`AsyncStd`]: the runtime behind it all. [`TlsStream`]: the stream of its connections.
 

@@ -42,7 +42,7 @@
 //! ```
 //!
 //! The same over today's HTTP/2 API: [`Client::http2`] with a provider token or a client certificate. The examples
-//! `send_one`, `send_many` and `feedback` of this crate run without arguments.
+//! `send_one`, `send_many`, `feedback` and `broadcast` of this crate run without arguments.
 //!
 //! # What is where
 //!
@@ -52,6 +52,7 @@
 //!   [`proto::DialFailure`] and [`TlsCause`] say why there is none.
 //! * [`Identity`], [`Credentials`], [`Roots`]: whom to be, and whom to trust.
 //! * [`feedback`]: reading the feedback service of the binary protocol.
+//! * [`channels`]: broadcast channels and broadcasts.
 //! * [`proto`]: everything that is protocol: payloads, device tokens, outcomes, retries.
 //! * [`Tokio`]: the runtime behind it all.
 
