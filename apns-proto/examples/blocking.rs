@@ -35,7 +35,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 /// The time for everything.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// How long a call on a socket blocks while there is something else to do.
+/// How long to wait where there is more than one thing to wait for.
 const A_MOMENT: Duration = Duration::from_millis(1);
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -117,11 +117,19 @@ fn send_all<P: Protocol<usize>>(
     session.close(now(), Some(Instant::now() + LIMIT));
 
     let mut links: Vec<Link> = Vec::new();
-    while !(session.is_finished() && links.is_empty()) {
+    let mut finished = false;
+    while !(finished && links.is_empty()) {
+        let mut moved = false;
         if session.poll_timeout().is_some_and(|due| due <= Instant::now()) {
             session.handle_timeout(now());
         }
+        for link in &mut links {
+            moved |= link.write(&mut session);
+            moved |= link.read(&mut session);
+        }
+        links.retain(|link| link.reads || link.writes);
         while let Some(event) = session.poll_event() {
+            moved = true;
             match event {
                 SessionEvent::Settled(settled) => outcomes[settled.key] = Some(settled.outcome),
                 SessionEvent::Dial { link } => match Link::open(link, place) {
@@ -132,15 +140,28 @@ fn send_all<P: Protocol<usize>>(
                     }
                     Err(failure) => session.dial_failed(now(), link, failure),
                 },
+                SessionEvent::Finished => finished = true,
                 _ => {}
             }
         }
-        // With one connection and nothing to write, waiting for the peer is all there is to do.
-        let until = session.poll_timeout().unwrap_or_else(|| Instant::now() + LIMIT);
-        let alone = links.len() == 1;
-        links.retain_mut(|link| link.turn(&mut session, if alone { until } else { Instant::now() }));
+        if !moved {
+            wait(&session, &links);
+        }
     }
     outcomes.into_iter().map(|outcome| outcome.expect("a finished session has settled everything")).collect()
+}
+
+/// Until something can move. A blocking socket cannot be waited for together with others: with several connections, or
+/// with something to write, this looks again after a moment.
+fn wait<P: Protocol<usize>>(session: &Session<P, usize>, links: &[Link]) {
+    let lingering = links.iter().filter_map(|link| link.linger);
+    let due = session.poll_timeout().into_iter().chain(lingering).min();
+    let span = due.map_or(LIMIT, |due| due.saturating_duration_since(Instant::now())).max(A_MOMENT);
+    match links {
+        [] => std::thread::sleep(span),
+        [link] if !link.tls.wants_write() => link.wait(span),
+        _ => std::thread::sleep(A_MOMENT),
+    }
 }
 
 /// One connection.
@@ -148,46 +169,47 @@ struct Link {
     id: LinkId,
     tcp: TcpStream,
     tls: ClientConnection,
-    /// When to stop reading: set once writing is over.
-    linger: Option<Instant>,
+    writes: bool,
     reads: bool,
+    /// When to stop reading: set once the machine has said its last, or writing failed.
+    linger: Option<Instant>,
 }
 
 impl Link {
     fn open(id: LinkId, place: &Place) -> Result<Self, DialFailure> {
-        let failed = |step, error: &dyn Error| DialFailure::passing(step, error.to_string());
-        let mut tcp =
-            TcpStream::connect_timeout(&place.address, LIMIT).map_err(|error| failed(DialStep::Connect, &error))?;
-        tcp.set_nodelay(true).map_err(|error| failed(DialStep::Connect, &error))?;
-        let name = ServerName::from(place.address.ip());
-        let mut tls = ClientConnection::new(place.tls.clone(), name)
+        let connecting = |error: io::Error| DialFailure::passing(DialStep::Connect, error.to_string());
+        let mut tcp = TcpStream::connect_timeout(&place.address, LIMIT).map_err(connecting)?;
+        tcp.set_nodelay(true).map_err(connecting)?;
+        tcp.set_read_timeout(Some(LIMIT)).map_err(connecting)?;
+        let mut tls = ClientConnection::new(place.tls.clone(), ServerName::from(place.address.ip()))
             .map_err(|error| DialFailure::tls(TlsCause::Settings, error.to_string()))?;
-        tcp.set_read_timeout(Some(LIMIT)).map_err(|error| failed(DialStep::Tls, &error))?;
         while tls.is_handshaking() {
-            tls.complete_io(&mut tcp).map_err(|error| failed(DialStep::Tls, &error))?;
+            tls.complete_io(&mut tcp).map_err(|error| DialFailure::passing(DialStep::Tls, error.to_string()))?;
         }
-        // A peer that no longer reads must not keep us from reading why.
-        tcp.set_write_timeout(Some(A_MOMENT)).map_err(|error| failed(DialStep::Tls, &error))?;
-        Ok(Self { id, tcp, tls, linger: None, reads: true })
+        // From here on neither side may keep the other waiting: a peer that no longer reads may still say why.
+        tcp.set_nonblocking(true).map_err(connecting)?;
+        Ok(Self { id, tcp, tls, writes: true, reads: true, linger: None })
     }
 
-    /// Writes and reads what can be; says whether the connection goes on.
-    fn turn<P: Protocol<usize>>(&mut self, session: &mut Session<P, usize>, until: Instant) -> bool {
-        let writing = self.write(session);
-        let until = self.linger.map_or(until, |end| end.min(until));
-        self.read(session, if writing { Instant::now() } else { until });
-        if self.linger.is_some_and(|end| end <= Instant::now()) {
-            self.end(session, End::Cut);
-        }
-        self.reads || writing
+    /// Until there is something to read, or this time is over.
+    fn wait(&self, span: Duration) {
+        let blocking = self.tcp.set_nonblocking(false).and_then(|()| self.tcp.set_read_timeout(Some(span)));
+        // What is wrong with the socket shows again when it is read.
+        let _ = blocking.and_then(|()| self.tcp.peek(&mut [0]));
+        let _ = self.tcp.set_nonblocking(true);
     }
 
-    /// Says whether there is more to write.
+    /// Says whether something moved.
     fn write<P: Protocol<usize>>(&mut self, session: &mut Session<P, usize>) -> bool {
+        if !self.writes {
+            return false;
+        }
+        let mut moved = false;
         // The machine is asked for more only when the transport took everything before.
         if self.linger.is_none() && !self.tls.wants_write() {
             let mut out = BytesMut::new();
             let transmit = session.poll_transmit(now(), self.id, &mut out);
+            moved = transmit != Transmit::Idle;
             // The buffer of rustls has room for a chunk of the machine.
             self.tls.writer().write_all(&out).expect("a buffer takes what fits");
             if transmit == Transmit::Shutdown {
@@ -197,31 +219,36 @@ impl Link {
         }
         while self.tls.wants_write() {
             match self.tls.write_tls(&mut self.tcp) {
-                Ok(_) => {}
-                Err(error) if is_early(&error) => return true,
+                Ok(_) => moved = true,
+                Err(error) if is_early(&error) => return moved,
                 Err(_) => {
                     // Writing is over, reading is not. All was offered to the socket, so none of it is known unsent.
+                    self.writes = false;
                     self.linger.get_or_insert(Instant::now() + LINGER);
                     session.handle_write_failure(now(), self.id, 0);
-                    return false;
+                    return true;
                 }
             }
         }
         if self.linger.is_some() {
             // It may be closed already.
             let _ = self.tcp.shutdown(Shutdown::Write);
+            self.writes = false;
         }
-        false
+        moved
     }
 
-    fn read<P: Protocol<usize>>(&mut self, session: &mut Session<P, usize>, until: Instant) {
+    /// Says whether something moved.
+    fn read<P: Protocol<usize>>(&mut self, session: &mut Session<P, usize>) -> bool {
         if !self.reads {
-            return;
+            return false;
         }
-        let wait = until.saturating_duration_since(Instant::now()).max(A_MOMENT);
-        let arrived = self.tcp.set_read_timeout(Some(wait)).and_then(|()| self.tls.read_tls(&mut self.tcp));
-        match arrived {
-            Err(error) if is_early(&error) => return,
+        if self.linger.is_some_and(|end| end <= Instant::now()) {
+            self.writes = false;
+            return self.end(session, End::Cut);
+        }
+        match self.tls.read_tls(&mut self.tcp) {
+            Err(error) if is_early(&error) => return false,
             Err(_) => return self.end(session, End::Cut),
             Ok(_) => {}
         }
@@ -235,17 +262,16 @@ impl Link {
             match self.tls.reader().read(&mut buffer) {
                 Ok(0) => return self.end(session, End::Clean),
                 Ok(count) => session.handle_input(now(), self.id, &buffer[..count]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
                 Err(_) => return self.end(session, End::Cut),
             }
         }
     }
 
-    fn end<P: Protocol<usize>>(&mut self, session: &mut Session<P, usize>, end: End) {
-        if self.reads {
-            self.reads = false;
-            session.handle_end(now(), self.id, end);
-        }
+    fn end<P: Protocol<usize>>(&mut self, session: &mut Session<P, usize>, end: End) -> bool {
+        self.reads = false;
+        session.handle_end(now(), self.id, end);
+        true
     }
 }
 
