@@ -45,9 +45,6 @@ impl<R: Runtime> BinaryBuilder<R> {
     ///
     /// Where the runtime panics when a task is spawned outside of it.
     pub fn start(mut self) -> Result<Client<R>, BuildError> {
-        if let Some(identity) = &self.common.tls.identity {
-            identity.ensure_valid(self.common.runtime.now().wall)?;
-        }
         let config = self.config;
         self.common.window = config.window_count();
         self.common.start(None, || Gateway::new(config.clone()))

@@ -71,13 +71,8 @@ impl<R: Runtime> Common<R> {
         P: Protocol<Reply> + Send + 'static,
         P::Connection: Send + 'static,
     {
-        let target = Arc::new(Target {
-            connector: self.runtime.connector(&self.tls)?,
-            endpoint: self.endpoint,
-            protocol: alpn,
-            limit: self.connect_timeout,
-            identity: self.tls.identity,
-        });
+        let target = Target::new(&self.runtime, self.endpoint, self.tls, alpn, self.connect_timeout)?;
+        let target = Arc::new(target);
         // A full window is proven, not waited for; so each has to become full, and a next one to be begun meanwhile.
         let windows = self.connections.saturating_mul(self.window + self.window / 5);
         let under_way = self.queue.saturating_add(windows);

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use apns_proto::{DialFailure, DialStep};
 
-use crate::tls::TlsCause;
+use crate::builder::BuildError;
+use crate::tls::{TlsCause, TlsSettings};
 use crate::{Alpn, Endpoint, Identity, Runtime, Secured};
 
 /// What a connection is to, and how it is made.
@@ -21,6 +22,24 @@ pub(crate) struct Target<R: Runtime> {
     pub(crate) limit: Duration,
     /// Who to be. It was valid at the start, but may expire while the process runs.
     pub(crate) identity: Option<Identity>,
+}
+
+impl<R: Runtime> Target<R> {
+    /// Says early what can be known before the first attempt: a client certificate that is not valid now, and TLS
+    /// settings that cannot be used. `protocol` is what the server has to choose by ALPN.
+    pub(crate) fn new(
+        runtime: &R,
+        endpoint: Endpoint,
+        tls: TlsSettings,
+        protocol: Option<&'static [u8]>,
+        limit: Duration,
+    ) -> Result<Self, BuildError> {
+        if let Some(identity) = &tls.identity {
+            identity.ensure_valid(runtime.now().wall)?;
+        }
+        let connector = runtime.connector(&tls)?;
+        Ok(Self { endpoint, connector, protocol, limit, identity: tls.identity })
+    }
 }
 
 /// Resolves afresh, tries every address, and does the handshake, all within the time for one attempt.

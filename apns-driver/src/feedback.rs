@@ -68,17 +68,7 @@ impl<R: Runtime> Fetch<R> {
     ///
     /// When the client certificate has expired or the TLS settings cannot be used.
     pub fn start(self) -> Result<FeedbackStream<R>, BuildError> {
-        if let Some(identity) = &self.tls.identity {
-            identity.ensure_valid(self.runtime.now().wall)?;
-        }
-        let connector = self.runtime.connector(&self.tls)?;
-        let target = Target {
-            endpoint: self.endpoint,
-            connector,
-            protocol: None,
-            limit: self.connect_timeout,
-            identity: self.tls.identity,
-        };
+        let target = Target::new(&self.runtime, self.endpoint, self.tls, None, self.connect_timeout)?;
         let runtime = self.runtime.clone();
         let dialling = Box::pin(async move { dial(&runtime, &target).await });
         Ok(FeedbackStream {

@@ -126,9 +126,6 @@ impl<R: Runtime> Http2Builder<R> {
     ///
     /// Where the runtime panics when a task is spawned outside of it.
     pub fn start(mut self) -> Result<Client<R>, BuildError> {
-        if let Some(identity) = &self.common.tls.identity {
-            identity.ensure_valid(self.common.runtime.now().wall)?;
-        }
         let credential = match self.credential {
             Credential::Token(source) => {
                 Credential::Token(Arc::new(Watched { source, age: self.common.token.clone() }))

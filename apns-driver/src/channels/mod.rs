@@ -132,17 +132,8 @@ impl<R: Runtime> Connect<R> {
     }
 
     fn start(self) -> Result<Service<R>, BuildError> {
-        if let Some(identity) = &self.tls.identity {
-            identity.ensure_valid(self.runtime.now().wall)?;
-        }
         let api = provider_api(&self.endpoint, self.credential, self.config)?;
-        let target = Target {
-            connector: self.runtime.connector(&self.tls)?,
-            endpoint: self.endpoint,
-            protocol: Some(HTTP2),
-            limit: self.connect_timeout,
-            identity: self.tls.identity,
-        };
+        let target = Target::new(&self.runtime, self.endpoint, self.tls, Some(HTTP2), self.connect_timeout)?;
         let (inbox, jobs) = mpsc::channel(0);
         self.runtime.spawn(run(Task::new(self.runtime.clone(), api, target, self.patience, jobs)));
         Ok(Service { runtime: self.runtime, inbox })
