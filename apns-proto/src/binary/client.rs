@@ -13,9 +13,8 @@ use super::wire::PROBE_LEN;
 use super::{Config, ErrorResponse, ErrorResponseDecoder, encode, encode_probe};
 use crate::machine::CHUNK;
 use crate::{
-    CloseReason, Closed, Connection, ConnectionEvent, End, Fate, InvalidNotification, Machine, Now, Outcome,
-    PlanSummary, Priority, Proof, Refused, Rejection, Submission, SubmitError, Transmit, UnknownCause, Unsettled,
-    Warning,
+    CloseReason, Closed, Connection, ConnectionEvent, End, Fate, Machine, Now, Outcome, PlanSummary, Proof, Refused,
+    Rejection, Submission, SubmitError, Transmit, UnknownCause, Unsettled, Warning,
 };
 
 /// One connection to the binary gateway, as a [`Machine`].
@@ -138,18 +137,6 @@ impl<K> Client<K> {
             latest: now.instant,
             second_look: None,
         }
-    }
-
-    fn check(&self, submission: &Submission<K>) -> Result<(), InvalidNotification> {
-        let notification = &submission.notification;
-        let (size, limit) = (notification.payload().size(), self.config.limits().payload_max());
-        if size > limit {
-            return Err(InvalidNotification::PayloadTooLarge { size, limit });
-        }
-        if let Some(priority @ Priority::NeverWake) = notification.priority() {
-            return Err(InvalidNotification::PriorityNotSupported { priority: priority.number() });
-        }
-        Ok(())
     }
 
     /// The call to `poll_transmit` says that the transport took all that was handed out.
@@ -475,7 +462,7 @@ impl<K> Connection<K> for Client<K> {
             SubmitError::Retired
         } else if !self.window.has_room() {
             SubmitError::Full
-        } else if let Err(cause) = self.check(&submission) {
+        } else if let Err(cause) = self.config.limits().check(&submission.notification) {
             SubmitError::Invalid(cause)
         } else {
             submission.notification.resolve_expiration(now.wall);

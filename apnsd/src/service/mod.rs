@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use apns_proto::{InvalidNotification, Notification, PayloadLimit, Priority, PushType, WallTime};
+use apns_proto::binary::Limits;
+use apns_proto::http2::{Authentication, Requests};
+use apns_proto::{InvalidNotification, Notification, WallTime};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -462,24 +464,16 @@ impl Drop for Forget<'_> {
 
 /// What the client would refuse is refused before it is stored.
 fn check(notification: &Notification, app: &App) -> Result<(), InvalidNotification> {
-    let size = notification.payload().size();
-    let limit = match app.transport {
-        Transport::Binary => PayloadLimit::BINARY_2014,
-        Transport::Http2 => {
-            let inferred = notification.payload().inferred_push_type();
-            notification.push_type().or(inferred.as_ref()).map_or(PayloadLimit::HTTP2, PushType::payload_limit)
-        }
+    let authentication = match (app.transport, &app.credential) {
+        (Transport::Binary, _) => return Limits::default().check(notification),
+        (Transport::Http2, Credential::SigningKey { .. }) => Authentication::Token,
+        (Transport::Http2, Credential::Certificate(_)) => Authentication::Certificate,
     };
-    if size > limit.bytes() {
-        return Err(InvalidNotification::PayloadTooLarge { size, limit: limit.bytes() });
-    }
-    match (app.transport, &app.credential) {
-        (Transport::Binary, _) if notification.priority() == Some(Priority::NeverWake) => {
-            Err(InvalidNotification::PriorityNotSupported { priority: Priority::NeverWake.number() })
-        }
-        (Transport::Http2, Credential::SigningKey { .. }) if notification.topic().or(app.topic.as_ref()).is_none() => {
-            Err(InvalidNotification::MissingTopic)
-        }
-        _ => Ok(()),
-    }
+    // Whom it goes to makes no difference here.
+    let requests = Requests::new("", authentication);
+    let requests = match &app.topic {
+        Some(topic) => requests.with_topic(topic.clone()),
+        None => requests,
+    };
+    requests.check(notification)
 }

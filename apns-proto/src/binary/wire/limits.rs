@@ -1,5 +1,7 @@
 //! What a gateway accepts.
 
+use crate::{InvalidNotification, Notification, Priority};
+
 /// The largest device token and payload that a decoder accepts.
 ///
 /// Apple's documents disagree on the payload (256 bytes in the appendix on the enhanced format, 2048 in the payload
@@ -68,6 +70,25 @@ impl Limits {
     #[must_use]
     pub const fn message_max(self) -> usize {
         1 + 4 + self.frame_max()
+    }
+
+    /// Whether a gateway with these limits could take a notification at all.
+    ///
+    /// # Errors
+    ///
+    /// * [`PayloadTooLarge`](InvalidNotification::PayloadTooLarge): above the largest payload;
+    /// * [`PriorityNotSupported`](InvalidNotification::PriorityNotSupported): one that the binary protocol has no number for.
+    pub fn check(self, notification: &Notification) -> Result<(), InvalidNotification> {
+        let (size, limit) = (notification.payload().size(), self.payload_max());
+        if size > limit {
+            return Err(InvalidNotification::PayloadTooLarge { size, limit });
+        }
+        match notification.priority() {
+            Some(priority @ Priority::NeverWake) => {
+                Err(InvalidNotification::PriorityNotSupported { priority: priority.number() })
+            }
+            Some(Priority::Immediate | Priority::PowerSaving) | None => Ok(()),
+        }
     }
 }
 
