@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use apns_proto::WallTime;
 use apns_proto::http2::{Authentication, IdError, KeyId, SigningKey, SigningSource, TeamId};
-use apns_tokio::{CertificateEnvironment, Credentials, Endpoint, Environment, Identity, Roots, Validity};
+use apns_tokio::{CertificateEnvironment, Credentials, Endpoint, Environment, Identity, Roots, Validity, channels};
 
 use crate::calendar::Date;
 use crate::exit::Failure;
@@ -55,14 +55,10 @@ impl Settings {
         apple: fn(Environment) -> Endpoint,
     ) -> Result<(Connection, Credentials, Authentication), Failure> {
         let (place, port) = self.place()?;
-        let environment = match &place {
-            Place::Host(_) => None,
-            Place::Sandbox => Some(Environment::Sandbox),
-            Place::Production => Some(Environment::Production),
-        };
-        let endpoint = match (place, environment) {
-            (Place::Host(host), _) => Endpoint::new(host, apns_proto::http2::host::PORT),
-            (_, environment) => apple(environment.unwrap_or(Environment::Production)),
+        let (endpoint, environment) = match place {
+            Place::Host(host) => (Endpoint::new(host, apns_proto::http2::host::PORT), None),
+            Place::Sandbox => (apple(Environment::Sandbox), Some(Environment::Sandbox)),
+            Place::Production => (apple(Environment::Production), Some(Environment::Production)),
         };
         let endpoint = match port {
             Some(port) => endpoint.with_port(port),
@@ -145,6 +141,16 @@ fn id_failure(option: &str, error: &IdError) -> Failure {
 }
 
 impl Connection {
+    /// Begins a handle for channels or broadcasts.
+    pub(crate) fn reach(self, credentials: Credentials) -> channels::Connect {
+        let connect_timeout = self.connect_timeout();
+        channels::connect(self.endpoint, credentials)
+            .roots(self.roots)
+            .connect_timeout(connect_timeout)
+            .patience(self.timeout)
+            .request_timeout(self.timeout)
+    }
+
     /// The time for one attempt to connect.
     pub(crate) fn connect_timeout(&self) -> Duration {
         // A little less than the whole, so that a hanging attempt is known for what it is before patience ends.

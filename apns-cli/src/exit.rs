@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use apns_proto::PayloadError;
 use apns_proto::http2::SigningKeyError;
 use apns_sim::{ScriptError, StartError};
-use apns_tokio::{BuildError, IdentityError, RootsError};
+use apns_tokio::{BuildError, Endpoint, IdentityError, RootsError};
 
 use crate::trouble::Trouble;
 
@@ -102,6 +102,11 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// For a client, or a handle, that could not even be made.
+    pub(crate) fn not_started(endpoint: &Endpoint, error: BuildError) -> Self {
+        Trouble::start(endpoint, error).map_or_else(Self::Start, Self::NoConnection)
+    }
+
     /// The exit status for it.
     pub(crate) const fn exit(&self) -> Exit {
         match self {

@@ -6,13 +6,11 @@ use apns_proto::http2::{Broadcast, ChannelId};
 use apns_proto::payload::LiveActivity;
 use apns_proto::{ApnsId, Payload, Priority, WallTime};
 use apns_tokio::Endpoint;
-use apns_tokio::channels::connect;
 use clap::{ArgGroup, Args};
 use serde_json::value::RawValue;
 
 use super::block_on;
-use super::channels::{bundle_id, failed, not_started, parse_channel};
-use crate::connection::Connection;
+use super::channels::{bundle_id, failed, parse_channel};
 use crate::draft::{LARGEST_PAYLOAD, compact, expiration_after, expiration_at, parse_apns_id, parse_priority};
 use crate::duration;
 use crate::exit::{Exit, Failure};
@@ -81,15 +79,9 @@ impl BroadcastFlags {
         }
         let (channel, json) = (self.channel, self.json);
         block_on(async move {
-            let connect_timeout = connection.connect_timeout();
-            let Connection { endpoint, roots, timeout } = connection;
-            let broadcasts = connect(endpoint.clone(), credentials)
-                .roots(roots)
-                .connect_timeout(connect_timeout)
-                .patience(timeout)
-                .request_timeout(timeout)
-                .broadcasts()
-                .map_err(|error| not_started(&endpoint, error))?;
+            let endpoint = connection.endpoint.clone();
+            let broadcasts =
+                connection.reach(credentials).broadcasts().map_err(|error| Failure::not_started(&endpoint, error))?;
             let published = match broadcasts.send(broadcast).await {
                 Ok(published) => published,
                 Err(failure) => return failed(&endpoint, &failure, json),

@@ -2,13 +2,12 @@
 
 use apns_proto::http2::{BundleId, ChannelId, ChannelStorage};
 use apns_proto::{Reaction, Rejection};
-use apns_tokio::channels::{ChannelFailure, Channels, connect};
-use apns_tokio::{BuildError, Endpoint};
+use apns_tokio::Endpoint;
+use apns_tokio::channels::{ChannelFailure, Channels};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use super::block_on;
-use crate::connection::Connection;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, say};
 use crate::settings::{ProviderFlags, Settings};
@@ -135,15 +134,11 @@ impl ChannelsFlags {
         let bundle_id = bundle_id(topic, &settings)?;
         let (connection, credentials, _) = settings.provider(Endpoint::channels)?;
         block_on(async move {
-            let connect_timeout = connection.connect_timeout();
-            let Connection { endpoint, roots, timeout } = connection;
-            let channels = connect(endpoint.clone(), credentials)
-                .roots(roots)
-                .connect_timeout(connect_timeout)
-                .patience(timeout)
-                .request_timeout(timeout)
+            let endpoint = connection.endpoint.clone();
+            let channels = connection
+                .reach(credentials)
                 .channels(bundle_id)
-                .map_err(|error| not_started(&endpoint, error))?;
+                .map_err(|error| Failure::not_started(&endpoint, error))?;
             let mut output = Output::new();
             match task.run(&channels, json, &mut output).await {
                 Ok(()) => {
@@ -217,11 +212,6 @@ pub(super) fn bundle_id(topic: Option<String>, settings: &Settings) -> Result<Bu
         return Err(Failure::Usage("no --topic: name the app by its bundle id".to_owned()));
     };
     BundleId::new(text).map_err(|error| Failure::Usage(format!("--topic: {error}")))
-}
-
-/// Why a handle could not even be made.
-pub(super) fn not_started(endpoint: &Endpoint, error: BuildError) -> Failure {
-    Trouble::start(endpoint, error).map_or_else(Failure::Start, Failure::NoConnection)
 }
 
 /// What is printed for programs where a request came to nothing.

@@ -3,6 +3,7 @@
 mod binary;
 mod device;
 mod http2;
+mod run;
 
 use std::fmt;
 use std::time::Duration;

@@ -60,12 +60,12 @@ impl FeedbackFlags {
 async fn read(connection: Connection, identity: Identity, json: bool) -> Result<Exit, Failure> {
     let connect_timeout = connection.connect_timeout();
     let Connection { endpoint, roots, timeout } = connection;
-    let started =
-        fetch(endpoint.clone(), identity).roots(roots).connect_timeout(connect_timeout).idle_time(timeout).start();
-    let mut records = match started {
-        Ok(records) => records,
-        Err(error) => return Err(Trouble::start(&endpoint, error).map_or_else(Failure::Start, Failure::NoConnection)),
-    };
+    let mut records = fetch(endpoint.clone(), identity)
+        .roots(roots)
+        .connect_timeout(connect_timeout)
+        .idle_time(timeout)
+        .start()
+        .map_err(|error| Failure::not_started(&endpoint, error))?;
     let mut output = Output::new();
     let mut count = 0_u64;
     let mut interrupted = Box::pin(interrupted());

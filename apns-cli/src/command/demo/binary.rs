@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::time::{Instant, SystemTime};
 
 use apns_proto::binary::{Config, ErrorResponse, FeedbackRecord, Format, Frame, Status};
-use apns_proto::{CloseReason, DeviceToken, LinkReport, Notification, Outcome, Payload, PlanSummary, Proof, WallTime};
+use apns_proto::{CloseReason, LinkReport, Outcome, Payload, PlanSummary, Proof, WallTime};
 use apns_sim::{Entry, FeedbackScript, Script, Simulator};
 use apns_tokio::feedback::fetch;
-use apns_tokio::{Client, ClientEvent, Endpoint, Identity, Roots};
+use apns_tokio::{Client, Endpoint, Identity, Roots};
 use bytes::BytesMut;
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 
 use super::device::{short, token};
+use super::run::Run;
 use super::{LIMIT, Story};
 use crate::calendar::Date;
 use crate::exit::Failure;
@@ -110,14 +111,9 @@ fn first_frame(payload: &Payload) -> BytesMut {
 }
 
 /// What was sent, and what was heard of it.
-#[derive(Default)]
 struct Sent {
-    /// How each one ended, and how often it was written.
-    outcomes: BTreeMap<u32, (Outcome, u32)>,
-    /// More than one outcome for the same notification.
-    repeated: usize,
+    run: Run,
     plans: Vec<PlanSummary>,
-    connections: usize,
 }
 
 async fn send(story: &mut Story, apple: &Apple, payload: &Payload) -> Result<Sent, Failure> {
@@ -129,60 +125,22 @@ async fn send(story: &mut Story, apple: &Apple, payload: &Payload) -> Result<Sen
         .patience(LIMIT)
         .start()
         .map_err(Failure::Start)?;
-    let mut events = client.events();
-    let source = stream::iter((1..=COUNT).map(|n| {
-        let token = DeviceToken::from_bytes(token(n)).expect("32 bytes are a token");
-        (n, Notification::new(token, payload.clone()))
-    }));
-    let mut outcomes = std::pin::pin!(client.send_all(source));
-    let mut sent = Sent::default();
-    let mut trouble = None;
-    loop {
-        tokio::select! {
-            biased;
-            Some(event) = events.next() => {
-                trouble = Trouble::event(&endpoint, &event).or(trouble);
-                tell_event(story, &mut sent, &event);
-            }
-            outcome = outcomes.next() => match outcome {
-                Some((n, delivery)) => {
-                    let earlier = sent.outcomes.insert(n, (delivery.outcome, delivery.attempts));
-                    sent.repeated += usize::from(earlier.is_some());
-                }
-                None => break,
-            }
-        }
-    }
-    client.close(LIMIT).await;
-    while let Some(event) = events.try_next() {
-        tell_event(story, &mut sent, &event);
-    }
-    match trouble {
-        Some(trouble) if sent.plans.is_empty() => Err(trouble.into()),
-        Some(_) | None => Ok(sent),
+    let mut plans = Vec::new();
+    let run =
+        Run::of(story, client, &endpoint, (COUNT, payload), |story, report| tell_end(story, &mut plans, report)).await;
+    match run.trouble {
+        Some(trouble) if plans.is_empty() => Err(trouble.into()),
+        Some(_) | None => Ok(Sent { run, plans }),
     }
 }
 
-fn tell_event(story: &mut Story, sent: &mut Sent, event: &ClientEvent) {
-    match event {
-        ClientEvent::Connected { link, .. } => {
-            sent.connections += 1;
-            story.line(format_args!("Connection {link} is open."));
-        }
-        ClientEvent::DialFailed { failure, .. } => story.line(format_args!("No connection: {failure}.")),
-        ClientEvent::Closed { report, .. } => tell_end(story, sent, report),
-        ClientEvent::Warning { warning, .. } => story.line(format_args!("  {warning}")),
-        _ => {}
-    }
-}
-
-fn tell_end(story: &mut Story, sent: &mut Sent, report: &LinkReport) {
+fn tell_end(story: &mut Story, plans: &mut Vec<PlanSummary>, report: &LinkReport) {
     let link = report.link;
     let CloseReason::ErrorResponse(plan) = &report.reason else {
         story.line(format_args!("Connection {link} ended: {}.", report.reason));
         return;
     };
-    sent.plans.push(*plan);
+    plans.push(*plan);
     let ErrorResponse { status, identifier } = plan.response;
     let mut frame = BytesMut::new();
     plan.response.emit(&mut frame);
@@ -207,7 +165,7 @@ fn tell_end(story: &mut Story, sent: &mut Sent, report: &LinkReport) {
 fn table(story: &mut Story, sent: &Sent) {
     let mut tally = Tally::default();
     let mut attempts: BTreeMap<(&str, u32), u64> = BTreeMap::new();
-    for (outcome, written) in sent.outcomes.values() {
+    for (outcome, written) in sent.run.outcomes.values() {
         tally.add(outcome.word());
         *attempts.entry((outcome.word(), *written)).or_default() += 1;
     }
@@ -242,7 +200,7 @@ fn verify(story: &mut Story, apple: &Apple, sent: &Sent) {
     let mut wrong = Vec::new();
     for n in 1..=COUNT {
         let bad = BAD.contains(&n);
-        let outcome = sent.outcomes.get(&n).map(|(outcome, _)| outcome.clone());
+        let outcome = sent.run.outcomes.get(&n).map(|(outcome, _)| outcome.clone());
         let said = match &outcome {
             Some(Outcome::Accepted { proof: Proof::Confirmed, .. }) => !bad,
             Some(Outcome::Rejected(rejection)) => bad && rejection.status() == u16::from(Status::INVALID_TOKEN.raw()),
@@ -255,14 +213,14 @@ fn verify(story: &mut Story, apple: &Apple, sent: &Sent) {
         }
     }
     story.check("notifications of which client and gateway tell different stories", &wrong, &vec![]);
-    story.check("notifications with more than one outcome", &sent.repeated, &0);
+    story.check("notifications with more than one outcome", &sent.run.repeated, &0);
     let by_plan = |of: fn(&PlanSummary) -> usize| sent.plans.iter().map(of).sum::<usize>();
     story.check("accepted by the plans", &by_plan(|plan| plan.accepted), &(COUNT as usize - BAD.len()));
     story.check("rejected by the plans", &by_plan(|plan| plan.rejected), &BAD.len());
     story.check("left in doubt by the plans", &by_plan(|plan| plan.unknown), &0);
     story.check("probes that arrived", &probes, &by_plan(|plan| usize::from(plan.answers_probe)));
     let counts = apple.simulator.counts();
-    story.check("connections", &(counts.gateway_connections as usize), &sent.connections);
+    story.check("connections", &counts.gateway_connections, &sent.run.connections);
     story.check("accepted by the gateway", &counts.accepted, &(u64::from(COUNT) - BAD.len() as u64));
     story.check("refused by the gateway", &counts.refused, &(BAD.len() as u64));
 }

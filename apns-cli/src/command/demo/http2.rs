@@ -9,21 +9,19 @@ use apns_proto::http2::{
     AfterRejection, ClockSkew, KeyId, ProviderToken, Reason, SigningKey, SigningSource, TeamId, TokenError, TokenSource,
 };
 use apns_proto::{
-    CloseReason, DeviceToken, InvalidTokens, LinkReport, Notification, Now, Outcome, Payload, Rejection, RetryPolicy,
-    Topic, WallTime,
+    CloseReason, DeviceToken, InvalidTokens, LinkReport, Now, Outcome, Payload, Rejection, RetryPolicy, Topic, WallTime,
 };
 use apns_sim::{
     Http2Condition, Http2GoAway, Http2Rule, Http2Script, Http2Step, LastStream, Script, Simulator, TokenPattern,
     Unregistered,
 };
-use apns_tokio::{Client, ClientEvent, Credentials, Endpoint, Roots};
-use futures_util::{StreamExt, stream};
+use apns_tokio::{Client, Credentials, Endpoint, Roots};
 
 use super::device::{short, token};
+use super::run::Run;
 use super::{LIMIT, Story};
 use crate::exit::Failure;
 use crate::row::Tally;
-use crate::trouble::Trouble;
 
 /// How many are sent.
 const COUNT: u32 = 1000;
@@ -115,13 +113,8 @@ pub(super) async fn tell(story: &mut Story) -> Result<(), Failure> {
 }
 
 /// What was sent, and what was heard of it.
-#[derive(Default)]
 struct Sent {
-    /// How each one ended, and how often it was written.
-    outcomes: BTreeMap<u32, (Outcome, u32)>,
-    /// More than one outcome for the same notification.
-    repeated: usize,
-    connections: u64,
+    run: Run,
     /// How many connections ended because the service went away.
     gone_away: usize,
 }
@@ -155,66 +148,30 @@ async fn send(story: &mut Story, simulator: &Simulator, payload: &Payload, now: 
         .patience(LIMIT)
         .start()
         .map_err(Failure::Start)?;
-    let mut events = client.events();
-    let source = stream::iter((1..=COUNT).map(|n| {
-        let token = DeviceToken::from_bytes(token(n)).expect("32 bytes are a token");
-        (n, Notification::new(token, payload.clone()))
-    }));
-    let mut outcomes = std::pin::pin!(client.send_all(source));
-    let mut sent = Sent::default();
-    let mut trouble = None;
-    loop {
-        tokio::select! {
-            biased;
-            Some(event) = events.next() => {
-                trouble = Trouble::event(&endpoint, &event).or(trouble);
-                tell_event(story, &mut sent, &event);
-            }
-            outcome = outcomes.next() => match outcome {
-                Some((n, delivery)) => {
-                    let earlier = sent.outcomes.insert(n, (delivery.outcome, delivery.attempts));
-                    sent.repeated += usize::from(earlier.is_some());
-                }
-                None => break,
-            }
-        }
-    }
-    client.close(LIMIT).await;
-    while let Some(event) = events.try_next() {
-        tell_event(story, &mut sent, &event);
-    }
-    match trouble {
-        Some(trouble) if sent.connections == 0 => Err(trouble.into()),
-        Some(_) | None => Ok(sent),
+    let mut gone_away = 0;
+    let run = Run::of(story, client, &endpoint, (COUNT, payload), |story, report| {
+        gone_away += usize::from(matches!(report.reason, CloseReason::GoAway { .. }));
+        tell_end(story, report);
+    })
+    .await;
+    match run.trouble {
+        Some(trouble) if run.connections == 0 => Err(trouble.into()),
+        Some(_) | None => Ok(Sent { run, gone_away }),
     }
 }
 
-fn tell_event(story: &mut Story, sent: &mut Sent, event: &ClientEvent) {
-    match event {
-        ClientEvent::Connected { link, .. } => {
-            sent.connections += 1;
-            story.line(format_args!("Connection {link} is open."));
-        }
-        ClientEvent::DialFailed { failure, .. } => story.line(format_args!("No connection: {failure}.")),
-        ClientEvent::Closed { report, .. } => tell_end(story, sent, report),
-        ClientEvent::Warning { warning, .. } => story.line(format_args!("  {warning}")),
-        _ => {}
-    }
-}
-
-fn tell_end(story: &mut Story, sent: &mut Sent, report: &LinkReport) {
+fn tell_end(story: &mut Story, report: &LinkReport) {
     let LinkReport { link, reason, sent_again, .. } = report;
     story.line(format_args!("Connection {link} ended: {reason}."));
     if *sent_again > 0 {
         story.line(format_args!("  {sent_again} that it did not process go out again on the next"));
     }
-    sent.gone_away += usize::from(matches!(reason, CloseReason::GoAway { .. }));
 }
 
 fn table(story: &mut Story, sent: &Sent) {
     let mut tally = Tally::default();
     let mut answers: BTreeMap<(&str, u16, &str), u64> = BTreeMap::new();
-    for (outcome, _) in sent.outcomes.values() {
+    for (outcome, _) in sent.run.outcomes.values() {
         tally.add(outcome.word());
         let (status, reason) = match outcome {
             Outcome::Rejected(rejection) => (rejection.status(), rejection.reason()),
@@ -245,7 +202,7 @@ fn verify(story: &mut Story, simulator: &Simulator, sent: &Sent, gone_since: Wal
     let mut wrong = Vec::new();
     for n in 1..=COUNT {
         let device = DeviceToken::from_bytes(token(n)).expect("32 bytes are a token");
-        let outcome = sent.outcomes.get(&n).map(|(outcome, _)| outcome.clone());
+        let outcome = sent.run.outcomes.get(&n).map(|(outcome, _)| outcome.clone());
         let said = match &outcome {
             Some(Outcome::Accepted { .. }) => !BAD.contains(&n) && !GONE.contains(&n),
             Some(Outcome::Rejected(Rejection::Provider(rejection))) => match rejection.status() {
@@ -264,8 +221,8 @@ fn verify(story: &mut Story, simulator: &Simulator, sent: &Sent, gone_since: Wal
         }
     }
     story.check("notifications of which client and service tell different stories", &wrong, &vec![]);
-    story.check("notifications with more than one outcome", &sent.repeated, &0);
-    story.check("connections", &simulator.counts().http2_connections, &sent.connections);
+    story.check("notifications with more than one outcome", &sent.run.repeated, &0);
+    story.check("connections", &simulator.counts().http2_connections, &sent.run.connections);
     story.check("times the service went away", &sent.gone_away, &1);
     story.check("refusals of the old provider token", &stale, &1);
 
