@@ -157,6 +157,8 @@ const fn tls_remedy(cause: TlsCause) -> Option<&'static str> {
         TlsCause::WrongName => Some("--host must be a name that the service's certificate is for."),
         TlsCause::ClientMissing | TlsCause::ClientRefused => Some(CERTIFICATE_REMEDY),
         TlsCause::NoCommonProtocol => Some(PROTOCOL_REMEDY),
+        // The words say what is wrong on this side.
+        TlsCause::Settings => None,
         _ => Some("Check that --port is that of the service: what answers there may not speak TLS."),
     }
 }
