@@ -133,6 +133,7 @@ behaviours! {
         b58_no_answer_is_unknown_after_its_time,
         b47_credentials_for_the_other_environment_stop_the_client_and_are_named,
         b87_two_credentials_never_share_a_connection,
+        b108_two_with_the_same_apns_id_at_once_are_told_apart,
         b92_only_hexadecimal_digits_reach_the_path,
         a_cut_connection_ends_what_was_under_way_and_a_new_one_follows,
         tls_1_2_works_as_well,

@@ -2,6 +2,24 @@
 //!
 //! The service has a server for each of the two, and so [`connect`] ends in one of two handles: [`Channels`] for
 //! [`Endpoint::channels`], [`Broadcasts`] for [`Endpoint::provider_api`].
+//!
+//! ```
+//! use apns_driver::channels::connect;
+//! use apns_driver::{Endpoint, Environment, Runtime};
+//! use apns_proto::Payload;
+//! use apns_proto::http2::{Broadcast, BundleId, ChannelStorage};
+//!
+//! # type Error = Box<dyn std::error::Error>;
+//! async fn kick_off<R: Runtime>(credentials: apns_driver::Credentials, update: Payload) -> Result<(), Error> {
+//!     let app = BundleId::new("com.example.app")?;
+//!     let channels = connect::<R>(Endpoint::channels(Environment::Sandbox), credentials.clone()).channels(app.clone())?;
+//!     let channel = channels.create(ChannelStorage::Latest).await?;
+//!
+//!     let broadcasts = connect::<R>(Endpoint::provider_api(Environment::Sandbox), credentials).broadcasts()?;
+//!     broadcasts.send(Broadcast::new(app, channel, update)).await?;
+//!     Ok(())
+//! }
+//! ```
 
 mod task;
 

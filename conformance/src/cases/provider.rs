@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use apns_driver::{ClientEvent, Runtime};
-use apns_proto::{DeviceToken, NotSentCause, Notification, Outcome, Payload, RetryPolicy, TokenVerdict, UnknownCause};
+use apns_driver::{Client, ClientEvent, Runtime};
+use apns_proto::http2::{KeyId, SigningKey, SigningSource, TeamId};
+use apns_proto::{
+    ApnsId, DeviceToken, NotSentCause, Notification, Outcome, Payload, Rejection, RetryPolicy, TokenVerdict, Topic,
+    UnknownCause,
+};
 use apns_sim::{Keep, Simulator, TlsVersion};
 
 use super::common::*;
@@ -102,14 +106,35 @@ pub async fn b47_credentials_for_the_other_environment_stop_the_client_and_are_n
 }
 
 pub async fn b87_two_credentials_never_share_a_connection<R: Runtime>() {
-    let simulator = simulator();
-    let (one, other) =
-        (with_token::<R>(&simulator).start().unwrap(), with_certificate::<R>(&simulator).start().unwrap());
-    for number in 0..3 {
-        assert!(answered(&one.send(notification(0xaa, number)).await));
-        assert!(answered(&other.send(notification(0xaa, 10 + number)).await));
+    let json = r#"{"http2": {"keys": [{"key_id": "OTHERKEY02", "team_id": "OTHERTEAM2"}]}}"#;
+    let simulator = playing(script(json));
+    let key = SigningKey::read(simulator.signing_key_pem().as_bytes()).unwrap();
+    let other_team = SigningSource::new(key, KeyId::new("OTHERKEY02").unwrap(), TeamId::new("OTHERTEAM2").unwrap());
+    let topic = Topic::new("com.example.app").unwrap();
+    let other_team = Client::<R>::http2(provider(&simulator), other_team).roots(roots(&simulator)).topic(topic);
+    let clients = [with_token::<R>(&simulator), other_team, with_certificate::<R>(&simulator)];
+    let clients = clients.map(|client| client.start().unwrap());
+    for round in 0..3 {
+        for (number, client) in (0..).zip(&clients) {
+            let outcome = client.send(notification(0xaa, 10 * number + round)).await;
+            assert!(answered(&outcome), "{outcome:?}");
+        }
     }
-    assert_eq!(simulator.counts().http2_connections, 2);
+    assert_eq!(simulator.counts().http2_connections, 3, "each has its own, and no more");
+}
+
+pub async fn b108_two_with_the_same_apns_id_at_once_are_told_apart<R: Runtime>() {
+    let json = r#"{"invalid_tokens": ["bb*"], "http2": {"rules": [{"when": {"token": "aa*"}, "then": [{"wait_ms": 50}, "answer"]}]}}"#;
+    let simulator = playing(script(json));
+    let client = with_certificate::<R>(&simulator).start().unwrap();
+    let id: ApnsId = "27CFDC15-0AB4-4D6F-9CF1-24D5D3D1D0A1".parse().unwrap();
+    let good = client.submit(notification(0xaa, 1).with_apns_id(id)).await;
+    let bad = client.submit(notification(BAD, 2).with_apns_id(id)).await;
+    let Outcome::Rejected(Rejection::Provider(rejection)) = bad.await.outcome else { panic!("it is refused") };
+    assert_eq!((rejection.reason_text(), rejection.apns_id()), (Some("BadDeviceToken"), Some(id)));
+    let Outcome::Accepted { apns_id, .. } = good.await.outcome else { panic!("it is taken") };
+    assert_eq!(apns_id, Some(id));
+    assert_eq!(simulator.counts().http2_connections, 1, "both on one connection");
 }
 
 pub async fn b92_only_hexadecimal_digits_reach_the_path<R: Runtime>() {
