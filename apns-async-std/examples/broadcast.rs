@@ -69,7 +69,7 @@ async fn broadcast(
     let broadcasts = connect(api, tokens).roots(roots).broadcasts()?;
     let payload = r#"{"aps":{"event":"update","timestamp":1700000000,"content-state":{"score":"2:1"}}}"#;
     let published = broadcasts.send(Broadcast::new(bundle_id, channel.clone(), Payload::from_json(payload)?)).await?;
-    println!("taken, as {:?}", published.request_id);
+    println!("taken, as {}", published.request_id.map_or_else(String::new, |id| id.to_string()));
 
     channels.delete(&channel).await?;
     Ok(())
