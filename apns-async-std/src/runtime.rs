@@ -3,16 +3,16 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use apns_driver::tls::{TlsFailure, TlsSettings};
-use apns_driver::{Alpn, Clock, Runtime, Secured};
+use apns_driver::{Clock, Runtime, Secured};
 use apns_proto::{End, Now};
-use async_native_tls::{TlsConnector, TlsStream};
 use async_std::net::{TcpStream, ToSocketAddrs};
 use async_std::task;
+use native_tls::TlsConnector;
 
+use crate::stream::TlsStream;
 use crate::tls;
 
 /// async-std with the TLS of the operating system. Works in the tasks of any runtime.
@@ -32,7 +32,7 @@ impl Clock for AsyncStd {
 impl Runtime for AsyncStd {
     type Tcp = TcpStream;
     type Tls = TlsStream<TcpStream>;
-    type Connector = Arc<TlsConnector>;
+    type Connector = TlsConnector;
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         drop(task::spawn(task));
@@ -58,9 +58,9 @@ impl Runtime for AsyncStd {
         tcp: TcpStream,
         host: &str,
     ) -> Result<Secured<Self::Tls>, TlsFailure> {
-        let stream = connector.connect(host, tcp).await.map_err(|error| tls::failure(host, &error))?;
-        // async-native-tls keeps to itself what was chosen.
-        Ok(Secured { stream, alpn: Alpn::Untold })
+        let stream = TlsStream::connect(connector, host, tcp).await.map_err(|error| tls::failure(host, &error))?;
+        let alpn = stream.alpn();
+        Ok(Secured { stream, alpn })
     }
 
     fn end_of(error: &io::Error) -> End {

@@ -4,14 +4,13 @@
 //! everywhere but on macOS, iOS and Windows; there an error keeps the system's own words and no cause.
 
 use std::io;
-use std::sync::Arc;
 
 use apns_driver::tls::{Alert, TlsFailure, TlsSettings};
 use apns_proto::End;
-use async_native_tls::{Certificate, Identity, Protocol, TlsConnector};
+use native_tls::{Certificate, Identity, Protocol, TlsConnector};
 
-pub(crate) fn connector(settings: &TlsSettings) -> Result<Arc<TlsConnector>, TlsFailure> {
-    let mut builder = native_tls::TlsConnector::builder();
+pub(crate) fn connector(settings: &TlsSettings) -> Result<TlsConnector, TlsFailure> {
+    let mut builder = TlsConnector::builder();
     builder.min_protocol_version(Some(Protocol::Tlsv12));
     builder.disable_built_in_roots(!settings.roots.trusts_platform());
     for der in settings.roots.given() {
@@ -29,9 +28,7 @@ pub(crate) fn connector(settings: &TlsSettings) -> Result<Arc<TlsConnector>, Tls
     let alpn: Vec<_> = settings.alpn.iter().map(|name| String::from_utf8_lossy(name)).collect();
     let alpn: Vec<&str> = alpn.iter().map(|name| &**name).collect();
     builder.request_alpns(&alpn);
-    // async-native-tls builds it again for each connection: what cannot be built shall be known now.
-    builder.build().map_err(|error| TlsFailure::settings(format!("the system's TLS refuses them: {error}")))?;
-    Ok(Arc::new(TlsConnector::from(builder)))
+    builder.build().map_err(|error| TlsFailure::settings(format!("the system's TLS refuses them: {error}")))
 }
 
 /// How OpenSSL begins to say what came of verifying the server (X509_verify_cert_error_string).

@@ -1,49 +1,17 @@
-//! Where to connect, whom to trust, whom to be.
+//! From settings to a connection: where to, whom to trust, whom to be, with all files read.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use apns_proto::WallTime;
-use apns_tokio::{Endpoint, Identity, Roots, Validity};
-use clap::Args;
+use apns_proto::http2::{Authentication, IdError, KeyId, SigningKey, SigningSource, TeamId};
+use apns_tokio::{CertificateEnvironment, Credentials, Endpoint, Environment, Identity, Roots, Validity};
 
 use crate::calendar::Date;
-use crate::duration;
 use crate::exit::Failure;
 use crate::input::read_file;
 use crate::output::say;
-
-/// The service, and TLS.
-#[derive(Debug, Args)]
-pub(crate) struct ConnectionFlags {
-    /// The service's host name; its certificate has to be for this name
-    #[arg(long, value_name = "H", help_heading = "Connection")]
-    host: String,
-    /// The service's port
-    #[arg(long, value_name = "P", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Connection")]
-    port: u16,
-    /// A PEM file with the certificate authorities to trust, in place of those of the system
-    #[arg(long, value_name = "FILE", help_heading = "Connection")]
-    ca: Option<PathBuf>,
-    /// The client certificate: PEM or PKCS#12, with its key unless that has a file of its own
-    #[arg(long, value_name = "FILE", help_heading = "Connection")]
-    cert: PathBuf,
-    /// The key of the client certificate, in PEM
-    #[arg(long, value_name = "FILE", help_heading = "Connection")]
-    cert_key: Option<PathBuf>,
-    /// A file whose first line is the password of the key or of the PKCS#12 file
-    #[arg(long, value_name = "FILE", help_heading = "Connection")]
-    cert_password_file: Option<PathBuf>,
-    /// How long to be without a connection, to wait for an answer, and to wait while nothing can be written
-    #[arg(
-        long,
-        value_name = "DURATION",
-        default_value = "30s",
-        value_parser = duration::parse_wait,
-        help_heading = "Connection"
-    )]
-    timeout: Duration,
-}
+use crate::settings::{CertificateFiles, CredentialFiles, KeyFile, Place, Settings};
 
 /// The most that is read of a file with certificate authorities; all of a system's are well below it.
 const LARGEST_AUTHORITIES: u64 = 16 * 1024 * 1024;
@@ -51,38 +19,129 @@ const LARGEST_AUTHORITIES: u64 = 16 * 1024 * 1024;
 /// The most that is read of a file with a password.
 const LARGEST_PASSWORD: u64 = 64 * 1024;
 
+/// The most that is read of a file with a signing key.
+const LARGEST_KEY: u64 = 64 * 1024;
+
 /// The longest that one attempt to connect may take, whatever the timeout.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(10);
 
-/// The same with all files read.
+/// All that it takes to connect, but for who to be.
+#[derive(Debug, Clone)]
 pub(crate) struct Connection {
     pub(crate) endpoint: Endpoint,
     pub(crate) roots: Roots,
-    pub(crate) identity: Identity,
     pub(crate) timeout: Duration,
 }
 
-impl ConnectionFlags {
-    /// Reads the files, and warns of a certificate that soon expires.
-    pub(crate) fn open(&self) -> Result<Connection, Failure> {
-        let roots = match &self.ca {
-            Some(path) => Roots::only_pem(&read_file(path, LARGEST_AUTHORITIES)?)
-                .map_err(|error| Failure::Roots { path: path.clone(), error })?,
+impl Settings {
+    /// A service of the binary protocol. There is no host to fall back on: Apple's are gone.
+    pub(crate) fn binary(&self) -> Result<(Connection, Identity), Failure> {
+        let (Place::Host(host), port) = self.place()? else {
+            return Err(Failure::Usage("no --host: Apple's binary service is gone, so name the one to use".to_owned()));
+        };
+        let Some(port) = port else {
+            return Err(Failure::Usage("no --port: name that of the service, such as 2195 or 2196".to_owned()));
+        };
+        let Some(files) = self.certificate() else {
+            return Err(Failure::Usage("no --cert: the binary protocol takes a client certificate".to_owned()));
+        };
+        let identity = files.read()?;
+        Ok((self.connection(Endpoint::new(host, port))?, identity))
+    }
+
+    /// A service of the provider API. `apple` says where Apple has it.
+    pub(crate) fn provider(
+        &self,
+        apple: fn(Environment) -> Endpoint,
+    ) -> Result<(Connection, Credentials, Authentication), Failure> {
+        let (place, port) = self.place()?;
+        let environment = match &place {
+            Place::Host(_) => None,
+            Place::Sandbox => Some(Environment::Sandbox),
+            Place::Production => Some(Environment::Production),
+        };
+        let endpoint = match (place, environment) {
+            (Place::Host(host), _) => Endpoint::new(host, apns_proto::http2::host::PORT),
+            (_, environment) => apple(environment.unwrap_or(Environment::Production)),
+        };
+        let endpoint = match port {
+            Some(port) => endpoint.with_port(port),
+            None => endpoint,
+        };
+        let (credentials, authentication) = match self.credential()? {
+            Some(CredentialFiles::Certificate(files)) => {
+                let identity = files.read()?;
+                warn_of_environment(&files, &identity, environment);
+                (identity.into(), Authentication::Certificate)
+            }
+            Some(CredentialFiles::Key(file)) => (file.read()?.into(), Authentication::Token),
+            None => {
+                let message = "no credentials: give a signing key with --p8, or a client certificate with --cert";
+                return Err(Failure::Usage(message.to_owned()));
+            }
+        };
+        Ok((self.connection(endpoint)?, credentials, authentication))
+    }
+
+    fn connection(&self, endpoint: Endpoint) -> Result<Connection, Failure> {
+        let roots = match self.ca() {
+            Some(path) => Roots::only_pem(&read_file(&path, LARGEST_AUTHORITIES)?)
+                .map_err(|error| Failure::Roots { path, error })?,
             None => Roots::Platform,
         };
-        let password = match &self.cert_password_file {
-            Some(path) => Some(password(path)?),
+        Ok(Connection { endpoint, roots, timeout: self.timeout() })
+    }
+}
+
+impl CertificateFiles {
+    /// Reads the files, and warns of a certificate that soon expires.
+    fn read(&self) -> Result<Identity, Failure> {
+        let password = match &self.password_file {
+            Some(path) => Some(read_password(path)?),
             None => None,
         };
-        let identity = Identity::from_files(&self.cert, self.cert_key.as_deref(), password.as_deref())
+        let identity = Identity::from_files(&self.cert, self.key.as_deref(), password.as_deref())
             .map_err(|error| Failure::Identity { path: self.cert.clone(), error })?;
         let now = WallTime::from(std::time::SystemTime::now());
         if let Validity::ExpiresSoon { .. } = identity.validity(now) {
             let at = Date(identity.not_after().as_secs());
             say(format_args!("apns: the client certificate in {} expires at {at}: renew it", self.cert.display()));
         }
-        Ok(Connection { endpoint: Endpoint::new(self.host.clone(), self.port), roots, identity, timeout: self.timeout })
+        Ok(identity)
     }
+}
+
+/// What a certificate says about itself is not the last word, so this only warns.
+fn warn_of_environment(files: &CertificateFiles, identity: &Identity, environment: Option<Environment>) {
+    let remedy = match (identity.environment(), environment) {
+        (Some(CertificateEnvironment::Development), Some(Environment::Production)) => "production: use --sandbox",
+        (Some(CertificateEnvironment::Production), Some(Environment::Sandbox)) => "the sandbox: leave --sandbox out",
+        _ => return,
+    };
+    say(format_args!("apns: the client certificate in {} is not for {remedy}", files.cert.display()));
+}
+
+impl KeyFile {
+    /// Reads the key, and completes the ids.
+    pub(crate) fn read(&self) -> Result<SigningSource, Failure> {
+        let key_id = match &self.key_id {
+            Some(text) => KeyId::new(text).map_err(|error| id_failure("--key-id", &error))?,
+            None => KeyId::from_file_name(&self.p8.to_string_lossy()).ok_or_else(|| {
+                Failure::Usage("no --key-id, and the key's file is not called AuthKey_ID.p8".to_owned())
+            })?,
+        };
+        let Some(team_id) = &self.team_id else {
+            return Err(Failure::Usage("no --team-id: the developer account shows it under membership".to_owned()));
+        };
+        let team_id = TeamId::new(team_id).map_err(|error| id_failure("--team-id", &error))?;
+        let bytes = read_file(&self.p8, LARGEST_KEY)?;
+        let key = SigningKey::read(&bytes).map_err(|error| Failure::Key { path: self.p8.clone(), error })?;
+        Ok(SigningSource::new(key, key_id, team_id))
+    }
+}
+
+fn id_failure(option: &str, error: &IdError) -> Failure {
+    Failure::Usage(format!("{option}: {error}"))
 }
 
 impl Connection {
@@ -93,8 +152,8 @@ impl Connection {
     }
 }
 
-/// The first line of a file.
-fn password(path: &Path) -> Result<String, Failure> {
+/// The first line of a file, which is a password.
+pub(crate) fn read_password(path: &Path) -> Result<String, Failure> {
     let bytes = read_file(path, LARGEST_PASSWORD)?;
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use apns_proto::http2::Requests;
 use apns_proto::payload::PayloadBuilder;
 use apns_proto::{
     ApnsId, CollapseId, DeviceToken, Expiration, Notification, Payload, PayloadError, PayloadLimit, Priority, PushType,
@@ -16,7 +17,7 @@ use crate::input::Source;
 use crate::line::{FieldError, Invalid};
 
 /// The most that is read of a payload in a file; every service has a far lower limit.
-const LARGEST_PAYLOAD: u64 = 1024 * 1024;
+pub(crate) const LARGEST_PAYLOAD: u64 = 1024 * 1024;
 
 /// What to send, and how. Where a batch is sent, these are the defaults for lines that lack the field.
 #[derive(Args)]
@@ -68,9 +69,37 @@ pub(crate) struct DraftFlags {
     /// For how long the service may try, such as 30s, 10m, 12h or 7d; 0s for one attempt only
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = "Delivery")]
     ttl: Option<Duration>,
-    /// 10 for at once, 5 for when it suits the device's power
+    /// 10 for at once, 5 for when it suits the device's power, 1 for never waking it (HTTP/2 only)
     #[arg(long, value_name = "N", value_parser = parse_priority, help_heading = "Delivery")]
     priority: Option<Priority>,
+    /// The app: its bundle id, without the suffix of a push type
+    #[arg(long, value_name = "BUNDLE", value_parser = parse_topic, help_heading = "Delivery")]
+    topic: Option<Topic>,
+    /// alert, background, voip, liveactivity or another of Apple's; by default what the payload says
+    #[arg(long, value_name = "TYPE", value_parser = parse_push_type, help_heading = "Delivery")]
+    push_type: Option<PushType>,
+    /// A later notification with the same id takes the place of this one on the device
+    #[arg(long, value_name = "ID", value_parser = parse_collapse_id, help_heading = "Delivery")]
+    collapse_id: Option<CollapseId>,
+    /// The service's name for the notification, a UUID; by default the service makes one
+    #[arg(long, value_name = "UUID", value_parser = parse_apns_id, conflicts_with = "batch", help_heading = "Delivery")]
+    apns_id: Option<ApnsId>,
+}
+
+fn parse_topic(text: &str) -> Result<Topic, String> {
+    Topic::new(text).map_err(|error| error.to_string())
+}
+
+fn parse_push_type(text: &str) -> Result<PushType, String> {
+    text.parse().map_err(|error: apns_proto::PushTypeError| error.to_string())
+}
+
+fn parse_collapse_id(text: &str) -> Result<CollapseId, String> {
+    CollapseId::new(text).map_err(|error| error.to_string())
+}
+
+pub(crate) fn parse_apns_id(text: &str) -> Result<ApnsId, String> {
+    text.parse().map_err(|error: apns_proto::ApnsIdError| error.to_string())
 }
 
 /// Reads `K=JSON`.
@@ -87,7 +116,7 @@ fn parse_custom(text: &str) -> Result<(String, Box<RawValue>), String> {
     Ok((key.to_owned(), compact(value)))
 }
 
-fn parse_priority(text: &str) -> Result<Priority, String> {
+pub(crate) fn parse_priority(text: &str) -> Result<Priority, String> {
     let number: Option<u8> = text.parse().ok();
     number.and_then(Priority::from_number).ok_or_else(|| "it has to be 10, 5, or 1 (HTTP/2 only)".to_owned())
 }
@@ -151,6 +180,26 @@ impl DraftFlags {
         self.expiration.is_some() || self.ttl.is_some()
     }
 
+    /// The first option that only the HTTP/2 provider API has a place for.
+    pub(crate) const fn first_of_provider(&self) -> Option<&'static str> {
+        if self.topic.is_some() {
+            Some("--topic")
+        } else if self.push_type.is_some() {
+            Some("--push-type")
+        } else if self.collapse_id.is_some() {
+            Some("--collapse-id")
+        } else if self.apns_id.is_some() {
+            Some("--apns-id")
+        } else {
+            None
+        }
+    }
+
+    /// Whether a name was given, which only one notification can have.
+    pub(crate) const fn has_apns_id(&self) -> bool {
+        self.apns_id.is_some()
+    }
+
     /// The draft that they make, with the payload's file read.
     pub(crate) fn into_draft(self) -> Result<Draft, Failure> {
         let whole = match &self.payload {
@@ -171,7 +220,15 @@ impl DraftFlags {
             custom: (!self.custom.is_empty()).then_some(self.custom),
         };
         let expiration = self.expiration.map(expiration_at).or(self.ttl.map(expiration_after));
-        Ok(Draft { content, expiration, priority: self.priority, ..Draft::default() })
+        Ok(Draft {
+            content,
+            expiration,
+            priority: self.priority,
+            topic: self.topic,
+            push_type: self.push_type,
+            collapse_id: self.collapse_id,
+            apns_id: self.apns_id,
+        })
     }
 }
 
@@ -262,10 +319,12 @@ impl Content {
 }
 
 /// What a service takes, so that nothing is sent that it cannot take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Service {
     /// The binary gateway.
     Binary,
+    /// The HTTP/2 provider API.
+    Provider(Requests),
 }
 
 /// Turns drafts into notifications.
@@ -304,7 +363,6 @@ impl Composer {
             content.build(push_type.clone())
         };
         let payload = payload?;
-        self.check(&payload, draft.priority)?;
         let mut notification = Notification::new(token, payload)
             .with_expiration(draft.expiration.or(defaults.expiration).unwrap_or_default());
         if let Some(priority) = draft.priority.or(defaults.priority) {
@@ -322,18 +380,20 @@ impl Composer {
         if let Some(apns_id) = draft.apns_id.or(defaults.apns_id) {
             notification = notification.with_apns_id(apns_id);
         }
+        self.check(&notification)?;
         Ok(notification)
     }
 
     /// What no service of this kind would take is found here, also where there is no connection.
-    fn check(&self, payload: &Payload, priority: Option<Priority>) -> Result<(), Invalid> {
-        match self.service {
+    fn check(&self, notification: &Notification) -> Result<(), Invalid> {
+        match &self.service {
             Service::Binary => {
-                payload.check_size(PayloadLimit::BINARY_2014)?;
-                if priority.or(self.defaults.priority) == Some(Priority::NeverWake) {
+                notification.payload().check_size(PayloadLimit::BINARY_2014)?;
+                if notification.priority() == Some(Priority::NeverWake) {
                     return Err(FieldError::PriorityNotBinary.into());
                 }
             }
+            Service::Provider(requests) => requests.check(notification)?,
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use apns_proto::PayloadError;
+use apns_proto::http2::SigningKeyError;
 use apns_sim::{ScriptError, StartError};
 use apns_tokio::{BuildError, IdentityError, RootsError};
 
@@ -59,6 +60,9 @@ pub(crate) enum Failure {
     /// The client certificate or its key.
     #[error("the client certificate in {} cannot be used: {error}", path.display())]
     Identity { path: PathBuf, error: IdentityError },
+    /// The signing key for provider tokens.
+    #[error("the signing key in {} cannot be used: {error}", path.display())]
+    Key { path: PathBuf, error: SigningKeyError },
     /// The certificate authorities.
     #[error("the certificate authorities in {} cannot be used: {error}", path.display())]
     Roots { path: PathBuf, error: RootsError },
@@ -68,6 +72,9 @@ pub(crate) enum Failure {
     /// A value that is not hexadecimal.
     #[error(transparent)]
     Hex(#[from] crate::hex::HexError),
+    /// Something was to be explained that is no answer of the service.
+    #[error(transparent)]
+    Unknown(#[from] crate::command::UnknownAnswer),
     /// There is no connection, or the peer wants none with these credentials.
     #[error(transparent)]
     NoConnection(#[from] Trouble),
@@ -80,6 +87,15 @@ pub(crate) enum Failure {
     /// The simulator could not be started.
     #[error("the simulator cannot start: {0}")]
     Simulator(#[from] StartError),
+    /// The daemon.
+    #[error(transparent)]
+    Serve(#[from] crate::command::serve::ServeFailure),
+    /// An address cannot be listened at.
+    #[error("nobody can listen at {address}: {error}")]
+    Listen { address: std::net::SocketAddr, error: io::Error },
+    /// A program that is to do a part of the work.
+    #[error("{} cannot be run: {error}", path.display())]
+    Program { path: PathBuf, error: io::Error },
     /// The asynchronous runtime could not be started.
     #[error("the system gives no threads or timers: {0}")]
     Runtime(io::Error),
@@ -95,12 +111,17 @@ impl Failure {
             | Self::TooLarge { .. }
             | Self::Write { .. }
             | Self::Identity { .. }
+            | Self::Key { .. }
             | Self::Roots { .. }
             | Self::Payload(_)
             | Self::Hex(_)
+            | Self::Unknown(_)
             | Self::Start(_)
             | Self::Script { .. }
             | Self::Simulator(_)
+            | Self::Serve(_)
+            | Self::Program { .. }
+            | Self::Listen { .. }
             | Self::Runtime(_) => Exit::Input,
         }
     }

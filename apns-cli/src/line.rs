@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use apns_proto::{
-    ApnsId, CollapseId, DeviceToken, DeviceTokenError, Notification, PayloadError, Priority, PushType, Topic,
+    ApnsId, CollapseId, DeviceToken, DeviceTokenError, InvalidNotification, Notification, PayloadError, Priority,
+    PushType, Topic,
 };
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -68,6 +69,9 @@ pub(crate) enum Invalid {
     /// The payload cannot be sent.
     #[error("{0}")]
     Payload(#[from] PayloadError),
+    /// The service could not take it.
+    #[error("{0}")]
+    Refused(#[from] InvalidNotification),
     /// Nothing says what to send.
     #[error("nothing says what to send: there is neither `payload` nor `title`, `body` or the like")]
     NothingToSend,

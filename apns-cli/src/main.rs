@@ -9,11 +9,13 @@ mod exit;
 mod hex;
 mod input;
 mod line;
+mod metrics;
 mod output;
 mod progress;
 mod reading;
 mod report;
 mod row;
+mod settings;
 mod trouble;
 
 use std::process::ExitCode;

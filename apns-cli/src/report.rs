@@ -3,7 +3,8 @@
 use std::io::{IsTerminal, stdout};
 use std::time::Duration;
 
-use apns_proto::{CloseReason, NotSentCause, Outcome};
+use apns_proto::http2::Reason;
+use apns_proto::{CloseReason, NotSentCause, Outcome, Reaction, Rejection};
 use apns_tokio::{ClientEvent, Endpoint};
 
 use crate::duration;
@@ -31,6 +32,10 @@ pub(crate) struct Report {
     no_connection: bool,
     /// A connection ended because the service does not want these credentials.
     refused: bool,
+    /// The first refusal because of who sends.
+    condemned: Option<Rejection>,
+    /// How many tokens were refused in a way that a mix-up of environments would explain.
+    bad_tokens: u64,
     interrupted: bool,
     unreadable: Option<Failure>,
 }
@@ -49,6 +54,8 @@ impl Report {
             told: false,
             no_connection: false,
             refused: false,
+            condemned: None,
+            bad_tokens: 0,
             interrupted: false,
             unreadable: None,
         }
@@ -60,6 +67,14 @@ impl Report {
         {
             self.no_connection = true;
             self.trouble.get_or_insert_with(|| Trouble::other(&self.endpoint, cause));
+        }
+        if let Outcome::Rejected(rejection) = outcome {
+            if rejection.reaction() == Reaction::FixCredentials {
+                self.condemned.get_or_insert_with(|| rejection.clone());
+            }
+            let bad_token =
+                matches!(rejection, Rejection::Provider(one) if one.reason() == Some(&Reason::BadDeviceToken));
+            self.bad_tokens += u64::from(bad_token);
         }
         self.row(&Row::outcome(key, outcome, attempts));
     }
@@ -135,13 +150,22 @@ impl Report {
             exit = exit.max(failure.exit());
         }
         // Credentials that were good for something are not what is wrong.
-        let refused = self.refused && self.tally.of("accepted") == 0;
+        let none_accepted = self.tally.of("accepted") == 0;
+        let refused = self.refused && none_accepted;
+        let condemned = self.condemned.filter(|_| none_accepted);
         let trouble = self.trouble.filter(|_| self.no_connection || refused);
+        let trouble = trouble.or_else(|| Some(Trouble::rejected(&self.endpoint, &condemned?)));
         if reader_left {
             return Ok(if trouble.is_some() { Exit::NoConnection } else { exit });
         }
         if self.tally.total() != 1 {
             say(format_args!("{}", self.tally));
+        }
+        if none_accepted && self.bad_tokens > 0 && self.bad_tokens == self.tally.of("rejected") {
+            say(format_args!(
+                "apns: all device tokens were refused as BadDeviceToken; tokens of development builds need --sandbox, and \
+                 all others production"
+            ));
         }
         if self.interrupted {
             say(format_args!("apns: interrupted; what was not read by then was not sent"));

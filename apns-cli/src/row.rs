@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use apns_proto::{NotSentCause, Outcome, Proof};
+use apns_proto::{ApnsId, NotSentCause, Outcome, Proof, Rejection, WallTime};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -34,25 +34,35 @@ pub(crate) struct Row {
     reason: Option<String>,
     /// How often it was written.
     attempts: u32,
+    /// The service's name for the notification; HTTP/2 only, as all that follows.
+    apns_id: Option<String>,
+    /// The name under which the push console lists it.
+    unique_id: Option<String>,
+    /// Since when the device token is no longer active, in milliseconds since 1970.
+    timestamp: Option<u64>,
 }
 
 impl Row {
     /// For what made no notification.
     pub(crate) fn invalid(key: Key, why: &Invalid) -> Self {
-        let Key { n, id, token } = key;
-        let reason = Some(why.to_string());
-        Self { n, id, token, outcome: "invalid", proof: None, status: None, reason, attempts: 0 }
+        Self { reason: Some(why.to_string()), ..Self::bare(key, "invalid", 0) }
     }
 
     /// For what ended like this.
     pub(crate) fn outcome(key: Key, outcome: &Outcome, attempts: u32) -> Self {
-        let Key { n, id, token } = key;
-        let mut row = Self { n, id, token, outcome: outcome.word(), proof: None, status: None, reason: None, attempts };
+        let mut row = Self::bare(key, outcome.word(), attempts);
         match outcome {
-            Outcome::Accepted { proof, .. } => row.proof = Some(Proof::word(*proof)),
+            Outcome::Accepted { proof, apns_id, unique_id } => {
+                row.proof = Some(Proof::word(*proof));
+                row.name(*apns_id, unique_id.as_deref());
+            }
             Outcome::Rejected(rejection) => {
                 row.status = Some(rejection.status());
                 row.reason = Some(rejection.reason().to_owned());
+                if let Rejection::Provider(rejection) = rejection {
+                    row.name(rejection.apns_id(), rejection.unique_id());
+                    row.timestamp = rejection.timestamp().map(WallTime::as_millis);
+                }
             }
             Outcome::Unknown { cause } => row.reason = Some(cause.to_string()),
             Outcome::NotSent { cause: NotSentCause::Invalid(invalid) } => row.reason = Some(invalid.to_string()),
@@ -60,6 +70,28 @@ impl Row {
             _ => {}
         }
         row
+    }
+
+    fn bare(key: Key, outcome: &'static str, attempts: u32) -> Self {
+        let Key { n, id, token } = key;
+        Self {
+            n,
+            id,
+            token,
+            outcome,
+            proof: None,
+            status: None,
+            reason: None,
+            attempts,
+            apns_id: None,
+            unique_id: None,
+            timestamp: None,
+        }
+    }
+
+    fn name(&mut self, apns_id: Option<ApnsId>, unique_id: Option<&str>) {
+        self.apns_id = apns_id.map(|id| id.to_string());
+        self.unique_id = unique_id.map(str::to_owned);
     }
 
     /// The stable word for how it ended.
@@ -95,6 +127,9 @@ impl fmt::Display for Row {
         }
         if let Some(id) = &self.id {
             write!(f, "  id {id}")?;
+        }
+        if let Some(apns_id) = &self.apns_id {
+            write!(f, "  apns-id {apns_id}")?;
         }
         Ok(())
     }
@@ -152,8 +187,9 @@ impl fmt::Display for Tally {
 
 #[cfg(test)]
 mod tests {
+    use apns_proto::UnknownCause;
     use apns_proto::binary::Status;
-    use apns_proto::{Rejection, UnknownCause};
+    use apns_proto::http2::{Api, ProviderRejection};
 
     use super::*;
 
@@ -171,7 +207,7 @@ mod tests {
     fn every_row_has_every_key() {
         let accepted = Row::outcome(key(1), &Outcome::accepted(Proof::Confirmed), 1);
         let expected = format!(
-            r#"{{"n":1,"id":null,"token":"{TOKEN}","outcome":"accepted","proof":"confirmed","status":null,"reason":null,"attempts":1}}"#
+            r#"{{"n":1,"id":null,"token":"{TOKEN}","outcome":"accepted","proof":"confirmed","status":null,"reason":null,"attempts":1,"apns_id":null,"unique_id":null,"timestamp":null}}"#
         );
         assert_eq!(json(&accepted), expected);
         assert_eq!(accepted.to_string(), "     1  accepted  confirmed  00fc13ad…");
@@ -180,7 +216,7 @@ mod tests {
         let id = RawValue::from_string(r#""a-7""#.to_owned()).unwrap();
         let rejected = Row::outcome(Key { id: Some(id), ..key(3) }, &Outcome::Rejected(rejected), 2);
         let expected = format!(
-            r#"{{"n":3,"id":"a-7","token":"{TOKEN}","outcome":"rejected","proof":null,"status":8,"reason":"invalid_token","attempts":2}}"#
+            r#"{{"n":3,"id":"a-7","token":"{TOKEN}","outcome":"rejected","proof":null,"status":8,"reason":"invalid_token","attempts":2,"apns_id":null,"unique_id":null,"timestamp":null}}"#
         );
         assert_eq!(json(&rejected), expected);
         assert_eq!(
@@ -191,12 +227,30 @@ mod tests {
         let invalid = Row::invalid(Key { n: 9, id: None, token: None }, &Invalid::NoToken);
         assert_eq!(
             json(&invalid),
-            r#"{"n":9,"id":null,"token":null,"outcome":"invalid","proof":null,"status":null,"reason":"there is no `token`","attempts":0}"#
+            r#"{"n":9,"id":null,"token":null,"outcome":"invalid","proof":null,"status":null,"reason":"there is no `token`","attempts":0,"apns_id":null,"unique_id":null,"timestamp":null}"#
         );
         assert_eq!(invalid.to_string(), "     9  invalid   there is no `token`");
 
         let unknown = Row::outcome(key(4), &Outcome::Unknown { cause: UnknownCause::NoAnswer }, 1);
         assert_eq!(unknown.to_string(), "     4  unknown   no answer came in time  00fc13ad…");
+    }
+
+    #[test]
+    fn names_and_times_of_the_provider_api_are_there() {
+        let apns_id: ApnsId = "27cfdc15-0000-4000-8000-000000000001".parse().unwrap();
+        let gone = ProviderRejection::new(Api::Device, 410)
+            .with_reason("Unregistered")
+            .with_timestamp(WallTime::from_millis(1_527_206_400_123))
+            .with_apns_id(apns_id);
+        let row = Row::outcome(key(1), &Outcome::Rejected(gone.into()), 1);
+        let json: serde_json::Value = serde_json::from_str(&json(&row)).unwrap();
+        assert_eq!(json["timestamp"], 1_527_206_400_123_u64);
+        assert_eq!(json["apns_id"], "27cfdc15-0000-4000-8000-000000000001");
+        let accepted =
+            Outcome::Accepted { proof: Proof::Confirmed, apns_id: Some(apns_id), unique_id: Some("u-1".into()) };
+        let row = Row::outcome(key(2), &accepted, 1);
+        assert_eq!(row.unique_id.as_deref(), Some("u-1"));
+        assert!(row.to_string().ends_with("apns-id 27cfdc15-0000-4000-8000-000000000001"), "{row}");
     }
 
     #[test]

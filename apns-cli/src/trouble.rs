@@ -1,24 +1,27 @@
 //! Why there is no connection, and what to do about it.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use apns_proto::{CloseReason, DialFailure, DialStep};
+use apns_proto::http2::{Api, Reason};
+use apns_proto::{CloseReason, DialFailure, DialStep, Rejection, TlsCause};
 use apns_tokio::{BuildError, ClientEvent, Endpoint, IdentityError};
 
 /// No connection, or none that is of use: the cause, and a remedy where one is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trouble {
+    kind: &'static str,
     endpoint: String,
     cause: String,
-    remedy: Option<&'static str>,
+    remedy: Option<Cow<'static, str>>,
 }
 
 impl std::error::Error for Trouble {}
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no connection to {}: {}", self.endpoint, self.cause)?;
-        match self.remedy {
+        write!(f, "{} {}: {}", self.kind, self.endpoint, self.cause)?;
+        match &self.remedy {
             Some(remedy) => write!(f, "\n      {remedy}"),
             None => Ok(()),
         }
@@ -28,34 +31,62 @@ impl fmt::Display for Trouble {
 const CERTIFICATE_REMEDY: &str =
     "Use a certificate with --cert that the service knows, of the same environment, and that is still valid.";
 
+/// Without a connection nothing can be sent.
+const NO_CONNECTION: &str = "no connection to";
+
+/// There is a connection, but whoever is on the other side does not take us for who we are.
+const REFUSED: &str = "refused by";
+
 impl Trouble {
+    fn new(endpoint: &Endpoint, cause: impl fmt::Display, remedy: Option<&'static str>) -> Self {
+        let cause = cause.to_string();
+        Self { kind: NO_CONNECTION, endpoint: endpoint.to_string(), cause, remedy: remedy.map(Cow::Borrowed) }
+    }
+
     /// Some cause, in the words of whoever noticed it.
     pub(crate) fn other(endpoint: &Endpoint, cause: impl fmt::Display) -> Self {
-        Self { endpoint: endpoint.to_string(), cause: cause.to_string(), remedy: None }
+        Self::new(endpoint, cause, None)
     }
 
     /// A connection could not be opened.
     pub(crate) fn dial(endpoint: &Endpoint, failure: &DialFailure) -> Self {
-        let remedy = match failure.step {
-            DialStep::Resolve => Some("Check the spelling of --host, and that this machine's name service works."),
-            DialStep::Connect => {
-                Some("Check --host and --port, that the service runs, and that no firewall is between.")
-            }
-            DialStep::Tls if failure.fatal => Some(
-                "If the service's authority is a private one that you trust, give its certificate with --ca; \
-                 and --host must be a name that the service's certificate is for.",
-            ),
-            DialStep::Tls => Some("Check that --port is that of the service: what answers there may not speak TLS."),
-            DialStep::Certificate => Some(CERTIFICATE_REMEDY),
-            _ => None,
+        let remedy = match failure.tls {
+            Some(cause) => tls_remedy(cause),
+            None => match failure.step {
+                DialStep::Resolve => Some("Check the spelling of --host, and that this machine's name service works."),
+                DialStep::Connect => {
+                    Some("Check --host and --port, that the service runs, and that no firewall is between.")
+                }
+                DialStep::Tls => {
+                    Some("Check that --port is that of the service: what answers there may not speak TLS.")
+                }
+                DialStep::Identity => Some("Give a certificate that is valid now with --cert."),
+                DialStep::Certificate => Some(CERTIFICATE_REMEDY),
+                DialStep::Protocol => Some(PROTOCOL_REMEDY),
+                _ => None,
+            },
         };
-        Self { endpoint: endpoint.to_string(), cause: failure.to_string(), remedy }
+        Self::new(endpoint, failure, remedy)
     }
 
     /// The peer closed because it does not want these credentials.
     pub(crate) fn refused(endpoint: &Endpoint, words: impl fmt::Display) -> Self {
-        let cause = format!("the server refused the client certificate: {words}");
-        Self { endpoint: endpoint.to_string(), cause, remedy: Some(CERTIFICATE_REMEDY) }
+        Self::new(
+            endpoint,
+            format_args!("the server refused the client certificate: {words}"),
+            Some(CERTIFICATE_REMEDY),
+        )
+    }
+
+    /// The service refused all that was sent because of who sends it.
+    pub(crate) fn rejected(endpoint: &Endpoint, rejection: &Rejection) -> Self {
+        let explanation = rejection.explain();
+        let cause = format!("{} {}: {}", rejection.status(), rejection.reason(), explanation.happened);
+        let remedy = match rejection {
+            Rejection::Provider(provider) => provider.reason().map_or(Cow::Borrowed(explanation.to_do), remedy_for),
+            _ => Cow::Borrowed(explanation.to_do),
+        };
+        Self { kind: REFUSED, endpoint: endpoint.to_string(), cause, remedy: Some(remedy) }
     }
 
     /// The client could not even be started, because the certificate has expired or is not valid yet. Other reasons are
@@ -63,10 +94,17 @@ impl Trouble {
     pub(crate) fn start(endpoint: &Endpoint, error: BuildError) -> Result<Self, BuildError> {
         match error {
             BuildError::Identity(error @ (IdentityError::Expired { .. } | IdentityError::NotYetValid { .. })) => {
-                let remedy = Some("Give a certificate that is valid now with --cert.");
-                Ok(Self { endpoint: endpoint.to_string(), cause: error.to_string(), remedy })
+                Ok(Self::new(endpoint, error, Some("Give a certificate that is valid now with --cert.")))
             }
             other => Err(other),
+        }
+    }
+
+    /// A connection ended before anything came of it.
+    pub(crate) fn disconnected(endpoint: &Endpoint, reason: &CloseReason) -> Self {
+        match reason {
+            CloseReason::Refused(words) => Self::refused(endpoint, words),
+            other => Self::closed(endpoint, other).unwrap_or_else(|| Self::other(endpoint, other)),
         }
     }
 
@@ -74,23 +112,77 @@ impl Trouble {
     pub(crate) fn event(endpoint: &Endpoint, event: &ClientEvent) -> Option<Self> {
         match event {
             ClientEvent::DialFailed { failure, .. } => Some(Self::dial(endpoint, failure)),
-            ClientEvent::Closed { report, .. } => match &report.reason {
-                CloseReason::Refused(words) => Some(Self::refused(endpoint, words)),
-                CloseReason::ErrorResponse(summary) if summary.condemns_topic() => Some(Self {
-                    endpoint: endpoint.to_string(),
-                    cause: report.reason.to_string(),
-                    remedy: Some(
-                        "The certificate gives no topic that the service knows: use that of the app with --cert.",
-                    ),
-                }),
-                CloseReason::Finished | CloseReason::ClosedHere | CloseReason::ErrorResponse(_) => None,
-                reason @ CloseReason::NotThisProtocol { .. } => {
-                    let remedy = Some("Check that --port is that of the service and not of another one.");
-                    Some(Self { remedy, ..Self::other(endpoint, reason) })
-                }
-                reason => Some(Self::other(endpoint, reason)),
-            },
+            ClientEvent::Closed { report, .. } => Self::closed(endpoint, &report.reason),
             _ => None,
         }
+    }
+
+    fn closed(endpoint: &Endpoint, reason: &CloseReason) -> Option<Self> {
+        match reason {
+            CloseReason::Refused(words) => Some(Self::refused(endpoint, words)),
+            CloseReason::ErrorResponse(summary) if summary.condemns_topic() => Some(Self::new(
+                endpoint,
+                reason,
+                Some("The certificate gives no topic that the service knows: use that of the app with --cert."),
+            )),
+            CloseReason::Finished | CloseReason::ClosedHere | CloseReason::ErrorResponse(_) => None,
+            CloseReason::NotThisProtocol { .. } => Some(Self::new(
+                endpoint,
+                reason,
+                Some("Check that --port is that of the service and not of another one."),
+            )),
+            CloseReason::NotHttp2 { .. } => Some(Self::new(endpoint, reason, Some(PROTOCOL_REMEDY))),
+            CloseReason::GoAway { reason: Some(word), fatal: true, .. }
+            | CloseReason::TokenRefused { reason: word } => {
+                let word = Reason::from(&**word);
+                let explanation = word.explain(Api::Device);
+                let happened = explanation.map_or(String::new(), |explanation| format!(": {}", explanation.happened));
+                let trouble = Self::other(endpoint, format_args!("{reason}{happened}"));
+                Some(Self { kind: REFUSED, remedy: Some(remedy_for(&word)), ..trouble })
+            }
+            other => Some(Self::other(endpoint, other)),
+        }
+    }
+}
+
+const fn tls_remedy(cause: TlsCause) -> Option<&'static str> {
+    match cause {
+        TlsCause::UntrustedServer => Some(
+            "If the service's authority is a private one that you trust, give its certificate with --ca; if it should be \
+             Apple, something on the way is listening.",
+        ),
+        TlsCause::ServerExpired => Some(
+            "Set this computer's clock if it is wrong; otherwise whoever runs the service has to renew its certificate.",
+        ),
+        TlsCause::WrongName => Some("--host must be a name that the service's certificate is for."),
+        TlsCause::ClientMissing | TlsCause::ClientRefused => Some(CERTIFICATE_REMEDY),
+        TlsCause::NoCommonProtocol => Some(PROTOCOL_REMEDY),
+        _ => Some("Check that --port is that of the service: what answers there may not speak TLS."),
+    }
+}
+
+const PROTOCOL_REMEDY: &str =
+    "Check --host and --port: what answers there does not speak HTTP/2 (h2). A proxy in between may take it away.";
+
+/// What to do about a reason, in the words of this command where it has any.
+fn remedy_for(reason: &Reason) -> Cow<'static, str> {
+    match reason {
+        Reason::BadCertificateEnvironment => {
+            Cow::Borrowed("Use --sandbox with a development certificate, and leave it out with a production one.")
+        }
+        Reason::BadEnvironmentKeyIdInToken => Cow::Borrowed(
+            "The key is for the other environment: use --sandbox, or leave it out, or give a key that covers both.",
+        ),
+        Reason::InvalidProviderToken => Cow::Borrowed(
+            "Check that --key-id belongs to this very --p8 file, that --team-id is the team's, and that the key was not \
+             revoked.",
+        ),
+        Reason::BadCertificate => {
+            Cow::Borrowed("Make a new push certificate in the developer portal, or move to a signing key with --p8.")
+        }
+        other => other.explain(Api::Device).map_or_else(
+            || Cow::Borrowed("Look the reason up in Apple's \"Handling notification responses from APNs\"."),
+            |explanation| Cow::Borrowed(explanation.to_do),
+        ),
     }
 }

@@ -44,11 +44,12 @@ impl<R: Runtime> BinaryBuilder<R> {
     /// # Panics
     ///
     /// Where the runtime panics when a task is spawned outside of it.
-    pub fn start(self) -> Result<Client<R>, BuildError> {
+    pub fn start(mut self) -> Result<Client<R>, BuildError> {
         if let Some(identity) = &self.common.tls.identity {
             identity.ensure_valid(self.common.runtime.now().wall)?;
         }
         let config = self.config;
+        self.common.window = config.window_count();
         self.common.start(None, || Gateway::new(config.clone()))
     }
 }

@@ -12,8 +12,9 @@ use crate::identity::IdentityError;
 use crate::queue::Queue;
 use crate::reply::Reply;
 use crate::session_task::{SessionTask, run};
+use crate::stats::TokenAge;
 use crate::tls::{TlsFailure, TlsSettings};
-use crate::{Client, Endpoint, Runtime};
+use crate::{Client, Endpoint, Runtime, trace};
 
 /// Why a client could not be started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +41,11 @@ pub(crate) struct Common<R> {
     pub(crate) session: SessionConfig,
     pub(crate) connections: usize,
     pub(crate) queue: usize,
+    /// How many notifications one connection may have without an outcome.
+    pub(crate) window: usize,
     pub(crate) connect_timeout: Duration,
+    /// Where the age of the provider token is noted.
+    pub(crate) token: TokenAge,
 }
 
 impl<R: Runtime> Common<R> {
@@ -54,7 +59,9 @@ impl<R: Runtime> Common<R> {
             session: SessionConfig::default().with_seed(seed),
             connections: 1,
             queue: 10_000,
+            window: 0,
             connect_timeout: Duration::from_secs(10),
+            token: TokenAge::default(),
         }
     }
 
@@ -69,8 +76,12 @@ impl<R: Runtime> Common<R> {
             endpoint: self.endpoint,
             protocol: alpn,
             limit: self.connect_timeout,
+            identity: self.tls.identity,
         });
-        let core = Arc::new(Core::new(Queue::new(self.queue, self.connections)));
+        // A full window is proven, not waited for; so each has to become full, and a next one to be begun meanwhile.
+        let windows = self.connections.saturating_mul(self.window + self.window / 5);
+        let under_way = self.queue.saturating_add(windows);
+        let core = Arc::new(Core::new(Queue::new(self.queue, self.connections), under_way, self.token));
         for number in 0..self.connections {
             let config = self.session.clone().with_seed(self.session.seed().wrapping_add(number as u64));
             let task = SessionTask::new(
@@ -80,7 +91,7 @@ impl<R: Runtime> Common<R> {
                 Session::new(protocol(), config),
                 target.clone(),
             );
-            self.runtime.spawn(run(task));
+            self.runtime.spawn(trace::session(number, &target.endpoint, run(task)));
         }
         Ok(Client::new(self.runtime, core))
     }

@@ -1,5 +1,6 @@
 //! Many notifications in, many outcomes out, with bounded memory.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -16,9 +17,6 @@ use crate::queue::{Job, Refusal};
 use crate::reply::{BulkSink, Delivery, Reply};
 use crate::{Client, Runtime};
 
-/// The most notifications of one run that are under way or wait to be yielded. Enough for two full windows.
-const UNDER_WAY: usize = 200_000;
-
 /// How many notifications one call takes from the source before others get their turn.
 const A_TURN: usize = 512;
 
@@ -32,6 +30,8 @@ pin_project! {
         source: Option<S>,
         keys: Slab<K>,
         sink: Arc<BulkSink>,
+        // Taken out of the sink together, and not yielded yet.
+        ready: VecDeque<(u32, Delivery)>,
         // Taken from the source, and waiting for room.
         held: Option<Job>,
         room: Option<EventListener>,
@@ -46,6 +46,7 @@ impl<R: Runtime, S, K> SendAll<R, S, K> {
             source: Some(source),
             keys: Slab::new(),
             sink: Arc::new(BulkSink::default()),
+            ready: VecDeque::new(),
             held: None,
             room: None,
             proof: None,
@@ -74,10 +75,10 @@ where
                 }
                 *this.room = None;
             }
-            let job = match this.held.take() {
+            let mut job = match this.held.take() {
                 Some(job) => job,
                 None => {
-                    if this.keys.len() >= UNDER_WAY {
+                    if this.keys.len() >= this.client.core().under_way {
                         return;
                     }
                     let Some(source) = this.source.as_mut().as_pin_mut() else { return };
@@ -95,15 +96,26 @@ where
                     }
                 }
             };
-            // Listening before trying: room that comes in between is not missed.
-            let room = this.client.room();
-            match this.client.try_push(job) {
-                Ok(()) => {}
-                Err((job, Refusal::Full)) => {
-                    *this.held = Some(job);
-                    *this.room = Some(room);
+            // A listener costs an allocation, so there is none until the queue is full. Then it is tried once more: room
+            // that came before anybody listened would be missed.
+            let mut room = None;
+            loop {
+                match this.client.try_push(job) {
+                    Ok(()) => break,
+                    Err((back, Refusal::Closed)) => {
+                        back.reply.send(this.client.core().too_late(back.notification));
+                        break;
+                    }
+                    Err((back, Refusal::Full)) if room.is_none() => {
+                        room = Some(this.client.room());
+                        job = back;
+                    }
+                    Err((back, Refusal::Full)) => {
+                        *this.held = Some(back);
+                        *this.room = room;
+                        break;
+                    }
                 }
-                Err((job, Refusal::Closed)) => job.reply.send(this.client.core().too_late(job.notification)),
             }
         }
         cx.waker().wake_by_ref();
@@ -118,13 +130,19 @@ where
     type Item = (K, Delivery);
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<(K, Delivery)>> {
+        // The queue is filled up once for each turn of outcomes.
+        if let Some((slot, delivery)) = self.as_mut().project().ready.pop_front() {
+            let key = self.project().keys.remove(slot as usize);
+            return Poll::Ready(Some((key, delivery)));
+        }
         self.sink.register(cx);
         self.as_mut().poll_feed(cx);
         let this = self.project();
+        this.sink.take(A_TURN, this.ready);
         if this.proof.as_mut().is_some_and(|proof| proof.as_mut().poll(cx).is_ready()) {
             *this.proof = None;
         }
-        match this.sink.pop() {
+        match this.ready.pop_front() {
             Some((slot, delivery)) => Poll::Ready(Some((this.keys.remove(slot as usize), delivery))),
             None if this.source.is_none() && this.keys.is_empty() => Poll::Ready(None),
             None => Poll::Pending,

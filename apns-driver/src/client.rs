@@ -12,7 +12,8 @@ use crate::bulk::SendAll;
 use crate::events::{Broadcast, Events};
 use crate::queue::{Job, Queue, Refusal};
 use crate::reply::{Delivery, Pending, Reply};
-use crate::{BinaryBuilder, Endpoint, Identity, Runtime};
+use crate::stats::{Meter, Stats, TokenAge};
+use crate::{BinaryBuilder, Endpoint, Identity, Runtime, trace};
 
 /// Sends notifications, and tells how each one ended.
 ///
@@ -52,7 +53,10 @@ impl Drop for Handle {
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) queue: Queue,
+    /// The most notifications of one bulk run that are under way or wait to be yielded.
+    pub(crate) under_way: usize,
     pub(crate) broadcast: Broadcast,
+    pub(crate) meter: Meter,
     /// What ended as unknown or not sent while closing.
     leftovers: Mutex<Option<Vec<Leftover>>>,
     settled: AtomicU64,
@@ -102,10 +106,12 @@ impl TrySendError {
 }
 
 impl Core {
-    pub(crate) fn new(queue: Queue) -> Self {
+    pub(crate) fn new(queue: Queue, under_way: usize, token: TokenAge) -> Self {
         Self {
             queue,
+            under_way,
             broadcast: Broadcast::default(),
+            meter: Meter::new(token),
             leftovers: Mutex::new(None),
             settled: AtomicU64::new(0),
             stopped: OnceLock::new(),
@@ -125,6 +131,8 @@ impl Core {
 
     pub(crate) fn note_settled(&self, delivery: &Delivery) {
         self.settled.fetch_add(1, Ordering::Relaxed);
+        self.meter.note_settled(delivery);
+        trace::settled(delivery);
         if !matches!(delivery.outcome, Outcome::Unknown { .. } | Outcome::NotSent { .. }) {
             return;
         }
@@ -247,6 +255,13 @@ impl<R: Runtime> Client<R> {
     #[must_use]
     pub fn settled(&self) -> u64 {
         self.handle.core.settled.load(Ordering::Relaxed)
+    }
+
+    /// Everything that is counted, as it is now. It costs a lock and some loads; once a second is nothing.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let core = &self.handle.core;
+        core.meter.read(self.runtime.now().wall, core.queue.levels())
     }
 
     pub(crate) fn try_push(&self, job: Job) -> Result<(), (Job, Refusal)> {

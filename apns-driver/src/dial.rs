@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use apns_proto::{DialFailure, DialStep};
 
 use crate::tls::TlsCause;
-use crate::{Alpn, Endpoint, Runtime, Secured};
+use crate::{Alpn, Endpoint, Identity, Runtime, Secured};
 
 /// What a connection is to, and how it is made.
 #[derive(Debug, Clone)]
@@ -19,12 +19,18 @@ pub(crate) struct Target<R: Runtime> {
     pub(crate) protocol: Option<&'static [u8]>,
     /// The time for one attempt.
     pub(crate) limit: Duration,
+    /// Who to be. It was valid at the start, but may expire while the process runs.
+    pub(crate) identity: Option<Identity>,
 }
 
 /// Resolves afresh, tries every address, and does the handshake, all within the time for one attempt.
 pub(crate) async fn dial<R: Runtime>(runtime: &R, target: &Target<R>) -> Result<Secured<R::Tls>, DialFailure> {
-    let Target { endpoint, connector, protocol, limit } = target;
+    let Target { endpoint, connector, protocol, limit, identity } = target;
     let limit = *limit;
+    if let Some(identity) = identity {
+        let valid = identity.ensure_valid(runtime.now().wall);
+        valid.map_err(|error| DialFailure::identity(error.to_string()))?;
+    }
     let deadline = runtime.now().instant + limit;
     let tcp = reach(runtime, endpoint, deadline).await?;
     match within(runtime, deadline, runtime.secure(connector, tcp, endpoint.host())).await {

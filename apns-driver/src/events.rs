@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 
-use apns_proto::{DialFailure, LinkId, LinkReport, Warning};
+use apns_proto::{DialFailure, LinkId, LinkReport, WallTime, Warning};
 use futures_core::Stream;
 use futures_util::task::AtomicWaker;
 
@@ -47,6 +47,14 @@ pub enum ClientEvent {
         session: usize,
         /// What.
         warning: Warning,
+    },
+    /// The client certificate of a connection that was just opened expires within 30 days: time to renew it. Once it
+    /// has expired, no connection is opened any more.
+    CertificateExpiresSoon {
+        /// Which session of the pool.
+        session: usize,
+        /// The last second at which it is valid.
+        at: WallTime,
     },
     /// Something waits for a provider token, and the token source has none. It is asked again every few seconds.
     TokenWanted {

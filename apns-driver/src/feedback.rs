@@ -72,7 +72,13 @@ impl<R: Runtime> Fetch<R> {
             identity.ensure_valid(self.runtime.now().wall)?;
         }
         let connector = self.runtime.connector(&self.tls)?;
-        let target = Target { endpoint: self.endpoint, connector, protocol: None, limit: self.connect_timeout };
+        let target = Target {
+            endpoint: self.endpoint,
+            connector,
+            protocol: None,
+            limit: self.connect_timeout,
+            identity: self.tls.identity,
+        };
         let runtime = self.runtime.clone();
         let dialling = Box::pin(async move { dial(&runtime, &target).await });
         Ok(FeedbackStream {

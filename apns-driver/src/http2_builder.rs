@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use apns_proto::Topic;
-use apns_proto::http2::{Config, Credential, ProviderApi, SigningSource, TokenSource};
+use apns_proto::http2::{
+    AfterRejection, AuthorityError, ClockSkew, Config, Credential, ProviderApi, ProviderToken, Reason, SigningSource,
+    TokenError, TokenSource,
+};
+use apns_proto::{Now, Topic};
 
 use crate::builder::{BuildError, Common, common_settings};
+use crate::stats::TokenAge;
 use crate::tls::TlsSettings;
 use crate::{Client, Endpoint, Identity, Runtime};
 
@@ -39,8 +43,30 @@ impl From<Arc<dyn TokenSource>> for Credentials {
     }
 }
 
+impl Credentials {
+    /// What TLS has to know, and what the protocol has to know.
+    pub(crate) fn into_parts(self) -> (Option<Identity>, Credential) {
+        match self {
+            Self::Certificate(identity) => (Some(identity), Credential::Certificate),
+            Self::Token(source) => (None, Credential::Token(source)),
+        }
+    }
+}
+
 /// What ALPN has to choose.
-const HTTP2: &[u8] = b"h2";
+pub(crate) const HTTP2: &[u8] = b"h2";
+
+/// The provider API under the name of this server.
+pub(crate) fn provider_api(
+    endpoint: &Endpoint,
+    credential: Credential,
+    config: Config,
+) -> Result<ProviderApi, AuthorityError> {
+    let host = if endpoint.host().contains(':') { format!("[{}]", endpoint.host()) } else { endpoint.host().into() };
+    let authority =
+        if endpoint.port() == apns_proto::http2::host::PORT { host } else { format!("{host}:{}", endpoint.port()) };
+    Ok(ProviderApi::new(&authority, credential)?.with_config(config))
+}
 
 /// Settings of a client of the HTTP/2 provider API. All have a default; [`start`](Self::start) ends the chain.
 #[derive(Debug, Clone)]
@@ -55,10 +81,7 @@ impl<R: Runtime> Http2Builder<R> {
     common_settings!();
 
     pub(crate) fn new(runtime: R, endpoint: Endpoint, credentials: Credentials) -> Self {
-        let (identity, credential) = match credentials {
-            Credentials::Certificate(identity) => (Some(identity), Credential::Certificate),
-            Credentials::Token(source) => (None, Credential::Token(source)),
-        };
+        let (identity, credential) = credentials.into_parts();
         let tls = TlsSettings { identity, alpn: vec![HTTP2.to_vec()], ..TlsSettings::default() };
         Self { common: Common::new(runtime, endpoint, tls), credential, topic: None, config: Config::default() }
     }
@@ -102,19 +125,40 @@ impl<R: Runtime> Http2Builder<R> {
     /// # Panics
     ///
     /// Where the runtime panics when a task is spawned outside of it.
-    pub fn start(self) -> Result<Client<R>, BuildError> {
+    pub fn start(mut self) -> Result<Client<R>, BuildError> {
         if let Some(identity) = &self.common.tls.identity {
             identity.ensure_valid(self.common.runtime.now().wall)?;
         }
-        let endpoint = &self.common.endpoint;
-        let host =
-            if endpoint.host().contains(':') { format!("[{}]", endpoint.host()) } else { endpoint.host().into() };
-        let authority =
-            if endpoint.port() == apns_proto::http2::host::PORT { host } else { format!("{host}:{}", endpoint.port()) };
-        let mut api = ProviderApi::new(&authority, self.credential)?.with_config(self.config);
+        let credential = match self.credential {
+            Credential::Token(source) => {
+                Credential::Token(Arc::new(Watched { source, age: self.common.token.clone() }))
+            }
+            Credential::Certificate => Credential::Certificate,
+        };
+        self.common.window = self.config.max_streams();
+        let mut api = provider_api(&self.common.endpoint, credential, self.config)?;
         if let Some(topic) = self.topic {
             api = api.with_topic(topic);
         }
         self.common.start(Some(HTTP2), || api.clone())
+    }
+}
+
+/// A token source, and a note of how old its token is.
+#[derive(Debug)]
+struct Watched {
+    source: Arc<dyn TokenSource>,
+    age: TokenAge,
+}
+
+impl TokenSource for Watched {
+    fn token(&self, now: Now) -> Result<ProviderToken, TokenError> {
+        let token = self.source.token(now)?;
+        self.age.note(token.issued_at());
+        Ok(token)
+    }
+
+    fn rejected(&self, now: Now, token: &ProviderToken, reason: &Reason, skew: Option<ClockSkew>) -> AfterRejection {
+        self.source.rejected(now, token, reason, skew)
     }
 }

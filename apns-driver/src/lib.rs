@@ -1,13 +1,68 @@
 //! The asynchronous half that needs no particular runtime: the client handle, the bounded queue, the connection loop,
 //! bulk sending, and the reader of client certificates.
 //!
-//! Applications depend on a transport (`apns-tokio`) and never meet this crate. It is for whoever brings a further
-//! runtime: implement [`Runtime`], and [`Client`] works on it.
+//! # Who it is for
+//!
+//! Applications depend on a transport (`apns-tokio`, `apns-async-std`) and never meet this crate. It is for whoever
+//! brings a further runtime or TLS library: implement [`Clock`] and [`Runtime`], call [`names!`], and everything works
+//! on it. `apns-tokio` and `apns-async-std` are examples of about 300 lines each, most of them the meaning of the TLS
+//! library's errors. A transport without a runtime needs `apns-proto` alone; see its `guide`.
+//!
+//! # A first program
+//!
+//! [`drive`] runs any machine over any stream of `futures-io`. Here the stream is a cursor that holds all that a
+//! feedback service would say, and the clock is that of the standard library:
+//!
+//! ```
+//! use std::future::{Future, ready};
+//! use std::time::{Instant, SystemTime};
+//!
+//! use apns_driver::{Clock, drive};
+//! use apns_proto::Now;
+//! use apns_proto::binary::{FeedbackClient, FeedbackEvent};
+//! use futures_util::io::Cursor;
+//!
+//! #[derive(Clone)]
+//! struct StdClock;
+//!
+//! impl Clock for StdClock {
+//!     fn now(&self) -> Now {
+//!         Now::new(Instant::now(), SystemTime::now().into())
+//!     }
+//!
+//!     // Enough for a stream that never keeps anybody waiting.
+//!     fn sleep_until(&self, _deadline: Instant) -> impl Future<Output = ()> + Send + 'static {
+//!         ready(())
+//!     }
+//! }
+//!
+//! // One record: the time, the length of the token, the token.
+//! let stream = Cursor::new(vec![0, 0, 0, 1, 0, 2, 0xaa, 0xbb]);
+//! let mut machine = FeedbackClient::new(StdClock.now());
+//! let mut gone = Vec::new();
+//! let driving = drive(StdClock, stream, &mut machine, |_, event| {
+//!     if let FeedbackEvent::Record(record) = event {
+//!         gone.push(record.token.to_vec());
+//!     }
+//! });
+//! futures_util::FutureExt::now_or_never(driving).expect("this stream never waits");
+//! assert_eq!(gone, [[0xaa, 0xbb]]);
+//! ```
+//!
+//! # What is where
+//!
+//! * [`Runtime`], [`Clock`], [`Secured`], [`Alpn`], [`tls`]: what a transport brings, and what it is given.
+//! * [`Client`] with its builders, [`Pending`], [`Delivery`], [`SendAll`], [`Events`]: the handle of applications.
+//! * [`feedback`]: reading the feedback service.
+//! * [`identity`]: client certificates in every form in which people keep them.
+//! * [`drive`]: the loop for one machine on one stream, for servers and tests.
 
 mod alarm;
 mod binary_builder;
 mod builder;
 mod bulk;
+#[cfg(feature = "http2")]
+pub mod channels;
 mod client;
 mod dial;
 mod drive;
@@ -23,11 +78,15 @@ mod queue;
 mod reply;
 mod runtime;
 mod session_task;
+pub mod stats;
 pub mod tls;
+mod trace;
 
 pub use binary_builder::BinaryBuilder;
 pub use builder::BuildError;
 pub use bulk::SendAll;
+#[cfg(feature = "http2")]
+pub use channels::ChannelFailure;
 pub use client::{Client, CloseReport, Leftover, TrySendError};
 pub use drive::drive;
 pub use endpoint::{Endpoint, Environment};
@@ -38,4 +97,5 @@ pub use http2_builder::{Credentials, Http2Builder};
 pub use identity::{Identity, IdentityError, Validity};
 pub use reply::{Delivery, Pending};
 pub use runtime::{Alpn, Clock, Runtime, Secured};
+pub use stats::Stats;
 pub use tls::{Roots, RootsError};

@@ -9,10 +9,11 @@
 #[macro_export]
 macro_rules! names {
     ($runtime:ident) => {
+        pub use $crate::identity::{Certificate, CertificateEnvironment, Identities};
         pub use $crate::tls::TlsCause;
         pub use $crate::{
             BuildError, ClientEvent, CloseReport, Delivery, Endpoint, Environment, Events, FeedbackFailure, Identity,
-            IdentityError, Leftover, Pending, Roots, RootsError, TrySendError, Validity,
+            IdentityError, Leftover, Pending, Roots, RootsError, Stats, TrySendError, Validity,
         };
 
         /// The client. See [`apns_driver::Client`](::apns_driver::Client).
@@ -58,6 +59,30 @@ macro_rules! http2_names {
 
         /// Settings of a client of the HTTP/2 provider API.
         pub type Http2Builder = $crate::Http2Builder<$runtime>;
+
+        /// Broadcast channels: their management, and broadcasts to them. See
+        /// [`apns_driver::channels`](::apns_driver::channels).
+        pub mod channels {
+            pub use $crate::channels::{Channel, ChannelFailure, Published};
+
+            use super::{Credentials, Endpoint, $runtime};
+
+            /// Makes, reads, deletes and lists the broadcast channels of one app.
+            pub type Channels = $crate::channels::Channels<$runtime>;
+
+            /// Sends broadcasts to channels.
+            pub type Broadcasts = $crate::channels::Broadcasts<$runtime>;
+
+            /// How to reach one server.
+            pub type Connect = $crate::channels::Connect<$runtime>;
+
+            /// Begins a handle for one server. See
+            /// [`apns_driver::channels::connect`](::apns_driver::channels::connect).
+            #[must_use]
+            pub fn connect(endpoint: Endpoint, credentials: impl Into<Credentials>) -> Connect {
+                $crate::channels::connect(endpoint, credentials)
+            }
+        }
     };
 }
 

@@ -17,6 +17,15 @@ pub(crate) struct Job {
     pub(crate) reply: Reply,
 }
 
+/// How much went through, and how much is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Levels {
+    pub(crate) queued: u64,
+    pub(crate) pushed: u64,
+    pub(crate) popped: u64,
+    pub(crate) connected: u64,
+}
+
 /// Why a job was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -53,6 +62,22 @@ struct Consumer {
     connected: bool,
     /// It sends nothing any more.
     over: bool,
+    /// And what it left is settled.
+    gone: bool,
+}
+
+/// So many jobs that wait are work for one more connection.
+const CROWD: usize = 256;
+
+/// How near a session is to sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// It has a connection.
+    Connected,
+    /// It would open one at once.
+    CanDial,
+    /// It has to wait before it opens one.
+    BackingOff,
 }
 
 /// Close by this time; `None` to take as long as it takes.
@@ -145,12 +170,17 @@ impl Queue {
         }
     }
 
-    /// Says whether a session has a connection; and whether it may take a job without one: not when another session
-    /// of the pool has one.
-    pub(crate) fn set_connected(&self, consumer: usize, connected: bool) -> bool {
+    /// Says whether a session has a connection; and whether it may take a job without one, to open one for it. Not when
+    /// another session of the pool has one, unless there is work for more and this one would connect at once.
+    pub(crate) fn set_connected(&self, consumer: usize, readiness: Readiness) -> bool {
         let mut state = self.lock();
+        let connected = readiness == Readiness::Connected;
         let was_connected = std::mem::replace(&mut state.consumers[consumer].connected, connected);
-        let may_take = connected || !state.consumers.iter().any(|other| other.connected);
+        let may_take = match readiness {
+            Readiness::Connected => true,
+            Readiness::CanDial if state.jobs.len() >= CROWD => true,
+            Readiness::CanDial | Readiness::BackingOff => !state.consumers.iter().any(|other| other.connected),
+        };
         if was_connected && !connected {
             // The others may take without a connection from here on.
             let wakers = state.take_wakers();
@@ -158,6 +188,23 @@ impl Queue {
             wake(wakers);
         }
         may_take
+    }
+
+    /// Whether a session has a connection.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.lock().consumers.iter().any(|consumer| consumer.connected)
+    }
+
+    /// Takes jobs back from a session that cannot connect. They are the next ones.
+    pub(crate) fn take_back(&self, jobs: impl DoubleEndedIterator<Item = Job>) {
+        let mut state = self.lock();
+        for job in jobs.rev() {
+            state.jobs.push_front(job);
+            state.popped -= 1;
+        }
+        let wakers = state.take_wakers();
+        drop(state);
+        wake(wakers);
     }
 
     /// A proof order that this session has not carried out, once all jobs that it concerns were handed out.
@@ -181,7 +228,7 @@ impl Queue {
             let mut state = self.lock();
             let number = state.proof.map_or(1, |order| order.number + 1);
             let earlier = state.proof.and_then(|order| order.deadline);
-            let pending = state.consumers.iter().any(|consumer| !consumer.over && consumer.proven + 1 < number);
+            let pending = state.consumers.iter().any(|consumer| !consumer.gone && consumer.proven + 1 < number);
             // An order that still runs is widened, so its earlier deadline must not cut off the new one's.
             let deadline = if pending { earlier.zip(deadline).map(|(one, other)| one.max(other)) } else { deadline };
             state.proof = Some(ProofOrder { number, deadline, up_to: state.pushed });
@@ -192,7 +239,7 @@ impl Queue {
         };
         loop {
             let listener = self.progress.listen();
-            if self.lock().consumers.iter().all(|consumer| consumer.over || consumer.proven >= number) {
+            if self.lock().consumers.iter().all(|consumer| consumer.gone || consumer.proven >= number) {
                 return;
             }
             listener.await;
@@ -217,7 +264,8 @@ impl Queue {
         self.lock().jobs.is_empty()
     }
 
-    /// A session sends nothing any more. The jobs come back when it was the last.
+    /// A session sends nothing any more. The jobs come back when it was the last; once they are settled, say
+    /// [`gone`](Self::gone).
     pub(crate) fn leave(&self, consumer: usize) -> VecDeque<Job> {
         let mut state = self.lock();
         state.consumers[consumer].over = true;
@@ -227,8 +275,13 @@ impl Queue {
         drop(state);
         wake(wakers);
         self.room.notify(usize::MAX);
-        self.progress.notify(usize::MAX);
         jobs
+    }
+
+    /// A session has left, and nothing it took is without an end.
+    pub(crate) fn gone(&self, consumer: usize) {
+        self.lock().consumers[consumer].gone = true;
+        self.progress.notify(usize::MAX);
     }
 
     /// A session had no connection for too long. The jobs come back when no other session has one.
@@ -243,11 +296,11 @@ impl Queue {
         jobs
     }
 
-    /// Waits until every session has left.
+    /// Waits until every session has left and what they left is settled.
     pub(crate) async fn finished(&self) {
         loop {
             let listener = self.progress.listen();
-            if self.lock().all_over() {
+            if self.lock().consumers.iter().all(|consumer| consumer.gone) {
                 return;
             }
             listener.await;
@@ -256,6 +309,16 @@ impl Queue {
 
     pub(crate) fn len(&self) -> usize {
         self.lock().jobs.len()
+    }
+
+    pub(crate) fn levels(&self) -> Levels {
+        let state = self.lock();
+        Levels {
+            queued: state.jobs.len() as u64,
+            pushed: state.pushed,
+            popped: state.popped,
+            connected: state.consumers.iter().filter(|consumer| consumer.connected).count() as u64,
+        }
     }
 }
 
@@ -279,4 +342,23 @@ impl State {
 
 fn wake(wakers: impl Iterator<Item = Waker>) {
     wakers.for_each(Waker::wake);
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn the_end_is_told_when_everything_that_was_left_is_settled() {
+        let queue = Queue::new(10, 1);
+        let (mut finished, mut proven) = (Box::pin(queue.finished()), Box::pin(queue.prove(None)));
+        assert_eq!((finished.as_mut().now_or_never(), proven.as_mut().now_or_never()), (None, None));
+        // Between these two the session settles what was left.
+        assert!(queue.leave(0).is_empty());
+        assert_eq!((finished.as_mut().now_or_never(), proven.as_mut().now_or_never()), (None, None));
+        queue.gone(0);
+        assert_eq!((finished.now_or_never(), proven.now_or_never()), (Some(()), Some(())));
+    }
 }

@@ -114,6 +114,9 @@ impl fmt::Debug for Reply {
     }
 }
 
+/// The room for outcomes that a run keeps when all were taken. A proven window brings many at one blow.
+const KEPT: usize = 4096;
+
 /// Where the outcomes of one bulk run gather: no channel and no task for each notification.
 #[derive(Debug, Default)]
 pub(crate) struct BulkSink {
@@ -127,8 +130,14 @@ impl BulkSink {
         self.waker.wake();
     }
 
-    pub(crate) fn pop(&self) -> Option<(u32, Delivery)> {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    /// Moves at most so many over to a list that is looked through without a lock.
+    pub(crate) fn take(&self, most: usize, ready: &mut VecDeque<(u32, Delivery)>) {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = done.len().min(most);
+        ready.extend(done.drain(..count));
+        if done.is_empty() && done.capacity() > KEPT {
+            *done = VecDeque::new();
+        }
     }
 
     pub(crate) fn register(&self, cx: &Context<'_>) {

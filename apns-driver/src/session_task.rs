@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use apns_proto::session::Protocol;
-use apns_proto::{DialFailure, End, LinkId, NotSentCause, Now, Session, SessionEvent, Settled, Transmit};
+use apns_proto::{DialFailure, End, LinkId, NotSentCause, Now, Session, SessionEvent, Settled, Transmit, WallTime};
 use bytes::BytesMut;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
@@ -15,9 +15,9 @@ use crate::client::Core;
 use crate::dial::{Target, dial};
 use crate::events::ClientEvent;
 use crate::pump::{Port, Pump, Pumped};
-use crate::queue::Job;
+use crate::queue::{Job, Readiness};
 use crate::reply::{Delivery, Reply};
-use crate::{Runtime, Secured};
+use crate::{Runtime, Secured, Validity, trace};
 
 type Dialled<S> = (LinkId, Result<Secured<S>, DialFailure>);
 type Dial<S> = Pin<Box<dyn Future<Output = Dialled<S>> + Send>>;
@@ -104,7 +104,7 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
             moved |= self.take_orders(now);
             moved |= self.take_jobs(now);
             moved |= self.poll_pumps(cx, now);
-            moved |= self.take_events();
+            moved |= self.take_events(now);
             if self.left && self.pumps.is_empty() {
                 return Poll::Ready(());
             }
@@ -160,7 +160,12 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
 
     fn take_jobs(&mut self, now: Now) -> bool {
         let connected = self.session.is_connected();
-        if !self.core.queue.set_connected(self.number, connected) {
+        let readiness = match () {
+            () if connected => Readiness::Connected,
+            () if self.session.may_dial(now) => Readiness::CanDial,
+            () => Readiness::BackingOff,
+        };
+        if !self.core.queue.set_connected(self.number, readiness) {
             return false;
         }
         let most = if connected { JOBS_A_TURN } else { 1 };
@@ -191,22 +196,29 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
         moved
     }
 
-    fn take_events(&mut self) -> bool {
+    fn take_events(&mut self, now: Now) -> bool {
         let mut moved = false;
         let session = self.number;
         while let Some(event) = self.session.poll_event() {
             moved = true;
             let told = match event {
                 SessionEvent::Settled(settled) => {
-                    self.answer(settled);
+                    self.answer(now, settled);
                     continue;
                 }
                 SessionEvent::Dial { link } => {
                     self.start_dialling(link);
                     ClientEvent::Dialling { session, link }
                 }
-                SessionEvent::Connected { link } => ClientEvent::Connected { session, link },
-                SessionEvent::DialFailed { failure, .. } => ClientEvent::DialFailed { session, failure },
+                SessionEvent::Connected { link } => {
+                    self.tell(&ClientEvent::Connected { session, link });
+                    let Some(at) = self.certificate_ends_soon() else { continue };
+                    ClientEvent::CertificateExpiresSoon { session, at }
+                }
+                SessionEvent::DialFailed { failure, .. } => {
+                    self.hand_over();
+                    ClientEvent::DialFailed { session, failure }
+                }
                 SessionEvent::Closed(report) => ClientEvent::Closed { session, report },
                 SessionEvent::Warning { warning, .. } => ClientEvent::Warning { session, warning },
                 SessionEvent::TokenWanted { .. } => ClientEvent::TokenWanted { session },
@@ -216,7 +228,7 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
                 }
                 SessionEvent::Stopped { why } => {
                     // Told before the queue is left: who waits for the end may stop watching then.
-                    self.core.broadcast.send(&ClientEvent::Stopped { session, why: why.clone() });
+                    self.tell(&ClientEvent::Stopped { session, why: why.clone() });
                     self.leave(&NotSentCause::Stopped(why));
                     continue;
                 }
@@ -232,18 +244,43 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
                 }
                 _ => continue,
             };
-            self.core.broadcast.send(&told);
+            self.tell(&told);
         }
         moved
     }
 
-    fn start_dialling(&self, link: LinkId) {
-        let (runtime, target) = (self.runtime.clone(), self.target.clone());
-        self.dials.push(Box::pin(async move { (link, dial(&runtime, &target).await) }));
+    fn certificate_ends_soon(&self) -> Option<WallTime> {
+        match self.target.identity.as_ref()?.validity(self.runtime.now().wall) {
+            Validity::ExpiresSoon { at } => Some(at),
+            Validity::Ok | Validity::Expired { .. } | Validity::NotYet { .. } => None,
+        }
     }
 
-    fn answer(&self, settled: Settled<Reply>) {
-        let Settled { key, outcome, attempts, replays, returned, .. } = settled;
+    /// What waits here for a connection goes to a session that has one.
+    fn hand_over(&mut self) {
+        if self.core.queue.is_connected() {
+            let jobs = self.session.take_back().into_iter();
+            self.core.queue.take_back(jobs.map(|(reply, notification)| Job { notification, reply }));
+        }
+    }
+
+    fn start_dialling(&self, link: LinkId) {
+        let (runtime, target) = (self.runtime.clone(), self.target.clone());
+        let dialled = async move { (link, dial(&runtime, &target).await) };
+        self.dials.push(Box::pin(trace::dialling(link, dialled)));
+    }
+
+    fn tell(&self, event: &ClientEvent) {
+        self.core.meter.note_event(event);
+        trace::event(event);
+        self.core.broadcast.send(event);
+    }
+
+    fn answer(&self, now: Now, settled: Settled<Reply>) {
+        let Settled { key, outcome, attempts, replays, returned, since, .. } = settled;
+        if let Some(since) = since {
+            self.core.meter.note_latency(now.instant.saturating_duration_since(since));
+        }
         let delivery = Delivery { outcome, attempts, replays, returned };
         self.core.note_settled(&delivery);
         key.send(delivery);
@@ -258,6 +295,7 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
         self.core.note_over(cause);
         self.dials.clear();
         self.refuse(self.core.queue.leave(self.number), cause);
+        self.core.queue.gone(self.number);
     }
 
     fn refuse(&self, jobs: impl IntoIterator<Item = Job>, cause: &NotSentCause) {

@@ -1,4 +1,64 @@
-//! Apple's push notification protocols, without I/O.
+//! Apple's push notification protocols, without I/O: no socket, no clock, no task, no lock.
+//!
+//! # Who it is for
+//!
+//! Take this crate alone when the transport is yours: a proxy, blocking sockets, io_uring, a simulation, a test.
+//! [`guide`] says step by step how to write one. An application on tokio takes `apns-tokio`, one on async-std or smol
+//! `apns-async-std`; both show these types under their own `proto`.
+//!
+//! # A first program
+//!
+//! A gateway of the binary protocol that refuses the second of three, with the bytes moved by hand:
+//!
+//! ```
+//! use std::time::{Instant, SystemTime};
+//!
+//! use apns_proto::binary::{Client, Config};
+//! use apns_proto::{Connection, ConnectionEvent, DeviceToken, Machine, Notification, Now, Payload, Submission};
+//! use bytes::BytesMut;
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let now = Now::new(Instant::now(), SystemTime::now().into());
+//!     let mut client = Client::new(Config::default(), now);
+//!     let payload = Payload::builder().title("Kitchen").body("Tea is ready").badge(1).build()?;
+//!     for number in 1..=3_u8 {
+//!         let token = DeviceToken::from_bytes([number; 32])?;
+//!         let submission = Submission::new(number, Notification::new(token, payload.clone()));
+//!         client.submit(now, submission).map_err(|refused| refused.cause)?;
+//!     }
+//!
+//!     let mut out = BytesMut::new();
+//!     client.poll_transmit(now, &mut out);
+//!     assert_eq!(out[0], 2); // frames of command 2, yours to write to the gateway
+//!
+//!     // What the gateway answers: command 8, status 8 (invalid token), the second.
+//!     client.handle_input(now, &[8, 8, 0, 0, 0, 2]);
+//!     let mut outcomes = Vec::new();
+//!     while let Some(event) = client.poll_event() {
+//!         match event {
+//!             ConnectionEvent::Settled(settled) => outcomes.push((settled.key, settled.outcome.word())),
+//!             // The gateway threw away what was written behind it: to be sent again, which a `Session` does by itself.
+//!             ConnectionEvent::Closed(closed) => assert_eq!(closed.unsettled[0].submission.key, 3),
+//!             _ => {}
+//!         }
+//!     }
+//!     assert_eq!(outcomes, [(1, "accepted"), (2, "rejected")]);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What is where
+//!
+//! * [`Notification`], [`DeviceToken`], [`payload`] and the types around them: what is sent, the same for both protocols.
+//! * [`Outcome`], [`Rejection`]: how it ended, and what that asks for. [`RetryPolicy`], [`InvalidTokens`]: what to make
+//!   of it.
+//! * [`binary`]: the protocol of the classic gateway and its feedback service. `http2`: today's provider API (feature
+//!   `http2`, on by default).
+//! * [`machine`]: the contract of everything that has a connection. [`Connection`]: what sends notifications.
+//! * [`session`]: one connection after another, until each notification has its outcome.
+//! * [`guide`]: how to write a transport.
+//!
+//! The feature `server` adds the machines of the other side: gateway, feedback service, provider API.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -8,6 +68,7 @@ pub mod binary;
 mod connection;
 mod device_token;
 mod explanation;
+pub mod guide;
 #[cfg(feature = "http2")]
 pub mod http2;
 mod invalid_tokens;

@@ -29,6 +29,13 @@ pub struct Notification {
     payload: Payload,
     expiration: Expiration,
     priority: Option<Priority>,
+    /// Behind a pointer, for the binary protocol has none of it, and few HTTP/2 notifications have any.
+    headers: Option<Box<Headers>>,
+}
+
+/// What only HTTP/2 has.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Headers {
     topic: Option<Topic>,
     push_type: Option<PushType>,
     collapse_id: Option<CollapseId>,
@@ -39,16 +46,7 @@ impl Notification {
     /// A notification with nothing but the two things that it must have.
     #[must_use]
     pub const fn new(token: DeviceToken, payload: Payload) -> Self {
-        Self {
-            token,
-            payload,
-            expiration: Expiration::Omitted,
-            priority: None,
-            topic: None,
-            push_type: None,
-            collapse_id: None,
-            apns_id: None,
-        }
+        Self { token, payload, expiration: Expiration::Omitted, priority: None, headers: None }
     }
 
     /// Sets when the service may stop trying. Default: omitted.
@@ -68,28 +66,28 @@ impl Notification {
     /// Sets the topic (HTTP/2 only).
     #[must_use]
     pub fn with_topic(mut self, topic: Topic) -> Self {
-        self.topic = Some(topic);
+        self.headers.get_or_insert_default().topic = Some(topic);
         self
     }
 
     /// Sets the push type (HTTP/2 only). Default: what the payload decides.
     #[must_use]
     pub fn with_push_type(mut self, push_type: PushType) -> Self {
-        self.push_type = Some(push_type);
+        self.headers.get_or_insert_default().push_type = Some(push_type);
         self
     }
 
     /// Sets the collapse id (HTTP/2 only).
     #[must_use]
     pub fn with_collapse_id(mut self, collapse_id: CollapseId) -> Self {
-        self.collapse_id = Some(collapse_id);
+        self.headers.get_or_insert_default().collapse_id = Some(collapse_id);
         self
     }
 
     /// Sets the apns id (HTTP/2 only). Default: the service makes one.
     #[must_use]
-    pub const fn with_apns_id(mut self, apns_id: ApnsId) -> Self {
-        self.apns_id = Some(apns_id);
+    pub fn with_apns_id(mut self, apns_id: ApnsId) -> Self {
+        self.headers.get_or_insert_default().apns_id = Some(apns_id);
         self
     }
 
@@ -124,26 +122,26 @@ impl Notification {
 
     /// The topic, if one was set.
     #[must_use]
-    pub const fn topic(&self) -> Option<&Topic> {
-        self.topic.as_ref()
+    pub fn topic(&self) -> Option<&Topic> {
+        self.headers.as_ref()?.topic.as_ref()
     }
 
     /// The push type, if one was set.
     #[must_use]
-    pub const fn push_type(&self) -> Option<&PushType> {
-        self.push_type.as_ref()
+    pub fn push_type(&self) -> Option<&PushType> {
+        self.headers.as_ref()?.push_type.as_ref()
     }
 
     /// The collapse id, if one was set.
     #[must_use]
-    pub const fn collapse_id(&self) -> Option<&CollapseId> {
-        self.collapse_id.as_ref()
+    pub fn collapse_id(&self) -> Option<&CollapseId> {
+        self.headers.as_ref()?.collapse_id.as_ref()
     }
 
     /// The apns id, if one was set.
     #[must_use]
-    pub const fn apns_id(&self) -> Option<ApnsId> {
-        self.apns_id
+    pub fn apns_id(&self) -> Option<ApnsId> {
+        self.headers.as_ref()?.apns_id
     }
 }
 

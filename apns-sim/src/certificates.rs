@@ -32,6 +32,19 @@ const SERVER_NAMES: &[&str] = &[
     "api-manage-broadcast.sandbox.push.apple.com",
 ];
 
+/// What is wrong with the dates of a server certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum ServerCertificate {
+    /// Nothing.
+    #[default]
+    Good,
+    /// It expired in 2021.
+    Expired,
+    /// It is valid from 2048 on.
+    NotYetValid,
+}
+
 /// An authority, a server certificate and a client certificate, all made afresh and good until 2049.
 ///
 /// The client certificate looks like one of Apple's "Apple Push Services" certificates: the topic is the `UID` of the
@@ -47,7 +60,7 @@ pub(crate) struct Certificates {
 
 impl Certificates {
     /// Makes them, with `topics` in the client certificate; the first is that of the subject.
-    pub(crate) fn generate(topics: &[String]) -> Result<Self, rcgen::Error> {
+    pub(crate) fn generate(topics: &[String], server: ServerCertificate) -> Result<Self, rcgen::Error> {
         let authority_key = KeyPair::generate()?;
         let mut params = lasting(CertificateParams::default());
         params.distinguished_name = name(&[
@@ -62,6 +75,11 @@ impl Certificates {
         let server_key = KeyPair::generate()?;
         let names: Vec<String> = SERVER_NAMES.iter().map(ToString::to_string).collect();
         let mut params = lasting(CertificateParams::new(names)?);
+        match server {
+            ServerCertificate::Good => {}
+            ServerCertificate::Expired => params.not_after = date_time_ymd(2021, 1, 1),
+            ServerCertificate::NotYetValid => params.not_before = date_time_ymd(2048, 1, 1),
+        }
         params.distinguished_name = name(&[(DnType::CommonName, "localhost"), (DnType::OrganizationName, "apns-sim")]);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -193,7 +211,7 @@ mod tests {
     #[test]
     fn the_client_certificate_looks_like_apples() {
         let topics = ["com.example.dev".to_owned(), "com.example.dev.voip".to_owned()];
-        let made = Certificates::generate(&topics).unwrap();
+        let made = Certificates::generate(&topics, ServerCertificate::Good).unwrap();
         let identity = Identity::from_pem(made.client.as_bytes(), Some(made.client_key.as_bytes()), None).unwrap();
         assert_eq!(identity.default_topic(), Some("com.example.dev"));
         assert_eq!(identity.topics(), topics);

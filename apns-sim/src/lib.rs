@@ -21,8 +21,10 @@ mod service;
 mod simulator;
 mod state;
 mod stream;
+mod thread;
 mod tls;
 
+pub use certificates::ServerCertificate;
 pub use log::{Counts, Entry, Keep, Log, Record, Service, Unreadable};
 pub use provider::{AuthenticatedBy, RequestRecord};
 pub use script::{

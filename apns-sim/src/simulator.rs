@@ -12,12 +12,13 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::certificates::{Certificates, DEFAULT_TOPIC, write_private};
+use crate::certificates::{Certificates, DEFAULT_TOPIC, ServerCertificate, write_private};
 use crate::log::{Counts, Entry, Keep, Log, Record, Service};
 use crate::provider::{KEY_ID, RequestRecord, SigningKeyPair, TEAM_ID, Trust};
 use crate::script::Script;
 use crate::service::{Listener, Shared, run};
 use crate::state::{Core, Hook};
+use crate::thread::OwnThread;
 use crate::tls::{ClientAuth, ProviderAuth, Tls, TlsVersion};
 
 /// Why a simulator could not be started.
@@ -37,6 +38,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// There is no thread or no runtime to be had for it.
+    #[error("no thread of its own can be had: {0}")]
+    Thread(io::Error),
 }
 
 /// Settings of a [`Simulator`]. All have a default; [`start`](Self::start) ends the chain.
@@ -50,6 +54,8 @@ pub struct Builder {
     auth: ClientAuth,
     provider_auth: ProviderAuth,
     tls: TlsVersion,
+    server_certificate: ServerCertificate,
+    alpn: Vec<Vec<u8>>,
     keep: Keep,
     hook: Option<Hook>,
 }
@@ -66,6 +72,8 @@ impl Builder {
             auth: ClientAuth::default(),
             provider_auth: ProviderAuth::default(),
             tls: TlsVersion::default(),
+            server_certificate: ServerCertificate::default(),
+            alpn: vec![b"h2".to_vec()],
             keep: Keep::default(),
             hook: None,
         }
@@ -131,6 +139,21 @@ impl Builder {
         self
     }
 
+    /// What is wrong with the dates of the server's certificate. Default: nothing.
+    #[must_use]
+    pub const fn server_certificate(mut self, certificate: ServerCertificate) -> Self {
+        self.server_certificate = certificate;
+        self
+    }
+
+    /// Which protocols the provider API chooses from by ALPN. Default: `h2`. Without any, it chooses none, as a server
+    /// does that knows nothing of ALPN.
+    #[must_use]
+    pub fn alpn(mut self, protocols: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
+        self.alpn = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// How much of what arrives is kept. Default: everything.
     #[must_use]
     pub const fn keep(mut self, keep: Keep) -> Self {
@@ -146,6 +169,24 @@ impl Builder {
         self
     }
 
+    /// Makes certificates and starts to listen, on a thread with a runtime of its own: for blocking code, and for code on
+    /// another runtime than tokio. Everything else here works on any runtime and on any thread.
+    ///
+    /// ```
+    /// let simulator = apns_sim::Simulator::builder().start_on_thread()?;
+    /// assert!(std::net::TcpStream::connect(simulator.gateway_address()).is_ok());
+    /// # Ok::<(), apns_sim::StartError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start), and when the system has no thread left.
+    pub fn start_on_thread(self) -> Result<Simulator, StartError> {
+        let (mut simulator, thread) = OwnThread::start(self.start())?;
+        simulator.thread = Some(thread);
+        Ok(simulator)
+    }
+
     /// Makes certificates and starts to listen.
     ///
     /// # Errors
@@ -156,11 +197,11 @@ impl Builder {
     ///
     /// Outside of a tokio runtime with its I/O and time drivers.
     pub async fn start(self) -> Result<Simulator, StartError> {
-        let certificates = Certificates::generate(&self.topics);
+        let certificates = Certificates::generate(&self.topics, self.server_certificate);
         let certificates = certificates.map_err(|error| StartError::Certificates(error.to_string()))?;
         let tls = Tls::new(&certificates, self.auth, self.tls);
         let tls = Arc::new(tls.map_err(|error| StartError::Certificates(error.to_string()))?);
-        let http2_tls = Tls::http2(&certificates, self.provider_auth, self.tls);
+        let http2_tls = Tls::http2(&certificates, self.provider_auth, self.tls, self.alpn);
         let http2_tls = Arc::new(http2_tls.map_err(|error| StartError::Certificates(error.to_string()))?);
         let key = SigningKeyPair::generate().map_err(|error| StartError::Certificates(error.to_string()))?;
         let trust = Arc::new(Trust { key, topics: self.topics.into() });
@@ -191,6 +232,7 @@ impl Builder {
             cut,
             listeners,
             tasks,
+            thread: None,
         })
     }
 }
@@ -206,6 +248,8 @@ impl fmt::Debug for Builder {
             .field("auth", &self.auth)
             .field("provider_auth", &self.provider_auth)
             .field("tls", &self.tls)
+            .field("server_certificate", &self.server_certificate)
+            .field("alpn", &self.alpn)
             .field("keep", &self.keep)
             .field("hook", &self.hook.is_some())
             .finish()
@@ -246,6 +290,8 @@ pub struct Simulator {
     cut: watch::Sender<u64>,
     listeners: Vec<Arc<Listener>>,
     tasks: Vec<JoinHandle<()>>,
+    /// Ends its runtime when dropped.
+    thread: Option<OwnThread>,
 }
 
 impl Simulator {
@@ -448,6 +494,7 @@ impl Simulator {
             // It was told to end; that is what it says.
             let _ = task.await;
         }
+        drop(self.thread.take());
     }
 
     fn close(&self) {

@@ -77,7 +77,7 @@ pub(crate) struct Tls {
     server: CertificateDer<'static>,
     server_key: PrivateKeyDer<'static>,
     /// The protocols that are offered. Empty: whatever the client offers is ignored.
-    alpn: &'static [&'static [u8]],
+    alpn: Vec<Vec<u8>>,
     usual: Arc<ServerConfig>,
 }
 
@@ -87,25 +87,26 @@ impl Tls {
             ClientAuth::Required => Asked::Required,
             ClientAuth::NotAsked => Asked::Not,
         };
-        Self::with(made, asked, highest, &[])
+        Self::with(made, asked, highest, Vec::new())
     }
 
-    /// For the provider API: HTTP/2 by ALPN. A client that offers nothing is let in, one that offers something else is not.
-    pub(crate) fn http2(made: &Certificates, auth: ProviderAuth, highest: TlsVersion) -> Result<Self, rustls::Error> {
+    /// For the provider API, with these protocols by ALPN. A client that offers nothing is let in, one that offers
+    /// something else is not.
+    pub(crate) fn http2(
+        made: &Certificates,
+        auth: ProviderAuth,
+        highest: TlsVersion,
+        alpn: Vec<Vec<u8>>,
+    ) -> Result<Self, rustls::Error> {
         let asked = match auth {
             ProviderAuth::Either => Asked::Welcome,
             ProviderAuth::Certificate => Asked::Required,
             ProviderAuth::Token => Asked::Not,
         };
-        Self::with(made, asked, highest, &[b"h2"])
+        Self::with(made, asked, highest, alpn)
     }
 
-    fn with(
-        made: &Certificates,
-        asked: Asked,
-        highest: TlsVersion,
-        alpn: &'static [&'static [u8]],
-    ) -> Result<Self, rustls::Error> {
+    fn with(made: &Certificates, asked: Asked, highest: TlsVersion, alpn: Vec<Vec<u8>>) -> Result<Self, rustls::Error> {
         let provider = Arc::new(ring::default_provider());
         let versions = highest.and_below();
         let verifier = match asked {
@@ -121,7 +122,7 @@ impl Tls {
             Asked::Not => WebPkiClientVerifier::no_client_auth(),
         };
         let (server, server_key) = (made.server_der.clone(), made.server_key.clone_key());
-        let usual = config(&provider, versions, verifier, server.clone(), server_key.clone_key(), alpn)?;
+        let usual = config(&provider, versions, verifier, server.clone(), server_key.clone_key(), alpn.clone())?;
         Ok(Self { provider, versions, server, server_key, alpn, usual })
     }
 
@@ -139,7 +140,7 @@ impl Tls {
         };
         let verifier = Arc::new(Refusing { provider: self.provider.clone(), reason });
         let (server, key) = (self.server.clone(), self.server_key.clone_key());
-        config(&self.provider, self.versions, verifier, server, key, self.alpn)
+        config(&self.provider, self.versions, verifier, server, key, self.alpn.clone())
     }
 }
 
@@ -149,13 +150,13 @@ fn config(
     verifier: Arc<dyn ClientCertVerifier>,
     certificate: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
-    alpn: &[&[u8]],
+    alpn: Vec<Vec<u8>>,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(versions)?
         .with_client_cert_verifier(verifier)
         .with_single_cert(vec![certificate], key)?;
-    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    config.alpn_protocols = alpn;
     Ok(Arc::new(config))
 }
 

@@ -1,8 +1,11 @@
 //! `apns demo`: everything at once, on this machine, for whoever sees this for the first time.
 
 mod binary;
+mod device;
+mod http2;
 
 use std::fmt;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -18,11 +21,15 @@ impl DemoFlags {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         block_on(async {
             let mut story = Story::new();
+            http2::tell(&mut story).await?;
             binary::tell(&mut story).await?;
             story.end()
         })?
     }
 }
+
+/// How long anything here may take. It takes milliseconds.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// What is told, and what is checked on the way.
 struct Story {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use apns_proto::binary::{FeedbackEnd, FeedbackRecord};
+use apns_tokio::Identity;
 use apns_tokio::feedback::{FeedbackFailure, fetch};
 use clap::Args;
 use futures_util::{FutureExt, StreamExt};
@@ -10,10 +11,11 @@ use serde::Serialize;
 
 use super::{block_on, interrupted};
 use crate::calendar::Date;
-use crate::connection::{Connection, ConnectionFlags};
+use crate::connection::Connection;
 use crate::exit::{Exit, Failure};
 use crate::hex;
 use crate::output::{Output, say};
+use crate::settings::ConnectionFlags;
 use crate::trouble::Trouble;
 
 /// The options of `apns feedback`.
@@ -50,14 +52,14 @@ impl fmt::Display for Row {
 
 impl FeedbackFlags {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
-        let connection = self.connection.open()?;
-        block_on(read(connection, self.json))?
+        let (connection, identity) = self.connection.settings()?.binary()?;
+        block_on(read(connection, identity, self.json))?
     }
 }
 
-async fn read(connection: Connection, json: bool) -> Result<Exit, Failure> {
+async fn read(connection: Connection, identity: Identity, json: bool) -> Result<Exit, Failure> {
     let connect_timeout = connection.connect_timeout();
-    let Connection { endpoint, roots, identity, timeout } = connection;
+    let Connection { endpoint, roots, timeout } = connection;
     let started =
         fetch(endpoint.clone(), identity).roots(roots).connect_timeout(connect_timeout).idle_time(timeout).start();
     let mut records = match started {

@@ -1,10 +1,19 @@
 //! The subcommands, one file each.
 
+mod bench;
+mod broadcast;
+mod channels;
+mod check;
 mod decode;
 mod demo;
+mod explain;
 mod feedback;
 mod send;
+pub(crate) mod serve;
 mod sim;
+mod token;
+
+pub(crate) use explain::UnknownAnswer;
 
 use std::future::Future;
 
@@ -19,12 +28,26 @@ pub(crate) enum Command {
     Demo(demo::DemoFlags),
     /// Run a pretend Apple on this machine: push gateway and feedback service
     Sim(sim::SimFlags),
+    /// Run the provider daemon: applications hand in notifications, and it delivers them
+    Serve(serve::ServeFlags),
     /// Send notifications and tell what became of each
     Send(Box<send::SendFlags>),
     /// List the devices on which the app is gone
     Feedback(feedback::FeedbackFlags),
+    /// Make, read, delete and list the broadcast channels of an app
+    Channels(Box<channels::ChannelsFlags>),
+    /// Send a Live Activity update to all devices that follow a channel
+    Broadcast(Box<broadcast::BroadcastFlags>),
+    /// Sign a provider token and say what is in it
+    Token(token::TokenFlags),
     /// Print binary frames, error responses and feedback records field by field
     Decode(decode::DecodeFlags),
+    /// Measure speed, cost and memory on this machine, against the pretend Apple
+    Bench(Box<bench::BenchFlags>),
+    /// Say what an answer of the service means and what to do about it
+    Explain(explain::ExplainFlags),
+    /// Say what a file of credentials is and what is wrong with it
+    Check(check::CheckFlags),
 }
 
 impl Command {
@@ -33,9 +56,16 @@ impl Command {
         match self {
             Self::Demo(flags) => flags.run(),
             Self::Sim(flags) => flags.run(),
+            Self::Serve(flags) => flags.run(),
             Self::Send(flags) => flags.run(),
             Self::Feedback(flags) => flags.run(),
+            Self::Channels(flags) => flags.run(),
+            Self::Broadcast(flags) => flags.run(),
+            Self::Token(flags) => flags.run(),
             Self::Decode(flags) => flags.run(),
+            Self::Bench(flags) => flags.run(),
+            Self::Explain(flags) => flags.run(),
+            Self::Check(flags) => flags.run(),
         }
     }
 }

@@ -1,44 +1,48 @@
 //! `apns send`: notifications out, outcomes back.
 
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use apns_proto::binary::{Config, Format};
-use apns_proto::{LossPolicy, NotSentCause, Notification, Outcome};
-use apns_tokio::{BuildError, Client, ClientEvent, Events};
+use apns_proto::binary::{self, Format};
+use apns_proto::http2::{self, Authentication, Requests};
+use apns_proto::{LossPolicy, NotSentCause, Notification, Outcome, RetryPolicy};
+use apns_tokio::{BuildError, Client, ClientEvent, Credentials, Endpoint, Events, Identity};
 use clap::{ArgGroup, Args, ValueEnum};
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{block_on, interrupted};
-use crate::connection::{Connection, ConnectionFlags};
+use crate::connection::Connection;
 use crate::draft::{Composer, DraftFlags, Service};
 use crate::exit::{Exit, Failure};
 use crate::input::{Lines, Source};
 use crate::line::LONGEST_LINE;
+use crate::metrics::Metrics;
 use crate::output::say;
 use crate::progress::Progress;
 use crate::reading::{Aside, Reading, Work};
 use crate::report::Report;
 use crate::row::Key;
+use crate::settings::{ProviderFlags, Settings};
 use crate::trouble::Trouble;
 
 /// The options of `apns send`.
 #[derive(Args)]
-#[command(group = ArgGroup::new("protocol").required(true))]
 #[command(group = ArgGroup::new("devices").required(true).args(["token", "batch"]))]
 pub(crate) struct SendFlags {
-    /// Speak the binary protocol, to a gateway of your own or a pretend one; Apple's is gone since March 2021
-    #[arg(long, group = "protocol", help_heading = "Protocol")]
+    /// Speak the binary protocol, to a gateway of your own or a pretend one, in place of Apple's HTTP/2 provider API;
+    /// Apple's own gateway is gone since March 2021
+    #[arg(long, help_heading = "Protocol")]
     binary: bool,
-    /// The format of the binary protocol: 0 (simple), 1 (enhanced) or 2 (frame of items)
-    #[arg(long, value_name = "N", default_value = "2", value_parser = parse_format, help_heading = "Protocol")]
-    command: Format,
+    /// The format of the binary protocol: 0 (simple), 1 (enhanced) or 2 (frame of items); by default 2
+    #[arg(long, value_name = "N", requires = "binary", value_parser = parse_format, help_heading = "Protocol")]
+    command: Option<Format>,
     #[command(flatten)]
-    connection: ConnectionFlags,
+    provider: ProviderFlags,
     /// The device tokens in hexadecimal
     #[arg(long, value_name = "HEX", num_args = 1.., help_heading = "Devices")]
     token: Vec<String>,
@@ -52,7 +56,16 @@ pub(crate) struct SendFlags {
     /// and perhaps twice
     #[arg(long, value_enum, default_value = "report", help_heading = "Delivery")]
     on_loss: OnLoss,
-    /// Print an object for each notification: n, id, token, outcome, proof, status, reason, attempts
+    /// How often a notification is sent again that the service refused for a passing reason (HTTP/2 only); the wait is
+    /// the one the service asks for, which can be a quarter of an hour
+    #[arg(long, value_name = "N", default_value = "0", help_heading = "Delivery")]
+    retry: u32,
+    /// Serve counters, gauges and latencies for Prometheus at this address while sending, under /metrics; port 0 takes
+    /// any that is free
+    #[arg(long, value_name = "ADDR", value_parser = super::sim::parse_address)]
+    metrics: Option<SocketAddr>,
+    /// Print an object for each notification: n, id, token, outcome, proof, status, reason, attempts, apns_id,
+    /// unique_id, timestamp
     #[arg(long)]
     json: bool,
 }
@@ -85,35 +98,87 @@ const STOP_WITHIN: Duration = Duration::from_secs(2);
 
 impl SendFlags {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
-        if self.batch == Some(Source::Stdin) && self.draft.reads_stdin() {
-            return Err(Failure::Usage("--batch and --payload cannot both be standard input".to_owned()));
-        }
-        if self.draft.has_priority() && self.command != Format::Items {
-            say(format_args!("apns: only --command 2 has a place for a priority; it is left out"));
-        }
-        if self.draft.has_expiration() && self.command == Format::Simple {
-            say(format_args!("apns: --command 0 has no place for an expiration; it is not sent"));
-        }
-        let composer = Composer::new(Service::Binary, self.draft.into_draft()?);
+        self.check()?;
+        let settings = self.provider.settings()?;
+        let mut draft = self.draft.into_draft()?;
+        let (transport, connection, service) = if self.binary {
+            let format = self.command.unwrap_or(Format::Items);
+            let (connection, identity) = settings.binary()?;
+            (Transport::Binary { format, identity }, connection, Service::Binary)
+        } else {
+            draft.topic = match draft.topic {
+                Some(topic) => Some(topic),
+                None => default_topic(&settings)?,
+            };
+            let (connection, credentials, authentication) = settings.provider(Endpoint::provider_api)?;
+            let service = Service::Provider(Requests::new(connection.endpoint.host(), authentication));
+            if authentication == Authentication::Token && draft.topic.is_none() && self.batch.is_none() {
+                return Err(Failure::Usage(
+                    "no --topic: with a signing key the service has to be told the app".to_owned(),
+                ));
+            }
+            (Transport::Http2 { credentials, retries: self.retry }, connection, service)
+        };
+        let composer = Composer::new(service, draft);
         if self.batch.is_none() && !composer.has_payload() {
             let message = "nothing says what to send: give --title, --body or the like, or --payload";
             return Err(Failure::Usage(message.to_owned()));
         }
-        let connection = self.connection.open()?;
-        let job = Job { format: self.command, loss_policy: self.on_loss.into(), json: self.json, connection };
+        let job =
+            Job { transport, loss_policy: self.on_loss.into(), json: self.json, metrics: self.metrics, connection };
         let work = match self.batch {
             Some(source) => Work::Batch { lines: Lines::new(source.open()?, LONGEST_LINE), source },
             None => Work::Tokens(self.token),
         };
         block_on(job.run(work, composer))?
     }
+
+    /// Options that do not go together, as far as the rules of the command line cannot say it.
+    fn check(&self) -> Result<(), Failure> {
+        if self.batch == Some(Source::Stdin) && self.draft.reads_stdin() {
+            return Err(Failure::Usage("--batch and --payload cannot both be standard input".to_owned()));
+        }
+        if self.draft.has_apns_id() && self.token.len() > 1 {
+            return Err(Failure::Usage("--apns-id names one notification, but there are several tokens".to_owned()));
+        }
+        if !self.binary {
+            return Ok(());
+        }
+        let retry = (self.retry > 0).then_some("--retry");
+        if let Some(option) = self.provider.first_of_provider().or(self.draft.first_of_provider()).or(retry) {
+            return Err(Failure::Usage(format!("{option} is for the HTTP/2 provider API, and --binary is not")));
+        }
+        let format = self.command.unwrap_or(Format::Items);
+        if self.draft.has_priority() && format != Format::Items {
+            say(format_args!("apns: only --command 2 has a place for a priority; it is left out"));
+        }
+        if self.draft.has_expiration() && format == Format::Simple {
+            say(format_args!("apns: --command 0 has no place for an expiration; it is not sent"));
+        }
+        Ok(())
+    }
+}
+
+/// The topic that a variable or the profile gives.
+fn default_topic(settings: &Settings) -> Result<Option<apns_proto::Topic>, Failure> {
+    let topic = settings.topic().map(apns_proto::Topic::new).transpose();
+    topic.map_err(|error| Failure::Usage(format!("the topic of the settings: {error}")))
+}
+
+/// Over which protocol, and as whom.
+enum Transport {
+    /// To a binary gateway.
+    Binary { format: Format, identity: Identity },
+    /// To the HTTP/2 provider API.
+    Http2 { credentials: Credentials, retries: u32 },
 }
 
 /// How to send.
 struct Job {
-    format: Format,
+    transport: Transport,
     loss_policy: LossPolicy,
     json: bool,
+    metrics: Option<SocketAddr>,
     connection: Connection,
 }
 
@@ -143,6 +208,10 @@ impl Job {
                 let outcomes = source.map(move |(key, _)| (key, Outcome::NotSent { cause: cause.clone() }, 0));
                 (None, None, outcomes.boxed())
             }
+        };
+        let _metrics = match (self.metrics, &client) {
+            (Some(address), Some(client)) => Some(Metrics::serve(address, client.clone()).await?),
+            (Some(_), None) | (None, _) => None,
         };
         let mut sending = Sending {
             outcomes: Some(outcomes),
@@ -194,16 +263,34 @@ impl Job {
     }
 
     fn start_client(&self) -> Result<Client, BuildError> {
-        let Connection { endpoint, roots, identity, timeout } = &self.connection;
-        let config =
-            Config::default().with_format(self.format).with_answer_timeout(*timeout).with_write_timeout(*timeout);
-        Client::binary(endpoint.clone(), identity.clone())
-            .roots(roots.clone())
-            .config(config)
-            .loss_policy(self.loss_policy)
-            .patience(*timeout)
-            .connect_timeout(self.connection.connect_timeout())
-            .start()
+        let Connection { endpoint, roots, timeout } = &self.connection;
+        let connect_timeout = self.connection.connect_timeout();
+        match &self.transport {
+            Transport::Binary { format, identity } => {
+                let config = binary::Config::default()
+                    .with_format(*format)
+                    .with_answer_timeout(*timeout)
+                    .with_write_timeout(*timeout);
+                Client::binary(endpoint.clone(), identity.clone())
+                    .config(config)
+                    .roots(roots.clone())
+                    .loss_policy(self.loss_policy)
+                    .patience(*timeout)
+                    .connect_timeout(connect_timeout)
+                    .start()
+            }
+            Transport::Http2 { credentials, retries } => {
+                let config = http2::Config::default().with_request_timeout(*timeout).with_write_timeout(*timeout);
+                Client::http2(endpoint.clone(), credentials.clone())
+                    .config(config)
+                    .retry(RetryPolicy::default().with_retries(*retries))
+                    .roots(roots.clone())
+                    .loss_policy(self.loss_policy)
+                    .patience(*timeout)
+                    .connect_timeout(connect_timeout)
+                    .start()
+            }
+        }
     }
 }
 

@@ -60,7 +60,7 @@ impl From<MaxTls> for TlsVersion {
     }
 }
 
-fn parse_address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn parse_address(text: &str) -> Result<SocketAddr, String> {
     let expected = "it has to be an address with a port, such as 127.0.0.1:2195";
     text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next()).ok_or_else(|| expected.to_owned())
 }

@@ -10,7 +10,12 @@ fn it_adds_up_in_seconds() {
     let run = run(["demo"]).expect(0);
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     for words in [
-        "1000 notifications are sent",
+        "1000 notifications are sent: 3 of them to devices that the service does not know",
+        "Connection 1 ended: the service refuses the provider token on this connection: ExpiredProviderToken.",
+        "Connection 2 ended: the service is going away: Shutdown.",
+        "accepted   200                          995",
+        "rejected   410 Unregistered               2",
+        "1000 notifications are sent, each with this payload",
         "error frame  08 08 00000011: status 8 (invalid_token), identifier 17",
         "16 accepted (written before it), 1 rejected",
         "Connection 2 is open.",

@@ -3,11 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
 
 mod batch;
+mod bench;
+mod channels;
+mod check;
 mod decode;
 mod demo;
+mod explain;
 mod feedback;
+mod metrics;
 mod outcomes;
+mod provider;
 mod sim;
 mod support;
+mod token;
 mod trouble;
 mod usage;

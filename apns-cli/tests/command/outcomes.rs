@@ -15,7 +15,7 @@ fn p15_one_notification_takes_no_quiet_time() {
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     let expected = json!({
         "n": 1, "id": null, "token": token(1), "outcome": "accepted", "proof": "confirmed",
-        "status": null, "reason": null, "attempts": 1,
+        "status": null, "reason": null, "attempts": 1, "apns_id": null, "unique_id": null, "timestamp": null,
     });
     assert_eq!(run.row(), expected);
     let received = sim.simulator.received();

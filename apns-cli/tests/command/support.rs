@@ -57,6 +57,12 @@ impl Run {
 /// The command with these arguments.
 pub(crate) fn apns<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_apns"));
+    // What the person who runs the tests has set up is not what is tested.
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"APNS_") {
+            command.env_remove(name);
+        }
+    }
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -166,6 +172,25 @@ impl Sim {
         let mut arguments = self.connection(&["send", "--binary", "--json"], port);
         arguments.extend(options.iter().map(ToString::to_string));
         arguments
+    }
+
+    /// `apns send` to its provider API with a signing key and JSON rows, and with these options.
+    pub(crate) fn provider(&self, options: &[&str]) -> Vec<String> {
+        let mut arguments = self.to_provider(&["send", "--json", "--topic", "com.example.app"]);
+        arguments.extend(["--p8".to_owned(), self.folder.path("AuthKey_SIMULATOR.p8")]);
+        for (flag, id) in [("--key-id", self.simulator.key_id()), ("--team-id", self.simulator.team_id())] {
+            arguments.extend([flag.to_owned(), id.to_owned()]);
+        }
+        arguments.extend(options.iter().map(ToString::to_string));
+        arguments
+    }
+
+    /// A command that goes to its provider API, without credentials.
+    pub(crate) fn to_provider(&self, command: &[&str]) -> Vec<String> {
+        let port = self.simulator.http2_address().port().to_string();
+        let ca = self.folder.path("ca.pem");
+        let place = ["--host", "localhost", "--port", &port, "--ca", &ca];
+        command.iter().chain(&place).map(ToString::to_string).collect()
     }
 
     /// `apns feedback` from its feedback service, with these options.

@@ -6,7 +6,7 @@ use crate::support::{Folder, Sim, run, run_with_stdin, token};
 fn help_and_version_are_no_errors() {
     assert!(run(["--help"]).expect(0).stdout.contains("demo"));
     assert!(run(["--version"]).expect(0).stdout.starts_with("apns "));
-    for command in ["demo", "sim", "send", "feedback", "decode"] {
+    for command in ["demo", "sim", "send", "feedback", "decode", "explain", "check", "channels", "broadcast", "token"] {
         assert!(run([command, "--help"]).expect(0).stdout.contains("Usage: apns"), "{command}");
     }
     assert!(run::<&str>([]).expect(2).stderr.contains("Usage: apns"));
@@ -38,9 +38,16 @@ fn options_that_do_not_fit_are_refused() {
         assert!(run.stderr.contains(words), "{options:?}: {}", run.stderr);
         assert_eq!(run.stdout, "", "{options:?}");
     }
-    let mut without_protocol = sim.send(&["--token", &one, "--body", "x"]);
-    without_protocol.retain(|argument| argument != "--binary");
-    assert!(run(without_protocol).expect(2).stderr.contains("--binary"));
+    for (left_out, words) in [("--host", "no --host"), ("--port", "no --port"), ("--cert", "no --cert")] {
+        let mut arguments = sim.send(&["--token", &one, "--body", "x"]);
+        let place = arguments.iter().position(|argument| argument == left_out).unwrap();
+        drop(arguments.drain(place..place + 2));
+        assert!(run(arguments).expect(2).stderr.contains(words), "{left_out}");
+    }
+    for (option, value) in [("--topic", "com.example.app"), ("--key-id", "ABCDE12345"), ("--retry", "2")] {
+        let run = run(sim.send(&["--token", &one, "--body", "x", option, value])).expect(2);
+        assert!(run.stderr.contains("for the HTTP/2 provider API"), "{option}: {}", run.stderr);
+    }
     assert_eq!(sim.simulator.counts().gateway_connections, 0);
 }
 

@@ -12,12 +12,16 @@ use x509_cert::{
 
 use super::{
     error::{IdentityError, Part},
+    material::Material,
+    private_key,
     tlv::{self, Elements},
+    validity::Validity,
 };
 
 /// The subject attribute that is the topic (`UID`, RFC 4519 section 2.39).
 const UID: ObjectIdentifier = ObjectIdentifier::new_unwrap("0.9.2342.19200300.100.1.1");
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+const ORGANIZATIONAL_UNIT: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.11");
 const SUBJECT_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.14");
 const AUTHORITY_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.35");
 /// Apple's marks on push certificates: the environments.
@@ -99,6 +103,7 @@ pub struct Certificate {
     not_before: WallTime,
     not_after: WallTime,
     public_key: PublicKey,
+    team_id: Option<String>,
     default_topic: Option<String>,
     topics: Vec<String>,
     environment: Option<CertificateEnvironment>,
@@ -149,11 +154,23 @@ impl Certificate {
                 curve: key.algorithm.parameters.as_ref().and_then(|any| any.decode_as().ok()),
                 bits: key.subject_public_key.raw_bytes().to_vec(),
             },
+            team_id: attribute(body.subject(), ORGANIZATIONAL_UNIT).filter(|unit| is_team_id(unit)),
             default_topic,
             topics,
             environment: extensions.environment.or(known),
             der: der.to_vec(),
         })
+    }
+
+    /// Reads all certificates of a credential in any form that [`Identity`](super::Identity) is read from, whatever keys
+    /// are there or missing. There may be none.
+    ///
+    /// # Errors
+    ///
+    /// When it is no credential, is encrypted and the password does not open it, or when a certificate in it cannot be
+    /// read.
+    pub fn all_in(bytes: &[u8], password: Option<&str>) -> Result<Vec<Self>, IdentityError> {
+        Ok(Material::read(bytes, password)?.certificates)
     }
 
     /// The certificate as it was read.
@@ -196,6 +213,26 @@ impl Certificate {
     #[must_use]
     pub const fn not_after(&self) -> WallTime {
         self.not_after
+    }
+
+    /// How its dates stand to `now`.
+    #[must_use]
+    pub fn validity(&self, now: WallTime) -> Validity {
+        Validity::judge(self.not_before, self.not_after, now)
+    }
+
+    /// The kind of its key, for people: `RSA with 2048 bits`, `ECDSA on P-256`, `Ed25519`, or the object identifier of
+    /// another algorithm.
+    #[must_use]
+    pub fn key_kind(&self) -> String {
+        private_key::kind(&self.public_key)
+    }
+
+    /// The id of the team that a push certificate was made for: the organizational unit of the subject where that looks
+    /// like one, ten letters and digits.
+    #[must_use]
+    pub fn team_id(&self) -> Option<&str> {
+        self.team_id.as_deref()
     }
 
     /// The topic that is meant when a notification names none: the subject's UID, or what follows the colon in the
@@ -306,6 +343,10 @@ impl Extensions {
             }
         }
     }
+}
+
+fn is_team_id(text: &str) -> bool {
+    text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
 
 /// What the common name of a push certificate gives away: the environment and the topic.

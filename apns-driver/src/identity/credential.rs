@@ -179,7 +179,7 @@ impl Identity {
     /// process runs.
     #[must_use]
     pub fn validity(&self, now: WallTime) -> Validity {
-        Validity::judge(self.not_before(), self.not_after(), now)
+        self.certificate().validity(now)
     }
 
     /// As [`validity`](Self::validity), with an error where the certificate may not be used.
@@ -251,12 +251,7 @@ impl Identities {
     ///
     /// As there, but never `SeveralIdentities`.
     pub fn from_bytes(bytes: &[u8], password: Option<&str>) -> Result<Self, IdentityError> {
-        let mut material = Material::default();
-        match Source::recognise(bytes)? {
-            Source::Pem(text) => material.add_pem(&text, password)?,
-            Source::Der(kind, der) => material.add_der(kind, &der, password)?,
-        }
-        matching::identities(material).map(Self)
+        matching::identities(Material::read(bytes, password)?).map(Self)
     }
 
     /// As [`Identity::from_pem`], without the choice.

@@ -5,7 +5,7 @@ use super::{
     error::{IdentityError, Part},
     pem,
     private_key::PrivateKey,
-    source::Kind,
+    source::{Kind, Source},
 };
 #[cfg(feature = "pkcs12")]
 use super::{encrypted_key, pkcs12};
@@ -27,6 +27,15 @@ pub(super) struct Material {
 }
 
 impl Material {
+    pub(super) fn read(bytes: &[u8], password: Option<&str>) -> Result<Self, IdentityError> {
+        let mut material = Self::default();
+        match Source::recognise(bytes)? {
+            Source::Pem(text) => material.add_pem(&text, password)?,
+            Source::Der(kind, der) => material.add_der(kind, &der, password)?,
+        }
+        Ok(material)
+    }
+
     pub(super) fn add_pem(&mut self, text: &[u8], password: Option<&str>) -> Result<(), IdentityError> {
         for block in pem::blocks(text)? {
             let place = Some(block.line);

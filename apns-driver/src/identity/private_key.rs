@@ -11,7 +11,7 @@ use x509_cert::der::asn1::ObjectIdentifier;
 use zeroize::Zeroizing;
 
 use super::{
-    certificate::Certificate,
+    certificate::{Certificate, PublicKey},
     error::{IdentityError, Part},
     tlv::{self, Elements},
 };
@@ -197,6 +197,32 @@ fn object(identifier: ObjectIdentifier) -> Zeroizing<Vec<u8>> {
 
 fn oid(bytes: &[u8]) -> Option<ObjectIdentifier> {
     ObjectIdentifier::from_bytes(bytes).ok()
+}
+
+/// What kind of key the public half shows, for people.
+pub(super) fn kind(public: &PublicKey) -> String {
+    match (public.algorithm, public.curve) {
+        (RSA, _) => match rsa_bits(&public.bits) {
+            Some(bits) => format!("RSA with {bits} bits"),
+            None => "RSA".to_owned(),
+        },
+        (EC, Some(P256)) => "ECDSA on P-256".to_owned(),
+        (EC, Some(P384)) => "ECDSA on P-384".to_owned(),
+        (EC, Some(P521)) => "ECDSA on P-521".to_owned(),
+        (EC, Some(curve)) => format!("ECDSA on the curve {curve}"),
+        (EC, None) => "ECDSA".to_owned(),
+        (ED25519, _) => "Ed25519".to_owned(),
+        (other, _) => algorithm_name(other),
+    }
+}
+
+/// `RSAPublicKey ::= SEQUENCE { modulus INTEGER, …` (RFC 8017 appendix A.1.1).
+fn rsa_bits(public: &[u8]) -> Option<usize> {
+    let modulus = Elements::inside(public, tlv::SEQUENCE)?.read(tlv::INTEGER)?;
+    let zeros = modulus.iter().take_while(|byte| **byte == 0).count();
+    let digits = &modulus[zeros..];
+    let unused = digits.first()?.leading_zeros() as usize;
+    Some(digits.len() * 8 - unused)
 }
 
 fn algorithm_name(identifier: ObjectIdentifier) -> String {

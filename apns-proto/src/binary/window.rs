@@ -213,7 +213,7 @@ impl<K> Window<K> {
 /// What a notification looks like on the wire.
 pub(super) fn frame_of(format: Format, notification: &Notification, identifier: u32, now: WallTime) -> Frame<'_> {
     // Apple: priority 10 is an error for a push that only wakes the app (*Binary Provider API*, item 5).
-    let background = notification.payload().inferred_push_type() == Some(PushType::Background);
+    let background = notification.payload().is_inferred(&PushType::Background);
     let priority = if background { Some(Priority::PowerSaving) } else { notification.priority() };
     Frame {
         format,

@@ -77,7 +77,7 @@ impl PayloadBuilder {
 
     fn finish(&self, json: Vec<u8>) -> Payload {
         let push_type = self.push_type.clone().or_else(|| self.signs().push_type());
-        Payload { bytes: json.into(), push_type }
+        Payload::from_parts(json.into(), push_type)
     }
 
     /// The text that may be shortened.

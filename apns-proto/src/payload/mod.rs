@@ -13,6 +13,7 @@ mod live_activity;
 mod scan;
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -45,7 +46,11 @@ use crate::PushType;
 /// # Ok::<(), apns_proto::PayloadError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Payload {
+pub struct Payload(Arc<Content>);
+
+/// Behind one pointer, so that a notification is small in queues and windows, where there may be a hundred thousand.
+#[derive(PartialEq, Eq, Hash)]
+struct Content {
     bytes: Bytes,
     push_type: Option<PushType>,
 }
@@ -116,6 +121,10 @@ impl Payload {
             .build()
     }
 
+    fn from_parts(bytes: Bytes, push_type: Option<PushType>) -> Self {
+        Self(Arc::new(Content { bytes, push_type }))
+    }
+
     fn whole(builder: &PayloadBuilder) -> Self {
         builder.build().expect("the short cuts set only what belongs together")
     }
@@ -132,7 +141,7 @@ impl Payload {
     pub fn from_json(json: impl Into<Bytes>) -> Result<Self, PayloadError> {
         let bytes = json.into();
         let push_type = scan::scan(&bytes)?.push_type();
-        Ok(Self { bytes, push_type })
+        Ok(Self::from_parts(bytes, push_type))
     }
 
     /// Takes a ready-made payload without the white space between its parts. The order of the keys, the text of numbers
@@ -152,25 +161,25 @@ impl Payload {
     pub fn from_json_compact(json: impl AsRef<[u8]>) -> Result<Self, PayloadError> {
         let json = json.as_ref();
         let push_type = scan::scan(json)?.push_type();
-        Ok(Self { bytes: scan::compact(json).into(), push_type })
+        Ok(Self::from_parts(scan::compact(json).into(), push_type))
     }
 
     /// The bytes that are sent.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.0.bytes
     }
 
     /// The bytes that are sent, shared rather than copied.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        self.bytes.clone()
+        self.0.bytes.clone()
     }
 
     /// How many bytes are sent.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.bytes.len()
+        self.0.bytes.len()
     }
 
     /// The push type that was declared or that the content leaves no doubt about.
@@ -185,7 +194,12 @@ impl Payload {
     /// Anything else says nothing; `content-changed` fits widgets and controls alike.
     #[must_use]
     pub fn inferred_push_type(&self) -> Option<PushType> {
-        self.push_type.clone()
+        self.0.push_type.clone()
+    }
+
+    /// Whether the type is known to be this one.
+    pub(crate) fn is_inferred(&self, push_type: &PushType) -> bool {
+        self.0.push_type.as_ref() == Some(push_type)
     }
 
     /// Whether the payload is small enough.

@@ -24,6 +24,12 @@ impl DialFailure {
         Self { step, tls: None, message: message.into(), fatal: false }
     }
 
+    /// One's own client certificate is not valid now. Fatal.
+    #[must_use]
+    pub fn identity(message: impl Into<Arc<str>>) -> Self {
+        Self { step: DialStep::Identity, tls: None, message: message.into(), fatal: true }
+    }
+
     /// A failure of the TLS handshake. Its step, and whether it is fatal, follow from the cause.
     ///
     /// ```
@@ -48,6 +54,8 @@ pub enum DialStep {
     Connect,
     /// The TLS handshake.
     Tls,
+    /// Looking at one's own client certificate: it has expired, or is not valid yet.
+    Identity,
     /// The peer refused the client certificate.
     Certificate,
     /// The peer does not speak the protocol.
@@ -60,6 +68,7 @@ impl fmt::Display for DialStep {
             Self::Resolve => "cannot resolve the host name",
             Self::Connect => "cannot connect",
             Self::Tls => "the TLS handshake failed",
+            Self::Identity => "the client certificate cannot be used",
             Self::Certificate => "the server refused the client certificate",
             Self::Protocol => "the server does not speak the protocol",
         })

@@ -112,6 +112,9 @@ enum Phase {
     Finished,
 }
 
+/// The room for events that is kept when all were taken. A proven window brings a hundred thousand at one blow.
+const EVENTS_KEPT: usize = 4096;
+
 /// So many answers in a row that condemn the certificate's topic end the session: each cost a connection, and the next
 /// would say the same.
 const TOPIC_REFUSALS: u32 = 3;
@@ -169,6 +172,24 @@ impl<P: Protocol<K>, K> Session<P, K> {
                 self.advance(now);
             }
         }
+    }
+
+    /// Whether a connection that is wanted would be opened at once, and not after a wait.
+    #[must_use]
+    pub fn may_dial(&self, now: Now) -> bool {
+        self.not_before.is_none_or(|time| time <= now.instant)
+    }
+
+    /// Takes back what waits for a connection and was never written, in the order of submission, so that somebody else
+    /// can send it.
+    pub fn take_back(&mut self) -> Vec<(K, Notification)> {
+        let (fresh, kept) = std::mem::take(&mut self.backlog).into_iter().partition(|waiting| waiting.attempts == 0);
+        self.backlog = kept;
+        if self.unsettled() == 0 {
+            self.waiting_since = None;
+        }
+        let taken = |submission: Submission<K>| (submission.key, submission.notification);
+        fresh.into_iter().map(taken).collect()
     }
 
     /// How many submissions have no outcome yet.
@@ -281,7 +302,11 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     /// The next event, in order.
     pub fn poll_event(&mut self) -> Option<SessionEvent<K>> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        if self.events.is_empty() && self.events.capacity() > EVENTS_KEPT {
+            self.events = VecDeque::new();
+        }
+        event
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due; `None` for never.

@@ -1,7 +1,7 @@
 //! The part about the binary gateway and the feedback service.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use apns_proto::binary::{Config, ErrorResponse, FeedbackRecord, Format, Frame, Status};
 use apns_proto::{CloseReason, DeviceToken, LinkReport, Notification, Outcome, Payload, PlanSummary, Proof, WallTime};
@@ -11,7 +11,8 @@ use apns_tokio::{Client, ClientEvent, Endpoint, Identity, Roots};
 use bytes::BytesMut;
 use futures_util::{StreamExt, stream};
 
-use super::Story;
+use super::device::{short, token};
+use super::{LIMIT, Story};
 use crate::calendar::Date;
 use crate::exit::Failure;
 use crate::hex;
@@ -26,28 +27,6 @@ const BAD: [u32; 4] = [17, 404, 405, 999];
 
 /// How many devices lost the app.
 const GONE: [u32; 3] = [8, 250, 700];
-
-/// How long anything here may take. It takes milliseconds.
-const LIMIT: Duration = Duration::from_secs(10);
-
-/// The device token of the n-th notification: 32 bytes that look like one, and no two alike.
-fn token(n: u32) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    let mut state = u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    for chunk in bytes[..28].chunks_mut(4) {
-        // One step of xorshift64 a chunk; good enough for the eye.
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        chunk.copy_from_slice(&state.to_be_bytes()[..4]);
-    }
-    bytes[28..].copy_from_slice(&n.to_be_bytes());
-    bytes
-}
-
-fn short(n: u32) -> String {
-    format!("{}…{}", hex::text(&token(n)[..4]), hex::text(&token(n)[28..]))
-}
 
 /// A script that knows all devices but the bad ones, and has some in the feedback service.
 fn script(since: u64) -> Script {

@@ -1,0 +1,332 @@
+//! `apns check`: what a file of credentials is, and what is wrong with it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use apns_proto::WallTime;
+use apns_proto::http2::{KeyId, SigningKey, SigningKeyError};
+use apns_tokio::{Certificate, CertificateEnvironment, Identities, Identity, IdentityError, Validity};
+use clap::Args;
+use serde::Serialize;
+
+use crate::calendar::Date;
+use crate::connection::read_password;
+use crate::exit::{Exit, Failure};
+use crate::input::read_file;
+use crate::output::Output;
+
+/// The options of `apns check`.
+#[derive(Args)]
+pub(crate) struct CheckFlags {
+    /// A signing key (.p8), PKCS#12 (.p12, .pfx), PEM, or a certificate in DER (.cer)
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The key of the certificate, where it has a file of its own
+    #[arg(long, value_name = "FILE")]
+    cert_key: Option<PathBuf>,
+    /// A file whose first line is the password of the key or of the PKCS#12 file
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Print an object for each credential in the file
+    #[arg(long)]
+    json: bool,
+}
+
+/// The most that is read of a file; a PKCS#12 file with a long chain has some ten kilobytes.
+const LARGEST: u64 = 1024 * 1024;
+
+impl CheckFlags {
+    pub(crate) fn run(self) -> Result<Exit, Failure> {
+        let file = read_file(&self.file, LARGEST)?;
+        let key = match &self.cert_key {
+            Some(path) => Some(read_file(path, LARGEST)?),
+            None => None,
+        };
+        let now = WallTime::from(SystemTime::now());
+        let password = match &self.password_file {
+            Some(path) => Some(read_password(path)?),
+            None => None,
+        };
+        let findings = examine(&self.file, &file, key.as_deref(), password.as_deref(), now);
+        let mut output = Output::new();
+        for (index, finding) in findings.iter().enumerate() {
+            if self.json {
+                output.json(finding);
+            } else {
+                let gap = if index == 0 { "" } else { "\n" };
+                output.line(format_args!("{gap}{finding}"));
+            }
+        }
+        output.finish()?;
+        Ok(if findings.iter().all(Finding::is_usable) { Exit::Fine } else { Exit::Partly })
+    }
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+struct Finding {
+    file: String,
+    kind: &'static str,
+    usable: bool,
+    key: Option<String>,
+    key_id: Option<String>,
+    team_id: Option<String>,
+    subject: Option<String>,
+    issuer: Option<String>,
+    topics: Vec<String>,
+    environment: Option<&'static str>,
+    /// Seconds since 1970.
+    not_before: Option<u64>,
+    not_after: Option<u64>,
+    days_left: Option<u64>,
+    /// How many certificates stand between this one and its authority.
+    issuers: Option<usize>,
+    fingerprint: Option<String>,
+    problems: Vec<Advice>,
+    warnings: Vec<Advice>,
+}
+
+/// Something that is wrong, or may be, and how to mend it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Advice {
+    what: String,
+    remedy: Option<&'static str>,
+}
+
+impl Advice {
+    fn new(what: impl fmt::Display, remedy: Option<&'static str>) -> Self {
+        Self { what: what.to_string(), remedy }
+    }
+}
+
+impl Finding {
+    fn new(file: &Path, kind: &'static str) -> Self {
+        Self { file: file.display().to_string(), kind, ..Self::default() }
+    }
+
+    const fn is_usable(&self) -> bool {
+        self.usable
+    }
+
+    fn with_problem(mut self, problem: Advice) -> Self {
+        self.usable = false;
+        self.problems.push(problem);
+        self
+    }
+}
+
+/// A certificate with its key first: a PEM file may hold more than a key. What is none may be a signing key.
+fn examine(path: &Path, file: &[u8], key: Option<&[u8]>, password: Option<&str>, now: WallTime) -> Vec<Finding> {
+    let identities = match key {
+        Some(key) => Identities::from_pem(file, Some(key), password),
+        None => Identities::from_bytes(file, password),
+    };
+    match identities {
+        Ok(identities) => certificates(path, &identities, now),
+        Err(error @ (IdentityError::CertificateWithoutKey { .. } | IdentityError::KeyMismatch { .. })) => {
+            let remedy = remedy(&error);
+            let found = Certificate::all_in(file, password).unwrap_or_default();
+            let leaf = found.iter().find(|one| !one.topics().is_empty()).or(found.first());
+            let kind = "certificate without its private key";
+            let finding = leaf.map_or_else(|| Finding::new(path, kind), |leaf| certificate(path, kind, leaf, now));
+            vec![finding.with_problem(Advice::new(error, remedy))]
+        }
+        Err(error) => vec![match SigningKey::read(file) {
+            Ok(_) => signing_key(path),
+            Err(not_a_key) => unusable(path, &error, &not_a_key),
+        }],
+    }
+}
+
+fn signing_key(path: &Path) -> Finding {
+    let key_id = KeyId::from_file_name(&path.to_string_lossy()).map(|id| id.as_str().to_owned());
+    let mut warnings = Vec::new();
+    if key_id.is_none() {
+        warnings.push(Advice::new(
+            "the key id stands in the name of the file that Apple hands out (AuthKey_ID.p8), and this name has none",
+            Some("Give it with --key-id; the developer portal lists it under Keys."),
+        ));
+    }
+    Finding {
+        usable: true,
+        key: Some("ECDSA on P-256".to_owned()),
+        key_id,
+        warnings,
+        ..Finding::new(path, "signing key for provider tokens")
+    }
+}
+
+fn certificates(path: &Path, identities: &Identities, now: WallTime) -> Vec<Finding> {
+    let several = identities.clone().single().err();
+    let finding = |identity: &Identity| {
+        let finding = certificate(path, "client certificate with its private key", identity.certificate(), now);
+        let finding = Finding { issuers: Some(identity.chain().len() - 1), ..finding };
+        match &several {
+            Some(error) => finding.with_problem(Advice::new(error, remedy(error))),
+            None => finding,
+        }
+    };
+    identities.iter().map(finding).collect()
+}
+
+fn certificate(path: &Path, kind: &'static str, certificate: &Certificate, now: WallTime) -> Finding {
+    let (not_before, not_after) = (certificate.not_before(), certificate.not_after());
+    let finding = Finding {
+        usable: true,
+        key: Some(certificate.key_kind()),
+        team_id: certificate.team_id().map(str::to_owned),
+        subject: Some(certificate.subject().to_owned()),
+        issuer: Some(certificate.issuer().to_owned()),
+        topics: certificate.topics().to_vec(),
+        environment: certificate.environment().map(|environment| match environment {
+            CertificateEnvironment::Development => "sandbox",
+            CertificateEnvironment::Production => "production",
+            CertificateEnvironment::Both => "sandbox and production",
+        }),
+        not_before: Some(not_before.as_secs()),
+        not_after: Some(not_after.as_secs()),
+        days_left: Some(not_after.saturating_since(now).as_secs() / SECONDS_A_DAY),
+        fingerprint: Some(certificate.fingerprint().to_string()),
+        ..Finding::new(path, kind)
+    };
+    let mut finding = match certificate.validity(now) {
+        Validity::Expired { at } => finding.with_problem(Advice::new(
+            format_args!("the certificate expired at {}", Date(at.as_secs())),
+            Some("Make a new one in the developer portal, or move to a signing key, which does not expire."),
+        )),
+        Validity::NotYet { at } => finding.with_problem(Advice::new(
+            format_args!("the certificate is not valid before {}", Date(at.as_secs())),
+            Some("Set the clock of this computer if it is wrong; otherwise wait."),
+        )),
+        Validity::Ok | Validity::ExpiresSoon { .. } => finding,
+    };
+    if let Validity::ExpiresSoon { at } = certificate.validity(now) {
+        finding.warnings.push(Advice::new(
+            format_args!("the certificate expires soon, at {}", Date(at.as_secs())),
+            Some("Renew it in the developer portal now: both are good until the old one ends."),
+        ));
+    }
+    if certificate.topics().is_empty() && certificate.environment().is_none() {
+        finding.warnings.push(Advice::new(
+            "this is no push certificate of Apple: it names neither a topic nor an environment",
+            Some("A private gateway may take it; for Apple make a certificate of the kind `Apple Push Services`."),
+        ));
+    }
+    finding
+}
+
+const SECONDS_A_DAY: u64 = 24 * 60 * 60;
+
+/// Neither a certificate with its key nor a signing key. The error that knows more is told.
+fn unusable(path: &Path, error: &IdentityError, not_a_key: &SigningKeyError) -> Finding {
+    let kind = match error {
+        IdentityError::Empty => "empty file",
+        IdentityError::KeyWithoutCertificate => "private key",
+        IdentityError::UnexpectedPem { labels } if labels.iter().any(|label| label.contains("REQUEST")) => {
+            "certificate request"
+        }
+        IdentityError::UnexpectedPem { .. } => "PEM",
+        IdentityError::PasswordRequired { .. }
+        | IdentityError::WrongPassword { .. }
+        | IdentityError::UnsupportedEncryption { .. }
+        | IdentityError::LegacyEncryption { .. } => "encrypted file",
+        IdentityError::Unrecognized => "unknown",
+        _ => "credential",
+    };
+    let finding = Finding::new(path, kind);
+    match (error, not_a_key) {
+        // Without its certificate a key is good for one thing only, and this is why it is not good for that.
+        (IdentityError::KeyWithoutCertificate, why) => {
+            let remedy =
+                "If it is the key of a client certificate, check the certificate and give this with --cert-key.";
+            finding.with_problem(Advice::new(why, Some(remedy)))
+        }
+        (IdentityError::Unrecognized | IdentityError::UnexpectedPem { .. }, SigningKeyError::PublicKey) => {
+            finding.with_problem(Advice::new(not_a_key, None))
+        }
+        _ => finding.with_problem(Advice::new(error, remedy(error))),
+    }
+}
+
+/// What to do, where the words of the error do not say it already.
+fn remedy(error: &IdentityError) -> Option<&'static str> {
+    match error {
+        IdentityError::PasswordRequired { .. } => Some("Put it into a file, and name that with --password-file."),
+        IdentityError::WrongPassword { .. } => {
+            Some("The password is the one that was chosen at the export, not that of the keychain or the account.")
+        }
+        IdentityError::UnexpectedPem { labels } if labels.iter().any(|label| label.contains("REQUEST")) => Some(
+            "This is what is sent to the developer portal. Use the certificate that came back, with the private key that \
+             this request was made with.",
+        ),
+        IdentityError::KeyMismatch { .. } => {
+            Some("Find the key that the request for this certificate was made with, or make a new certificate.")
+        }
+        IdentityError::SeveralIdentities { .. } => Some("Export only the one that is meant."),
+        IdentityError::Unrecognized | IdentityError::Malformed { .. } => {
+            Some("Download or export it again, and copy it as it is: as binary, not through a text editor.")
+        }
+        IdentityError::Empty => Some("Look whether the download or the export was finished."),
+        _ => None,
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.file, self.kind)?;
+        let line =
+            |f: &mut fmt::Formatter<'_>, name: &str, value: &dyn fmt::Display| write!(f, "\n  {name:<12}  {value}");
+        if let Some(key) = &self.key {
+            line(f, "key", key)?;
+        }
+        if let Some(id) = &self.key_id {
+            line(f, "key id", id)?;
+        }
+        match &self.team_id {
+            Some(team) => line(f, "team", team)?,
+            None if self.usable && self.subject.is_none() => {
+                line(f, "team", &"not in the file; the developer account shows it under membership")?;
+            }
+            None => {}
+        }
+        if let Some(subject) = &self.subject {
+            line(f, "subject", subject)?;
+        }
+        if let Some(issuer) = &self.issuer {
+            line(f, "issuer", issuer)?;
+        }
+        if !self.topics.is_empty() {
+            line(f, "topics", &self.topics.join(", "))?;
+        }
+        match self.environment {
+            Some(environment) => line(f, "environment", &environment)?,
+            None if self.usable && self.subject.is_none() => {
+                line(f, "environment", &"not in the file; a key is good for both unless it was restricted")?;
+            }
+            None => {}
+        }
+        if let (Some(from), Some(to), Some(days)) = (self.not_before, self.not_after, self.days_left) {
+            let left = if days == 1 { "1 day left".to_owned() } else { format!("{days} days left") };
+            line(f, "valid", &format_args!("from {} to {}, {left}", Date(from), Date(to)))?;
+        } else if self.usable {
+            line(f, "valid", &"until it is revoked")?;
+        }
+        if let Some(issuers) = self.issuers.filter(|count| *count > 0) {
+            let certificates = if issuers == 1 { "certificate" } else { "certificates" };
+            line(f, "chain", &format_args!("{issuers} more {certificates}"))?;
+        }
+        if let Some(fingerprint) = &self.fingerprint {
+            line(f, "fingerprint", &format_args!("SHA-256 {fingerprint}"))?;
+        }
+        for (name, advice) in [("warning", &self.warnings), ("problem", &self.problems)] {
+            for Advice { what, remedy } in advice {
+                line(f, name, what)?;
+                if let Some(remedy) = remedy {
+                    line(f, "", remedy)?;
+                }
+            }
+        }
+        line(f, "verdict", &if self.usable { "can be used" } else { "cannot be used" })
+    }
+}

@@ -1,0 +1,187 @@
+//! `apns serve`: the provider daemon.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use apns_sim::{Keep, Simulator};
+use apnsd::config::{Config, ConfigError};
+use apnsd::{Addresses, Daemon, DaemonError};
+use clap::{Args, ValueEnum};
+
+use super::block_on;
+use crate::exit::{Exit, Failure};
+use crate::output::say;
+
+/// The options of `apns serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeFlags {
+    /// The configuration: TOML, or pyapns's own JSON file. Without it, the daemon starts in a scratch folder and sends to a
+    /// pretend Apple on this machine
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Read the configuration and the files that it names, say what is wrong with it, and do nothing
+    #[arg(long, requires = "config")]
+    check: bool,
+    /// Without a configuration: listen at the usual ports, or at any that are free
+    #[arg(long, value_enum, default_value = "usual", conflicts_with = "config")]
+    ports: Ports,
+}
+
+/// Where to listen without a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Ports {
+    /// 7080, and 7077 and 8088 as pyapns did
+    Usual,
+    /// Any that are free
+    Any,
+}
+
+/// Why the daemon does not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeFailure {
+    /// The configuration.
+    #[error("{} cannot be used: {error}", path.display())]
+    Config { path: PathBuf, error: ConfigError },
+    /// It could not be started.
+    #[error("the daemon cannot start: {0}")]
+    Start(#[from] DaemonError),
+    /// The system does not hand out signals.
+    #[error("the daemon cannot hear when to stop: {0}")]
+    Signals(std::io::Error),
+}
+
+impl ServeFlags {
+    pub(crate) fn run(self) -> Result<Exit, Failure> {
+        match self.config {
+            Some(path) => {
+                let config = load(&path)?;
+                if self.check {
+                    config.check_apps().map_err(|error| ServeFailure::Config { path: path.clone(), error })?;
+                    say(format_args!("apns: {} can be used", path.display()));
+                    return Ok(Exit::Fine);
+                }
+                block_on(serve(config, path))?
+            }
+            None => block_on(scratch(self.ports))?,
+        }
+    }
+}
+
+fn load(path: &Path) -> Result<Config, ServeFailure> {
+    Config::load(path).map_err(|error| ServeFailure::Config { path: path.to_owned(), error })
+}
+
+async fn serve(config: Config, path: PathBuf) -> Result<Exit, Failure> {
+    let daemon = Daemon::start(config).await.map_err(ServeFailure::Start)?;
+    tell(daemon.addresses());
+    daemon.run(Some(path)).await.map_err(ServeFailure::Signals)?;
+    Ok(Exit::Fine)
+}
+
+fn tell(addresses: Addresses) {
+    let ports = [
+        ("the JSON API and the status page", "http", addresses.api),
+        ("the JSON API with TLS", "https", addresses.api_tls),
+        ("XML-RPC", "http", addresses.pyapns),
+        ("the REST interface of pyapns", "http", addresses.pyapns_rest),
+    ];
+    for (what, scheme, address) in ports {
+        if let Some(address) = address {
+            say(format_args!("{what}: {scheme}://{address}/"));
+        }
+    }
+}
+
+/// A pretend Apple, a folder that goes away, and an app to send with.
+async fn scratch(ports: Ports) -> Result<Exit, Failure> {
+    let simulator = Simulator::builder().keep(Keep::Counts).start().await?;
+    let folder = Scratch::new()?;
+    let path = folder.0.join("apnsd.toml");
+    let cannot = |error| Failure::Write { name: folder.0.display().to_string(), error };
+    simulator.write_certificates(&folder.0).map_err(cannot)?;
+    fs::write(&path, scratch_config(&simulator, ports)).map_err(cannot)?;
+    let daemon = Daemon::start(load(&path)?).await.map_err(ServeFailure::Start)?;
+    let addresses = daemon.addresses();
+    tell(addresses);
+    say(format_args!("everything is in {}, and goes away when you stop this (Ctrl-C)", folder.0.display()));
+    say(format_args!("nothing leaves this machine: notifications go to a pretend Apple. Three things to try:"));
+    say(format_args!("{}", to_try(addresses)));
+    daemon.run(Some(path)).await.map_err(ServeFailure::Signals)?;
+    let counts = simulator.counts();
+    say(format_args!(
+        "the pretend Apple took {} notifications and refused {}",
+        counts.requests_accepted, counts.requests_refused
+    ));
+    simulator.stop().await;
+    Ok(Exit::Fine)
+}
+
+fn scratch_config(simulator: &Simulator, ports: Ports) -> String {
+    let listen = match ports {
+        Ports::Usual => "",
+        Ports::Any => {
+            "[api]\nlisten = \"127.0.0.1:0\"\n\n[pyapns]\nlisten = \"127.0.0.1:0\"\nrest_listen = \"127.0.0.1:0\"\n\n"
+        }
+    };
+    format!(
+        "# A daemon to try: it sends to a pretend Apple.\n\
+         data = \"data\"\n\n\
+         {listen}\
+         [apps.demo]\n\
+         environment = \"sandbox\"\n\
+         signing_key = \"AuthKey_SIMULATOR.p8\"\n\
+         key_id = \"{}\"\n\
+         team_id = \"{}\"\n\
+         topic = \"com.example.app\"\n\
+         host = \"localhost\"\n\
+         port = {}\n\
+         ca = \"ca.pem\"\n",
+        simulator.key_id(),
+        simulator.team_id(),
+        simulator.http2_address().port(),
+    )
+}
+
+const TOKEN: &str = "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0";
+
+fn to_try(addresses: Addresses) -> String {
+    let mut text = String::new();
+    let mut add = |line: String| writeln!(text, "\n  {line}").expect("a text takes everything");
+    if let Some(address) = addresses.pyapns {
+        add(format!(
+            "python3 -c 'import xmlrpc.client as x; x.ServerProxy(\"http://{address}/\", allow_none=True)\
+             .notify(\"demo\", \"{TOKEN}\", {{\"aps\": {{\"alert\": \"Tea is ready\"}}}})'"
+        ));
+    }
+    if let Some(address) = addresses.api {
+        add(format!(
+            "curl -H 'Content-Type: application/json' 'http://{address}/v1/apps/demo/notifications?wait=10s' \
+             -d '{{\"token\": \"{TOKEN}\", \"payload\": {{\"aps\": {{\"alert\": \"Tea is ready\"}}}}}}'"
+        ));
+        add(format!("open http://{address}/ in a browser"));
+    }
+    text
+}
+
+/// A folder for its owner alone, that goes away.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self, Failure> {
+        let path = std::env::temp_dir().join(format!("apns-serve-{}", std::process::id()));
+        let mut builder = fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        let name = path.display().to_string();
+        builder.create(&path).map_err(|error| Failure::Write { name, error })?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Whoever took it away before is not to be told.
+        drop(fs::remove_dir_all(&self.0));
+    }
+}

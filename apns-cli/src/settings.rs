@@ -1,0 +1,505 @@
+//! Settings in layers: the options of the command line, then `APNS_*` environment variables, then a profile of the
+//! configuration file. The first layer that says something about a matter decides it.
+
+use std::collections::BTreeMap;
+use std::env::{self, VarError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use serde::{Deserialize, Deserializer};
+
+use crate::duration;
+use crate::exit::Failure;
+use crate::input::read_file;
+
+/// The service, TLS, and a client certificate.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ConnectionFlags {
+    /// A table of the configuration file to take settings from that no option and no variable gives
+    #[arg(long, value_name = "NAME", help_heading = "Connection")]
+    pub(crate) profile: Option<String>,
+    /// The service's host name; its certificate has to be for this name
+    #[arg(long, value_name = "H", help_heading = "Connection")]
+    pub(crate) host: Option<String>,
+    /// The service's port
+    #[arg(long, value_name = "P", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Connection")]
+    pub(crate) port: Option<u16>,
+    /// A PEM file with the certificate authorities to trust, in place of those of the system
+    #[arg(long, value_name = "FILE", help_heading = "Connection")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The client certificate: PEM or PKCS#12, with its key unless that has a file of its own
+    #[arg(long, value_name = "FILE", help_heading = "Credentials")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The key of the client certificate, in PEM
+    #[arg(long, value_name = "FILE", help_heading = "Credentials")]
+    pub(crate) cert_key: Option<PathBuf>,
+    /// A file whose first line is the password of the key or of the PKCS#12 file
+    #[arg(long, value_name = "FILE", help_heading = "Credentials")]
+    pub(crate) cert_password_file: Option<PathBuf>,
+    /// How long to be without a connection, to wait for an answer, and to wait while nothing can be written; by
+    /// default 30s
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_wait, help_heading = "Connection")]
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// What the HTTP/2 provider API knows beside that: its two environments, and signing keys.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ProviderFlags {
+    #[command(flatten)]
+    pub(crate) connection: ConnectionFlags,
+    /// Apple's development environment in place of production, for the tokens of development builds
+    #[arg(long, conflicts_with = "host", help_heading = "Connection")]
+    pub(crate) sandbox: bool,
+    #[command(flatten)]
+    pub(crate) key: KeyFlags,
+}
+
+/// A signing key for provider tokens.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct KeyFlags {
+    /// The signing key for provider tokens, as Apple gives it out: AuthKey_….p8
+    #[arg(long, value_name = "FILE", help_heading = "Credentials")]
+    pub(crate) p8: Option<PathBuf>,
+    /// The id of the signing key, 10 characters; by default the one in the name of the file AuthKey_….p8
+    #[arg(long, value_name = "ID", help_heading = "Credentials")]
+    pub(crate) key_id: Option<String>,
+    /// The id of the team that the key belongs to, 10 characters
+    #[arg(long, value_name = "ID", help_heading = "Credentials")]
+    pub(crate) team_id: Option<String>,
+}
+
+/// What one layer says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Layer {
+    host: Option<String>,
+    port: Option<u16>,
+    sandbox: Option<bool>,
+    ca: Option<PathBuf>,
+    cert: Option<PathBuf>,
+    cert_key: Option<PathBuf>,
+    cert_password_file: Option<PathBuf>,
+    p8: Option<PathBuf>,
+    key_id: Option<String>,
+    team_id: Option<String>,
+    topic: Option<String>,
+    #[serde(default, deserialize_with = "read_span")]
+    timeout: Option<Duration>,
+}
+
+/// A setting cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SettingsError {
+    /// A variable has a value that it cannot have.
+    #[error("{name}: {problem}")]
+    Variable {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The configuration file is not what it has to be.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        problem: String,
+    },
+    /// The configuration file has no such table.
+    #[error("{} has no profile `{name}`{}", path.display(), known_profiles(known))]
+    NoProfile {
+        /// The file.
+        path: PathBuf,
+        /// The name that was looked for.
+        name: String,
+        /// The names that are there.
+        known: Vec<String>,
+    },
+    /// A profile is wanted, and nothing says where the file is.
+    #[error("there is no home directory to look for a configuration file in: name the file in APNS_CONFIG")]
+    NoHome,
+    /// One layer names two credentials, so neither is the first.
+    #[error("{layer} name both a certificate (`cert`) and a signing key (`p8`): one of them is enough")]
+    TwoCredentials {
+        /// Which layer.
+        layer: &'static str,
+    },
+    /// One layer says where to send in two ways.
+    #[error("{layer} name both a host and the sandbox: one of them is enough")]
+    TwoPlaces {
+        /// Which layer.
+        layer: &'static str,
+    },
+}
+
+fn known_profiles(known: &[String]) -> String {
+    if known.is_empty() { String::new() } else { format!("; those that are there: {}", known.join(", ")) }
+}
+
+/// Where to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Some host, which may be one's own.
+    Host(String),
+    /// Apple's development environment.
+    Sandbox,
+    /// Apple's production environment.
+    Production,
+}
+
+/// How to prove who one is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum CredentialFiles {
+    /// With a client certificate.
+    Certificate(CertificateFiles),
+    /// With provider tokens.
+    Key(KeyFile),
+}
+
+/// Where a client certificate is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CertificateFiles {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: Option<PathBuf>,
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+/// Where a signing key is, and the ids that go with it as far as they are known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyFile {
+    pub(crate) p8: PathBuf,
+    pub(crate) key_id: Option<String>,
+    pub(crate) team_id: Option<String>,
+}
+
+/// All layers, the first first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    layers: Vec<(&'static str, Layer)>,
+}
+
+const OPTIONS: &str = "the options";
+const VARIABLES: &str = "the APNS_ variables";
+const PROFILE: &str = "the profile";
+
+/// The most that is read of a configuration file.
+const LARGEST_FILE: u64 = 1024 * 1024;
+
+/// How long to wait where nothing says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+impl ConnectionFlags {
+    /// These options, and behind them the variables and the profile.
+    pub(crate) fn settings(self) -> Result<Settings, Failure> {
+        ProviderFlags { connection: self, ..ProviderFlags::default() }.settings()
+    }
+}
+
+impl ProviderFlags {
+    /// These options, and behind them the variables and the profile.
+    pub(crate) fn settings(self) -> Result<Settings, Failure> {
+        let profile = self.connection.profile.clone();
+        Settings::gather(self.into_layer(), profile, &|name| env::var(name))
+    }
+
+    /// The options that only the provider API knows and that were given.
+    pub(crate) const fn first_of_provider(&self) -> Option<&'static str> {
+        if self.sandbox {
+            Some("--sandbox")
+        } else if self.key.p8.is_some() {
+            Some("--p8")
+        } else if self.key.key_id.is_some() {
+            Some("--key-id")
+        } else if self.key.team_id.is_some() {
+            Some("--team-id")
+        } else {
+            None
+        }
+    }
+
+    fn into_layer(self) -> Layer {
+        let ConnectionFlags { profile: _, host, port, ca, cert, cert_key, cert_password_file, timeout } =
+            self.connection;
+        let KeyFlags { p8, key_id, team_id } = self.key;
+        let sandbox = self.sandbox.then_some(true);
+        let topic = None;
+        Layer { host, port, sandbox, ca, cert, cert_key, cert_password_file, p8, key_id, team_id, topic, timeout }
+    }
+}
+
+/// Reads a variable; [`env::var`] outside of tests.
+type Lookup<'a> = &'a dyn Fn(&str) -> Result<String, VarError>;
+
+impl Settings {
+    fn gather(options: Layer, profile: Option<String>, lookup: Lookup<'_>) -> Result<Self, Failure> {
+        let mut layers = vec![(OPTIONS, options), (VARIABLES, Layer::from_variables(lookup)?)];
+        let profile = match profile {
+            Some(profile) => Some(profile),
+            None => variable(lookup, "APNS_PROFILE")?,
+        };
+        if let Some(name) = profile {
+            layers.push((PROFILE, Layer::from_file(&config_file(lookup)?, &name)?));
+        }
+        Ok(Self { layers })
+    }
+
+    /// What the first layer says that says something, and which layer that is.
+    fn first<T>(&self, matter: impl Fn(&Layer) -> Option<T>) -> Option<(usize, T)> {
+        self.layers.iter().enumerate().find_map(|(index, (_, layer))| Some((index, matter(layer)?)))
+    }
+
+    /// The same, from this layer or one that goes before it: what belongs to a matter must not come from a layer
+    /// behind it.
+    fn first_within<T>(&self, last: usize, matter: impl Fn(&Layer) -> Option<T>) -> Option<T> {
+        self.first(matter).filter(|(index, _)| *index <= last).map(|(_, value)| value)
+    }
+
+    /// Where to send. Without a word about it that is Apple's production environment.
+    pub(crate) fn place(&self) -> Result<(Place, Option<u16>), SettingsError> {
+        for (layer, said) in &self.layers {
+            if said.host.is_some() && said.sandbox == Some(true) {
+                return Err(SettingsError::TwoPlaces { layer });
+            }
+        }
+        let place = self.first(|layer| match layer {
+            Layer { host: Some(host), .. } => Some(Place::Host(host.clone())),
+            Layer { sandbox: Some(true), .. } => Some(Place::Sandbox),
+            Layer { sandbox: Some(false), .. } => Some(Place::Production),
+            _ => None,
+        });
+        let (index, place) = place.unwrap_or((usize::MAX, Place::Production));
+        Ok((place, self.first_within(index, |layer| layer.port)))
+    }
+
+    /// The certificate authorities to trust.
+    pub(crate) fn ca(&self) -> Option<PathBuf> {
+        self.first(|layer| layer.ca.clone()).map(|(_, path)| path)
+    }
+
+    /// The client certificate.
+    pub(crate) fn certificate(&self) -> Option<CertificateFiles> {
+        let (index, cert) = self.first(|layer| layer.cert.clone())?;
+        let key = self.first_within(index, |layer| layer.cert_key.clone());
+        let password_file = self.first_within(index, |layer| layer.cert_password_file.clone());
+        Some(CertificateFiles { cert, key, password_file })
+    }
+
+    /// The signing key.
+    pub(crate) fn key(&self) -> Option<KeyFile> {
+        let (index, p8) = self.first(|layer| layer.p8.clone())?;
+        let key_id = self.first_within(index, |layer| layer.key_id.clone());
+        let team_id = self.first(|layer| layer.team_id.clone()).map(|(_, id)| id);
+        Some(KeyFile { p8, key_id, team_id })
+    }
+
+    /// The credential of the first layer that has one.
+    pub(crate) fn credential(&self) -> Result<Option<CredentialFiles>, SettingsError> {
+        for (layer, said) in &self.layers {
+            match (&said.cert, &said.p8) {
+                (Some(_), Some(_)) => return Err(SettingsError::TwoCredentials { layer }),
+                (Some(_), None) => return Ok(self.certificate().map(CredentialFiles::Certificate)),
+                (None, Some(_)) => return Ok(self.key().map(CredentialFiles::Key)),
+                (None, None) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// The topic of notifications that name none.
+    pub(crate) fn topic(&self) -> Option<String> {
+        self.first(|layer| layer.topic.clone()).map(|(_, topic)| topic)
+    }
+
+    /// How long to wait.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.first(|layer| layer.timeout).map_or(TIMEOUT, |(_, timeout)| timeout)
+    }
+}
+
+impl Layer {
+    fn from_variables(lookup: Lookup<'_>) -> Result<Self, SettingsError> {
+        let text = |name| variable(lookup, name);
+        let path = |name| Ok(variable(lookup, name)?.map(PathBuf::from));
+        Ok(Self {
+            host: text("APNS_HOST")?,
+            port: parsed(lookup, "APNS_PORT", |text| {
+                let port = text.parse::<u16>().ok().filter(|port| *port > 0);
+                port.ok_or_else(|| "it has to be a number from 1 to 65535".to_owned())
+            })?,
+            sandbox: parsed(lookup, "APNS_SANDBOX", |text| match text {
+                "1" | "true" => Ok(true),
+                "0" | "false" => Ok(false),
+                _ => Err("it has to be true or false".to_owned()),
+            })?,
+            ca: path("APNS_CA")?,
+            cert: path("APNS_CERT")?,
+            cert_key: path("APNS_CERT_KEY")?,
+            cert_password_file: path("APNS_CERT_PASSWORD_FILE")?,
+            p8: path("APNS_P8")?,
+            key_id: text("APNS_KEY_ID")?,
+            team_id: text("APNS_TEAM_ID")?,
+            topic: text("APNS_TOPIC")?,
+            timeout: parsed(lookup, "APNS_TIMEOUT", |text| {
+                duration::parse_wait(text).map_err(|error| error.to_string())
+            })?,
+        })
+    }
+
+    fn from_file(path: &Path, name: &str) -> Result<Self, Failure> {
+        let broken = |problem| SettingsError::File { path: path.to_owned(), problem };
+        let text = String::from_utf8(read_file(path, LARGEST_FILE)?)
+            .map_err(|error| broken(format!("it is not UTF-8 from byte {} on", error.utf8_error().valid_up_to())))?;
+        let mut profiles: BTreeMap<String, Self> =
+            toml::from_str(&text).map_err(|error| broken(error.to_string().trim_end().to_owned()))?;
+        let Some(layer) = profiles.remove(name) else {
+            let known = profiles.into_keys().collect();
+            return Err(SettingsError::NoProfile { path: path.to_owned(), name: name.to_owned(), known }.into());
+        };
+        if layer.port == Some(0) {
+            return Err(broken(format!("profile `{name}`: the port has to be from 1 to 65535")).into());
+        }
+        // So that a profile works from every directory.
+        let beside = |file: PathBuf| path.parent().map_or_else(|| file.clone(), |folder| folder.join(&file));
+        Ok(Self {
+            ca: layer.ca.map(beside),
+            cert: layer.cert.map(beside),
+            cert_key: layer.cert_key.map(beside),
+            cert_password_file: layer.cert_password_file.map(beside),
+            p8: layer.p8.map(beside),
+            ..layer
+        })
+    }
+}
+
+/// An empty variable is as good as none.
+fn variable(lookup: Lookup<'_>, name: &'static str) -> Result<Option<String>, SettingsError> {
+    match lookup(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(SettingsError::Variable { name, problem: "it is not UTF-8".to_owned() }),
+    }
+}
+
+fn parsed<T>(
+    lookup: Lookup<'_>,
+    name: &'static str,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, SettingsError> {
+    let value = variable(lookup, name)?;
+    value.map(|text| read(&text)).transpose().map_err(|problem| SettingsError::Variable { name, problem })
+}
+
+/// `APNS_CONFIG`, or `apns/config.toml` where the person's configuration is.
+fn config_file(lookup: Lookup<'_>) -> Result<PathBuf, SettingsError> {
+    if let Some(path) = variable(lookup, "APNS_CONFIG")? {
+        return Ok(path.into());
+    }
+    let folder = match variable(lookup, "XDG_CONFIG_HOME")? {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(&variable(lookup, "HOME")?.ok_or(SettingsError::NoHome)?).join(".config"),
+    };
+    Ok(folder.join("apns").join("config.toml"))
+}
+
+fn read_span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    duration::parse_wait(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nothing(_: &str) -> Result<String, VarError> {
+        Err(VarError::NotPresent)
+    }
+
+    fn layer(text: &str) -> Layer {
+        toml::from_str(text).unwrap()
+    }
+
+    fn layers(options: &str, variables: &str, profile: &str) -> Settings {
+        Settings { layers: vec![(OPTIONS, layer(options)), (VARIABLES, layer(variables)), (PROFILE, layer(profile))] }
+    }
+
+    #[test]
+    fn the_first_layer_that_says_something_decides() {
+        let settings = layers("timeout = '1s'", "topic = 'com.example.a'", "timeout = '2s'\ntopic = 'com.example.b'");
+        assert_eq!(settings.timeout(), Duration::from_secs(1));
+        assert_eq!(settings.topic().as_deref(), Some("com.example.a"));
+        assert_eq!(layers("", "", "").timeout(), TIMEOUT);
+    }
+
+    #[test]
+    fn a_port_belongs_to_the_host_of_its_layer() {
+        let (place, port) = layers("host = 'a'", "", "host = 'b'\nport = 8443").place().unwrap();
+        assert_eq!((place, port), (Place::Host("a".to_owned()), None));
+        let (place, port) = layers("port = 2197", "", "sandbox = true").place().unwrap();
+        assert_eq!((place, port), (Place::Sandbox, Some(2197)));
+        let (place, port) = layers("", "port = 2197", "").place().unwrap();
+        assert_eq!((place, port), (Place::Production, Some(2197)));
+        let (place, _) = layers("", "sandbox = false", "sandbox = true").place().unwrap();
+        assert_eq!(place, Place::Production);
+        let both = layers("", "host = 'a'\nsandbox = true", "").place();
+        assert_eq!(both, Err(SettingsError::TwoPlaces { layer: VARIABLES }));
+    }
+
+    #[test]
+    fn the_credential_is_that_of_the_first_layer_that_has_one() {
+        let settings = layers("p8 = 'k.p8'", "team_id = 'TEAM'\ncert = 'c.pem'", "key_id = 'OTHER'");
+        let expected = KeyFile { p8: "k.p8".into(), key_id: None, team_id: Some("TEAM".to_owned()) };
+        assert_eq!(settings.credential(), Ok(Some(CredentialFiles::Key(expected))));
+        let settings =
+            layers("cert = 'new.pem'\ncert_password_file = 'pw'", "", "cert = 'old.pem'\ncert_key = 'old.key'");
+        let expected = CertificateFiles { cert: "new.pem".into(), key: None, password_file: Some("pw".into()) };
+        assert_eq!(settings.credential(), Ok(Some(CredentialFiles::Certificate(expected))));
+        assert_eq!(layers("", "", "").credential(), Ok(None));
+        let two = layers("", "", "cert = 'c.pem'\np8 = 'k.p8'").credential();
+        assert_eq!(two, Err(SettingsError::TwoCredentials { layer: PROFILE }));
+    }
+
+    #[test]
+    fn variables_are_read_and_their_mistakes_are_named() {
+        let lookup = |name: &str| match name {
+            "APNS_PORT" => Ok("2197".to_owned()),
+            "APNS_SANDBOX" => Ok("true".to_owned()),
+            "APNS_P8" => Ok("AuthKey.p8".to_owned()),
+            "APNS_TEAM_ID" => Ok(String::new()),
+            other => nothing(other),
+        };
+        let expected = layer("port = 2197\nsandbox = true\np8 = 'AuthKey.p8'");
+        assert_eq!(Layer::from_variables(&lookup), Ok(expected));
+        for (name, value, words) in [
+            ("APNS_PORT", "0", "APNS_PORT: it has to be a number from 1 to 65535"),
+            ("APNS_SANDBOX", "yes", "APNS_SANDBOX: it has to be true or false"),
+            ("APNS_TIMEOUT", "5", "APNS_TIMEOUT: a span of time ends with its unit"),
+        ] {
+            let lookup = |asked: &str| if asked == name { Ok(value.to_owned()) } else { nothing(asked) };
+            let error = Layer::from_variables(&lookup).unwrap_err().to_string();
+            assert!(error.starts_with(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_configuration_file_is_where_the_person_keeps_such_files() {
+        let lookup = |name: &str| match name {
+            "HOME" => Ok("/home/someone".to_owned()),
+            other => nothing(other),
+        };
+        assert_eq!(config_file(&lookup), Ok(PathBuf::from("/home/someone/.config/apns/config.toml")));
+        let lookup = |name: &str| match name {
+            "XDG_CONFIG_HOME" => Ok("/etc/some".to_owned()),
+            other => nothing(other),
+        };
+        assert_eq!(config_file(&lookup), Ok(PathBuf::from("/etc/some/apns/config.toml")));
+        assert_eq!(config_file(&nothing), Err(SettingsError::NoHome));
+    }
+}

@@ -1,0 +1,166 @@
+//! `apns serve` from outside.
+
+#![expect(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+/// A daemon that does not outlive its test.
+struct Daemon {
+    child: Child,
+    lines: BufReader<ChildStderr>,
+}
+
+impl Daemon {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_apns"));
+        let mut child =
+            command.arg("serve").args(arguments).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap());
+        Self { child, lines }
+    }
+
+    /// Reads lines until one has this in it.
+    fn line_with(&mut self, text: &str) -> String {
+        let mut all = String::new();
+        loop {
+            let start = all.len();
+            assert_ne!(self.lines.read_line(&mut all).unwrap(), 0, "it never said {text:?}: {all}");
+            if all[start..].contains(text) {
+                return all[start..].trim_end().to_owned();
+            }
+        }
+    }
+
+    /// Where the JSON API is.
+    fn api(&mut self) -> String {
+        let line = self.line_with("the JSON API and the status page: http://");
+        line.rsplit_once("http://").unwrap().1.trim_end_matches('/').to_owned()
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// The exit status, and what it said to the end.
+    #[cfg(unix)]
+    fn stop(&mut self) -> (i32, String) {
+        self.signal("-TERM");
+        let mut rest = String::new();
+        self.lines.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap().code().unwrap(), rest)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn ask(api: &str, method: &str, path: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(api).unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// A directory that goes away with its owner.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("apns-serve-test-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+const QUIET: &str = "data = \"data\"\n[api]\nlisten = \"127.0.0.1:0\"\n[pyapns]\nenabled = false\n";
+
+#[cfg(unix)]
+#[test]
+fn without_a_configuration_there_is_something_to_try() {
+    // Its ports are those that a newcomer would use; on a machine where one is taken, it says which.
+    let mut daemon = Daemon::start(&["--ports", "any"]);
+    let api = daemon.api();
+    let folder = daemon.line_with("everything is in ");
+    let folder = folder.split("everything is in ").nth(1).unwrap().split(", and").next().unwrap().to_owned();
+    assert!(std::path::Path::new(&folder).join("apnsd.toml").exists());
+    let curl = daemon.line_with("curl ");
+    let body = curl.split(" -d '").nth(1).unwrap().trim_end_matches('\'');
+    let path = curl.split(&api).nth(1).unwrap().split('\'').next().unwrap();
+    let answer = ask(&api, "POST", path, body);
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"outcome\":\"accepted\""), "{answer}");
+    assert!(ask(&api, "GET", "/", "").contains("demo"));
+    let (status, said) = daemon.stop();
+    assert_eq!(status, 0);
+    assert!(said.contains("the pretend Apple took 1 notifications"), "{said}");
+    assert!(!std::path::Path::new(&folder).exists(), "it goes away");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_file_is_read_again_on_a_signal() {
+    let folder = Folder::new("hup");
+    let file = folder.write("apnsd.toml", QUIET);
+    let mut daemon = Daemon::start(&["--config", &file]);
+    let api = daemon.api();
+    let token = "[[token]]\nname = \"x\"\nsecret = \"0123456789abcdef\"\nadmin = true\n";
+    assert!(ask(&api, "GET", "/v1/apps", "").starts_with("HTTP/1.1 200 "));
+
+    folder.write("apnsd.toml", &format!("{QUIET}{}", token.replace("admin", "amdin")));
+    daemon.signal("-HUP");
+    let said = daemon.line_with("was read again");
+    assert!(
+        said.contains("nothing has changed: token[0]: unknown field `amdin`") || said.contains("token[0].amdin"),
+        "{said}"
+    );
+    assert!(ask(&api, "GET", "/v1/apps", "").starts_with("HTTP/1.1 200 "));
+
+    folder.write("apnsd.toml", &format!("{QUIET}{token}"));
+    daemon.signal("-HUP");
+    assert!(daemon.line_with("was read again").ends_with("is in force"));
+    assert!(ask(&api, "GET", "/v1/apps", "").starts_with("HTTP/1.1 401 "));
+    assert_eq!(daemon.stop().0, 0);
+}
+
+#[test]
+fn what_is_wrong_with_a_configuration_is_said_before_anything_is_done() {
+    let folder = Folder::new("wrong");
+    let app = "[apps.shop]\nenvironment = \"sandbox\"\ncertificate = \"gone.pem\"\n";
+    let file = folder.write("apnsd.toml", &format!("{QUIET}{app}"));
+    for arguments in [&["--config", &file][..], &["--config", &file, "--check"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_apns")).arg("serve").args(arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("apps.shop.certificate: ") && said.contains("gone.pem cannot be read"), "{said}");
+    }
+    let file = folder.write("good.toml", QUIET);
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_apns")).args(["serve", "--check", "--config", &file]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+}

@@ -1,0 +1,437 @@
+//! One app: what it is, and what becomes of it when its files are read.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use apns_proto::http2::{KeyId, SigningKey, TeamId};
+use apns_proto::{LossPolicy, RetryPolicy, Topic};
+use apns_tokio::{Endpoint, Environment, Identity, Roots};
+use serde::{Deserialize, Serialize};
+
+use super::span::Span;
+use super::{ConfigError, Secret};
+
+/// An app as it is written in the configuration file, in a request that provisions it, and in the store.
+///
+/// Either a client certificate (`certificate`, with its `key` where that is apart) or a signing key with `key_id` and
+/// `team_id`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AppDefinition {
+    /// Production or sandbox.
+    pub environment: EnvironmentWord,
+    /// The file with the client certificate: PEM or PKCS#12.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// The client certificate itself: PEM, or PKCS#12 in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_data: Option<Secret>,
+    /// The file with the certificate's key in PEM, where it has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// The certificate's key itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_data: Option<Secret>,
+    /// The password of the key or the PKCS#12 file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+    /// The file whose first line is that password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// The file with the key that signs provider tokens (`.p8`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing_key: Option<PathBuf>,
+    /// That key itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing_key_data: Option<Secret>,
+    /// The name of the signing key: ten characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+    /// The team that the signing key belongs to: ten characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team_id: Option<String>,
+    /// The topic of notifications that name none. Default: what the certificate tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// The protocol. Default: HTTP/2.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub transport: Transport,
+    /// Where to connect. Default: Apple's name for the environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The port there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// A PEM file with the authorities to trust, in place of the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// Where the feedback service is, with the binary transport. Default: Apple's name for the environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feedback_host: Option<String>,
+    /// The port there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feedback_port: Option<u16>,
+    /// How often the feedback service is read, with the binary transport. Default: every hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) feedback_every: Option<Span>,
+    /// How many connections send at the same time. Default: 1; at most 64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<usize>,
+    /// How many notifications may be with the client at once: what is in doubt after a crash. Default: 2000 for each
+    /// connection, with the binary transport 20 000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<usize>,
+    /// How long a notification may wait for a connection in one go. Default: 60 s. It waits again afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) patience: Option<Span>,
+    /// What is sent again after the service refused it for the time being.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub retry: RetryDefinition,
+    /// What becomes of a notification that may have left without an answer. Default: it is reported.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub loss: Loss,
+    /// How often it is sent again at most, with `loss = "resend"`. Default: 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resend_at_most: Option<u32>,
+    /// How many notifications a second are taken from callers. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u32>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// [`Environment`] in files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EnvironmentWord {
+    /// For apps from the App Store and TestFlight.
+    Production,
+    /// For apps built for development.
+    Sandbox,
+}
+
+impl From<EnvironmentWord> for Environment {
+    fn from(word: EnvironmentWord) -> Self {
+        match word {
+            EnvironmentWord::Production => Self::Production,
+            EnvironmentWord::Sandbox => Self::Sandbox,
+        }
+    }
+}
+
+/// A protocol to send by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// Today's provider API.
+    #[default]
+    Http2,
+    /// The binary protocol, for a private gateway.
+    Binary,
+}
+
+impl Transport {
+    /// The word in files.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Http2 => "http2",
+            Self::Binary => "binary",
+        }
+    }
+}
+
+/// What becomes of a notification of which nobody knows whether it arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Loss {
+    /// It is reported as unknown.
+    #[default]
+    Report,
+    /// It is sent again, and may arrive twice.
+    Resend,
+}
+
+/// What is sent again after the service refused it for the time being.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetryDefinition {
+    /// How often. Default: 5; 0 for never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// For how long after it was accepted. Default: one day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) within: Option<Span>,
+    /// The longest wait between two attempts, unless the service asks for more. Default: one hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) longest_wait: Option<Span>,
+}
+
+/// How an app proves who it is.
+#[derive(Debug, Clone)]
+pub(crate) enum Credential {
+    Certificate(Identity),
+    SigningKey { key: SigningKey, key_id: KeyId, team_id: TeamId },
+}
+
+impl PartialEq for Credential {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Certificate(one), Self::Certificate(other)) => one == other,
+            (Self::SigningKey { key, key_id, team_id }, Self::SigningKey { key: other, key_id: id, team_id: team }) => {
+                key.public_key() == other.public_key() && key_id == id && team_id == team
+            }
+            (Self::Certificate(_), Self::SigningKey { .. }) | (Self::SigningKey { .. }, Self::Certificate(_)) => false,
+        }
+    }
+}
+
+/// An app with all its files read.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct App {
+    pub(crate) environment: Environment,
+    pub(crate) transport: Transport,
+    pub(crate) credential: Credential,
+    pub(crate) topic: Option<Topic>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) feedback: Endpoint,
+    pub(crate) feedback_every: Duration,
+    pub(crate) roots: Roots,
+    pub(crate) connections: usize,
+    pub(crate) in_flight: usize,
+    pub(crate) patience: Duration,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) loss: LossPolicy,
+    pub(crate) rate: Option<u32>,
+}
+
+/// The most connections of one app.
+const MOST_CONNECTIONS: usize = 64;
+/// The most notifications in flight of one app.
+const MOST_IN_FLIGHT: usize = 200_000;
+/// The most that is read of a file named by a definition.
+const LARGEST_FILE: u64 = 16 * 1024 * 1024;
+
+impl AppDefinition {
+    /// A definition with a client certificate in a file (with its key), and all else as it is by default.
+    #[must_use]
+    pub fn with_certificate_file(environment: Environment, certificate: PathBuf) -> Self {
+        Self { certificate: Some(certificate), ..Self::empty(environment) }
+    }
+
+    /// A definition with a client certificate and its key as PEM, or as PKCS#12 in base64.
+    #[must_use]
+    pub fn with_certificate_data(environment: Environment, certificate: Secret) -> Self {
+        Self { certificate_data: Some(certificate), ..Self::empty(environment) }
+    }
+
+    fn empty(environment: Environment) -> Self {
+        let environment = match environment {
+            Environment::Production => EnvironmentWord::Production,
+            Environment::Sandbox => EnvironmentWord::Sandbox,
+        };
+        Self {
+            environment,
+            certificate: None,
+            certificate_data: None,
+            key: None,
+            key_data: None,
+            password: None,
+            password_file: None,
+            signing_key: None,
+            signing_key_data: None,
+            key_id: None,
+            team_id: None,
+            topic: None,
+            transport: Transport::default(),
+            host: None,
+            port: None,
+            ca: None,
+            feedback_host: None,
+            feedback_port: None,
+            feedback_every: None,
+            connections: None,
+            in_flight: None,
+            patience: None,
+            retry: RetryDefinition::default(),
+            loss: Loss::default(),
+            resend_at_most: None,
+            rate: None,
+        }
+    }
+
+    /// Reads a definition from JSON, as a request brings it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the field.
+    pub fn from_json(json: &[u8]) -> Result<Self, ConfigError> {
+        let mut reader = serde_json::Deserializer::from_slice(json);
+        let definition = serde_path_to_error::deserialize(&mut reader)
+            .map_err(|error| ConfigError::parsed(&error.path().to_string(), &error.inner().to_string()))?;
+        reader.end().map_err(ConfigError::whole)?;
+        Ok(definition)
+    }
+
+    /// Makes relative paths start at this directory.
+    pub(crate) fn rebase(&mut self, base: &Path) {
+        let paths =
+            [&mut self.certificate, &mut self.key, &mut self.password_file, &mut self.signing_key, &mut self.ca];
+        for path in paths.into_iter().flatten() {
+            *path = base.join(&*path);
+        }
+    }
+
+    /// Reads the files and checks what can be checked without a connection. Blocks: deriving a key from a password
+    /// alone may take a second.
+    pub(crate) fn resolve(&self) -> Result<App, ConfigError> {
+        let environment = Environment::from(self.environment);
+        let credential = self.credential()?;
+        if matches!((&credential, self.transport), (Credential::SigningKey { .. }, Transport::Binary)) {
+            return Err(ConfigError::at("signing_key", "the binary transport needs a certificate"));
+        }
+        let topic = match (&self.topic, &credential) {
+            (Some(topic), _) => Some(Topic::new(topic.as_str()).map_err(|error| ConfigError::at("topic", error))?),
+            // A certificate whose name is no topic may still be good for notifications that name their own.
+            (None, Credential::Certificate(identity)) => {
+                identity.default_topic().and_then(|topic| Topic::new(topic).ok())
+            }
+            (None, Credential::SigningKey { .. }) => None,
+        };
+        let at = |endpoint: Endpoint, host: &Option<String>, port: Option<u16>| {
+            Endpoint::new(host.as_deref().unwrap_or(endpoint.host()), port.unwrap_or(endpoint.port()))
+        };
+        let standard = match self.transport {
+            Transport::Http2 => Endpoint::provider_api(environment),
+            Transport::Binary => Endpoint::gateway(environment),
+        };
+        if self.port == Some(0) || self.feedback_port == Some(0) {
+            return Err(ConfigError::at("port", "a port is a number from 1 to 65535"));
+        }
+        let roots = match &self.ca {
+            None => Roots::Platform,
+            Some(path) => Roots::only_pem(&read("ca", path)?).map_err(|error| ConfigError::at("ca", error))?,
+        };
+        let connections = self.connections.unwrap_or(1);
+        if !(1..=MOST_CONNECTIONS).contains(&connections) {
+            let expected = format!("it has to be a number from 1 to {MOST_CONNECTIONS}");
+            return Err(ConfigError::at("connections", expected));
+        }
+        let in_flight = self.in_flight.unwrap_or(match self.transport {
+            Transport::Http2 => 2000 * connections,
+            Transport::Binary => (20_000 * connections).min(MOST_IN_FLIGHT),
+        });
+        if !(1..=MOST_IN_FLIGHT).contains(&in_flight) {
+            return Err(ConfigError::at("in_flight", format!("it has to be a number from 1 to {MOST_IN_FLIGHT}")));
+        }
+        if self.rate == Some(0) {
+            return Err(ConfigError::at("rate", "it has to be above zero; leave it out for no limit"));
+        }
+        let span = |span: Option<Span>, default: Duration| span.map_or(default, |span| span.0);
+        const HOUR: Duration = Duration::from_secs(60 * 60);
+        let feedback_every = span(self.feedback_every, HOUR);
+        if feedback_every < Duration::from_secs(1) {
+            return Err(ConfigError::at("feedback_every", "it has to be a second at least"));
+        }
+        Ok(App {
+            environment,
+            transport: self.transport,
+            credential,
+            topic,
+            endpoint: at(standard, &self.host, self.port),
+            feedback: at(Endpoint::feedback(environment), &self.feedback_host, self.feedback_port),
+            feedback_every,
+            roots,
+            connections,
+            in_flight,
+            patience: span(self.patience, Duration::from_secs(60)).max(Duration::from_millis(100)),
+            retry: RetryPolicy::default()
+                .with_retries(self.retry.attempts.unwrap_or(5))
+                .with_budget(span(self.retry.within, 24 * HOUR))
+                .with_longest_wait(span(self.retry.longest_wait, HOUR)),
+            loss: match self.loss {
+                Loss::Report => LossPolicy::Report,
+                Loss::Resend => LossPolicy::Resend { at_most: self.resend_at_most.unwrap_or(3) },
+            },
+            rate: self.rate,
+        })
+    }
+
+    fn credential(&self) -> Result<Credential, ConfigError> {
+        let certificate = either("certificate", self.certificate.as_deref(), self.certificate_data.as_ref())?;
+        let signing_key = either("signing_key", self.signing_key.as_deref(), self.signing_key_data.as_ref())?;
+        match (certificate, signing_key) {
+            (Some(certificate), None) => self.identity(&certificate).map(Credential::Certificate),
+            (None, Some(signing_key)) => {
+                let key = SigningKey::read(&signing_key).map_err(|error| ConfigError::at("signing_key", error))?;
+                let key_id =
+                    self.key_id.as_deref().ok_or_else(|| ConfigError::at("key_id", "a signing key needs it"))?;
+                let team_id =
+                    self.team_id.as_deref().ok_or_else(|| ConfigError::at("team_id", "a signing key needs it"))?;
+                Ok(Credential::SigningKey {
+                    key,
+                    key_id: KeyId::new(key_id).map_err(|error| ConfigError::at("key_id", error))?,
+                    team_id: TeamId::new(team_id).map_err(|error| ConfigError::at("team_id", error))?,
+                })
+            }
+            (Some(_), Some(_)) => Err(ConfigError::at("signing_key", "give a certificate or a signing key, not both")),
+            (None, None) => Err(ConfigError::at("certificate", "a certificate or a signing key is needed")),
+        }
+    }
+
+    fn identity(&self, certificate: &[u8]) -> Result<Identity, ConfigError> {
+        let password = match (&self.password, &self.password_file) {
+            (Some(_), Some(_)) => return Err(ConfigError::at("password", "give a password or a file, not both")),
+            (Some(password), None) => Some(password.clone()),
+            (None, Some(path)) => Some(first_line("password_file", path)?),
+            (None, None) => None,
+        };
+        let password = password.as_ref().map(Secret::expose);
+        let key = either("key", self.key.as_deref(), self.key_data.as_ref())?;
+        let identity = match key {
+            Some(key) => Identity::from_pem(certificate, Some(&key), password),
+            None => Identity::from_bytes(certificate, password),
+        };
+        identity.map_err(|error| ConfigError::at("certificate", error))
+    }
+}
+
+/// A thing that is in a file or in the definition itself.
+fn either(
+    field: &str,
+    path: Option<&Path>,
+    data: Option<&Secret>,
+) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, ConfigError> {
+    match (path, data) {
+        (Some(_), Some(_)) => Err(ConfigError::at(field, format_args!("give {field} or {field}_data, not both"))),
+        (Some(path), None) => read(field, path).map(Some),
+        (None, Some(data)) => Ok(Some(data.expose().as_bytes().to_vec().into())),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Reads a small file.
+pub(super) fn read(field: &str, path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, ConfigError> {
+    use std::io::Read as _;
+    let cannot =
+        |error: std::io::Error| ConfigError::at(field, format_args!("{} cannot be read: {error}", path.display()));
+    let file = std::fs::File::open(path).map_err(cannot)?;
+    let mut bytes = zeroize::Zeroizing::new(Vec::new());
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(ConfigError::at(field, format_args!("{} is larger than {LARGEST_FILE} bytes", path.display())));
+    }
+    Ok(bytes)
+}
+
+/// The first line of a file that holds a secret.
+pub(super) fn first_line(field: &str, path: &Path) -> Result<Secret, ConfigError> {
+    let bytes = read(field, path)?;
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let text =
+        str::from_utf8(line).map_err(|_| ConfigError::at(field, format_args!("{} is not UTF-8", path.display())))?;
+    Ok(Secret::new(text))
+}

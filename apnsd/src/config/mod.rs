@@ -1,0 +1,241 @@
+//! The configuration file: TOML, or pyapns's own JSON file as it is.
+
+mod app;
+mod error;
+mod file;
+mod pyapns_file;
+mod secret;
+mod span;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub(crate) use app::{App, Credential};
+pub use app::{AppDefinition, EnvironmentWord, Loss, RetryDefinition, Transport};
+pub use error::ConfigError;
+pub(crate) use error::without_values;
+pub use secret::Secret;
+pub(crate) use span::Span;
+
+use crate::AppName;
+use crate::outbox::Bounds;
+
+/// All that a daemon is told at its start.
+///
+/// [`Config::load`] reads a file; [`Config::new`] is for tests and for embedding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// The directory of the outbox.
+    pub data: PathBuf,
+    /// How much the outbox holds, and for how long.
+    pub bounds: Bounds,
+    /// How long a graceful stop may take.
+    pub stop_within: Duration,
+    /// The JSON API.
+    pub api: ApiConfig,
+    /// The interfaces of pyapns; `None` for neither.
+    pub pyapns: Option<PyapnsConfig>,
+    /// Who may do what. Empty on loopback: anybody may do anything.
+    pub tokens: Vec<TokenConfig>,
+    /// The apps that the file defines.
+    pub apps: BTreeMap<AppName, AppDefinition>,
+}
+
+/// The JSON API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ApiConfig {
+    /// Where it listens without TLS; `None` for not at all.
+    pub listen: Option<SocketAddr>,
+    /// Where it listens with TLS.
+    pub tls: Option<TlsConfig>,
+    /// What callers may take up.
+    pub limits: Limits,
+}
+
+/// A port with TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsConfig {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The PEM file with the certificate and its chain.
+    pub certificate: PathBuf,
+    /// The PEM file with the certificate's key.
+    pub key: PathBuf,
+}
+
+/// The interfaces of pyapns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PyapnsConfig {
+    /// Where XML-RPC listens.
+    pub listen: Option<SocketAddr>,
+    /// Where the REST interface listens.
+    pub rest_listen: Option<SocketAddr>,
+    /// Whether times of feedback are in local time, as those of pyapns 0.4.1 were, and not in UTC.
+    pub local_time: bool,
+}
+
+/// What callers may take up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The largest body in bytes, of anything but JSON lines. Default: 16 MiB.
+    pub body: usize,
+    /// The longest line of JSON lines in bytes. Default: 64 KiB.
+    pub line: usize,
+    /// The most notifications in one array. Default: 10 000.
+    pub batch: usize,
+    /// The most connections of one port. Default: 800. The longest idle one makes room for a new one.
+    pub connections: usize,
+    /// How long the head of a request may take, and how long a connection may be idle. Default: 15 s.
+    pub head_within: Duration,
+    /// How long a body may bring nothing. Default: 30 s.
+    pub body_idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 16 << 20,
+            line: 64 << 10,
+            batch: 10_000,
+            connections: 800,
+            head_within: Duration::from_secs(15),
+            body_idle: Duration::from_secs(30),
+        }
+    }
+}
+
+/// An access token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenConfig {
+    /// A name for it, for logs.
+    pub name: String,
+    /// The token itself.
+    pub secret: Secret,
+    /// The apps that it is good for; `None` for all.
+    pub apps: Option<Vec<AppName>>,
+    /// Whether it may provision apps and see everything.
+    pub admin: bool,
+}
+
+impl TokenConfig {
+    /// A token for these apps; `None` for all.
+    #[must_use]
+    pub fn new(name: impl Into<String>, secret: Secret, apps: Option<Vec<AppName>>) -> Self {
+        Self { name: name.into(), secret, apps, admin: false }
+    }
+
+    /// A token that may do everything.
+    #[must_use]
+    pub fn admin(name: impl Into<String>, secret: Secret) -> Self {
+        Self { name: name.into(), secret, apps: None, admin: true }
+    }
+}
+
+/// The most that is read of a configuration file.
+const LARGEST: u64 = 16 * 1024 * 1024;
+
+impl Config {
+    /// Everything by default, without an app: the JSON API on 127.0.0.1:7080, XML-RPC on 7077, REST on 8088.
+    #[must_use]
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        let local = |port| Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        Self {
+            data: data.into(),
+            bounds: Bounds::default(),
+            stop_within: Duration::from_secs(20),
+            api: ApiConfig { listen: local(7080), tls: None, limits: Limits::default() },
+            pyapns: Some(PyapnsConfig { listen: local(7077), rest_listen: local(8088), local_time: false }),
+            tokens: Vec::new(),
+            apps: BTreeMap::new(),
+        }
+    }
+
+    /// Reads a file: TOML, or pyapns's JSON where it begins with a brace. Relative paths in it start at its directory.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the field.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let cannot = |error: &dyn std::fmt::Display| {
+            ConfigError::whole(format_args!("{} cannot be read: {error}", path.display()))
+        };
+        let size = std::fs::metadata(path).map_err(|error| cannot(&error))?.len();
+        if size > LARGEST {
+            return Err(cannot(&format_args!("it is larger than {LARGEST} bytes")));
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| cannot(&error))?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        Self::parse(&text, base)
+    }
+
+    /// Reads the text of a file; relative paths start at `base`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the field.
+    pub fn parse(text: &str, base: &Path) -> Result<Self, ConfigError> {
+        let config =
+            if text.trim_start().starts_with('{') { pyapns_file::parse(text, base)? } else { file::parse(text, base)? };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Reads the files that the apps and the TLS port name, and checks them.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the field.
+    pub fn check_apps(&self) -> Result<(), ConfigError> {
+        for (name, definition) in &self.apps {
+            definition.resolve().map_err(|error| error.within(&format!("apps.{name}")))?;
+        }
+        if let Some(tls) = &self.api.tls {
+            crate::listen::ServerCertificate::read(tls)?;
+        }
+        Ok(())
+    }
+
+    /// Checks what concerns more than one field.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the field.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let pyapns = self.pyapns.as_ref();
+        let ports = [
+            ("api.listen", self.api.listen),
+            ("api.tls.listen", self.api.tls.as_ref().map(|tls| tls.listen)),
+            ("pyapns.listen", pyapns.and_then(|pyapns| pyapns.listen)),
+            ("pyapns.rest_listen", pyapns.and_then(|pyapns| pyapns.rest_listen)),
+        ];
+        for (field, address) in ports {
+            if self.tokens.is_empty() && address.is_some_and(|address| !address.ip().is_loopback()) {
+                let problem =
+                    "an address that others can reach needs access tokens: give a [[token]], or listen on 127.0.0.1";
+                return Err(ConfigError::at(field, problem));
+            }
+        }
+        for (index, token) in self.tokens.iter().enumerate() {
+            let length = token.secret.expose().len();
+            if length < SHORTEST_TOKEN {
+                let problem =
+                    format!("an access token has {SHORTEST_TOKEN} characters at least, this one has {length}");
+                return Err(ConfigError::at(format!("token[{index}].secret"), problem));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Shorter ones can be guessed.
+const SHORTEST_TOKEN: usize = 16;

@@ -1,0 +1,92 @@
+//! pyapns's own configuration file, in JSON, as it is.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use apns_tokio::Environment;
+use serde::Deserialize;
+
+use super::file::default_data;
+use super::{AppDefinition, Config, ConfigError, EnvironmentWord, PyapnsConfig, Secret};
+use crate::AppName;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default = "xml_rpc_port")]
+    port: u16,
+    #[serde(default = "rest_port")]
+    rest_port: u16,
+    /// pyapns took an empty text for all addresses.
+    host: Option<String>,
+    #[serde(default)]
+    autoprovision: Vec<App>,
+    // This daemon logs to standard error and leaves files to whoever runs it.
+    #[serde(default, rename = "log_file_name")]
+    _log_file_name: serde::de::IgnoredAny,
+    #[serde(default, rename = "log_file_dir")]
+    _log_file_dir: serde::de::IgnoredAny,
+    #[serde(default, rename = "log_file_rotate_length")]
+    _log_file_rotate_length: serde::de::IgnoredAny,
+    #[serde(default, rename = "log_file_mode")]
+    _log_file_mode: serde::de::IgnoredAny,
+    #[serde(default, rename = "log_file_max_rotate")]
+    _log_file_max_rotate: serde::de::IgnoredAny,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct App {
+    app_id: AppName,
+    cert: Secret,
+    environment: EnvironmentWord,
+    /// The time to wait for a connection. Nobody waits for one here.
+    #[serde(default, rename = "timeout")]
+    _timeout: serde::de::IgnoredAny,
+}
+
+const fn xml_rpc_port() -> u16 {
+    7077
+}
+
+const fn rest_port() -> u16 {
+    8088
+}
+
+pub(super) fn parse(text: &str, base: &Path) -> Result<Config, ConfigError> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let file: File = serde_path_to_error::deserialize(&mut reader)
+        .map_err(|error| ConfigError::parsed(&error.path().to_string(), &error.inner().to_string()))?;
+    reader.end().map_err(ConfigError::whole)?;
+    let host: IpAddr = match file.host.as_deref() {
+        None | Some("localhost") => Ipv4Addr::LOCALHOST.into(),
+        Some("") => Ipv4Addr::UNSPECIFIED.into(),
+        Some(text) => text
+            .parse()
+            .map_err(|_| ConfigError::at("host", "it has to be an address of this machine, such as 127.0.0.1"))?,
+    };
+    let mut config = Config::new(default_data(base));
+    config.pyapns = Some(PyapnsConfig {
+        listen: Some(SocketAddr::new(host, file.port)),
+        rest_listen: Some(SocketAddr::new(host, file.rest_port)),
+        local_time: false,
+    });
+    for (index, app) in file.autoprovision.into_iter().enumerate() {
+        let environment = Environment::from(app.environment);
+        let mut definition = certificate_or_path(environment, &app.cert);
+        definition.rebase(base);
+        if config.apps.insert(app.app_id, definition).is_some() {
+            return Err(ConfigError::at(format!("autoprovision[{index}].app_id"), "this app was there before"));
+        }
+    }
+    Ok(config)
+}
+
+/// pyapns tells a certificate from the path of one by the words at its beginning.
+pub(crate) fn certificate_or_path(environment: Environment, text: &Secret) -> AppDefinition {
+    if text.expose().contains("BEGIN CERTIFICATE") {
+        AppDefinition::with_certificate_data(environment, text.clone())
+    } else {
+        AppDefinition::with_certificate_file(environment, PathBuf::from(text.expose()))
+    }
+}

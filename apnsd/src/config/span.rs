@@ -1,0 +1,85 @@
+//! Spans of time and sizes in configuration files.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A span of time: `500ms`, `3s`, `2m`, `12h` or `7d`; a bare number counts seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span(pub(crate) Duration);
+
+/// The longest span that makes sense: ten years.
+const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+
+const EXPECTED: &str = "a span of time such as 500ms, 3s, 2m, 12h or 7d, at most ten years";
+
+impl Span {
+    /// Reads a span.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let milliseconds: u64 = match unit {
+            "ms" => 1,
+            "s" | "" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        let span = Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(milliseconds)?);
+        (span <= LONGEST).then_some(Self(span))
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Span;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(EXPECTED)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
+                Span::parse(text).ok_or_else(|| E::custom(format_args!("it has to be {EXPECTED}")))
+            }
+
+            fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Span, E> {
+                self.visit_str(&seconds.to_string())
+            }
+
+            fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<Span, E> {
+                self.visit_str(&seconds.to_string())
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}ms", self.0.as_millis()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_a_unit_or_count_seconds() {
+        let span = |text| Span::parse(text).map(|span| span.0);
+        assert_eq!(span("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(span("3s"), Some(Duration::from_secs(3)));
+        assert_eq!(span("15"), Some(Duration::from_secs(15)));
+        assert_eq!(span("2m"), Some(Duration::from_secs(120)));
+        assert_eq!(span("7d"), Some(Duration::from_secs(604_800)));
+        for wrong in ["", "h", "3 s", "1w", "-1s", "1.5s", "99999999d", "99999999999999999999s"] {
+            assert_eq!(span(wrong), None, "{wrong}");
+        }
+        assert_eq!(serde_json::from_str::<Span>("15").unwrap().0, Duration::from_secs(15));
+        assert!(serde_json::from_str::<Span>("-1").is_err());
+        assert!(serde_json::from_str::<Span>("true").is_err());
+    }
+}

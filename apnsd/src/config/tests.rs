@@ -1,0 +1,185 @@
+//! What configuration files say, and what is said of them.
+
+use super::*;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("/etc/apnsd"))
+}
+
+/// The field that is wrong, and why.
+fn wrong(text: &str) -> (String, String) {
+    let error = parse(text).expect_err(text);
+    (error.field.unwrap_or_default(), error.problem)
+}
+
+const SHOP: &str = "[apps.shop]\nenvironment = \"production\"\ncertificate = \"shop.pem\"\n";
+
+#[test]
+fn an_empty_file_is_all_defaults() {
+    let config = parse("").unwrap();
+    assert_eq!(config.api.listen, Some("127.0.0.1:7080".parse().unwrap()));
+    let pyapns = config.pyapns.unwrap();
+    assert_eq!(pyapns.listen, Some("127.0.0.1:7077".parse().unwrap()));
+    assert_eq!(pyapns.rest_listen, Some("127.0.0.1:8088".parse().unwrap()));
+    assert!(config.apps.is_empty() && config.tokens.is_empty());
+    assert_eq!(config.bounds, Bounds::default());
+}
+
+#[test]
+fn everything_can_be_said() {
+    let config = parse(
+        "data = \"/var/lib/apnsd\"\n\
+         stop_within = \"5s\"\n\
+         [outbox]\n\
+         max_notifications = 1000\n\
+         max_bytes = 1000000\n\
+         keep_outcomes = \"1d\"\n\
+         [api]\n\
+         listen = \"127.0.0.1:1\"\n\
+         max_body = 2048\n\
+         [api.tls]\n\
+         listen = \"127.0.0.1:2\"\n\
+         certificate = \"api.pem\"\n\
+         key = \"/run/api.key\"\n\
+         [pyapns]\n\
+         enabled = false\n\
+         [[token]]\n\
+         name = \"all\"\n\
+         secret = \"0123456789abcdef\"\n\
+         admin = true\n\
+         [apps.\"shop & café\"]\n\
+         environment = \"sandbox\"\n\
+         signing_key = \"AuthKey.p8\"\n\
+         key_id = \"ABCDE12345\"\n\
+         team_id = \"TEAM123456\"\n\
+         loss = \"resend\"\n\
+         resend_at_most = 2\n\
+         rate = 100\n\
+         [apps.\"shop & café\".retry]\n\
+         attempts = 2\n\
+         within = \"1h\"\n",
+    )
+    .unwrap();
+    assert_eq!(config.data, Path::new("/var/lib/apnsd"));
+    assert_eq!(config.stop_within, Duration::from_secs(5));
+    assert_eq!((config.bounds.notifications, config.bounds.per_app), (1000, 500), "half of it for one app");
+    assert_eq!(config.bounds.outcomes, Duration::from_secs(86_400));
+    let tls = config.api.tls.unwrap();
+    assert_eq!((tls.certificate, tls.key), ("/etc/apnsd/api.pem".into(), "/run/api.key".into()));
+    assert!(config.pyapns.is_none() && config.tokens[0].admin);
+    let app = &config.apps["shop & café"];
+    assert_eq!(app.signing_key.as_deref(), Some(Path::new("/etc/apnsd/AuthKey.p8")));
+    assert_eq!((app.loss, app.resend_at_most, app.rate), (Loss::Resend, Some(2), Some(100)));
+    assert_eq!(app.retry.attempts, Some(2));
+}
+
+#[test]
+fn the_configuration_to_begin_with_can_be_used() {
+    let text = include_str!("../../packaging/apnsd.toml");
+    assert_eq!(parse(text).unwrap().api.listen, Some("127.0.0.1:7080".parse().unwrap()));
+    // And with everything that is commented out.
+    let mut whole = String::new();
+    for line in text.lines().filter(|line| !line.starts_with("# /etc") && !line.starts_with("# Needed")) {
+        whole.push_str(line.strip_prefix("# ").unwrap_or(line));
+        whole.push('\n');
+    }
+    let whole = whole.replace("file = \"/etc/apnsd/shop.token\"", "secret = \"0123456789abcdef\"");
+    assert!(parse(&whole).unwrap().apps.contains_key("shop"));
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_field() {
+    let table = [
+        ("listen = \"x\"", "listen", "unknown field"),
+        ("[api]\nlisten = \"7080\"", "api.listen", ""),
+        ("[api]\nmax_batch = 0", "api.max_batch", "1 at least"),
+        ("[api]\nlisten = \"127.0.0.1:1\"\nenabled = false", "api.listen", "not at all"),
+        ("[outbox]\nkeep_outcomes = \"soon\"", "outbox.keep_outcomes", "a span of time"),
+        ("[apps.shop]\ncertificate = \"x\"", "apps.shop", "environment"),
+        ("[apps.shop]\nenvironment = \"live\"", "apps.shop.environment", "`production` or `sandbox`"),
+        ("[apps.shop]\nenvironment = \"sandbox\"\nretries = 3", "apps.shop.retries", "unknown field"),
+        ("[apps.shop]\nenvironment = \"sandbox\"\nport = 70000", "apps.shop.port", "u16"),
+        ("[apps.shop.retry]\nattempts = -1", "apps.shop.retry.attempts", ""),
+        ("[apps.\"\"]\nenvironment = \"sandbox\"", "apps.", "empty"),
+        ("[[token]]\nname = \"x\"\nadmin = true", "token[0].secret", "is needed"),
+        ("[[token]]\nname = \"x\"\nsecret = \"0123456789abcdef\"", "token[0].apps", "for which apps"),
+        ("[[token]]\nname = \"x\"\nsecret = \"short\"\nadmin = true", "token[0].secret", "this one has 5"),
+        ("[[token]]\nname = \"x\"\nfile = \"/nowhere\"\nadmin = true", "token[0].file", "/nowhere"),
+        ("[pyapns]\nlisten = \"0.0.0.0:7077\"", "pyapns.listen", "needs access tokens"),
+    ];
+    for (text, field, problem) in table {
+        let (found, why) = wrong(text);
+        assert!(found == field && why.contains(problem), "{text}: {found}: {why}");
+    }
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_not_repeated() {
+    for text in [
+        "[[token]]\nname = \"x\"\nsecret = \"s3cret\"\nsecret = \"s3cret\"\n",
+        "[[token]]\nname = \"x\"\nsecret = \"s3cret\nadmin = true\n",
+        "[[token]]\nname = \"x\"\nadmin = \"s3cret\"\n",
+        "[token]\nsecret = \"s3cret\"\n",
+        "[apps.shop]\nenvironment = \"sandbox\"\nport = \"s3cret\"\n",
+        "[apps.shop]\nenvironment = \"sandbox\"\nretry = \"s3cret\"\n",
+        "[api]\nlisten = \"s3cret\"\n",
+    ] {
+        let error = parse(text).expect_err(text).to_string();
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+}
+
+#[test]
+fn a_fault_of_the_text_is_found_by_its_line() {
+    assert!(wrong("data = \"x\"\n\n[api\n").1.starts_with("line 3: "), "{:?}", wrong("data = \"x\"\n\n[api\n"));
+}
+
+#[test]
+fn pyapns_configuration_is_read_as_it_is() {
+    let config = parse(
+        r#"{
+            "port": 7077, "rest_port": 8088, "host": "127.0.0.1",
+            "log_file_name": "twistd.log", "log_file_dir": ".", "log_file_rotate_length": 1000000,
+            "log_file_mode": null, "log_file_max_rotate": 10,
+            "autoprovision": [
+                {"app_id": "sandbox:shop", "cert": "certs/shop.pem", "environment": "sandbox", "timeout": 15},
+                {"app_id": "shop", "cert": "-----BEGIN CERTIFICATE-----\nabc", "environment": "production", "timeout": 15}
+            ]
+        }"#,
+    )
+    .unwrap();
+    assert_eq!(config.pyapns.unwrap().listen, Some("127.0.0.1:7077".parse().unwrap()));
+    let path = config.apps["sandbox:shop"].certificate.as_deref();
+    assert_eq!(path, Some(Path::new("/etc/apnsd/certs/shop.pem")));
+    let inline = &config.apps["shop"];
+    assert!(inline.certificate.is_none() && inline.certificate_data.is_some());
+    assert!(!format!("{inline:?}").contains("BEGIN CERTIFICATE"));
+
+    assert_eq!(wrong(r#"{"port": "x"}"#).0, "port");
+    assert_eq!(wrong(r#"{"autoprovision": [{"app_id": "a"}]}"#).0, "autoprovision[0]");
+    let open = wrong(r#"{"host": ""}"#);
+    assert_eq!(open.0, "pyapns.listen", "pyapns listened everywhere, and asked nobody for a token");
+}
+
+#[test]
+fn a_definition_is_checked_before_it_is_used() {
+    let definition = |text: &str| {
+        let definition = AppDefinition::from_json(text.as_bytes()).expect(text);
+        definition.resolve().map(|_| ()).expect_err(text).field.unwrap()
+    };
+    for (text, field) in [
+        (r#"{"environment": "sandbox"}"#, "certificate"),
+        (r#"{"environment": "sandbox", "certificate": "/nowhere.pem"}"#, "certificate"),
+        (r#"{"environment": "sandbox", "certificate_data": "x"}"#, "certificate"),
+        (r#"{"environment": "sandbox", "certificate": "/a", "certificate_data": "x"}"#, "certificate"),
+        (r#"{"environment": "sandbox", "signing_key_data": "x"}"#, "signing_key"),
+        (r#"{"environment": "sandbox", "certificate_data": "x", "signing_key_data": "x"}"#, "signing_key"),
+    ] {
+        assert_eq!(definition(text), field, "{text}");
+    }
+    let unknown = AppDefinition::from_json(br#"{"environment": "sandbox", "retry": {"often": 1}}"#).unwrap_err();
+    assert_eq!(unknown.field.as_deref(), Some("retry.often"));
+    let kept = parse(SHOP).unwrap().apps.remove("shop").unwrap();
+    let text = serde_json::to_string(&kept).unwrap();
+    assert_eq!(AppDefinition::from_json(text.as_bytes()), Ok(kept), "what is kept is read again");
+}

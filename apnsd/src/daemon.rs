@@ -1,0 +1,219 @@
+//! The service with its ports: what `apns serve` runs.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::config::{Config, ConfigError};
+use crate::http;
+use crate::listen::{Port, ServerCertificate};
+use crate::log::say;
+use crate::service::{Service, StartError};
+
+/// A running daemon.
+///
+/// ```no_run
+/// use apnsd::{Daemon, config::Config};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let daemon = Daemon::start(Config::load("apnsd.toml".as_ref())?).await?;
+/// println!("the JSON API is at {:?}", daemon.addresses().api);
+/// daemon.stop().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Daemon {
+    service: Service,
+    addresses: Addresses,
+    stop: watch::Sender<bool>,
+    ports: Vec<JoinHandle<()>>,
+    certificate: Option<Arc<ServerCertificate>>,
+    stop_within: Duration,
+}
+
+/// Where the interfaces listen; `None` for those that do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Addresses {
+    /// The JSON API.
+    pub api: Option<SocketAddr>,
+    /// The JSON API with TLS.
+    pub api_tls: Option<SocketAddr>,
+    /// The XML-RPC interface of pyapns.
+    pub pyapns: Option<SocketAddr>,
+    /// The REST interface of pyapns.
+    pub pyapns_rest: Option<SocketAddr>,
+}
+
+/// Why a daemon could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DaemonError {
+    /// The service could not be started.
+    #[error(transparent)]
+    Service(#[from] StartError),
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A port cannot be listened at.
+    #[error("{field}: {address} cannot be listened at: {source}")]
+    Port {
+        /// The field that names it.
+        field: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// How long answers may take that are given when everything has been settled.
+const GRACE: Duration = Duration::from_secs(2);
+
+impl Daemon {
+    /// Listens, and starts the service. Ports are taken first, so that nothing is sent by a daemon that nobody can reach.
+    ///
+    /// # Errors
+    ///
+    /// [`DaemonError`].
+    pub async fn start(config: Config) -> Result<Self, DaemonError> {
+        config.check()?;
+        let limits = config.api.limits;
+        let mut api_ports = Vec::new();
+        let mut addresses = Addresses::default();
+        if let Some(address) = config.api.listen {
+            let port = bound("api.listen", address, Port::bind(address, limits).await)?;
+            addresses.api = port.address().ok();
+            api_ports.push(port);
+        }
+        let mut certificate = None;
+        if let Some(tls) = &config.api.tls {
+            let shared = certificate.insert(ServerCertificate::new(ServerCertificate::read(tls)?));
+            let port = Port::bind_tls(tls.listen, shared.clone(), limits).await;
+            let port = bound("api.tls.listen", tls.listen, port)?;
+            addresses.api_tls = port.address().ok();
+            api_ports.push(port);
+        }
+        let service = Service::start(&config).await?;
+        let (stop, stopping) = watch::channel(false);
+        let router = http::router(service.clone(), limits);
+        let ports = api_ports
+            .into_iter()
+            .map(|port| tokio::spawn(port.serve(router.clone(), stopping.clone(), config.stop_within + GRACE)))
+            .collect();
+        Ok(Self { service, addresses, stop, ports, certificate, stop_within: config.stop_within })
+    }
+
+    /// The service.
+    #[must_use]
+    pub const fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Takes what changed in the configuration, as [`Service::reload`] does, and the certificate of the port with TLS.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the field; everything is what it was then.
+    pub async fn reload(&self, config: &Config) -> Result<(), ConfigError> {
+        let renewed = match (&self.certificate, config.api.tls.clone()) {
+            (Some(certificate), Some(tls)) => {
+                let read = tokio::task::spawn_blocking(move || ServerCertificate::read(&tls));
+                let read = read.await.unwrap_or_else(|_| Err(ConfigError::whole("the service is stopping")))?;
+                Some((certificate, read))
+            }
+            (None, _) | (_, None) => None,
+        };
+        self.service.reload(config).await?;
+        if let Some((certificate, read)) = renewed {
+            certificate.replace(read);
+        }
+        Ok(())
+    }
+
+    /// Closes the ports, settles what is under way within the configured time, and keeps the rest on disk.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        let service = self.service.clone();
+        let ports = async {
+            for port in self.ports {
+                // A port that failed has ended.
+                drop(port.await);
+            }
+        };
+        // Streams of outcomes end with their apps, and requests that wait with their outcomes.
+        tokio::join!(ports, service.stop(self.stop_within));
+    }
+
+    /// Runs until the process is told to stop (SIGTERM, SIGINT). SIGHUP has the file read again; what is wrong with it
+    /// is said, and the configuration in force stays.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not hand out signals.
+    pub async fn run(self, file: Option<PathBuf>) -> io::Result<()> {
+        self.signals(file.as_deref()).await?;
+        say(format_args!("stopping: what is under way is settled, the rest stays on disk"));
+        self.stop().await;
+        Ok(())
+    }
+}
+
+impl Daemon {
+    /// Waits for the order to stop.
+    #[cfg(unix)]
+    async fn signals(&self, file: Option<&Path>) -> io::Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => return Ok(()),
+                _ = terminate.recv() => return Ok(()),
+                _ = hang_up.recv() => match file {
+                    Some(file) => self.reread(file).await,
+                    None => say(format_args!("there is no configuration file to read again")),
+                },
+            }
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn signals(&self, _file: Option<&Path>) -> io::Result<()> {
+        tokio::signal::ctrl_c().await
+    }
+
+    /// Reads the file again.
+    #[cfg(unix)]
+    async fn reread(&self, file: &Path) {
+        let path = file.to_owned();
+        let config = tokio::task::spawn_blocking(move || Config::load(&path)).await;
+        let result = match config {
+            Ok(Ok(config)) => self.reload(&config).await,
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(ConfigError::whole("the service is stopping")),
+        };
+        let name = file.display();
+        match result {
+            Ok(()) => say(format_args!("{name} was read again, and is in force")),
+            Err(error) => say(format_args!("{name} was read again and cannot be used, nothing has changed: {error}")),
+        }
+    }
+}
+
+fn bound(field: &'static str, address: SocketAddr, port: io::Result<Port>) -> Result<Port, DaemonError> {
+    port.map_err(|source| DaemonError::Port { field, address, source })
+}

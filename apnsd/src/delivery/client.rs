@@ -1,0 +1,53 @@
+//! The client of an app.
+
+use std::time::Duration;
+
+use apns_proto::{RetryPolicy, WallTime};
+use apns_tokio::{BuildError, Client, Credentials};
+
+use super::KeyRing;
+use crate::config::{App, Credential, Transport};
+
+/// What the client sends again by itself: only what wants no wait, such as a refused provider token. All else waits in
+/// the outbox, where it outlives this process.
+fn at_once(policy: RetryPolicy) -> RetryPolicy {
+    let off = policy == policy.with_retries(0);
+    RetryPolicy::default().with_retries(if off { 0 } else { 1 }).with_budget(Duration::from_secs(1))
+}
+
+/// Starts the client of an app.
+pub(super) fn start(app: &App, keys: &KeyRing) -> Result<Client, BuildError> {
+    match (app.transport, &app.credential) {
+        (Transport::Binary, Credential::Certificate(identity)) => {
+            Client::binary(app.endpoint.clone(), identity.clone())
+                .roots(app.roots.clone())
+                .connections(app.connections)
+                .queue(app.in_flight)
+                .loss_policy(app.loss)
+                .patience(app.patience)
+                .start()
+        }
+        (Transport::Http2 | Transport::Binary, credential) => {
+            let credentials: Credentials = match credential {
+                Credential::Certificate(identity) => identity.clone().into(),
+                Credential::SigningKey { key, key_id, team_id } => keys.source(key, key_id, team_id).into(),
+            };
+            let mut builder = Client::http2(app.endpoint.clone(), credentials)
+                .roots(app.roots.clone())
+                .connections(app.connections)
+                .queue(app.in_flight)
+                .loss_policy(app.loss)
+                .retry(at_once(app.retry))
+                .patience(app.patience);
+            if let Some(topic) = &app.topic {
+                builder = builder.topic(topic.clone());
+            }
+            builder.start()
+        }
+    }
+}
+
+/// The time of this machine.
+pub(crate) fn now() -> WallTime {
+    std::time::SystemTime::now().into()
+}

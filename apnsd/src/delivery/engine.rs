@@ -1,0 +1,526 @@
+//! The engine of one app: out of the outbox, through the client, and back into the outbox.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apns_proto::{LinkId, Notification, Outcome, Reaction, Rejection, WallTime};
+use apns_tokio::{Client, ClientEvent, CloseReport, Delivery, SendAll};
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use super::client::{now, start};
+use super::judge::{Judge, Ticket};
+use super::{Health, KeyRing, Standing, Waiters};
+use crate::AppName;
+use crate::config::{App, Credential, Transport};
+use crate::log::say;
+use crate::outbox::{Change, Claim, Cursor, GoneToken, Outbox, OutboxError, OutcomeRecord};
+
+/// What an engine is to do.
+#[derive(Debug, Clone)]
+pub(crate) enum Order {
+    /// Send, as this says.
+    Run(Arc<App>),
+    /// Settle what is under way, by this time, and end. What is left stays in the outbox.
+    Stop {
+        /// By when.
+        deadline: Instant,
+    },
+}
+
+/// Everything that the engine of one app works with.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) name: AppName,
+    pub(crate) outbox: Arc<dyn Outbox>,
+    pub(crate) keys: Arc<KeyRing>,
+    pub(crate) waiters: Arc<Waiters>,
+    pub(crate) standing: Arc<Standing>,
+    /// Something was accepted for this app.
+    pub(crate) wake: Arc<Notify>,
+    /// Counts the times at which outcomes were added.
+    pub(crate) outcomes: watch::Sender<u64>,
+    /// Room became free in the outbox.
+    pub(crate) room: Arc<Notify>,
+}
+
+/// How much is claimed in one go.
+const CLAIM: usize = 1000;
+/// How many changes share one message to the outbox.
+const CHANGES: usize = 4000;
+/// How long what is under way may take when an app is replaced.
+const REPLACED_WITHIN: Duration = Duration::from_secs(10);
+/// The wait before a client that stopped is started anew: the first, and the limit to which it doubles.
+const RESTART: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(15 * 60));
+/// The wait before a store that failed is asked again.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+type Asked<'a, T> = Option<Pin<Box<dyn Future<Output = Result<T, OutboxError>> + Send + 'a>>>;
+type Source = futures_util::stream::Unfold<
+    mpsc::Receiver<(Ticket, Notification)>,
+    fn(mpsc::Receiver<(Ticket, Notification)>) -> Received,
+    Received,
+>;
+type Received =
+    Pin<Box<dyn Future<Output = Option<((Ticket, Notification), mpsc::Receiver<(Ticket, Notification)>)>> + Send>>;
+
+fn receive(mut receiver: mpsc::Receiver<(Ticket, Notification)>) -> Received {
+    Box::pin(async move { receiver.recv().await.map(|item| (item, receiver)) })
+}
+
+impl Engine {
+    /// Runs until it is told to stop.
+    pub(crate) async fn run(self, mut orders: watch::Receiver<Order>) {
+        if !self.recover(&mut orders).await {
+            return;
+        }
+        let mut pause = RESTART.0;
+        loop {
+            let order = orders.borrow_and_update().clone();
+            let Order::Run(app) = order else { return };
+            let stopped = match start(&app, &self.keys) {
+                Ok(client) => {
+                    let began = Instant::now();
+                    let stopped = Epoch::new(&self, &app, client).run(&mut orders).await;
+                    if began.elapsed() > RESTART.1 {
+                        pause = RESTART.0;
+                    }
+                    stopped
+                }
+                Err(error) => {
+                    self.note(Health::Failing { why: error.to_string() });
+                    true
+                }
+            };
+            if stopped && !orders.has_changed().unwrap_or(true) {
+                tokio::select! {
+                    () = sleep(pause) => pause = (pause * 2).min(RESTART.1),
+                    changed = orders.changed() => {
+                        if changed.is_err() {
+                            return;
+                        }
+                        orders.mark_changed();
+                        pause = RESTART.0;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes care of what an earlier process left in flight. Says whether to go on.
+    async fn recover(&self, orders: &mut watch::Receiver<Order>) -> bool {
+        loop {
+            let order = orders.borrow_and_update().clone();
+            let Order::Run(app) = order else { return false };
+            match self.outbox.recover(&self.name, app.loss, now()).await {
+                Ok(recovered) => {
+                    self.publish(&recovered.reported);
+                    return true;
+                }
+                Err(error) => self.note_trouble(&error),
+            }
+            tokio::select! {
+                () = sleep(STORE_RETRY) => {}
+                changed = orders.changed() => if changed.is_err() { return false },
+            }
+        }
+    }
+
+    /// Notes how the app stands, and says so when that is news.
+    fn note(&self, health: Health) {
+        let line = match &health {
+            Health::Failing { why } => format!("it cannot send until somebody acts: {why}"),
+            Health::NoConnection { why } => format!("no connection: {why}"),
+            Health::Untried | Health::Working => "it sends".to_owned(),
+        };
+        let news = match &health {
+            Health::NoConnection { why } => self.standing.no_connection(why),
+            Health::Untried | Health::Working | Health::Failing { .. } => self.standing.set_health(health),
+        };
+        if news {
+            say(format_args!("app {}: {line}", self.name));
+        }
+    }
+
+    /// No connection can be had, or the store fails.
+    fn note_trouble(&self, why: &dyn std::fmt::Display) {
+        self.note(Health::NoConnection { why: why.to_string() });
+    }
+
+    /// Tells everybody of outcomes that are kept.
+    fn publish(&self, settled: &[(Cursor, OutcomeRecord)]) {
+        if settled.is_empty() {
+            return;
+        }
+        for (_, record) in settled {
+            self.standing.ended(record);
+            self.waiters.tell(record);
+        }
+        self.outcomes.send_modify(|count| *count += 1);
+        self.room.notify_waiters();
+    }
+}
+
+/// The time of one client.
+struct Epoch<'a> {
+    engine: &'a Engine,
+    judge: Judge<'a>,
+    client: Client,
+    events: apns_tokio::Events,
+    events_over: bool,
+    /// To the client; `None` when no more is handed to it.
+    feed: Option<mpsc::Sender<(Ticket, Notification)>>,
+    outcomes: Pin<Box<SendAll<Source, Ticket>>>,
+    /// Handed to the client, and no outcome yet.
+    under_way: usize,
+    links: HashSet<(usize, LinkId)>,
+    /// There may be something to claim.
+    hungry: bool,
+    claiming: Asked<'a, Claim>,
+    changes: Vec<Change>,
+    changing: Asked<'a, Vec<(Cursor, OutcomeRecord)>>,
+    /// What is being written, in case the store fails.
+    written: Vec<Change>,
+    next_due: Pin<Box<Sleep>>,
+    due_set: bool,
+    store_rests: Option<Pin<Box<Sleep>>>,
+    closing: Option<Pin<Box<dyn Future<Output = CloseReport> + Send + 'a>>>,
+    /// A person must act before anything can be sent.
+    stopped: bool,
+    /// When what is left is given up.
+    deadline: Option<Instant>,
+}
+
+impl<'a> Epoch<'a> {
+    fn new(engine: &'a Engine, app: &'a App, client: Client) -> Self {
+        let (feed, source) = mpsc::channel(app.in_flight);
+        let source: Source = futures_util::stream::unfold(source, receive as fn(_) -> _);
+        Self {
+            engine,
+            judge: Judge { name: &engine.name, app },
+            events: client.events(),
+            events_over: false,
+            outcomes: Box::pin(client.send_all(source)),
+            client,
+            feed: Some(feed),
+            under_way: 0,
+            links: HashSet::new(),
+            hungry: true,
+            claiming: None,
+            changes: Vec::new(),
+            changing: None,
+            written: Vec::new(),
+            next_due: Box::pin(sleep(Duration::ZERO)),
+            due_set: false,
+            store_rests: None,
+            closing: None,
+            stopped: false,
+            deadline: None,
+        }
+    }
+
+    /// Runs until there is another order, or a person must act. Says whether the latter.
+    async fn run(mut self, orders: &mut watch::Receiver<Order>) -> bool {
+        let mut feedback = Box::pin(read_feedback(self.engine, self.judge.app));
+        loop {
+            self.advance();
+            if self.is_over() {
+                self.engine.standing.connected(0);
+                return self.stopped;
+            }
+            let wake = self.engine.wake.notified();
+            tokio::select! {
+                biased;
+                event = self.events.next(), if !self.events_over => match event {
+                    Some(event) => self.on_event(&event),
+                    None => {
+                        self.events_over = true;
+                        self.wind_down(REPLACED_WITHIN);
+                    }
+                },
+                changed = orders.changed(), if self.feed.is_some() || self.stopped => {
+                    // Looked at again by whoever runs this.
+                    orders.mark_changed();
+                    let within = match &*orders.borrow() {
+                        Order::Run(_) if changed.is_ok() => REPLACED_WITHIN,
+                        Order::Run(_) => Duration::ZERO,
+                        Order::Stop { deadline } => deadline.saturating_duration_since(Instant::now()),
+                    };
+                    self.stopped = false;
+                    self.wind_down(within);
+                    // From here on nothing that is ordered changes what is done.
+                    self.finish_up(orders).await;
+                    return false;
+                }
+                outcome = self.outcomes.next(), if self.under_way > 0 => self.on_outcome(outcome),
+                claim = asked(&mut self.claiming) => self.on_claim(claim),
+                changed = asked(&mut self.changing) => self.on_changed(changed),
+                () = optional(&mut self.store_rests) => self.store_rests = None,
+                () = self.next_due.as_mut(), if self.due_set => {
+                    self.due_set = false;
+                    self.hungry = true;
+                }
+                () = wake => self.hungry = true,
+                _report = report(&mut self.closing) => {}
+                () = &mut feedback => {}
+            }
+        }
+    }
+
+    /// Goes on until everything that is under way has ended, or the time is over.
+    async fn finish_up(&mut self, orders: &watch::Receiver<Order>) {
+        loop {
+            self.advance();
+            if self.is_over() {
+                self.engine.standing.connected(0);
+                return;
+            }
+            // A stop that comes while an app is being replaced may leave less time.
+            if let Order::Stop { deadline } = &*orders.borrow() {
+                self.deadline = Some(self.deadline.map_or(*deadline, |earlier| earlier.min(*deadline)));
+            }
+            let deadline = self.deadline.unwrap_or_else(Instant::now) + STORE_RETRY;
+            tokio::select! {
+                outcome = self.outcomes.next(), if self.under_way > 0 => self.on_outcome(outcome),
+                claim = asked(&mut self.claiming) => self.on_claim(claim),
+                changed = asked(&mut self.changing) => self.on_changed(changed),
+                () = optional(&mut self.store_rests) => self.store_rests = None,
+                _report = report(&mut self.closing) => {}
+                // What is left stays in flight in the outbox, where the next process finds it.
+                () = sleep_until(deadline) => return,
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.feed.is_none()
+            && self.under_way == 0
+            && self.claiming.is_none()
+            && self.changing.is_none()
+            && self.changes.is_empty()
+            && self.closing.is_none()
+    }
+
+    /// Asks the store for what is wanted of it.
+    fn advance(&mut self) {
+        if self.store_rests.is_some() {
+            return;
+        }
+        if self.changing.is_none() && !self.changes.is_empty() {
+            let rest = self.changes.split_off(self.changes.len().min(CHANGES));
+            self.written = std::mem::replace(&mut self.changes, rest);
+            self.changing = Some(self.engine.outbox.change(self.written.clone()));
+        }
+        // One at a time until there is a connection: what was handed to the client is in doubt after a crash.
+        let window = if self.links.is_empty() { 1 } else { self.judge.app.in_flight };
+        let room = window.saturating_sub(self.under_way).min(CLAIM);
+        // Not for every single place that becomes free, as long as enough is under way.
+        let worthwhile = room >= (window / 4).clamp(1, CLAIM);
+        if self.feed.is_some() && self.hungry && self.claiming.is_none() && worthwhile {
+            self.hungry = false;
+            self.claiming = Some(self.engine.outbox.claim(&self.engine.name, room, now()));
+        }
+    }
+
+    /// Hands nothing more to the client, and has it settle what it has.
+    fn wind_down(&mut self, within: Duration) {
+        self.feed = None;
+        if self.closing.is_none() && self.deadline.is_none() {
+            self.deadline = Some(Instant::now() + within);
+            let client = self.client.clone();
+            self.closing = Some(Box::pin(async move { client.close(within).await }));
+        }
+    }
+
+    fn on_claim(&mut self, claim: Result<Claim, OutboxError>) {
+        let claim = match claim {
+            Ok(claim) => claim,
+            Err(error) => return self.on_store_failure(&error),
+        };
+        let now = now();
+        for claimed in claim.entries {
+            let expired = claimed.notification.expiration().has_passed(now);
+            let (ticket, notification) = Ticket::issue(claimed);
+            let Some(feed) = self.feed.as_ref() else {
+                self.changes.push(Judge::put_back(&ticket, now));
+                continue;
+            };
+            if expired {
+                self.changes.push(self.judge.expired(&ticket, now));
+                continue;
+            }
+            match feed.try_send((ticket, notification)) {
+                Ok(()) => self.under_way += 1,
+                Err(mpsc::error::TrySendError::Full((ticket, _)) | mpsc::error::TrySendError::Closed((ticket, _))) => {
+                    self.changes.push(Judge::put_back(&ticket, now));
+                }
+            }
+        }
+        match claim.next_due {
+            Some(due) if due <= now => self.hungry = true,
+            Some(due) => self.set_due(now, due),
+            None => {}
+        }
+    }
+
+    fn set_due(&mut self, now: WallTime, due: WallTime) {
+        // The wall clock may jump: look again after a minute at the latest.
+        let wait = due.saturating_since(now).min(Duration::from_secs(60));
+        self.next_due.as_mut().reset(Instant::now() + wait);
+        self.due_set = true;
+    }
+
+    /// One outcome, and all others that are there already: they share one sync.
+    fn on_outcome(&mut self, first: Option<(Ticket, Delivery)>) {
+        let now = now();
+        let mut next = first;
+        while let Some((ticket, delivery)) = next.take() {
+            self.under_way -= 1;
+            self.note_health(&delivery);
+            self.changes.push(self.judge.delivered(&ticket, &delivery, now));
+            if self.changes.len() < CHANGES && self.under_way > 0 {
+                next = self.outcomes.next().now_or_never().flatten();
+            }
+        }
+    }
+
+    fn note_health(&self, delivery: &Delivery) {
+        let engine = self.engine;
+        match &delivery.outcome {
+            Outcome::Accepted { .. } => engine.note(Health::Working),
+            // Not what is refused for its topic alone: that is one notification's, and the next may be right.
+            Outcome::Rejected(rejection)
+                if rejection.reaction() == Reaction::FixCredentials && is_about_all(rejection) =>
+            {
+                let why = format!("{}: {}", rejection.reason(), rejection.explain().happened);
+                engine.note(Health::Failing { why });
+            }
+            // Somebody who is let in and told off has a credential that works.
+            Outcome::Rejected(Rejection::Provider(rejection)) if rejection.status() < 500 => {
+                engine.note(Health::Working);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_changed(&mut self, changed: Result<Vec<(Cursor, OutcomeRecord)>, OutboxError>) {
+        let written = std::mem::take(&mut self.written);
+        match changed {
+            Ok(settled) => {
+                self.engine.publish(&settled);
+                // What waits again has a time of its own, which the next claim tells.
+                self.hungry |= written.iter().any(|change| matches!(change, Change::Postpone(_)));
+            }
+            Err(error) => {
+                self.changes.splice(0..0, written);
+                self.on_store_failure(&error);
+            }
+        }
+    }
+
+    fn on_store_failure(&mut self, error: &OutboxError) {
+        self.engine.note_trouble(error);
+        self.hungry = true;
+        self.store_rests = Some(Box::pin(sleep(STORE_RETRY)));
+    }
+
+    fn on_event(&mut self, event: &ClientEvent) {
+        match event {
+            ClientEvent::Connected { session, link } => {
+                self.links.insert((*session, *link));
+                self.hungry = true;
+            }
+            ClientEvent::Closed { session, report } => {
+                self.links.remove(&(*session, report.link));
+            }
+            ClientEvent::DialFailed { failure, .. } if failure.fatal => {
+                self.engine.note(Health::Failing { why: failure.to_string() });
+            }
+            ClientEvent::DialFailed { failure, .. } => self.engine.note_trouble(failure),
+            ClientEvent::GaveUp { why, .. } => self.engine.note_trouble(why),
+            ClientEvent::Stopped { why, .. } => {
+                self.engine.note(Health::Failing { why: why.to_string() });
+                self.stopped = true;
+                self.wind_down(REPLACED_WITHIN);
+            }
+            ClientEvent::TokenWanted { .. } => {
+                self.engine.note_trouble(&"the token source has no provider token");
+            }
+            ClientEvent::Missed { .. } | ClientEvent::Dialling { .. } | ClientEvent::Warning { .. } => {}
+            // An event of a later kind changes nothing that is known here.
+            _ => {}
+        }
+        self.engine.standing.connected(self.links.len());
+    }
+}
+
+/// Whether a refusal of the credential concerns whatever is sent with it: a status of the gateway, or HTTP 403.
+fn is_about_all(rejection: &Rejection) -> bool {
+    match rejection {
+        Rejection::Provider(rejection) => rejection.status() == 403,
+        _ => true,
+    }
+}
+
+/// Waits for what was asked of the store, and forgets it then.
+async fn asked<T>(question: &mut Asked<'_, T>) -> Result<T, OutboxError> {
+    match question {
+        Some(answer) => {
+            let answer = answer.await;
+            *question = None;
+            answer
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn optional(sleep: &mut Option<Pin<Box<Sleep>>>) {
+    match sleep {
+        Some(sleep) => sleep.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn report(closing: &mut Option<Pin<Box<dyn Future<Output = CloseReport> + Send + '_>>>) {
+    match closing {
+        // Everything in the report was told through the outcomes as well.
+        Some(closed) => drop(closed.await),
+        None => std::future::pending().await,
+    }
+    *closing = None;
+}
+
+/// Reads the feedback service of a private gateway from time to time. The provider API has none: there the answers tell.
+async fn read_feedback(engine: &Engine, app: &App) {
+    let (Transport::Binary, Credential::Certificate(identity)) = (app.transport, &app.credential) else {
+        return std::future::pending().await;
+    };
+    loop {
+        let fetch = apns_tokio::feedback::fetch(app.feedback.clone(), identity.clone()).roots(app.roots.clone());
+        if let Ok(records) = fetch.start() {
+            let found_at = now();
+            let tokens: Vec<GoneToken> = records
+                .filter_map(|record| async move {
+                    let record = record.ok()?;
+                    Some(GoneToken {
+                        token: apns_proto::DeviceToken::from_bytes(&record.token).ok()?,
+                        topic: None,
+                        since: Some(record.timestamp),
+                        found_at,
+                        reason: "feedback".into(),
+                    })
+                })
+                .collect()
+                .await;
+            // The service has forgotten what it told: this is tried until it is kept.
+            while !tokens.is_empty() && engine.outbox.note_gone(&engine.name, tokens.clone()).await.is_err() {
+                sleep(STORE_RETRY).await;
+            }
+        }
+        sleep(app.feedback_every).await;
+    }
+}

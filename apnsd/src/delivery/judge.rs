@@ -1,0 +1,154 @@
+//! What becomes of a notification when its outcome is known: the end, or another try.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use apns_proto::{
+    LossPolicy, NotSentCause, Notification, Outcome, Rejection, RetryDecision, TokenVerdict, UnknownCause, WallTime,
+};
+use apns_tokio::Delivery;
+
+use crate::config::App;
+use crate::outbox::{Change, Claimed, GoneToken, OutcomeRecord, Postponement, Settlement, Tries};
+use crate::{AppName, NotificationId};
+
+/// A notification that is with the client.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    pub(super) id: NotificationId,
+    key: Option<Arc<str>>,
+    accepted_at: WallTime,
+    tries: Tries,
+}
+
+impl Ticket {
+    /// Takes a claimed notification apart, and gives it the name under which a second copy is recognised.
+    pub(super) fn issue(claimed: Claimed) -> (Self, Notification) {
+        let Claimed { id, mut notification, idempotency_key, accepted_at, tries } = claimed;
+        if notification.apns_id().is_none() {
+            notification = notification.with_apns_id(id.apns_id());
+        }
+        (Self { id, key: idempotency_key, accepted_at, tries }, notification)
+    }
+}
+
+/// How the judgements of one app are made.
+#[derive(Debug)]
+pub(super) struct Judge<'a> {
+    pub(super) name: &'a AppName,
+    pub(super) app: &'a App,
+}
+
+impl Judge<'_> {
+    /// About a notification whose expiration passed before it was handed to the client.
+    pub(super) fn expired(&self, ticket: &Ticket, now: WallTime) -> Change {
+        let outcome = match ticket.tries.replays {
+            0 => Outcome::Expired,
+            _ => {
+                let why = "its expiration passed before it could be sent again".into();
+                Outcome::Unknown { cause: UnknownCause::ConnectionLost(why) }
+            }
+        };
+        self.settle(ticket, ticket.tries, &outcome, None, now)
+    }
+
+    /// About one that was claimed, and that nobody wants to send any more.
+    pub(super) fn put_back(ticket: &Ticket, now: WallTime) -> Change {
+        Change::Postpone(Postponement { id: ticket.id, due: now, tries: ticket.tries })
+    }
+
+    /// About one that the client has ended.
+    pub(super) fn delivered(&self, ticket: &Ticket, delivery: &Delivery, now: WallTime) -> Change {
+        let tries = Tries {
+            attempts: ticket.tries.attempts.saturating_add(delivery.attempts),
+            replays: ticket.tries.replays.saturating_add(delivery.replays),
+            retries: ticket.tries.retries,
+        };
+        let notification = delivery.returned.as_deref();
+        let again = |due, tries| Change::Postpone(Postponement { id: ticket.id, due, tries });
+        match &delivery.outcome {
+            Outcome::Rejected(rejection) => match self.retry(ticket, rejection, notification, now) {
+                Some(wait) => again(now.saturating_add(wait), Tries { retries: tries.retries + 1, ..tries }),
+                None => self.settle(ticket, tries, &delivery.outcome, notification, now),
+            },
+            // It did not leave, and the outbox has all the patience that is needed.
+            Outcome::NotSent {
+                cause: NotSentCause::NoConnection(_) | NotSentCause::Stopped(_) | NotSentCause::Closed,
+            } => again(now, tries),
+            Outcome::Unknown { cause } => match self.app.loss {
+                LossPolicy::Resend { at_most } if tries.replays < at_most && may_be_sent_again(cause) => {
+                    again(now, Tries { replays: tries.replays + 1, ..tries })
+                }
+                LossPolicy::Resend { .. } | LossPolicy::Report => {
+                    self.settle(ticket, tries, &delivery.outcome, notification, now)
+                }
+            },
+            outcome => self.settle(ticket, tries, outcome, notification, now),
+        }
+    }
+
+    /// How long a refused notification waits until it is tried again; `None` when it is not.
+    fn retry(
+        &self,
+        ticket: &Ticket,
+        rejection: &Rejection,
+        notification: Option<&Notification>,
+        now: WallTime,
+    ) -> Option<Duration> {
+        let elapsed = now.saturating_since(ticket.accepted_at);
+        let bytes = ticket.id.as_bytes();
+        let seed = u64::from_be_bytes(bytes[8..].try_into().expect("a name has 16 bytes"));
+        let RetryDecision::Again { wait, .. } = self.app.retry.decide(rejection, ticket.tries.retries, elapsed, seed)
+        else {
+            return None;
+        };
+        // What would be too late by then ends with the refusal that it has.
+        let late = notification.is_some_and(|one| one.expiration().has_passed(now.saturating_add(wait)));
+        (!late).then_some(wait)
+    }
+
+    fn settle(
+        &self,
+        ticket: &Ticket,
+        tries: Tries,
+        outcome: &Outcome,
+        notification: Option<&Notification>,
+        now: WallTime,
+    ) -> Change {
+        let record = OutcomeRecord::new(ticket.id, self.name.clone(), outcome, ticket.accepted_at, now)
+            .with_tries(tries)
+            .with_idempotency_key(ticket.key.as_deref());
+        let gone = match (outcome, notification) {
+            (Outcome::Rejected(rejection), Some(notification)) => self.gone(rejection, notification, now),
+            _ => None,
+        };
+        Change::Settle(Box::new(Settlement { record, gone }))
+    }
+
+    fn gone(&self, rejection: &Rejection, notification: &Notification, now: WallTime) -> Option<GoneToken> {
+        let since = match rejection.token_verdict() {
+            TokenVerdict::Keep => return None,
+            TokenVerdict::Drop => None,
+            TokenVerdict::DropIfRegisteredBefore(time) => Some(time),
+        };
+        let topic = notification.topic().or(self.app.topic.as_ref());
+        Some(GoneToken {
+            token: notification.token().clone(),
+            topic: topic.map(|topic| Arc::from(topic.as_str())),
+            since,
+            found_at: now,
+            reason: rejection.reason().into(),
+        })
+    }
+}
+
+/// Whether a copy may be sent although an earlier one may have arrived. Never what the service may have choked on.
+const fn may_be_sent_again(cause: &UnknownCause) -> bool {
+    matches!(
+        cause,
+        UnknownCause::Closed
+            | UnknownCause::ConnectionLost(_)
+            | UnknownCause::NoAnswer
+            | UnknownCause::BrokenOff { .. }
+    )
+}

@@ -1,0 +1,15 @@
+//! From the outbox to the service and back, one engine for each app.
+
+mod client;
+mod engine;
+mod judge;
+mod keys;
+mod standing;
+mod waiters;
+
+pub(crate) use client::now;
+pub(crate) use engine::{Engine, Order};
+pub(crate) use keys::KeyRing;
+pub(crate) use standing::Standing;
+pub use standing::{Credential, Health, Snapshot};
+pub(crate) use waiters::Waiters;

@@ -1,0 +1,252 @@
+//! How an app stands: what its connections do, what it counted, and what its credential is worth.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use apns_proto::WallTime;
+
+use crate::config::{App, Credential as AppCredential};
+use crate::outbox::OutcomeRecord;
+
+/// What is known of an app's connection to the service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Health {
+    /// Nothing was sent yet.
+    Untried,
+    /// The service took the credential.
+    Working,
+    /// No connection can be had at the moment.
+    NoConnection {
+        /// Why.
+        why: String,
+    },
+    /// The credential or the server is wrong: a person must act.
+    Failing {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Health {
+    /// A stable word for programs.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Untried => "untried",
+            Self::Working => "working",
+            Self::NoConnection { .. } => "no_connection",
+            Self::Failing { .. } => "failing",
+        }
+    }
+
+    /// What is wrong.
+    #[must_use]
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Untried | Self::Working => None,
+            Self::NoConnection { why } | Self::Failing { why } => Some(why),
+        }
+    }
+}
+
+/// What may be shown of an app's credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Credential {
+    /// A client certificate.
+    Certificate {
+        /// Its subject.
+        subject: String,
+        /// The SHA-256 of it, in hexadecimal.
+        fingerprint: String,
+        /// The topics that it names.
+        topics: Vec<String>,
+        /// The last moment at which it is valid.
+        not_after: WallTime,
+    },
+    /// A key that signs provider tokens.
+    SigningKey {
+        /// Its name.
+        key_id: String,
+        /// Whose it is.
+        team_id: String,
+    },
+}
+
+impl Credential {
+    /// When it ends, where it does.
+    #[must_use]
+    pub const fn not_after(&self) -> Option<WallTime> {
+        match self {
+            Self::Certificate { not_after, .. } => Some(*not_after),
+            Self::SigningKey { .. } => None,
+        }
+    }
+
+    pub(crate) fn of(app: &App) -> Self {
+        match &app.credential {
+            AppCredential::Certificate(identity) => Self::Certificate {
+                subject: identity.subject().to_owned(),
+                fingerprint: identity.fingerprint().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect(),
+                topics: identity.topics().to_vec(),
+                not_after: identity.not_after(),
+            },
+            AppCredential::SigningKey { key_id, team_id, .. } => {
+                Self::SigningKey { key_id: key_id.as_str().to_owned(), team_id: team_id.as_str().to_owned() }
+            }
+        }
+    }
+}
+
+/// How an app stands at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Its connection to the service.
+    pub health: Health,
+    /// How many connections are open.
+    pub connections: usize,
+    /// How many notifications were accepted from callers since the start.
+    pub taken: u64,
+    /// How many ended since the start, by reason or outcome.
+    pub ended: BTreeMap<String, u64>,
+    /// How many were sent again in doubt since the start.
+    pub replays: u64,
+    /// How many ended in the last minute.
+    pub last_minute: u64,
+    /// The last of them, newest first.
+    pub last: Vec<OutcomeRecord>,
+}
+
+/// How many different reasons are counted apart: a service with too much fantasy shall not take up the memory.
+const REASONS: usize = 100;
+/// How many of the last outcomes are kept for show.
+const LAST: usize = 20;
+/// What is counted by the second.
+const MINUTE: usize = 60;
+
+/// The same while it changes.
+#[derive(Debug)]
+pub(crate) struct Standing(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    health: Health,
+    connections: usize,
+    taken: u64,
+    ended: BTreeMap<String, u64>,
+    replays: u64,
+    last: VecDeque<OutcomeRecord>,
+    seconds: VecDeque<u64>,
+    second_began: Instant,
+}
+
+impl Standing {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(State {
+            health: Health::Untried,
+            connections: 0,
+            taken: 0,
+            ended: BTreeMap::new(),
+            replays: 0,
+            last: VecDeque::new(),
+            seconds: VecDeque::from([0]),
+            second_began: Instant::now(),
+        }))
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notifications were accepted from a caller.
+    pub(crate) fn took(&self, count: u64) {
+        self.change(|state| state.taken += count);
+    }
+
+    /// Says whether that is another state than before.
+    pub(crate) fn set_health(&self, health: Health) -> bool {
+        self.change(|state| {
+            let changed = state.health.word() != health.word();
+            state.health = health;
+            changed
+        })
+    }
+
+    /// A new connection says nothing against a failing credential; only an answer does.
+    pub(crate) fn connected(&self, open: usize) {
+        self.change(|state| {
+            state.connections = open;
+            if open > 0 && matches!(state.health, Health::NoConnection { .. }) {
+                state.health = Health::Untried;
+            }
+        });
+    }
+
+    /// Says whether that is another state than before.
+    pub(crate) fn no_connection(&self, why: &str) -> bool {
+        self.change(|state| {
+            let changed = !matches!(state.health, Health::Failing { .. } | Health::NoConnection { .. });
+            if !matches!(state.health, Health::Failing { .. }) {
+                state.health = Health::NoConnection { why: why.to_owned() };
+            }
+            changed
+        })
+    }
+
+    /// A notification ended.
+    pub(crate) fn ended(&self, record: &OutcomeRecord) {
+        self.change(|state| {
+            let reason = record.counted_as();
+            if let Some(count) = state.ended.get_mut(reason) {
+                *count += 1;
+            } else {
+                let reason = if state.ended.len() < REASONS { reason } else { "other" };
+                *state.ended.entry(reason.to_owned()).or_default() += 1;
+            }
+            state.replays += u64::from(record.tries.replays);
+            state.last.push_front(record.clone());
+            state.last.truncate(LAST);
+            state.turn();
+            if let Some(now) = state.seconds.front_mut() {
+                *now += 1;
+            }
+        });
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.change(|state| state.health.clone())
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.change(|state| {
+            state.turn();
+            Snapshot {
+                health: state.health.clone(),
+                connections: state.connections,
+                taken: state.taken,
+                ended: state.ended.clone(),
+                replays: state.replays,
+                last_minute: state.seconds.iter().sum(),
+                last: state.last.iter().cloned().collect(),
+            }
+        })
+    }
+}
+
+impl State {
+    /// Begins the seconds that have begun since the last look.
+    fn turn(&mut self) {
+        let passed = self.second_began.elapsed().as_secs();
+        if passed == 0 {
+            return;
+        }
+        self.second_began += Duration::from_secs(passed);
+        for _ in 0..passed.min(MINUTE as u64) {
+            self.seconds.push_front(0);
+        }
+        self.seconds.truncate(MINUTE);
+    }
+}

@@ -1,0 +1,135 @@
+//! The JSON API, the status page, and what a service manager and Prometheus ask for.
+
+mod apps;
+mod body;
+mod lines;
+mod metrics;
+mod notifications;
+mod openapi;
+mod outcomes;
+mod page;
+mod problem;
+mod status;
+mod wire;
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use base64::Engine as _;
+
+use self::problem::Problem;
+use crate::AppName;
+use crate::access::Caller;
+use crate::config::Limits;
+use crate::service::Service;
+
+/// What the handlers share.
+#[derive(Debug, Clone)]
+struct Api(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    service: Service,
+    limits: Limits,
+}
+
+/// The way in.
+pub(crate) fn router(service: Service, limits: Limits) -> Router {
+    let api = Api(Arc::new(Shared { service, limits }));
+    Router::new()
+        .route("/", get(page::page))
+        .route("/healthz", get(status::healthz))
+        .route("/readyz", get(status::readyz))
+        .route("/metrics", get(metrics::metrics))
+        .route("/openapi.json", get(openapi::document))
+        .route("/v1/apps", get(apps::list))
+        .route("/v1/apps/{app}", get(apps::show).put(apps::provision).delete(apps::remove))
+        .route("/v1/apps/{app}/notifications", post(notifications::submit))
+        .route("/v1/apps/{app}/outcomes", get(outcomes::outcomes))
+        .route("/v1/apps/{app}/invalid-tokens", get(apps::invalid_tokens))
+        .route("/v1/notifications/{id}", get(notifications::show))
+        .fallback(|| async { Problem::no_such_resource() })
+        .method_not_allowed_fallback(|| async { Problem::method() })
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(api.clone(), known_host))
+        .with_state(api)
+}
+
+/// Where no token is needed, a page in somebody's browser could send by giving its own name this machine's address. So
+/// only names of this machine are answered there.
+async fn known_host(State(api): State<Api>, request: Request, next: Next) -> Response {
+    if api.service().access().is_open() && !names_loopback(request.headers()) {
+        return Problem::wrong_host()
+            .detail("without access tokens only requests to localhost are answered")
+            .closing()
+            .into_response();
+    }
+    next.run(request).await
+}
+
+fn names_loopback(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST) else { return true };
+    let Ok(host) = host.to_str() else { return false };
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || std::net::IpAddr::from_str(name).is_ok_and(|address| address.is_loopback())
+}
+
+impl Api {
+    fn service(&self) -> &Service {
+        &self.0.service
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// Who asks.
+    fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        let token = token(headers);
+        self.service()
+            .access()
+            .check(token.as_ref().map(|token| token.as_str()))
+            .map_err(|denied| Problem::unauthorized().detail(denied).closing())
+    }
+
+    /// Who asks, if they may use this app. Whether there is such an app is nobody else's business.
+    fn user_of(&self, headers: &HeaderMap, app: &str) -> Result<(Caller, AppName), Problem> {
+        let caller = self.caller(headers)?;
+        let app = AppName::new(app).map_err(|error| Problem::invalid().field("app", error).closing())?;
+        if !caller.may_use(&app) {
+            return Err(Problem::forbidden().closing());
+        }
+        Ok((caller, app))
+    }
+
+    /// Who asks, if they may do everything.
+    fn admin(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        let caller = self.caller(headers)?;
+        if caller.is_admin() { Ok(caller) } else { Err(Problem::forbidden().closing()) }
+    }
+}
+
+/// The access token of a request: `Bearer`, or the password of `Basic`.
+pub(crate) fn token(headers: &HeaderMap) -> Option<zeroize::Zeroizing<String>> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, rest) = value.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.trim().to_owned().into());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = base64::engine::general_purpose::STANDARD.decode(rest.trim()).ok()?;
+    let (_, password) = str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some(password.to_owned().into())
+}

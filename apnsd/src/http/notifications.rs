@@ -1,0 +1,232 @@
+//! Notifications in, and where they stand.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::body::{MediaType, read_text};
+use super::problem::{FieldProblem, Problem};
+use super::{Api, lines, wire};
+use crate::config::Span;
+use crate::outbox::{Accepted, OutcomeRecord, State as Standing, Tracked, Tries};
+use crate::service::{Service, Submission};
+use crate::{AppName, NotificationId};
+
+/// The longest wait for outcomes.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// The most problems that are listed of one array.
+const PROBLEMS: usize = 20;
+
+/// What is told of a notification that was accepted.
+#[derive(Serialize)]
+pub(super) struct Receipt {
+    pub(super) id: NotificationId,
+    /// Its idempotency key was known: this is the earlier one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) duplicate: bool,
+    /// What became of it, where that was waited for and is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) outcome: Option<OutcomeRecord>,
+}
+
+/// What is told of one that is looked up.
+#[derive(Serialize)]
+struct Report {
+    id: NotificationId,
+    app: AppName,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_attempt_at: Option<u64>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    tries: Option<Tries>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<Box<OutcomeRecord>>,
+}
+
+impl From<Tracked> for Report {
+    fn from(tracked: Tracked) -> Self {
+        let Tracked { id, app, state } = tracked;
+        let report =
+            Self { id, app, state: "settled", accepted_at: None, next_attempt_at: None, tries: None, outcome: None };
+        match state {
+            Standing::Waiting { accepted_at, due, tries } => Self {
+                state: "waiting",
+                accepted_at: Some(accepted_at.as_millis()),
+                next_attempt_at: Some(due.as_millis()),
+                tries: Some(tries),
+                ..report
+            },
+            Standing::InFlight { accepted_at, tries } => {
+                Self { state: "in_flight", accepted_at: Some(accepted_at.as_millis()), tries: Some(tries), ..report }
+            }
+            Standing::Settled(record) => {
+                Self { accepted_at: Some(record.accepted_at), outcome: Some(record), ..report }
+            }
+        }
+    }
+}
+
+/// The parameters of a query, each at most once; a name that is not known is refused.
+pub(super) fn query<const N: usize>(
+    query: Option<&str>,
+    names: [&'static str; N],
+) -> Result<[Option<String>; N], Problem> {
+    let mut values = [const { None }; N];
+    for part in query.unwrap_or_default().split('&').filter(|part| !part.is_empty()) {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        let Some(place) = names.iter().position(|known| *known == name) else {
+            return Err(
+                Problem::invalid().field(name, format!("this parameter is not known; known are: {}", names.join(", ")))
+            );
+        };
+        let value = percent_decoded(value).ok_or_else(|| Problem::invalid().field(name, "it is not UTF-8"))?;
+        if values[place].replace(value).is_some() {
+            return Err(Problem::invalid().field(name, "it is there twice"));
+        }
+    }
+    Ok(values)
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                let (high, low) = (digit()?, digit()?);
+                u8::try_from(high * 16 + low).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn read_wait(wait: Option<&str>) -> Result<Option<Duration>, Problem> {
+    let Some(text) = wait else { return Ok(None) };
+    match Span::parse(text) {
+        Some(Span(wait)) if wait <= LONGEST_WAIT => Ok(Some(wait)),
+        _ => Err(Problem::invalid()
+            .field("wait", format!("it has to be a span of time such as 30s, at most {} s", LONGEST_WAIT.as_secs()))
+            .closing()),
+    }
+}
+
+/// `POST /v1/apps/{app}/notifications`
+pub(super) async fn submit(
+    State(api): State<Api>,
+    Path(app): Path<String>,
+    RawQuery(parameters): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let (_, app) = api.user_of(&headers, &app)?;
+    // A service that stops says so itself.
+    if !api.service().knows(&app) && !api.service().is_stopping() {
+        return Err(Problem::unknown_app().closing());
+    }
+    let [wait] = query(parameters.as_deref(), ["wait"])?;
+    let wait = read_wait(wait.as_deref())?;
+    if MediaType::of(&headers)? == MediaType::JsonLines {
+        return Ok(lines::submit(api, app, wait, body));
+    }
+    let text = read_text(&headers, body, api.limits()).await?;
+    let many = text.trim_start().starts_with('[');
+    let submissions = if many {
+        read_array(&text, api.limits().batch)?
+    } else {
+        let mut submission =
+            wire::read_one(&text).map_err(|problem| Problem::invalid().fields(vec![at_top(problem)]))?;
+        if let (None, Some(key)) = (&submission.idempotency_key, headers.get("idempotency-key")) {
+            let key =
+                key.to_str().map_err(|_| Problem::invalid().field("Idempotency-Key", "it is not visible ASCII"))?;
+            wire::check_key(key).map_err(|problem| Problem::invalid().field("Idempotency-Key", problem.detail))?;
+            submission.idempotency_key = Some(key.into());
+        }
+        vec![submission]
+    };
+    let accepted = api.service().submit(&app, submissions).await.map_err(|error| {
+        // The one that is refused has no place among others when there is only one.
+        let problem = Problem::from(error);
+        if many { problem } else { problem.about_one() }
+    })?;
+    let receipts = receipts(api.service(), &accepted, wait).await?;
+    let status = match wait {
+        Some(_) if receipts.iter().all(|receipt| receipt.outcome.is_some()) => StatusCode::OK,
+        _ => StatusCode::ACCEPTED,
+    };
+    Ok(match receipts.first() {
+        Some(receipt) if !many => (status, Json(receipt)).into_response(),
+        _ => (status, Json(receipts)).into_response(),
+    })
+}
+
+fn at_top(mut problem: FieldProblem) -> FieldProblem {
+    if problem.field == "." {
+        "(the whole)".clone_into(&mut problem.field);
+    }
+    problem
+}
+
+fn read_array(text: &str, limit: usize) -> Result<Vec<Submission>, Problem> {
+    let elements = wire::split_array(text).map_err(|problem| Problem::not_json().detail(problem.detail))?;
+    if elements.len() > limit {
+        let detail = format!("there are {}, at most {limit} are taken; send JSON lines for more", elements.len());
+        return Err(Problem::batch_too_large().detail(detail));
+    }
+    let mut submissions = Vec::with_capacity(elements.len());
+    let mut problems = Vec::new();
+    for (index, element) in elements.iter().enumerate() {
+        match wire::read_one(element.get()) {
+            Ok(submission) => submissions.push(submission),
+            Err(problem) if problems.len() < PROBLEMS => {
+                let field = match &*problem.field {
+                    "." => format!("[{index}]"),
+                    field => format!("[{index}].{field}"),
+                };
+                problems.push(FieldProblem { field, ..problem });
+            }
+            Err(_) => break,
+        }
+    }
+    if problems.is_empty() { Ok(submissions) } else { Err(Problem::invalid().fields(problems)) }
+}
+
+/// What is told of accepted notifications, with their outcomes where they are waited for.
+pub(super) async fn receipts(
+    service: &Service,
+    accepted: &[Accepted],
+    wait: Option<Duration>,
+) -> Result<Vec<Receipt>, Problem> {
+    let mut outcomes = vec![None; accepted.len()];
+    if let Some(wait) = wait {
+        let ids: Vec<NotificationId> = accepted.iter().map(|one| one.id).collect();
+        outcomes = service.wait_all(&ids, wait).await?;
+    }
+    let receipt = |(one, outcome): (&Accepted, _)| Receipt { id: one.id, duplicate: one.duplicate, outcome };
+    Ok(accepted.iter().zip(outcomes).map(receipt).collect())
+}
+
+/// `GET /v1/notifications/{id}`
+pub(super) async fn show(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let caller = api.caller(&headers)?;
+    let id: NotificationId = id.parse().map_err(|error| Problem::invalid().field("id", error))?;
+    let tracked = api.service().lookup(id).await?.filter(|tracked| caller.may_use(&tracked.app));
+    match tracked {
+        Some(tracked) => Ok(Json(Report::from(tracked)).into_response()),
+        None => Err(Problem::unknown_notification()),
+    }
+}

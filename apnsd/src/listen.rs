@@ -1,0 +1,304 @@
+//! Ports: TCP or TLS, a bounded number of connections, and no patience with the idle.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::{self, ServerConfig};
+
+use crate::config::{ConfigError, Limits, TlsConfig};
+
+/// A port that is listened at, and does not answer yet.
+#[derive(Debug)]
+pub(crate) struct Port {
+    listener: TcpListener,
+    tls: Option<TlsAcceptorBox>,
+    limits: Limits,
+}
+
+/// Hides a type without a `Debug` that says something.
+#[derive(Clone)]
+struct TlsAcceptorBox(TlsAcceptor);
+
+impl std::fmt::Debug for TlsAcceptorBox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TlsAcceptor")
+    }
+}
+
+impl Port {
+    /// Listens without TLS.
+    pub(crate) async fn bind(address: SocketAddr, limits: Limits) -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(address).await?, tls: None, limits })
+    }
+
+    /// Listens with TLS.
+    pub(crate) async fn bind_tls(
+        address: SocketAddr,
+        certificate: Arc<ServerCertificate>,
+        limits: Limits,
+    ) -> io::Result<Self> {
+        let acceptor = TlsAcceptorBox(TlsAcceptor::from(tls_settings(certificate)));
+        Ok(Self { listener: TcpListener::bind(address).await?, tls: Some(acceptor), limits })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Answers until `stop` says so. Then requests that have begun may go on for `grace`.
+    pub(crate) async fn serve(self, router: Router, mut stop: watch::Receiver<bool>, grace: Duration) {
+        let connections = Arc::new(Connections::new(self.limits.connections));
+        let mut tasks = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                _ = stop.wait_for(|stop| *stop) => break,
+            };
+            while tasks.try_join_next().is_some() {}
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(_) => {
+                    // Out of file descriptors, most likely. The idle make room.
+                    connections.evict();
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                }
+            };
+            let Some(place) = connections.take() else {
+                // Nobody is idle: this one is turned away without a word, which costs the least.
+                drop(stream);
+                continue;
+            };
+            tasks.spawn(converse(stream, self.tls.clone(), self.limits, router.clone(), place, stop.clone()));
+        }
+        drop(self.listener);
+        let ended = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(grace, ended).await.is_err() {
+            tasks.shutdown().await;
+        }
+    }
+}
+
+async fn converse(
+    stream: TcpStream,
+    tls: Option<TlsAcceptorBox>,
+    limits: Limits,
+    router: Router,
+    place: Place,
+    stop: watch::Receiver<bool>,
+) {
+    // Only speed is lost without it.
+    drop(stream.set_nodelay(true));
+    match tls {
+        None => talk_http(stream, limits, router, place, stop).await,
+        Some(TlsAcceptorBox(acceptor)) => {
+            let shake = tokio::time::timeout(limits.head_within, acceptor.accept(stream));
+            let shaken = tokio::select! {
+                shaken = shake => shaken,
+                () = place.seat.leave.notified() => return,
+            };
+            if let Ok(Ok(stream)) = shaken {
+                talk_http(stream, limits, router, place, stop).await;
+            }
+        }
+    }
+}
+
+async fn talk_http<S>(stream: S, limits: Limits, router: Router, place: Place, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let seat = place.seat.clone();
+    let service = hyper::service::service_fn(|request: Request<Incoming>| {
+        let busy = Busy::new(seat.clone());
+        let answer = answer(router.clone(), request);
+        async move {
+            let (parts, body) = answer.await.into_parts();
+            // A long answer keeps its connection busy until its end.
+            let body = body.map_frame(move |frame| {
+                let _busy = &busy;
+                frame
+            });
+            Ok::<_, std::convert::Infallible>(Response::from_parts(parts, Body::new(body)))
+        }
+    });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.head_within).max_buf_size(64 * 1024);
+    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            // Whatever went wrong, it is over.
+            _ended = connection.as_mut() => return,
+            () = place.seat.leave.notified() => return,
+            _ = stop.wait_for(|stop| *stop), if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+async fn answer(router: Router, request: Request<Incoming>) -> Response {
+    use tower::ServiceExt as _;
+    match router.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// The connections of one port.
+#[derive(Debug)]
+struct Connections {
+    limit: usize,
+    seats: Mutex<Seats>,
+}
+
+#[derive(Debug, Default)]
+struct Seats {
+    next: u64,
+    /// The longest there first.
+    taken: BTreeMap<u64, Arc<Seat>>,
+}
+
+#[derive(Debug, Default)]
+struct Seat {
+    /// Requests that have begun and not ended.
+    busy: AtomicUsize,
+    leave: Notify,
+}
+
+/// A place among the connections, given back when dropped.
+struct Place {
+    number: u64,
+    seat: Arc<Seat>,
+    connections: Arc<Connections>,
+}
+
+impl Connections {
+    fn new(limit: usize) -> Self {
+        Self { limit, seats: Mutex::default() }
+    }
+
+    /// A place for a new connection. Where all are taken, the one that is there the longest without a request leaves.
+    fn take(self: &Arc<Self>) -> Option<Place> {
+        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        if seats.taken.len() >= self.limit {
+            seats.evict().then_some(())?;
+        }
+        let number = seats.next;
+        seats.next += 1;
+        let seat = Arc::new(Seat::default());
+        seats.taken.insert(number, seat.clone());
+        Some(Place { number, seat, connections: self.clone() })
+    }
+
+    fn evict(&self) -> bool {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner).evict()
+    }
+}
+
+impl Seats {
+    fn evict(&mut self) -> bool {
+        let idle = |(_, seat): &(&u64, &Arc<Seat>)| seat.busy.load(Ordering::Relaxed) == 0;
+        let Some(number) = self.taken.iter().find(idle).map(|(number, _)| *number) else { return false };
+        if let Some(seat) = self.taken.remove(&number) {
+            seat.leave.notify_one();
+        }
+        true
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut seats = self.connections.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        seats.taken.remove(&self.number);
+    }
+}
+
+/// A request that is being answered.
+struct Busy(Arc<Seat>);
+
+impl Busy {
+    fn new(seat: Arc<Seat>) -> Self {
+        seat.busy.fetch_add(1, Ordering::Relaxed);
+        Self(seat)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The certificate of a port with TLS; another one can take its place while the port is open.
+pub(crate) struct ServerCertificate(RwLock<Arc<CertifiedKey>>);
+
+impl std::fmt::Debug for ServerCertificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ServerCertificate")
+    }
+}
+
+impl ResolvesServerCert for ServerCertificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+impl ServerCertificate {
+    /// Reads certificate and key, and checks that they belong together.
+    pub(crate) fn read(tls: &TlsConfig) -> Result<Arc<CertifiedKey>, ConfigError> {
+        let at = |field: &str, problem: &dyn std::fmt::Display| ConfigError::at(format!("api.tls.{field}"), problem);
+        let chain = CertificateDer::pem_file_iter(&tls.certificate)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| at("certificate", &error))?;
+        let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| at("key", &error))?;
+        let provider = rustls::crypto::ring::default_provider();
+        let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| at("certificate", &error))?;
+        Ok(Arc::new(certified))
+    }
+
+    pub(crate) fn new(certified: Arc<CertifiedKey>) -> Arc<Self> {
+        Arc::new(Self(RwLock::new(certified)))
+    }
+
+    /// New connections get this one.
+    pub(crate) fn replace(&self, certified: Arc<CertifiedKey>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = certified;
+    }
+}
+
+/// The settings of a port with TLS: 1.2 and 1.3.
+fn tls_settings(certificate: Arc<ServerCertificate>) -> Arc<ServerConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .expect("the provider has suites for both versions")
+        .with_no_client_auth()
+        .with_cert_resolver(certificate);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
+}

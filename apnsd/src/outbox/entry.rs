@@ -1,0 +1,212 @@
+//! What goes in and out of a store.
+
+use std::fmt;
+use std::sync::Arc;
+
+use apns_proto::{DeviceToken, Notification, WallTime};
+use serde::{Deserialize, Serialize};
+
+use super::OutcomeRecord;
+use crate::{AppName, NotificationId};
+
+/// A notification to be accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEntry {
+    /// What to send. Its expiration must not be a span any more: see [`apns_proto::Expiration::resolve`].
+    pub notification: Notification,
+    /// The caller's own name for it; the same name is not queued twice within a day.
+    pub idempotency_key: Option<Arc<str>>,
+    /// When it came.
+    pub at: WallTime,
+}
+
+/// A notification that was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its name.
+    pub id: NotificationId,
+    /// Whether its idempotency key was known, and the name is that of the earlier one.
+    pub duplicate: bool,
+}
+
+/// What [`claim`](super::Outbox::claim) hands out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Claim {
+    /// Oldest first.
+    pub entries: Vec<Claimed>,
+    /// When the next one's time comes, of those that were not handed out; in the past where the limit held some back.
+    pub next_due: Option<WallTime>,
+}
+
+/// A notification that is in flight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// Its name.
+    pub id: NotificationId,
+    /// What to send.
+    pub notification: Notification,
+    /// The caller's own name for it.
+    pub idempotency_key: Option<Arc<str>>,
+    /// When it was accepted.
+    pub accepted_at: WallTime,
+    /// How far it came before.
+    pub tries: Tries,
+}
+
+/// How often something was done with a notification so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tries {
+    /// How often it was written.
+    pub attempts: u32,
+    /// How often it was sent again although an earlier copy may have arrived.
+    pub replays: u32,
+    /// How often it was sent again because the service refused it for the time being.
+    pub retries: u32,
+}
+
+/// What becomes of a notification that was in flight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It ended.
+    Settle(Box<Settlement>),
+    /// It is tried again.
+    Postpone(Postponement),
+}
+
+/// The end of a notification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    /// How it ended.
+    pub record: OutcomeRecord,
+    /// The device token, where the outcome says that the app is gone from it.
+    pub gone: Option<GoneToken>,
+}
+
+/// A notification that waits again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Postponement {
+    /// Its name.
+    pub id: NotificationId,
+    /// Not before this time.
+    pub due: WallTime,
+    /// How far it came.
+    pub tries: Tries,
+}
+
+/// What [`recover`](super::Outbox::recover) did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recovered {
+    /// How many are sent again.
+    pub resent: u64,
+    /// What was reported as unknown.
+    pub reported: Vec<(Cursor, OutcomeRecord)>,
+}
+
+/// Where a notification stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tracked {
+    /// Its name.
+    pub id: NotificationId,
+    /// Whose it is.
+    pub app: AppName,
+    /// Where it stands.
+    pub state: State,
+}
+
+/// Where a notification stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// It waits for its turn.
+    Waiting {
+        /// When it was accepted.
+        accepted_at: WallTime,
+        /// Not before this time.
+        due: WallTime,
+        /// How far it came before.
+        tries: Tries,
+    },
+    /// It is with the client, and may have left.
+    InFlight {
+        /// When it was accepted.
+        accepted_at: WallTime,
+        /// How far it came before.
+        tries: Tries,
+    },
+    /// It ended.
+    Settled(Box<OutcomeRecord>),
+}
+
+/// A place in a sequence that only the store can read. The default is the very beginning.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Cursor(Arc<str>);
+
+impl Cursor {
+    /// From the text that the store made of it, or that a caller gave; a store refuses what it did not make.
+    #[must_use]
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text; empty for the very beginning.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A device token on which the app is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GoneToken {
+    /// The token.
+    pub token: DeviceToken,
+    /// The topic that it is gone for, where that is known.
+    pub topic: Option<Arc<str>>,
+    /// Since when, in the service's own words; `None` where the service does not know the token at all.
+    pub since: Option<WallTime>,
+    /// When this side heard of it.
+    pub found_at: WallTime,
+    /// The service's word for it.
+    pub reason: Arc<str>,
+}
+
+/// Some of the device tokens on which an app is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FeedbackPage {
+    /// Oldest first.
+    pub tokens: Vec<GoneToken>,
+    /// The place behind the last of these, or the place that was asked from.
+    pub next: Cursor,
+}
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Notifications that wait.
+    pub waiting: u64,
+    /// Notifications that may have left.
+    pub in_flight: u64,
+    /// Bytes of both.
+    pub bytes: u64,
+}
+
+/// The definition of an app that was provisioned while running.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredApp {
+    /// The app's name.
+    pub name: AppName,
+    /// Its definition, as the service wrote it; it may hold keys.
+    pub definition: Arc<str>,
+}
+
+/// Shows nothing of the definition.
+impl fmt::Debug for StoredApp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredApp").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,179 @@
+//! What was accepted and has no outcome yet, and what became of the rest.
+//!
+//! [`Outbox`] is the narrow door to the store. Its shape knows nothing of files or tables: ids, cursors and the place
+//! where idempotency keys are remembered are the store's own business, and every method takes or gives a batch, so that
+//! a store across a network costs one round trip where a store on disk costs one sync.
+
+mod codec;
+mod entry;
+mod error;
+mod outcome;
+pub mod sqlite;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use apns_proto::{LossPolicy, WallTime};
+
+pub use codec::{CodecError, decode, encode};
+pub use entry::{
+    Accepted, Change, Claim, Claimed, Counts, Cursor, FeedbackPage, GoneToken, NewEntry, Postponement, Recovered,
+    Settlement, State, StoredApp, Tracked, Tries,
+};
+pub use error::OutboxError;
+pub use outcome::OutcomeRecord;
+
+use crate::{AppName, NotificationId};
+
+/// What a store answers with.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, OutboxError>> + Send + 'a>>;
+
+/// The store of one service.
+///
+/// # Contract
+///
+/// * A future that resolves to `Ok` speaks of what is durable: it survives a kill and a loss of power.
+/// * Dropping a future forgets the answer, not the deed.
+/// * Each accepted notification is *waiting*, *in flight* or *settled*; it is settled once.
+/// * An app that nobody knows any more keeps its notifications.
+pub trait Outbox: fmt::Debug + Send + Sync + 'static {
+    /// Takes notifications, all or none, in this order. An entry whose idempotency key is remembered is not queued
+    /// again; the answer names the first one.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Full`] when they do not fit; nothing was taken then.
+    fn accept(&self, app: &AppName, entries: Vec<NewEntry>) -> Answer<'_, Vec<Accepted>>;
+
+    /// Marks up to `limit` notifications of the app as in flight whose time has come, oldest first, and hands them out.
+    /// From here on they may have left.
+    fn claim(&self, app: &AppName, limit: usize, now: WallTime) -> Answer<'_, Claim>;
+
+    /// Settles what was in flight, or puts it back. What is not in flight is left alone.
+    ///
+    /// The answer has the records that were really settled, with their cursors.
+    fn change(&self, changes: Vec<Change>) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>>;
+
+    /// Takes care of what an earlier process left in flight: under [`LossPolicy::Resend`] it waits again, marked as a
+    /// possible duplicate; otherwise, and when it was sent again often enough, it is settled as unknown. To be called
+    /// before the first claim for the app.
+    fn recover(&self, app: &AppName, policy: LossPolicy, now: WallTime) -> Answer<'_, Recovered>;
+
+    /// Settles everything of an app that waits, as not sent for this reason.
+    fn abandon(&self, app: &AppName, why: &str, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>>;
+
+    /// Where these notifications stand; `None` for ids that are unknown or forgotten. In the order of the ids.
+    fn lookup(&self, ids: Vec<NotificationId>) -> Answer<'_, Vec<Option<Tracked>>>;
+
+    /// Outcomes of the app behind the cursor, oldest first.
+    fn outcomes(&self, app: &AppName, after: &Cursor, limit: usize) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>>;
+
+    /// The cursor behind the newest outcome of the app.
+    fn newest_outcome(&self, app: &AppName) -> Answer<'_, Cursor>;
+
+    /// Notes device tokens on which the app is gone.
+    fn note_gone(&self, app: &AppName, tokens: Vec<GoneToken>) -> Answer<'_, ()>;
+
+    /// Device tokens that were found gone at `since` or later and stand behind the cursor, oldest first.
+    fn gone(&self, app: &AppName, after: &Cursor, since: WallTime, limit: usize) -> Answer<'_, FeedbackPage>;
+
+    /// What [`gone`](Self::gone) has behind the place up to which this reader has read.
+    fn unread(&self, app: &AppName, reader: &str, limit: usize) -> Answer<'_, FeedbackPage>;
+
+    /// Moves the reader's place. It never moves back.
+    fn mark_read(&self, app: &AppName, reader: &str, upto: &Cursor) -> Answer<'_, ()>;
+
+    /// How much of the app is waiting and in flight.
+    fn counts(&self, app: &AppName) -> Answer<'_, Counts>;
+
+    /// How much there is of everything.
+    fn total(&self) -> Answer<'_, Counts>;
+
+    /// Keeps the definition of an app that was provisioned while running, in place of an earlier one.
+    fn keep_app(&self, app: StoredApp) -> Answer<'_, ()>;
+
+    /// Forgets such a definition.
+    fn forget_app(&self, app: &AppName) -> Answer<'_, ()>;
+
+    /// All definitions that are kept.
+    fn kept_apps(&self) -> Answer<'_, Vec<StoredApp>>;
+
+    /// Forgets outcomes, invalid tokens and idempotency keys that are older than they have to be kept. Does a bounded
+    /// amount of work, and says whether there is more to do.
+    fn sweep(&self, now: WallTime) -> Answer<'_, bool>;
+
+    /// Finishes what was begun. Nothing can be asked afterwards.
+    fn close(&self) -> Answer<'_, ()>;
+}
+
+/// How much a store holds, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds {
+    pub(crate) notifications: u64,
+    pub(crate) per_app: u64,
+    pub(crate) bytes: u64,
+    pub(crate) outcomes: Duration,
+    pub(crate) gone_tokens: Duration,
+    pub(crate) idempotency: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        Self {
+            notifications: 1_000_000,
+            per_app: 500_000,
+            bytes: 4 << 30,
+            outcomes: 7 * DAY,
+            gone_tokens: 90 * DAY,
+            idempotency: DAY,
+        }
+    }
+}
+
+impl Bounds {
+    /// The most notifications without an outcome, of all apps together. Default: 1 000 000.
+    #[must_use]
+    pub const fn with_notifications(mut self, count: u64) -> Self {
+        self.notifications = count;
+        self
+    }
+
+    /// The most notifications without an outcome of one app, so that an app that cannot send leaves room for others.
+    /// Default: 500 000.
+    #[must_use]
+    pub const fn with_per_app(mut self, count: u64) -> Self {
+        self.per_app = count;
+        self
+    }
+
+    /// The most bytes of notifications without an outcome. Default: 4 GiB.
+    #[must_use]
+    pub const fn with_bytes(mut self, bytes: u64) -> Self {
+        self.bytes = bytes;
+        self
+    }
+
+    /// How long outcomes are kept. Default: 7 days.
+    #[must_use]
+    pub const fn with_outcomes(mut self, span: Duration) -> Self {
+        self.outcomes = span;
+        self
+    }
+
+    /// How long invalid tokens are kept. Default: 90 days.
+    #[must_use]
+    pub const fn with_gone_tokens(mut self, span: Duration) -> Self {
+        self.gone_tokens = span;
+        self
+    }
+
+    /// How long idempotency keys are remembered. Default: one day.
+    #[must_use]
+    pub const fn with_idempotency(mut self, span: Duration) -> Self {
+        self.idempotency = span;
+        self
+    }
+}

@@ -1,0 +1,246 @@
+//! The outbox in one file, with SQLite.
+//!
+//! One thread writes, and commits what waits for it together: a thousand callers share one sync. Another reads, and
+//! never waits for the writer (write-ahead log).
+
+mod books;
+mod id;
+mod read;
+mod schema;
+mod thread;
+mod write;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use apns_proto::{LossPolicy, WallTime};
+use rusqlite::{Connection, OpenFlags};
+
+use self::books::Books;
+use self::thread::{Reader, Writer};
+use super::{
+    Accepted, Answer, Bounds, Change, Claim, Counts, Cursor, FeedbackPage, GoneToken, NewEntry, Outbox, OutboxError,
+    OutcomeRecord, Recovered, StoredApp, Tracked, encode,
+};
+use crate::{AppName, NotificationId};
+
+/// The store's file in its directory.
+const FILE: &str = "outbox.sqlite3";
+
+/// An outbox on disk.
+///
+/// ```
+/// use apnsd::outbox::sqlite::SqliteOutbox;
+/// use apnsd::outbox::{Bounds, NewEntry, Outbox};
+/// use apns_proto::{DeviceToken, Notification, Payload, WallTime};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = std::env::temp_dir().join(format!("apnsd-doc-{}", std::process::id()));
+/// let outbox = SqliteOutbox::open(&directory, Bounds::default())?;
+/// let notification = Notification::new(DeviceToken::from_bytes([7; 32])?, Payload::alert("Tea is ready"));
+/// let entry = NewEntry { notification, idempotency_key: None, at: WallTime::from_secs(1_700_000_000) };
+/// let accepted = outbox.accept(&"shop".parse()?, vec![entry]).await?;
+/// assert!(!accepted[0].duplicate);
+/// # outbox.close().await?;
+/// # std::fs::remove_dir_all(&directory)?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct SqliteOutbox {
+    path: PathBuf,
+    writer: Writer,
+    reader: Reader,
+    /// Held until this is closed, so that no second process uses the same file.
+    lock: Mutex<Option<Connection>>,
+}
+
+impl fmt::Debug for SqliteOutbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteOutbox").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+fn unusable(path: &Path, error: impl fmt::Display) -> OutboxError {
+    OutboxError::Unusable(format!("{}: {error}", path.display()))
+}
+
+fn failed(error: &rusqlite::Error) -> OutboxError {
+    OutboxError::Failed(error.to_string())
+}
+
+impl SqliteOutbox {
+    /// Opens the outbox in this directory, which is made if need be, for its owner alone. Blocks for as long as the
+    /// file system takes.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Unusable`] when another process has it open, a later version wrote it, or the file system
+    /// refuses.
+    pub fn open(directory: &Path, bounds: Bounds) -> Result<Self, OutboxError> {
+        make_private(directory).map_err(|error| unusable(directory, error))?;
+        let lock = lock(&directory.join("outbox.lock"))?;
+        let path = directory.join(FILE);
+        let connection = schema::open(&path)?;
+        let books = Books::load(&connection).map_err(|error| unusable(&path, error))?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let reading = Connection::open_with_flags(&path, flags).map_err(|error| unusable(&path, error))?;
+        let tag = books.tag;
+        let writer = Writer::start(connection, books, bounds).map_err(|error| unusable(&path, error))?;
+        let reader = Reader::start(reading, tag).map_err(|error| unusable(&path, error))?;
+        Ok(Self { path, writer, reader, lock: Mutex::new(Some(lock)) })
+    }
+
+    /// How often something was committed since it was opened: each time one sync, however many callers waited for it.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.writer.commits()
+    }
+
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn make_private(directory: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)
+}
+
+/// A database of its own that is locked for as long as its connection lives: the system takes the lock away from a
+/// process that died.
+fn lock(path: &Path) -> Result<Connection, OutboxError> {
+    let taken = |error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseBusy) => unusable(path, "another process uses this outbox"),
+        _ => unusable(path, error),
+    };
+    let connection = Connection::open(path).map_err(taken)?;
+    connection.busy_timeout(std::time::Duration::ZERO).map_err(taken)?;
+    connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").map_err(taken)?;
+    Ok(connection)
+}
+
+impl Outbox for SqliteOutbox {
+    fn accept(&self, app: &AppName, entries: Vec<NewEntry>) -> Answer<'_, Vec<Accepted>> {
+        let app = app.clone();
+        // Encoded here, on the caller's thread, so that the writer only writes.
+        let rows: Vec<write::NewRow> = entries
+            .into_iter()
+            .map(|entry| write::NewRow {
+                body: encode(&entry.notification),
+                key: entry.idempotency_key,
+                at: entry.at.as_millis(),
+            })
+            .collect();
+        self.writer.ask(move |work| work.accept(&app, &rows))
+    }
+
+    fn claim(&self, app: &AppName, limit: usize, now: WallTime) -> Answer<'_, Claim> {
+        let app = app.clone();
+        self.writer.ask(move |work| work.claim(&app, limit, now))
+    }
+
+    fn change(&self, changes: Vec<Change>) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
+        self.writer.ask(move |work| work.change(changes))
+    }
+
+    fn recover(&self, app: &AppName, policy: LossPolicy, now: WallTime) -> Answer<'_, Recovered> {
+        let app = app.clone();
+        self.writer.ask(move |work| work.recover(&app, policy, now))
+    }
+
+    fn abandon(&self, app: &AppName, why: &str, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
+        let (app, why) = (app.clone(), why.to_owned());
+        self.writer.ask(move |work| work.abandon(&app, &why, now))
+    }
+
+    fn lookup(&self, ids: Vec<NotificationId>) -> Answer<'_, Vec<Option<Tracked>>> {
+        self.reader.ask(move |view| view.lookup(&ids))
+    }
+
+    fn outcomes(&self, app: &AppName, after: &Cursor, limit: usize) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
+        let (app, after) = (app.clone(), after.clone());
+        self.reader.ask(move |view| view.outcomes(&app, &after, limit))
+    }
+
+    fn newest_outcome(&self, app: &AppName) -> Answer<'_, Cursor> {
+        let app = app.clone();
+        self.reader.ask(move |view| view.newest_outcome(&app))
+    }
+
+    fn note_gone(&self, app: &AppName, tokens: Vec<GoneToken>) -> Answer<'_, ()> {
+        let app = app.clone();
+        self.writer.ask(move |work| work.note_gone(&app, &tokens))
+    }
+
+    fn gone(&self, app: &AppName, after: &Cursor, since: WallTime, limit: usize) -> Answer<'_, FeedbackPage> {
+        let (app, after) = (app.clone(), after.clone());
+        self.reader.ask(move |view| view.gone(&app, &after, since, limit))
+    }
+
+    fn unread(&self, app: &AppName, reader: &str, limit: usize) -> Answer<'_, FeedbackPage> {
+        let (app, reader) = (app.clone(), reader.to_owned());
+        self.reader.ask(move |view| view.unread(&app, &reader, limit))
+    }
+
+    fn mark_read(&self, app: &AppName, reader: &str, upto: &Cursor) -> Answer<'_, ()> {
+        let (app, reader, upto) = (app.clone(), reader.to_owned(), upto.clone());
+        self.writer.ask(move |work| work.mark_read(&app, &reader, &upto))
+    }
+
+    fn counts(&self, app: &AppName) -> Answer<'_, Counts> {
+        let counts = self.writer.counts(Some(app));
+        Box::pin(async move { Ok(counts) })
+    }
+
+    fn total(&self) -> Answer<'_, Counts> {
+        let counts = self.writer.counts(None);
+        Box::pin(async move { Ok(counts) })
+    }
+
+    fn keep_app(&self, app: StoredApp) -> Answer<'_, ()> {
+        self.writer.ask(move |work| work.keep_app(&app))
+    }
+
+    fn forget_app(&self, app: &AppName) -> Answer<'_, ()> {
+        let app = app.clone();
+        self.writer.ask(move |work| work.forget_app(&app))
+    }
+
+    fn kept_apps(&self) -> Answer<'_, Vec<StoredApp>> {
+        self.reader.ask(move |view| view.kept_apps())
+    }
+
+    fn sweep(&self, now: WallTime) -> Answer<'_, bool> {
+        self.writer.ask(move |work| work.sweep(now))
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.reader.close();
+            self.writer.close().await;
+            self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+            Ok(())
+        })
+    }
+}
+
+/// Prepared statements that one thread keeps.
+fn keep_statements(connection: &Connection) {
+    connection.set_prepared_statement_cache_capacity(64);
+}
+
+/// The name of an app in rows: a small number.
+type AppNumber = i64;
+
+/// An app and its number, both ways.
+type AppIndex = std::collections::HashMap<AppName, AppNumber>;
+
+/// What the writer lets others see of its books.
+type Published = Arc<Mutex<books::Totals>>;

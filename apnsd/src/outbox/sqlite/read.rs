@@ -1,0 +1,165 @@
+//! What is read, beside the writer.
+
+use std::sync::Arc;
+
+use apns_proto::{DeviceToken, WallTime};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::failed;
+use super::id::Tag;
+use super::write::{millis, time};
+use crate::outbox::{Cursor, FeedbackPage, GoneToken, OutboxError, OutcomeRecord, State, StoredApp, Tracked, Tries};
+use crate::{AppName, NotificationId};
+
+/// A time that never comes, in milliseconds: half of the range, so that sums of two stay inside.
+pub(super) const LIKE_NEVER: i64 = i64::MAX / 2;
+
+/// The connection of the thread that reads.
+pub(super) struct View<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) tag: Tag,
+}
+
+type Done<T> = Result<T, OutboxError>;
+
+/// A place in a table as a cursor.
+pub(super) fn cursor(place: i64) -> Cursor {
+    Cursor::new(place.to_string())
+}
+
+/// The place that a cursor stands for.
+pub(super) fn place(cursor: &Cursor) -> Done<i64> {
+    let refused = || OutboxError::Cursor { cursor: cursor.as_str().chars().take(40).collect() };
+    match cursor.as_str() {
+        "" => Ok(0),
+        text if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().map_err(|_| refused()),
+        _ => Err(refused()),
+    }
+}
+
+fn parse_record(text: &str) -> Done<OutcomeRecord> {
+    serde_json::from_str(text).map_err(|error| OutboxError::Failed(format!("an outcome cannot be read: {error}")))
+}
+
+impl View<'_> {
+    pub(super) fn lookup(&self, ids: &[NotificationId]) -> Done<Vec<Option<Tracked>>> {
+        ids.iter().map(|id| self.lookup_one(*id)).collect()
+    }
+
+    fn lookup_one(&self, id: NotificationId) -> Done<Option<Tracked>> {
+        let Some(row) = self.tag.row(id) else { return Ok(None) };
+        // In this order: what is settled between the two questions is found by the second one.
+        if let Some((app, state)) = self.pending(row).map_err(|error| failed(&error))? {
+            return Ok(Some(Tracked { id, app, state }));
+        }
+        let record: Option<String> = self
+            .connection
+            .prepare_cached("SELECT record FROM outcome WHERE row = ?")
+            .and_then(|mut select| select.query_row([row], |row| row.get(0)).optional())
+            .map_err(|error| failed(&error))?;
+        let Some(record) = record.as_deref().map(parse_record).transpose()? else { return Ok(None) };
+        Ok(Some(Tracked { id, app: record.app.clone(), state: State::Settled(Box::new(record)) }))
+    }
+
+    fn pending(&self, row: i64) -> rusqlite::Result<Option<(AppName, State)>> {
+        self.connection
+            .prepare_cached(
+                "SELECT app.name, state, due, accepted_at, attempts, replays, retries FROM pending
+                 JOIN app ON app.number = pending.app WHERE row = ?",
+            )?
+            .query_row([row], |row| {
+                let accepted_at = time(row.get(3)?);
+                let tries = Tries { attempts: row.get(4)?, replays: row.get(5)?, retries: row.get(6)? };
+                let state = match row.get::<_, i64>(1)? {
+                    0 => State::Waiting { accepted_at, due: time(row.get(2)?), tries },
+                    _ => State::InFlight { accepted_at, tries },
+                };
+                Ok((app_name(row, 0)?, state))
+            })
+            .optional()
+    }
+
+    pub(super) fn outcomes(&self, app: &AppName, after: &Cursor, limit: usize) -> Done<Vec<(Cursor, OutcomeRecord)>> {
+        let after = place(after)?;
+        let read = || -> rusqlite::Result<Vec<(i64, String)>> {
+            let mut select = self.connection.prepare_cached(
+                "SELECT place, record FROM outcome WHERE app = (SELECT number FROM app WHERE name = ?) AND place > ?
+                 ORDER BY place LIMIT ?",
+            )?;
+            let rows =
+                select.query_map(params![app.as_str(), after, limited(limit)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        };
+        let rows = read().map_err(|error| failed(&error))?;
+        rows.into_iter().map(|(place, record)| Ok((cursor(place), parse_record(&record)?))).collect()
+    }
+
+    pub(super) fn newest_outcome(&self, app: &AppName) -> Done<Cursor> {
+        let newest: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT max(place) FROM outcome WHERE app = (SELECT number FROM app WHERE name = ?)")
+            .and_then(|mut select| select.query_row([app.as_str()], |row| row.get(0)))
+            .map_err(|error| failed(&error))?;
+        Ok(newest.map(cursor).unwrap_or_default())
+    }
+
+    pub(super) fn gone(&self, app: &AppName, after: &Cursor, since: WallTime, limit: usize) -> Done<FeedbackPage> {
+        self.gone_behind(app, place(after)?, since, limit).map_err(|error| failed(&error))
+    }
+
+    pub(super) fn unread(&self, app: &AppName, reader: &str, limit: usize) -> Done<FeedbackPage> {
+        let read_upto: rusqlite::Result<Option<i64>> = self
+            .connection
+            .prepare_cached("SELECT place FROM reader WHERE app = (SELECT number FROM app WHERE name = ?) AND name = ?")
+            .and_then(|mut select| select.query_row(params![app.as_str(), reader], |row| row.get(0)).optional());
+        read_upto
+            .and_then(|after| self.gone_behind(app, after.unwrap_or_default(), WallTime::EPOCH, limit))
+            .map_err(|error| failed(&error))
+    }
+
+    fn gone_behind(&self, app: &AppName, after: i64, since: WallTime, limit: usize) -> rusqlite::Result<FeedbackPage> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT place, token, topic, since, found_at, reason FROM gone
+             WHERE app = (SELECT number FROM app WHERE name = ?) AND place > ? AND found_at >= ?
+             ORDER BY place LIMIT ?",
+        )?;
+        let mut rows = select.query(params![app.as_str(), after, millis(since), limited(limit)])?;
+        let mut last = after;
+        let mut tokens = Vec::new();
+        while let Some(row) = rows.next()? {
+            last = row.get(0)?;
+            // What is no token could not have been sent to.
+            let Ok(token) = DeviceToken::from_bytes(row.get_ref(1)?.as_blob()?) else { continue };
+            tokens.push(GoneToken {
+                token,
+                topic: row.get::<_, Option<String>>(2)?.map(Arc::from),
+                since: row.get::<_, Option<i64>>(3)?.map(time),
+                found_at: time(row.get(4)?),
+                reason: row.get::<_, String>(5)?.into(),
+            });
+        }
+        Ok(FeedbackPage { tokens, next: cursor(last) })
+    }
+
+    pub(super) fn kept_apps(&self) -> Done<Vec<StoredApp>> {
+        let read = || -> rusqlite::Result<Vec<StoredApp>> {
+            let mut select = self
+                .connection
+                .prepare_cached("SELECT name, definition FROM app WHERE definition IS NOT NULL ORDER BY name")?;
+            let rows = select.query_map([], |row| {
+                Ok(StoredApp { name: app_name(row, 0)?, definition: row.get::<_, String>(1)?.into() })
+            })?;
+            rows.collect()
+        };
+        read().map_err(|error| failed(&error))
+    }
+}
+
+fn app_name(row: &Row<'_>, column: usize) -> rusqlite::Result<AppName> {
+    AppName::new(row.get::<_, String>(column)?)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into()))
+}
+
+fn limited(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

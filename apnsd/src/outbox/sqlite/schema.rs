@@ -1,0 +1,109 @@
+//! The tables, and how a file is opened.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{keep_statements, unusable};
+use crate::outbox::OutboxError;
+
+/// The version of the tables, in the file's `user_version`.
+const VERSION: i64 = 1;
+
+/// `pending` has what has no outcome yet: `state` is 0 for waiting and 1 for in flight. Only what waits is in the
+/// index that claims look into.
+const TABLES: &str = "
+    CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE app (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, definition TEXT);
+    CREATE TABLE pending (
+        row INTEGER PRIMARY KEY,
+        app INTEGER NOT NULL,
+        state INTEGER NOT NULL,
+        due INTEGER NOT NULL,
+        accepted_at INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        replays INTEGER NOT NULL,
+        retries INTEGER NOT NULL,
+        key TEXT,
+        body BLOB NOT NULL
+    );
+    CREATE INDEX pending_waiting ON pending (app, due, row) WHERE state = 0;
+    CREATE TABLE outcome (
+        place INTEGER PRIMARY KEY AUTOINCREMENT,
+        row INTEGER NOT NULL UNIQUE,
+        app INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        record TEXT NOT NULL
+    );
+    CREATE INDEX outcome_app ON outcome (app, place);
+    CREATE TABLE key (
+        app INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        row INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        PRIMARY KEY (app, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX key_at ON key (at);
+    CREATE TABLE gone (
+        place INTEGER PRIMARY KEY AUTOINCREMENT,
+        app INTEGER NOT NULL,
+        token BLOB NOT NULL,
+        topic TEXT,
+        since INTEGER,
+        found_at INTEGER NOT NULL,
+        reason TEXT NOT NULL
+    );
+    CREATE INDEX gone_app ON gone (app, place);
+    CREATE TABLE reader (app INTEGER NOT NULL, name TEXT NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (app, name))
+        WITHOUT ROWID;
+";
+
+/// Opens the file for writing, and makes or checks its tables.
+pub(super) fn open(path: &Path) -> Result<Connection, OutboxError> {
+    let bad = |error: rusqlite::Error| unusable(path, error);
+    let mut connection = Connection::open(path).map_err(bad)?;
+    keep_statements(&connection);
+    // A commit is on disk before it is answered.
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(bad)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(bad)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 4000).map_err(bad)?;
+    connection.pragma_update(None, "cache_size", -65_536).map_err(bad)?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(bad)?;
+    match version {
+        0 => {
+            let transaction = connection.transaction().map_err(bad)?;
+            transaction.execute_batch(TABLES).map_err(bad)?;
+            let tag = random().map_err(|()| unusable(path, "the system gives no random numbers"))?;
+            set(&transaction, "tag", tag).map_err(bad)?;
+            transaction.pragma_update(None, "user_version", VERSION).map_err(bad)?;
+            transaction.commit().map_err(bad)?;
+        }
+        VERSION => {}
+        later => {
+            return Err(unusable(
+                path,
+                format_args!("it was written by a later version (its tables have version {later})"),
+            ));
+        }
+    }
+    Ok(connection)
+}
+
+fn random() -> Result<i64, ()> {
+    let mut bytes = [0; 8];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes).map_err(|_| ())?;
+    Ok(i64::from_ne_bytes(bytes))
+}
+
+/// A number that is kept under a name.
+pub(super) fn number(connection: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
+    connection.query_row("SELECT value FROM meta WHERE name = ?", [name], |row| row.get(0)).optional()
+}
+
+/// Keeps a number under a name.
+pub(super) fn set(connection: &Connection, name: &str, value: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)")?
+        .execute(params![name, value])?;
+    Ok(())
+}

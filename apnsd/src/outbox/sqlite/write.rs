@@ -1,0 +1,436 @@
+//! What the writer does, each within a transaction that is not its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use apns_proto::{LossPolicy, Outcome, UnknownCause, WallTime};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::books::{BLOCK, Books};
+use super::read::{LIKE_NEVER, cursor, place};
+use super::{AppNumber, failed, schema};
+use crate::AppName;
+use crate::outbox::outcome::abandoned;
+use crate::outbox::{
+    Accepted, Bounds, Change, Claim, Claimed, Counts, Cursor, GoneToken, OutboxError, OutcomeRecord, Postponement,
+    Recovered, Settlement, StoredApp, Tries, decode,
+};
+
+/// A transaction, and the books that go with it.
+pub(super) struct Work<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) books: &'a mut Books,
+    pub(super) bounds: &'a Bounds,
+    /// The disk failed: nothing in this transaction lasts.
+    pub(super) doomed: Option<OutboxError>,
+}
+
+/// A notification to be accepted, encoded.
+pub(super) struct NewRow {
+    pub(super) body: Vec<u8>,
+    pub(super) key: Option<Arc<str>>,
+    pub(super) at: u64,
+}
+
+type Done<T> = Result<T, OutboxError>;
+
+/// Milliseconds as they stand in a row.
+pub(super) fn millis(time: WallTime) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(LIKE_NEVER)
+}
+
+/// A time from a row.
+pub(super) fn time(millis: i64) -> WallTime {
+    WallTime::from_millis(millis.try_into().unwrap_or_default())
+}
+
+/// What is forgotten at most in one step.
+const SWEEP: usize = 5000;
+
+/// A pending row without its body.
+struct Pending {
+    row: i64,
+    app: AppNumber,
+    accepted_at: WallTime,
+    tries: Tries,
+    key: Option<String>,
+    bytes: u64,
+}
+
+impl Pending {
+    const COLUMNS: &str = "row, app, accepted_at, attempts, replays, retries, key, length(body)";
+
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            row: row.get(0)?,
+            app: row.get(1)?,
+            accepted_at: time(row.get(2)?),
+            tries: Tries { attempts: row.get(3)?, replays: row.get(4)?, retries: row.get(5)? },
+            key: row.get(6)?,
+            bytes: row.get::<_, i64>(7)?.try_into().unwrap_or_default(),
+        })
+    }
+}
+
+impl Work<'_> {
+    pub(super) fn accept(&mut self, app: &AppName, rows: &[NewRow]) -> Done<Vec<Accepted>> {
+        let bytes = rows.iter().map(|row| row.body.len() as u64).sum();
+        self.ensure_room(app, rows.len() as u64, bytes)?;
+        self.accept_rows(app, rows).map_err(|error| failed(&error))
+    }
+
+    fn ensure_room(&self, app: &AppName, count: u64, bytes: u64) -> Done<()> {
+        let Counts { waiting, in_flight, bytes: held_bytes } = self.books.totals.all;
+        let held = waiting + in_flight;
+        if held + count > self.bounds.notifications {
+            return Err(OutboxError::Full { held, limit: self.bounds.notifications });
+        }
+        if held_bytes + bytes > self.bounds.bytes {
+            return Err(OutboxError::BytesFull { held: held_bytes, limit: self.bounds.bytes });
+        }
+        let of_app = self.books.totals.apps.get(app).map(|number| self.books.of(*number)).unwrap_or_default();
+        let held = of_app.waiting + of_app.in_flight;
+        if held + count > self.bounds.per_app {
+            return Err(OutboxError::AppFull { app: app.clone(), held, limit: self.bounds.per_app });
+        }
+        Ok(())
+    }
+
+    fn accept_rows(&mut self, app: &AppName, rows: &[NewRow]) -> rusqlite::Result<Vec<Accepted>> {
+        let app = self.number_of(app)?;
+        let mut accepted = Vec::with_capacity(rows.len());
+        let (mut count, mut bytes) = (0, 0);
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO pending (row, app, state, due, accepted_at, attempts, replays, retries, key, body)
+             VALUES (?1, ?2, 0, ?3, ?3, 0, 0, 0, ?4, ?5)",
+        )?;
+        for new in rows {
+            let at = i64::try_from(new.at).unwrap_or(LIKE_NEVER);
+            if let Some(key) = &new.key
+                && let Some(row) = self.known_key(app, key, at)?
+            {
+                accepted.push(Accepted { id: self.books.tag.name(row), duplicate: true });
+                continue;
+            }
+            let row = self.next_row()?;
+            insert.execute(params![row, app, at, new.key, new.body])?;
+            if let Some(key) = &new.key {
+                self.connection
+                    .prepare_cached("INSERT OR REPLACE INTO key (app, key, row, at) VALUES (?, ?, ?, ?)")?
+                    .execute(params![app, key, row, at])?;
+            }
+            count += 1;
+            bytes += new.body.len() as u64;
+            accepted.push(Accepted { id: self.books.tag.name(row), duplicate: false });
+        }
+        self.books.came(app, count, bytes);
+        Ok(accepted)
+    }
+
+    fn known_key(&self, app: AppNumber, key: &str, now: i64) -> rusqlite::Result<Option<i64>> {
+        let oldest = now.saturating_sub(span(self.bounds.idempotency));
+        self.connection
+            .prepare_cached("SELECT row FROM key WHERE app = ? AND key = ? AND at > ?")?
+            .query_row(params![app, key, oldest], |row| row.get(0))
+            .optional()
+    }
+
+    fn next_row(&mut self) -> rusqlite::Result<i64> {
+        let row = self.books.next_row;
+        if row >= self.books.reserved {
+            self.books.reserved = row + BLOCK;
+            schema::set(self.connection, "next_row", self.books.reserved)?;
+        }
+        self.books.next_row += 1;
+        Ok(row)
+    }
+
+    /// The number of an app, given to it if need be.
+    fn number_of(&mut self, app: &AppName) -> rusqlite::Result<AppNumber> {
+        if let Some(number) = self.books.totals.apps.get(app) {
+            return Ok(*number);
+        }
+        self.connection.prepare_cached("INSERT INTO app (name) VALUES (?)")?.execute([app.as_str()])?;
+        let number = self.connection.last_insert_rowid();
+        self.books.totals.apps.insert(app.clone(), number);
+        Ok(number)
+    }
+
+    pub(super) fn claim(&mut self, app: &AppName, limit: usize, now: WallTime) -> Done<Claim> {
+        let Some(number) = self.books.totals.apps.get(app).copied() else { return Ok(Claim::default()) };
+        self.claim_rows(app, number, limit, now).map_err(|error| failed(&error))
+    }
+
+    fn claim_rows(&mut self, app: &AppName, number: AppNumber, limit: usize, now: WallTime) -> rusqlite::Result<Claim> {
+        let mut entries = Vec::new();
+        let mut unreadable = Vec::new();
+        {
+            let mut select = self.connection.prepare_cached(
+                "SELECT row, app, accepted_at, attempts, replays, retries, key, length(body), body FROM pending
+                 WHERE app = ? AND state = 0 AND due <= ? ORDER BY due, row LIMIT ?",
+            )?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut rows = select.query(params![number, millis(now), limit])?;
+            while let Some(row) = rows.next()? {
+                let pending = Pending::read(row)?;
+                match decode(row.get_ref(8)?.as_bytes()?) {
+                    Ok(notification) => entries.push(Claimed {
+                        id: self.books.tag.name(pending.row),
+                        notification,
+                        idempotency_key: pending.key.map(Arc::from),
+                        accepted_at: pending.accepted_at,
+                        tries: pending.tries,
+                    }),
+                    Err(error) => unreadable.push((pending, error)),
+                }
+            }
+        }
+        let mut mark = self.connection.prepare_cached("UPDATE pending SET state = 1 WHERE row = ?")?;
+        for entry in &entries {
+            mark.execute([self.books.tag.row(entry.id)])?;
+        }
+        self.books.took_off(number, entries.len() as u64);
+        for (pending, error) in unreadable {
+            let why = abandoned(&error.to_string());
+            self.end(app, &pending, &why, now)?;
+            self.books.left_waiting(number, pending.bytes);
+        }
+        let next_due = self
+            .connection
+            .prepare_cached("SELECT due FROM pending WHERE app = ? AND state = 0 ORDER BY due LIMIT 1")?
+            .query_row([number], |row| row.get(0))
+            .optional()?
+            .map(time);
+        Ok(Claim { entries, next_due })
+    }
+
+    pub(super) fn change(&mut self, changes: Vec<Change>) -> Done<Vec<(Cursor, OutcomeRecord)>> {
+        let mut settled = Vec::with_capacity(changes.len());
+        for change in changes {
+            let result = match change {
+                Change::Settle(settlement) => self.settle(*settlement),
+                Change::Postpone(postponement) => self.postpone(postponement).map(|()| None),
+            };
+            settled.extend(result.map_err(|error| failed(&error))?);
+        }
+        Ok(settled)
+    }
+
+    fn settle(&mut self, settlement: Settlement) -> rusqlite::Result<Option<(Cursor, OutcomeRecord)>> {
+        let Settlement { record, gone } = settlement;
+        let Some(row) = self.books.tag.row(record.id) else { return Ok(None) };
+        let removed: Option<(AppNumber, i64)> = self
+            .connection
+            .prepare_cached("DELETE FROM pending WHERE row = ? AND state = 1 RETURNING app, length(body)")?
+            .query_row([row], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let Some((app, bytes)) = removed else { return Ok(None) };
+        self.books.landed(app, bytes.try_into().unwrap_or_default());
+        if let Some(gone) = gone {
+            self.insert_gone(app, &gone)?;
+        }
+        let place = self.insert_outcome(row, app, &record)?;
+        Ok(Some((cursor(place), record)))
+    }
+
+    fn insert_outcome(&self, row: i64, app: AppNumber, record: &OutcomeRecord) -> rusqlite::Result<i64> {
+        let text = serde_json::to_string(record).expect("a record has text keys and numbers only");
+        self.connection
+            .prepare_cached("INSERT INTO outcome (row, app, at, record) VALUES (?, ?, ?, ?)")?
+            .execute(params![row, app, i64::try_from(record.settled_at).unwrap_or(LIKE_NEVER), text])?;
+        Ok(self.connection.last_insert_rowid())
+    }
+
+    fn postpone(&mut self, postponement: Postponement) -> rusqlite::Result<()> {
+        let Postponement { id, due, tries } = postponement;
+        let Some(row) = self.books.tag.row(id) else { return Ok(()) };
+        let app: Option<AppNumber> = self
+            .connection
+            .prepare_cached(
+                "UPDATE pending SET state = 0, due = ?, attempts = ?, replays = ?, retries = ?
+                 WHERE row = ? AND state = 1 RETURNING app",
+            )?
+            .query_row(params![millis(due), tries.attempts, tries.replays, tries.retries, row], |row| row.get(0))
+            .optional()?;
+        if let Some(app) = app {
+            self.books.came_back(app, 1);
+        }
+        Ok(())
+    }
+
+    pub(super) fn recover(&mut self, app: &AppName, policy: LossPolicy, now: WallTime) -> Done<Recovered> {
+        let Some(number) = self.books.totals.apps.get(app).copied() else { return Ok(Recovered::default()) };
+        // What is in flight is in no index: looking for it costs a walk through everything that is pending.
+        if self.books.of(number).in_flight == 0 {
+            return Ok(Recovered::default());
+        }
+        self.recover_rows(app, number, policy, now).map_err(|error| failed(&error))
+    }
+
+    fn recover_rows(
+        &mut self,
+        app: &AppName,
+        number: AppNumber,
+        policy: LossPolicy,
+        now: WallTime,
+    ) -> rusqlite::Result<Recovered> {
+        let mut recovered = Recovered::default();
+        for pending in self.pending(number, 1)? {
+            let cause = match policy {
+                LossPolicy::Resend { at_most } if pending.tries.replays < at_most => {
+                    let tries = Tries { replays: pending.tries.replays + 1, ..pending.tries };
+                    let id = self.books.tag.name(pending.row);
+                    self.postpone(Postponement { id, due: now, tries })?;
+                    recovered.resent += 1;
+                    continue;
+                }
+                LossPolicy::Resend { at_most } if at_most > 0 => {
+                    UnknownCause::ReplaysExhausted { replays: pending.tries.replays }
+                }
+                LossPolicy::Resend { .. } | LossPolicy::Report => {
+                    UnknownCause::ConnectionLost("the daemon ended before an answer was kept".into())
+                }
+            };
+            let ended = self.end(app, &pending, &Outcome::Unknown { cause }, now)?;
+            self.books.landed(number, pending.bytes);
+            recovered.reported.push(ended);
+        }
+        Ok(recovered)
+    }
+
+    pub(super) fn abandon(&mut self, app: &AppName, why: &str, now: WallTime) -> Done<Vec<(Cursor, OutcomeRecord)>> {
+        let Some(number) = self.books.totals.apps.get(app).copied() else { return Ok(Vec::new()) };
+        self.abandon_rows(app, number, why, now).map_err(|error| failed(&error))
+    }
+
+    fn abandon_rows(
+        &mut self,
+        app: &AppName,
+        number: AppNumber,
+        why: &str,
+        now: WallTime,
+    ) -> rusqlite::Result<Vec<(Cursor, OutcomeRecord)>> {
+        let mut ended = Vec::new();
+        for pending in self.pending(number, 0)? {
+            let outcome = match pending.tries.replays {
+                0 => abandoned(why),
+                // A copy may have arrived.
+                _ => Outcome::Unknown { cause: UnknownCause::ConnectionLost(why.into()) },
+            };
+            ended.push(self.end(app, &pending, &outcome, now)?);
+            self.books.left_waiting(number, pending.bytes);
+        }
+        Ok(ended)
+    }
+
+    fn pending(&self, app: AppNumber, state: i64) -> rusqlite::Result<Vec<Pending>> {
+        let query = format!("SELECT {} FROM pending WHERE app = ? AND state = ? ORDER BY row", Pending::COLUMNS);
+        let mut select = self.connection.prepare_cached(&query)?;
+        let rows = select.query_map(params![app, state], Pending::read)?;
+        rows.collect()
+    }
+
+    /// Ends a row whatever its state; the books are the caller's.
+    fn end(
+        &self,
+        app: &AppName,
+        pending: &Pending,
+        outcome: &Outcome,
+        now: WallTime,
+    ) -> rusqlite::Result<(Cursor, OutcomeRecord)> {
+        let id = self.books.tag.name(pending.row);
+        let record = OutcomeRecord::new(id, app.clone(), outcome, pending.accepted_at, now)
+            .with_tries(pending.tries)
+            .with_idempotency_key(pending.key.as_deref());
+        self.connection.prepare_cached("DELETE FROM pending WHERE row = ?")?.execute([pending.row])?;
+        let place = self.insert_outcome(pending.row, pending.app, &record)?;
+        Ok((cursor(place), record))
+    }
+
+    pub(super) fn note_gone(&mut self, app: &AppName, tokens: &[GoneToken]) -> Done<()> {
+        let mut note = || {
+            let number = self.number_of(app)?;
+            tokens.iter().try_for_each(|token| self.insert_gone(number, token))
+        };
+        note().map_err(|error: rusqlite::Error| failed(&error))
+    }
+
+    fn insert_gone(&self, app: AppNumber, gone: &GoneToken) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached("INSERT INTO gone (app, token, topic, since, found_at, reason) VALUES (?, ?, ?, ?, ?, ?)")?
+            .execute(params![
+                app,
+                gone.token.as_bytes(),
+                gone.topic,
+                gone.since.map(millis),
+                millis(gone.found_at),
+                gone.reason
+            ])?;
+        Ok(())
+    }
+
+    pub(super) fn mark_read(&mut self, app: &AppName, reader: &str, upto: &Cursor) -> Done<()> {
+        let place = place(upto)?;
+        let mut mark = || {
+            let number = self.number_of(app)?;
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO reader (app, name, place) VALUES (?, ?, ?)
+                     ON CONFLICT (app, name) DO UPDATE SET place = max(place, excluded.place)",
+                )?
+                .execute(params![number, reader, place])
+        };
+        mark().map(|_| ()).map_err(|error| failed(&error))
+    }
+
+    pub(super) fn keep_app(&mut self, app: &StoredApp) -> Done<()> {
+        self.define(&app.name, Some(&app.definition))
+    }
+
+    pub(super) fn forget_app(&mut self, app: &AppName) -> Done<()> {
+        self.define(app, None)
+    }
+
+    fn define(&mut self, app: &AppName, definition: Option<&str>) -> Done<()> {
+        let mut define = || {
+            let number = self.number_of(app)?;
+            self.connection
+                .prepare_cached("UPDATE app SET definition = ? WHERE number = ?")?
+                .execute(params![definition, number])
+        };
+        define().map(|_| ()).map_err(|error| failed(&error))
+    }
+
+    pub(super) fn sweep(&mut self, now: WallTime) -> Done<bool> {
+        let steps = [
+            (
+                "DELETE FROM outcome WHERE at < ?1 AND place IN (SELECT place FROM outcome ORDER BY place LIMIT ?2)",
+                self.bounds.outcomes,
+            ),
+            (
+                "DELETE FROM gone WHERE found_at < ?1 AND place IN (SELECT place FROM gone ORDER BY place LIMIT ?2)",
+                self.bounds.gone_tokens,
+            ),
+            (
+                "DELETE FROM key WHERE (app, key) IN (SELECT app, key FROM key WHERE at < ?1 ORDER BY at LIMIT ?2)",
+                self.bounds.idempotency,
+            ),
+        ];
+        let mut more = false;
+        for (delete, kept) in steps {
+            let oldest = millis(now).saturating_sub(span(kept));
+            let limit = i64::try_from(SWEEP).unwrap_or(i64::MAX);
+            let gone = self
+                .connection
+                .prepare_cached(delete)
+                .and_then(|mut delete| delete.execute(params![oldest, limit]))
+                .map_err(|error| failed(&error))?;
+            more |= gone == SWEEP;
+        }
+        Ok(more)
+    }
+}
+
+fn span(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(LIKE_NEVER)
+}

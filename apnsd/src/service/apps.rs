@@ -1,0 +1,280 @@
+//! Apps come, change and go.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+
+use apns_proto::WallTime;
+use apns_tokio::Environment;
+use tokio::sync::{Notify, watch};
+
+use super::{Current, RunningApp, Service, StartError, UnknownApp};
+use crate::AppName;
+use crate::config::{App, AppDefinition, Config, ConfigError, Transport};
+use crate::delivery::{Credential, Engine, Health, Order, Standing, now};
+use crate::outbox::{OutboxError, StoredApp};
+use crate::rate::RateLimit;
+
+/// Who defined an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The configuration file.
+    File,
+    /// A caller, while the service was running. It is kept in the outbox.
+    Provisioned,
+}
+
+impl Origin {
+    /// A stable word for programs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Provisioned => "provisioned",
+        }
+    }
+}
+
+/// What may be told of an app. There is no key in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AppInfo {
+    /// Its name.
+    pub name: AppName,
+    /// Which of the two worlds it sends to.
+    pub environment: Environment,
+    /// By which protocol.
+    pub transport: Transport,
+    /// Where it connects.
+    pub endpoint: String,
+    /// The topic of notifications that name none.
+    pub topic: Option<String>,
+    /// How it proves who it is.
+    pub credential: Credential,
+    /// Who defined it.
+    pub origin: Origin,
+    /// How it stands with the service.
+    pub health: Health,
+}
+
+/// Why an app was not provisioned, replaced or removed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProvisionError {
+    /// The definition cannot be used.
+    #[error(transparent)]
+    Definition(#[from] ConfigError),
+    /// There is no app of this name.
+    #[error(transparent)]
+    UnknownApp(#[from] UnknownApp),
+    /// It is defined in the configuration file, and can only be removed there.
+    #[error("this app is defined in the configuration file: remove it there and have the file read again")]
+    Filed,
+    /// The outbox fails.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+}
+
+/// Reads the files of a definition on a thread that may block.
+async fn resolve(definition: AppDefinition) -> Result<(AppDefinition, App), ConfigError> {
+    let resolved = tokio::task::spawn_blocking(move || {
+        let app = definition.resolve()?;
+        Ok((definition, app))
+    });
+    resolved.await.unwrap_or_else(|_| Err(ConfigError::whole("the service is stopping")))
+}
+
+impl Service {
+    pub(super) async fn start_apps(&self, config: &Config) -> Result<(), StartError> {
+        let _one_after_another = self.0.changing.lock().await;
+        let mut apps = BTreeMap::new();
+        for (name, definition) in &config.apps {
+            let resolved = resolve(definition.clone()).await.map_err(|error| error.within(&format!("apps.{name}")))?;
+            apps.insert(name.clone(), (resolved, Origin::File));
+        }
+        for StoredApp { name, definition } in self.0.outbox.kept_apps().await? {
+            // What was provisioned once may not be usable any more, when its file is gone: others are not to suffer.
+            let Ok(definition) = AppDefinition::from_json(definition.as_bytes()) else { continue };
+            match resolve(definition).await {
+                Ok(resolved) => drop(apps.insert(name, (resolved, Origin::Provisioned))),
+                Err(error) => crate::log::say(format_args!("app {name} cannot be used as it was provisioned: {error}")),
+            }
+        }
+        for (name, ((definition, app), origin)) in apps {
+            self.install(&name, definition, app, origin);
+        }
+        *self.0.filed.lock().unwrap_or_else(PoisonError::into_inner) = config.apps.clone();
+        Ok(())
+    }
+
+    /// Starts an app, or replaces what it is.
+    fn install(&self, name: &AppName, definition: AppDefinition, app: App, origin: Origin) {
+        let app = Arc::new(app);
+        let current = Current { app: app.clone(), definition, origin };
+        if let Ok(running) = self.app(name) {
+            *running.current.write().unwrap_or_else(PoisonError::into_inner) = current;
+            running.rate.set(app.rate, Instant::now());
+            running.standing.set_health(Health::Untried);
+            running.orders.send_replace(Order::Run(app));
+            return;
+        }
+        let (orders, inbox) = watch::channel(Order::Run(app.clone()));
+        let running = Arc::new(RunningApp {
+            name: name.clone(),
+            standing: Arc::new(Standing::new()),
+            wake: Arc::new(Notify::new()),
+            outcomes: watch::Sender::new(0),
+            orders,
+            rate: RateLimit::new(app.rate, Instant::now()),
+            current: RwLock::new(current),
+            removed: AtomicBool::new(false),
+            task: std::sync::Mutex::new(None),
+        });
+        let engine = Engine {
+            name: name.clone(),
+            outbox: self.0.outbox.clone(),
+            keys: self.0.keys.clone(),
+            waiters: self.0.waiters.clone(),
+            standing: running.standing.clone(),
+            wake: running.wake.clone(),
+            outcomes: running.outcomes.clone(),
+            room: self.0.room.clone(),
+        };
+        let task = tokio::spawn(engine.run(inbox));
+        *running.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        self.0.apps.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), running);
+    }
+
+    /// Takes an app out, and waits until its engine has ended.
+    async fn uninstall(&self, name: &AppName) {
+        let removed = self.0.apps.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        let Some(running) = removed else { return };
+        running.removed.store(true, Ordering::SeqCst);
+        running.orders.send_replace(Order::Stop { deadline: tokio::time::Instant::now() + REMOVED_WITHIN });
+        let task = running.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            // An engine that failed has ended.
+            drop(task.await);
+        }
+    }
+
+    /// Provisions an app, or replaces the one of this name; what waits for it is sent as the new definition says. The
+    /// definition is kept on disk, keys included, and holds until it is replaced, removed, or changed in the
+    /// configuration file.
+    ///
+    /// # Errors
+    ///
+    /// [`ProvisionError::Definition`] names the field that cannot be used; the app is what it was.
+    pub async fn provision(&self, name: &AppName, definition: AppDefinition) -> Result<AppInfo, ProvisionError> {
+        let (definition, app) = resolve(definition).await?;
+        let _one_after_another = self.0.changing.lock().await;
+        let same = self.app(name).is_ok_and(|running| running.now().definition == definition);
+        if !same || self.app(name).is_ok_and(|running| running.now().origin == Origin::File) {
+            let text = serde_json::to_string(&definition).map_err(ConfigError::whole)?;
+            self.0.outbox.keep_app(StoredApp { name: name.clone(), definition: text.into() }).await?;
+        }
+        // A client that provisions at each of its starts shall not cost a connection each time.
+        if !same {
+            self.install(name, definition, app, Origin::Provisioned);
+        }
+        Ok(self.info(name)?)
+    }
+
+    /// Removes an app. What is under way is settled; what waits for it ends as not sent.
+    ///
+    /// # Errors
+    ///
+    /// [`ProvisionError::Filed`] for one that the configuration file defines.
+    pub async fn remove(&self, name: &AppName) -> Result<(), ProvisionError> {
+        let _one_after_another = self.0.changing.lock().await;
+        self.app(name)?;
+        if self.0.filed.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name) {
+            return Err(ProvisionError::Filed);
+        }
+        self.0.outbox.forget_app(name).await?;
+        self.uninstall(name).await;
+        self.abandon(name).await?;
+        Ok(())
+    }
+
+    pub(super) async fn abandon(&self, name: &AppName) -> Result<(), OutboxError> {
+        let settled = self.0.outbox.abandon(name, "its app was removed", now()).await?;
+        for (_, record) in &settled {
+            self.0.waiters.tell(record);
+        }
+        self.0.room.notify_waiters();
+        Ok(())
+    }
+
+    pub(super) async fn reload_apps(&self, config: &Config) -> Result<(), ConfigError> {
+        let _one_after_another = self.0.changing.lock().await;
+        let before = self.0.filed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut changed = Vec::new();
+        for (name, definition) in &config.apps {
+            // Also where the text is the same: the files that it names may have changed.
+            let (definition, app) =
+                resolve(definition.clone()).await.map_err(|error| error.within(&format!("apps.{name}")))?;
+            let running = self.app(name).map(|running| running.now());
+            let overridden = running.as_ref().is_ok_and(|current| current.origin == Origin::Provisioned);
+            let same_text = before.get(name) == Some(&definition);
+            let same = running.is_ok_and(|current| same_text && (overridden || *current.app == app));
+            if !same {
+                changed.push((name.clone(), definition, app));
+            }
+        }
+        let outbox_failed = |error: OutboxError| ConfigError::whole(error);
+        for (name, definition, app) in changed {
+            self.0.outbox.forget_app(&name).await.map_err(outbox_failed)?;
+            self.install(&name, definition, app, Origin::File);
+        }
+        for name in before.keys().filter(|name| !config.apps.contains_key(*name)) {
+            let filed = self.app(name).is_ok_and(|running| running.now().origin == Origin::File);
+            if filed {
+                self.uninstall(name).await;
+                self.abandon(name).await.map_err(outbox_failed)?;
+            }
+        }
+        *self.0.filed.lock().unwrap_or_else(PoisonError::into_inner) = config.apps.clone();
+        Ok(())
+    }
+
+    /// What may be told of an app.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of this name.
+    pub fn info(&self, name: &AppName) -> Result<AppInfo, UnknownApp> {
+        let running = self.app(name)?;
+        let Current { app, origin, .. } = running.now();
+        Ok(AppInfo {
+            name: name.clone(),
+            environment: app.environment,
+            transport: app.transport,
+            endpoint: app.endpoint.to_string(),
+            topic: app.topic.as_ref().map(|topic| topic.as_str().to_owned()),
+            credential: Credential::of(&app),
+            origin,
+            health: running.standing.health(),
+        })
+    }
+
+    /// All apps, by name.
+    #[must_use]
+    pub fn list(&self) -> Vec<AppInfo> {
+        let names: Vec<AppName> = self.0.apps.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+        names.iter().filter_map(|name| self.info(name).ok()).collect()
+    }
+}
+
+impl AppInfo {
+    /// When its credential ends, if that is within thirty days or over.
+    #[must_use]
+    pub fn expires_soon(&self, now: WallTime) -> Option<WallTime> {
+        let soon = now.saturating_add(apns_tokio::Validity::SOON);
+        self.credential.not_after().filter(|end| *end <= soon)
+    }
+}
+
+/// How long what is under way may take when an app is removed.
+const REMOVED_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);

@@ -1,0 +1,38 @@
+//! Why a service does not take something.
+
+use std::time::Duration;
+
+use apns_proto::InvalidNotification;
+
+use crate::outbox::OutboxError;
+
+/// There is no app of this name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no app of this name")]
+pub struct UnknownApp;
+
+/// Why notifications were not accepted. None of them was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// There is no app of this name.
+    #[error(transparent)]
+    UnknownApp(#[from] UnknownApp),
+    /// No service would take this one.
+    #[error("{cause}")]
+    Invalid {
+        /// Its place, from 0.
+        index: usize,
+        /// Why.
+        cause: InvalidNotification,
+    },
+    /// The app takes no more at the moment: its rate limit.
+    #[error("too many notifications for this app: try again in {} s", .wait.as_secs_f64().ceil())]
+    TooFast {
+        /// How long to wait.
+        wait: Duration,
+    },
+    /// The outbox is full, or fails.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+}

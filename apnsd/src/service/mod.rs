@@ -1,0 +1,485 @@
+//! The service: apps, and the way of a notification through it. Every interface stands on this.
+
+mod apps;
+mod error;
+mod stream;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use apns_proto::{InvalidNotification, Notification, PayloadLimit, Priority, PushType, WallTime};
+use tokio::sync::{Mutex, Notify, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use apps::{AppInfo, Origin, ProvisionError};
+pub use error::{SubmitError, UnknownApp};
+pub use stream::OutcomeStream;
+
+use crate::access::Access;
+use crate::config::{App, AppDefinition, Config, ConfigError, Credential, Transport};
+use crate::delivery::{Health, KeyRing, Order, Snapshot, Standing, Waiters, now};
+use crate::outbox::{
+    Accepted, Counts, Cursor, FeedbackPage, NewEntry, Outbox, OutboxError, OutcomeRecord, State, Tracked,
+};
+use crate::rate::RateLimit;
+use crate::{AppName, NotificationId};
+
+/// A notification as a caller hands it in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// What to send.
+    pub notification: Notification,
+    /// The caller's own name for it. The same name is not queued twice within a day: the answer names the first one.
+    pub idempotency_key: Option<Arc<str>>,
+}
+
+impl From<Notification> for Submission {
+    fn from(notification: Notification) -> Self {
+        Self { notification, idempotency_key: None }
+    }
+}
+
+/// A handle to the running service; cheap to clone.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use apns_proto::{DeviceToken, Notification, Payload};
+/// use apnsd::config::Config;
+/// use apnsd::Service;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = Config::load("apnsd.toml".as_ref())?;
+/// let service = Service::start(&config).await?;
+/// let token: DeviceToken = "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0".parse()?;
+/// let notification = Notification::new(token, Payload::alert("Tea is ready"));
+/// let shop = "shop".parse()?;
+/// let accepted = service.submit(&shop, vec![notification.into()]).await?;
+/// // It is on disk. What became of it, if that is known within ten seconds:
+/// if let Some(record) = service.wait(accepted[0].id, Duration::from_secs(10)).await? {
+///     println!("{}", record.outcome);
+/// }
+/// service.stop(Duration::from_secs(20)).await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Service(Arc<Inner>);
+
+struct Inner {
+    outbox: Arc<dyn Outbox>,
+    keys: Arc<KeyRing>,
+    waiters: Arc<Waiters>,
+    room: Arc<Notify>,
+    access: RwLock<Arc<Access>>,
+    apps: RwLock<BTreeMap<AppName, Arc<RunningApp>>>,
+    /// Held while apps come and go, so that they do so one after another.
+    changing: Mutex<()>,
+    /// The apps that the configuration file defined when it was last read.
+    filed: std::sync::Mutex<BTreeMap<AppName, AppDefinition>>,
+    sweeper: std::sync::Mutex<Option<JoinHandle<()>>>,
+    /// Nothing is accepted any more.
+    stopping: AtomicBool,
+    /// Nothing ends any more.
+    stopped: CancellationToken,
+    started: WallTime,
+}
+
+/// An app, its engine, and what both sides share.
+#[derive(Debug)]
+struct RunningApp {
+    name: AppName,
+    standing: Arc<Standing>,
+    wake: Arc<Notify>,
+    outcomes: watch::Sender<u64>,
+    orders: watch::Sender<Order>,
+    rate: RateLimit,
+    current: RwLock<Current>,
+    /// It was removed. Who still holds it may have stored something after everything that waited was ended.
+    removed: AtomicBool,
+    task: std::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What an app is at the moment.
+#[derive(Debug, Clone)]
+struct Current {
+    app: Arc<App>,
+    definition: AppDefinition,
+    origin: Origin,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("outbox", &self.0.outbox).finish_non_exhaustive()
+    }
+}
+
+/// How often what is too old is forgotten.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+impl Service {
+    /// Opens the outbox in the configuration's directory and starts an engine for each app.
+    ///
+    /// # Errors
+    ///
+    /// When the outbox cannot be opened, or an app of the configuration cannot be used.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        let (data, bounds) = (config.data.clone(), config.bounds.clone());
+        let outbox = tokio::task::spawn_blocking(move || crate::outbox::sqlite::SqliteOutbox::open(&data, bounds))
+            .await
+            .unwrap_or(Err(OutboxError::Closed))?;
+        Self::start_with(config, Arc::new(outbox)).await
+    }
+
+    /// The same with an outbox of one's own.
+    ///
+    /// # Errors
+    ///
+    /// When an app of the configuration cannot be used, or the outbox fails.
+    pub async fn start_with(config: &Config, outbox: Arc<dyn Outbox>) -> Result<Self, StartError> {
+        let service = Self(Arc::new(Inner {
+            outbox,
+            keys: Arc::default(),
+            waiters: Arc::default(),
+            room: Arc::default(),
+            access: RwLock::new(Arc::new(Access::new(&config.tokens))),
+            apps: RwLock::default(),
+            changing: Mutex::new(()),
+            filed: std::sync::Mutex::default(),
+            sweeper: std::sync::Mutex::default(),
+            stopping: AtomicBool::new(false),
+            stopped: CancellationToken::new(),
+            started: now(),
+        }));
+        service.start_apps(config).await?;
+        service.start_sweeper();
+        Ok(service)
+    }
+
+    fn start_sweeper(&self) {
+        let outbox = self.0.outbox.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                // A store that fails is asked again like one that has no more to do.
+                while outbox.sweep(now()).await == Ok(true) {}
+                tokio::time::sleep(SWEEP_EVERY).await;
+            }
+        });
+        *self.0.sweeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+    }
+
+    fn app(&self, name: &AppName) -> Result<Arc<RunningApp>, UnknownApp> {
+        let apps = self.0.apps.read().unwrap_or_else(PoisonError::into_inner);
+        apps.get(name).cloned().ok_or(UnknownApp)
+    }
+
+    /// Whether there is an app of this name. Cheap, however often it is asked.
+    #[must_use]
+    pub fn knows(&self, app: &AppName) -> bool {
+        self.app(app).is_ok()
+    }
+
+    /// Whether the service takes nothing any more.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.0.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Accepts notifications, all or none, in this order. When this returns `Ok`, they are on disk, and delivery goes on
+    /// by itself whatever happens.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`]; nothing was accepted then.
+    pub async fn submit(&self, app: &AppName, submissions: Vec<Submission>) -> Result<Vec<Accepted>, SubmitError> {
+        if self.is_stopping() {
+            return Err(OutboxError::Closed.into());
+        }
+        let running = self.app(app)?;
+        let current = running.now();
+        let at = now();
+        let mut entries = Vec::with_capacity(submissions.len());
+        for (index, submission) in submissions.into_iter().enumerate() {
+            let Submission { mut notification, idempotency_key } = submission;
+            check(&notification, &current.app).map_err(|cause| SubmitError::Invalid { index, cause })?;
+            // What only the payload knows does not survive its being written down.
+            if let (None, Some(push_type)) = (notification.push_type(), notification.payload().inferred_push_type()) {
+                notification = notification.with_push_type(push_type);
+            }
+            let expiration = notification.expiration().resolve(at);
+            notification = notification.with_expiration(expiration);
+            entries.push(NewEntry { notification, idempotency_key, at });
+        }
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        running.rate.take(entries.len(), Instant::now()).map_err(|wait| SubmitError::TooFast { wait })?;
+        let accepted = self.0.outbox.accept(app, entries).await?;
+        running.standing.took(accepted.iter().filter(|one| !one.duplicate).count() as u64);
+        running.wake.notify_one();
+        if running.removed.load(Ordering::SeqCst) {
+            self.abandon(app).await?;
+        }
+        Ok(accepted)
+    }
+
+    /// Waits until something leaves the outbox, or the time is over. For callers that were told that it is full.
+    pub async fn room(&self, limit: Duration) {
+        // The time being over is an answer like the other.
+        let _over = tokio::time::timeout(limit, self.0.room.notified()).await;
+    }
+
+    /// Waits for the outcome of a notification; `None` when there is none within `limit`, the notification is not known, or
+    /// the service stops.
+    ///
+    /// # Errors
+    ///
+    /// When the outbox fails.
+    pub async fn wait(&self, id: NotificationId, limit: Duration) -> Result<Option<OutcomeRecord>, OutboxError> {
+        Ok(self.wait_all(&[id], limit).await?.pop().flatten())
+    }
+
+    /// The same for many, in the order of the ids.
+    ///
+    /// # Errors
+    ///
+    /// When the outbox fails.
+    pub async fn wait_all(
+        &self,
+        ids: &[NotificationId],
+        limit: Duration,
+    ) -> Result<Vec<Option<OutcomeRecord>>, OutboxError> {
+        let deadline = tokio::time::Instant::now() + limit;
+        let _forgotten = Forget { waiters: &self.0.waiters, ids };
+        let receivers: Vec<_> = ids.iter().map(|id| self.0.waiters.register(*id)).collect();
+        let known = self.0.outbox.lookup(ids.to_vec()).await?;
+        let mut records = Vec::with_capacity(ids.len());
+        for (tracked, receiver) in known.into_iter().zip(receivers) {
+            records.push(match tracked.map(|tracked| tracked.state) {
+                None => None,
+                Some(State::Settled(record)) => Some(*record),
+                Some(State::Waiting { .. } | State::InFlight { .. }) => {
+                    tokio::select! {
+                        biased;
+                        told = receiver => told.ok(),
+                        () = tokio::time::sleep_until(deadline) => None,
+                        () = self.0.stopped.cancelled() => None,
+                    }
+                }
+            });
+        }
+        Ok(records)
+    }
+
+    /// Where a notification stands; `None` when it is not known, or was forgotten.
+    ///
+    /// # Errors
+    ///
+    /// When the outbox fails.
+    pub async fn lookup(&self, id: NotificationId) -> Result<Option<Tracked>, OutboxError> {
+        Ok(self.0.outbox.lookup(vec![id]).await?.pop().flatten())
+    }
+
+    /// The outcomes of an app from behind a cursor on, as they come; without a cursor those that are still to come.
+    ///
+    /// # Errors
+    ///
+    /// When the app is not known, or the outbox fails.
+    pub async fn outcomes(&self, app: &AppName, after: Option<Cursor>) -> Result<OutcomeStream, SubmitError> {
+        let running = self.app(app)?;
+        let changes = running.outcomes.subscribe();
+        let after = match after {
+            Some(after) => after,
+            None => self.0.outbox.newest_outcome(app).await?,
+        };
+        // A cursor of somebody else's is refused now, and not in the middle of the stream.
+        self.0.outbox.outcomes(app, &after, 0).await?;
+        Ok(OutcomeStream::new(self.0.outbox.clone(), app.clone(), after, changes))
+    }
+
+    /// Device tokens on which the app is gone, found at `since` or later, behind a cursor; nothing is cleared by this.
+    ///
+    /// # Errors
+    ///
+    /// When the app is not known, or the outbox fails.
+    pub async fn invalid_tokens(
+        &self,
+        app: &AppName,
+        after: &Cursor,
+        since: WallTime,
+        limit: usize,
+    ) -> Result<FeedbackPage, SubmitError> {
+        self.app(app)?;
+        Ok(self.0.outbox.gone(app, after, since, limit).await?)
+    }
+
+    /// Device tokens on which the app is gone and that this reader has not read yet, oldest first. Each reader has a
+    /// place of its own: `pyapns` does not take from `bridge`. What came of it is cleared by
+    /// [`feedback_read`](Self::feedback_read), once it is safely with the reader.
+    ///
+    /// # Errors
+    ///
+    /// When the app is not known, or the outbox fails.
+    pub async fn feedback(&self, app: &AppName, reader: &str, limit: usize) -> Result<FeedbackPage, SubmitError> {
+        self.app(app)?;
+        Ok(self.0.outbox.unread(app, reader, limit).await?)
+    }
+
+    /// The reader has what stands up to this place.
+    ///
+    /// # Errors
+    ///
+    /// When the app is not known, or the outbox fails.
+    pub async fn feedback_read(&self, app: &AppName, reader: &str, upto: &Cursor) -> Result<(), SubmitError> {
+        self.app(app)?;
+        Ok(self.0.outbox.mark_read(app, reader, upto).await?)
+    }
+
+    /// How much of an app waits and is in flight.
+    ///
+    /// # Errors
+    ///
+    /// When the outbox fails.
+    pub async fn counts(&self, app: &AppName) -> Result<Counts, OutboxError> {
+        self.0.outbox.counts(app).await
+    }
+
+    /// How much of everything waits and is in flight.
+    ///
+    /// # Errors
+    ///
+    /// When the outbox fails.
+    pub async fn total(&self) -> Result<Counts, OutboxError> {
+        self.0.outbox.total().await
+    }
+
+    /// How an app stands.
+    ///
+    /// # Errors
+    ///
+    /// When the app is not known.
+    pub fn snapshot(&self, app: &AppName) -> Result<Snapshot, UnknownApp> {
+        Ok(self.app(app)?.standing.snapshot())
+    }
+
+    /// The apps that cannot send until a person acts, and why.
+    #[must_use]
+    pub fn failing(&self) -> Vec<(AppName, String)> {
+        let apps = self.0.apps.read().unwrap_or_else(PoisonError::into_inner);
+        apps.values()
+            .filter_map(|app| match app.standing.health() {
+                Health::Failing { why } => Some((app.name.clone(), why)),
+                Health::Untried | Health::Working | Health::NoConnection { .. } => None,
+            })
+            .collect()
+    }
+
+    /// The access tokens in force.
+    #[must_use]
+    pub fn access(&self) -> Arc<Access> {
+        self.0.access.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// When this service started.
+    #[must_use]
+    pub fn started(&self) -> WallTime {
+        self.0.started
+    }
+
+    /// Takes what changed in the configuration: access tokens, and the apps whose definitions are not what they were.
+    /// When something is wrong with any of it, all stays as it was.
+    ///
+    /// The data directory, the bounds of the outbox and the ports are read at the start only.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the field.
+    pub async fn reload(&self, config: &Config) -> Result<(), ConfigError> {
+        config.check()?;
+        self.reload_apps(config).await?;
+        *self.0.access.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Access::new(&config.tokens));
+        Ok(())
+    }
+
+    /// Settles what is under way, within `limit`, and keeps the rest on disk. Nothing can be submitted afterwards.
+    pub async fn stop(&self, limit: Duration) {
+        let deadline = tokio::time::Instant::now() + limit;
+        self.0.stopping.store(true, Ordering::SeqCst);
+        let _apps_stay = self.0.changing.lock().await;
+        let apps = std::mem::take(&mut *self.0.apps.write().unwrap_or_else(PoisonError::into_inner));
+        for app in apps.values() {
+            app.orders.send_replace(Order::Stop { deadline });
+        }
+        for app in apps.values() {
+            let task = app.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(task) = task {
+                // An engine that failed has nothing to settle.
+                drop(task.await);
+            }
+        }
+        self.0.stopped.cancel();
+        if let Some(sweeper) = self.0.sweeper.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            sweeper.abort();
+        }
+        // A store that is gone is closed.
+        drop(self.0.outbox.close().await);
+    }
+}
+
+/// Why a service could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The outbox cannot be opened.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+    /// The configuration cannot be used.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+}
+
+impl RunningApp {
+    fn now(&self) -> Current {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Forgets, also when nobody waits any more.
+struct Forget<'a> {
+    waiters: &'a Waiters,
+    ids: &'a [NotificationId],
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.waiters.prune(self.ids);
+    }
+}
+
+/// What the client would refuse is refused before it is stored.
+fn check(notification: &Notification, app: &App) -> Result<(), InvalidNotification> {
+    let size = notification.payload().size();
+    let limit = match app.transport {
+        Transport::Binary => PayloadLimit::BINARY_2014,
+        Transport::Http2 => {
+            let inferred = notification.payload().inferred_push_type();
+            notification.push_type().or(inferred.as_ref()).map_or(PayloadLimit::HTTP2, PushType::payload_limit)
+        }
+    };
+    if size > limit.bytes() {
+        return Err(InvalidNotification::PayloadTooLarge { size, limit: limit.bytes() });
+    }
+    match (app.transport, &app.credential) {
+        (Transport::Binary, _) if notification.priority() == Some(Priority::NeverWake) => {
+            Err(InvalidNotification::PriorityNotSupported { priority: Priority::NeverWake.number() })
+        }
+        (Transport::Http2, Credential::SigningKey { .. }) if notification.topic().or(app.topic.as_ref()).is_none() => {
+            Err(InvalidNotification::MissingTopic)
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,11 @@
+//! The daemon with real sockets, against a pretend Apple.
+
+#![expect(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
+
+mod api;
+mod callers;
+mod delivery;
+mod http;
+mod store;
+mod support;
+mod watching;

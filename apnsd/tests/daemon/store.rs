@@ -1,0 +1,131 @@
+//! A store that fails now and then, as a disk that is full for a while does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use apns_proto::{LossPolicy, WallTime};
+use apnsd::outbox::sqlite::SqliteOutbox;
+use apnsd::outbox::{
+    Accepted, Answer, Change, Claim, Counts, Cursor, FeedbackPage, GoneToken, NewEntry, Outbox, OutboxError,
+    OutcomeRecord, Recovered, StoredApp, Tracked,
+};
+use apnsd::{AppName, NotificationId, Service, SubmitError};
+
+use crate::support::{SOON, World, notification, shop, submit};
+
+/// Fails so many times at each of these, and works afterwards.
+#[derive(Debug)]
+struct Flaky {
+    works: SqliteOutbox,
+    accepts: AtomicU32,
+    claims: AtomicU32,
+    changes: AtomicU32,
+    recovers: AtomicU32,
+}
+
+fn fails(left: &AtomicU32) -> bool {
+    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+}
+
+fn failure<T: Send + 'static>() -> Answer<'static, T> {
+    Box::pin(async { Err(OutboxError::Failed("disk full".to_owned())) })
+}
+
+impl Outbox for Flaky {
+    fn accept(&self, app: &AppName, entries: Vec<NewEntry>) -> Answer<'_, Vec<Accepted>> {
+        if fails(&self.accepts) { failure() } else { self.works.accept(app, entries) }
+    }
+
+    fn claim(&self, app: &AppName, limit: usize, now: WallTime) -> Answer<'_, Claim> {
+        if fails(&self.claims) { failure() } else { self.works.claim(app, limit, now) }
+    }
+
+    fn change(&self, changes: Vec<Change>) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
+        if fails(&self.changes) { failure() } else { self.works.change(changes) }
+    }
+
+    fn recover(&self, app: &AppName, policy: LossPolicy, now: WallTime) -> Answer<'_, Recovered> {
+        if fails(&self.recovers) { failure() } else { self.works.recover(app, policy, now) }
+    }
+
+    fn abandon(&self, app: &AppName, why: &str, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
+        self.works.abandon(app, why, now)
+    }
+
+    fn lookup(&self, ids: Vec<NotificationId>) -> Answer<'_, Vec<Option<Tracked>>> {
+        self.works.lookup(ids)
+    }
+
+    fn outcomes(&self, app: &AppName, after: &Cursor, limit: usize) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
+        self.works.outcomes(app, after, limit)
+    }
+
+    fn newest_outcome(&self, app: &AppName) -> Answer<'_, Cursor> {
+        self.works.newest_outcome(app)
+    }
+
+    fn note_gone(&self, app: &AppName, tokens: Vec<GoneToken>) -> Answer<'_, ()> {
+        self.works.note_gone(app, tokens)
+    }
+
+    fn gone(&self, app: &AppName, after: &Cursor, since: WallTime, limit: usize) -> Answer<'_, FeedbackPage> {
+        self.works.gone(app, after, since, limit)
+    }
+
+    fn unread(&self, app: &AppName, reader: &str, limit: usize) -> Answer<'_, FeedbackPage> {
+        self.works.unread(app, reader, limit)
+    }
+
+    fn mark_read(&self, app: &AppName, reader: &str, upto: &Cursor) -> Answer<'_, ()> {
+        self.works.mark_read(app, reader, upto)
+    }
+
+    fn counts(&self, app: &AppName) -> Answer<'_, Counts> {
+        self.works.counts(app)
+    }
+
+    fn total(&self) -> Answer<'_, Counts> {
+        self.works.total()
+    }
+
+    fn keep_app(&self, app: StoredApp) -> Answer<'_, ()> {
+        self.works.keep_app(app)
+    }
+
+    fn forget_app(&self, app: &AppName) -> Answer<'_, ()> {
+        self.works.forget_app(app)
+    }
+
+    fn kept_apps(&self) -> Answer<'_, Vec<StoredApp>> {
+        self.works.kept_apps()
+    }
+
+    fn sweep(&self, now: WallTime) -> Answer<'_, bool> {
+        self.works.sweep(now)
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        self.works.close()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_for_a_while_loses_nothing() {
+    let world = World::new().await;
+    let config = world.config("");
+    let outbox = Flaky {
+        works: SqliteOutbox::open(&config.data, config.bounds.clone()).unwrap(),
+        accepts: AtomicU32::new(1),
+        claims: AtomicU32::new(2),
+        changes: AtomicU32::new(2),
+        recovers: AtomicU32::new(1),
+    };
+    let service = Service::start_with(&config, Arc::new(outbox)).await.unwrap();
+    let refused = service.submit(&shop(), vec![notification(1).into()]).await.unwrap_err();
+    assert_eq!(refused, SubmitError::Outbox(OutboxError::Failed("disk full".to_owned())), "the caller is told");
+    let ids = submit(&service, 200).await;
+    let records = service.wait_all(&ids, SOON).await.unwrap();
+    assert!(records.iter().all(|record| record.as_ref().is_some_and(OutcomeRecord::is_accepted)));
+    assert_eq!(world.simulator.counts().requests, 200, "each of them once");
+    service.stop(SOON).await;
+}

@@ -1,0 +1,106 @@
+//! A pretend Apple, a configuration that sends to it, and what tests ask for again and again.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use apns_proto::{DeviceToken, Notification, Payload};
+use apns_sim::{Script, Simulator};
+use apnsd::config::Config;
+use apnsd::{AppName, NotificationId, Service, Submission};
+
+/// Long enough for anything that happens at all.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
+
+/// A directory that goes away with its owner.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("apnsd-test-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// A pretend Apple whose certificates are in a folder.
+pub(crate) struct World {
+    pub(crate) folder: Folder,
+    pub(crate) simulator: Simulator,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with_script("{}").await
+    }
+
+    pub(crate) async fn with_script(script: &str) -> Self {
+        let script = Script::from_json(script).unwrap();
+        let simulator = Simulator::builder().script(script).start().await.unwrap();
+        let folder = Folder::new();
+        simulator.write_certificates(folder.path()).unwrap();
+        Self { folder, simulator }
+    }
+
+    /// A configuration with the app `shop`, and ports that are free. `more` comes after the app's own lines.
+    pub(crate) fn config(&self, more: &str) -> Config {
+        Config::parse(&self.config_text(more), self.folder.path()).unwrap()
+    }
+
+    pub(crate) fn config_text(&self, more: &str) -> String {
+        let port = self.simulator.http2_address().port();
+        format!(
+            "data = \"data\"\n\
+             [api]\n\
+             listen = \"127.0.0.1:0\"\n\
+             [pyapns]\n\
+             listen = \"127.0.0.1:0\"\n\
+             rest_listen = \"127.0.0.1:0\"\n\
+             [apps.shop]\n\
+             environment = \"sandbox\"\n\
+             signing_key = \"AuthKey_SIMULATOR.p8\"\n\
+             key_id = \"{}\"\n\
+             team_id = \"{}\"\n\
+             topic = \"com.example.app\"\n\
+             host = \"localhost\"\n\
+             port = {port}\n\
+             ca = \"ca.pem\"\n\
+             {more}",
+            self.simulator.key_id(),
+            self.simulator.team_id(),
+        )
+    }
+}
+
+pub(crate) fn shop() -> AppName {
+    "shop".parse().unwrap()
+}
+
+/// A token of 32 bytes that ends in this number.
+pub(crate) fn token(number: u32) -> DeviceToken {
+    let mut bytes = [0xab; 32];
+    bytes[28..].copy_from_slice(&number.to_be_bytes());
+    DeviceToken::from_bytes(bytes).unwrap()
+}
+
+pub(crate) fn notification(number: u32) -> Notification {
+    Notification::new(token(number), Payload::alert("Tea is ready"))
+}
+
+/// Submits this many, and gives their ids.
+pub(crate) async fn submit(service: &Service, count: u32) -> Vec<NotificationId> {
+    let submissions: Vec<Submission> = (0..count).map(|number| notification(number).into()).collect();
+    service.submit(&shop(), submissions).await.unwrap().into_iter().map(|accepted| accepted.id).collect()
+}

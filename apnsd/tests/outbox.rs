@@ -1,0 +1,403 @@
+//! The outbox in one file: any sequence of what can happen to it, compared with a model that is as plain as can be, and
+//! opened again in the middle.
+
+#![expect(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apns_proto::{DeviceToken, LossPolicy, Notification, Outcome, Payload, Proof, WallTime};
+use apnsd::outbox::sqlite::SqliteOutbox;
+use apnsd::outbox::{
+    Bounds, Change, Cursor, GoneToken, NewEntry, Outbox, OutboxError, OutcomeRecord, Postponement, Settlement, State,
+    StoredApp, Tries,
+};
+use apnsd::{AppName, NotificationId};
+use proptest::prelude::*;
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self(std::env::temp_dir().join(format!("apnsd-outbox-{}-{number}", std::process::id())))
+    }
+
+    fn open(&self, bounds: Bounds) -> SqliteOutbox {
+        SqliteOutbox::open(&self.0, bounds).unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+fn app(name: &str) -> AppName {
+    name.parse().unwrap()
+}
+
+fn at(milliseconds: u64) -> WallTime {
+    WallTime::from_millis(milliseconds)
+}
+
+fn entry(number: u8, key: Option<u8>, time: u64) -> NewEntry {
+    let token = DeviceToken::from_bytes([number; 32]).unwrap();
+    let notification = Notification::new(token, Payload::alert("Tea is ready"));
+    NewEntry { notification, idempotency_key: key.map(|key| format!("key {key}").into()), at: at(time) }
+}
+
+fn settle(id: NotificationId, app: &AppName, tries: Tries, now: u64) -> Change {
+    let outcome = Outcome::accepted(Proof::Confirmed);
+    let record = OutcomeRecord::new(id, app.clone(), &outcome, at(0), at(now)).with_tries(tries);
+    Change::Settle(Box::new(Settlement { record, gone: None }))
+}
+
+/// What is done to an outbox.
+#[derive(Debug, Clone)]
+enum Step {
+    Accept {
+        app: usize,
+        count: u8,
+        key: Option<u8>,
+    },
+    Claim {
+        app: usize,
+        limit: usize,
+    },
+    /// The so-manyth of those in flight.
+    Settle {
+        which: usize,
+    },
+    Postpone {
+        which: usize,
+        wait: u64,
+    },
+    /// The process dies, and the next one takes care of what it left.
+    Crash {
+        resend: bool,
+    },
+    Pass {
+        time: u64,
+    },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        3 => (0..2_usize, 1..6_u8, prop::option::weighted(0.3, 0..4_u8))
+            .prop_map(|(app, count, key)| Step::Accept { app, count, key }),
+        3 => (0..2_usize, 1..8_usize).prop_map(|(app, limit)| Step::Claim { app, limit }),
+        3 => any::<usize>().prop_map(|which| Step::Settle { which }),
+        2 => (any::<usize>(), 0..50_u64).prop_map(|(which, wait)| Step::Postpone { which, wait }),
+        1 => any::<bool>().prop_map(|resend| Step::Crash { resend }),
+        2 => (1..60_u64).prop_map(|time| Step::Pass { time }),
+    ];
+    prop::collection::vec(step, 1..40)
+}
+
+/// A notification as the model knows it.
+#[derive(Debug, Clone)]
+struct Known {
+    app: usize,
+    number: u8,
+    place: Place,
+    tries: Tries,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Place {
+    Waiting { due: u64 },
+    InFlight,
+    Settled(String),
+}
+
+const AT_MOST: u32 = 2;
+
+async fn play(steps: Vec<Step>) {
+    let folder = Folder::new();
+    let apps = [app("one"), app("two")];
+    let bounds = Bounds::default().with_notifications(40).with_per_app(25).with_idempotency(Duration::from_millis(100));
+    let mut outbox = folder.open(bounds.clone());
+    // In the order of acceptance.
+    let mut model: Vec<(NotificationId, Known)> = Vec::new();
+    let mut keys: BTreeMap<(usize, u8), (NotificationId, u64)> = BTreeMap::new();
+    let mut now = 1000;
+    let mut number = 0_u8;
+    for step in steps {
+        match step {
+            Step::Accept { app, count, key } => {
+                let entries: Vec<NewEntry> = (0..count)
+                    // The key is the first one's alone.
+                    .map(|index| entry(number.wrapping_add(index), key.filter(|_| index == 0), now))
+                    .collect();
+                let open = |of: Option<usize>| {
+                    let counts = |known: &Known| {
+                        !matches!(known.place, Place::Settled(_)) && of.is_none_or(|app| app == known.app)
+                    };
+                    model.iter().filter(|(_, known)| counts(known)).count() + usize::from(count)
+                };
+                let fits = open(None) <= 40 && open(Some(app)) <= 25;
+                let accepted = match outbox.accept(&apps[app], entries).await {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        assert!(error.is_full() && !fits, "{error}");
+                        continue;
+                    }
+                };
+                assert!(fits);
+                for (index, one) in (0..count).zip(&accepted) {
+                    let key = key.filter(|_| index == 0);
+                    let earlier = key.and_then(|key| keys.get(&(app, key))).filter(|(_, since)| since + 100 > now);
+                    assert_eq!(one.duplicate, earlier.is_some());
+                    if let Some((id, _)) = earlier {
+                        assert_eq!(one.id, *id);
+                        continue;
+                    }
+                    if let Some(key) = key {
+                        keys.insert((app, key), (one.id, now));
+                    }
+                    let known = Known {
+                        app,
+                        number: number.wrapping_add(index),
+                        place: Place::Waiting { due: now },
+                        tries: Tries::default(),
+                    };
+                    model.push((one.id, known));
+                }
+                number = number.wrapping_add(count);
+            }
+            Step::Claim { app, limit } => {
+                let claim = outbox.claim(&apps[app], limit, at(now)).await.unwrap();
+                let mut due: Vec<(u64, usize)> = model
+                    .iter()
+                    .enumerate()
+                    .filter_map(|(index, (_, known))| match known.place {
+                        Place::Waiting { due } if known.app == app => Some((due, index)),
+                        _ => None,
+                    })
+                    .collect();
+                due.sort_unstable();
+                let ready: Vec<usize> =
+                    due.iter().filter(|(due, _)| *due <= now).take(limit).map(|(_, index)| *index).collect();
+                let next = due.get(ready.len()).map(|(due, _)| at(*due));
+                assert_eq!(claim.next_due, next);
+                let expected: Vec<NotificationId> = ready.iter().map(|index| model[*index].0).collect();
+                let claimed: Vec<NotificationId> = claim.entries.iter().map(|entry| entry.id).collect();
+                assert_eq!(claimed, expected, "oldest first");
+                for (entry, index) in claim.entries.iter().zip(ready) {
+                    let known = &mut model[index].1;
+                    assert_eq!(entry.notification.token().as_bytes(), [known.number; 32]);
+                    assert_eq!(entry.tries, known.tries);
+                    known.place = Place::InFlight;
+                }
+            }
+            Step::Settle { which } => {
+                let Some((id, known)) = nth_in_flight(&mut model, which) else { continue };
+                let change = settle(*id, &apps[known.app], known.tries, now);
+                let settled = outbox.change(vec![change.clone(), change]).await.unwrap();
+                assert_eq!(settled.len(), 1, "it is settled once");
+                known.place = Place::Settled("accepted".to_owned());
+            }
+            Step::Postpone { which, wait } => {
+                let Some((id, known)) = nth_in_flight(&mut model, which) else { continue };
+                known.tries.retries += 1;
+                let postponement = Postponement { id: *id, due: at(now + wait), tries: known.tries };
+                outbox.change(vec![Change::Postpone(postponement)]).await.unwrap();
+                known.place = Place::Waiting { due: now + wait };
+            }
+            Step::Crash { resend } => {
+                outbox.close().await.unwrap();
+                drop(outbox);
+                outbox = folder.open(bounds.clone());
+                let policy = if resend { LossPolicy::Resend { at_most: AT_MOST } } else { LossPolicy::Report };
+                for (number, app) in apps.iter().enumerate() {
+                    let recovered = outbox.recover(app, policy, at(now)).await.unwrap();
+                    let (mut resent, mut reported) = (0, 0);
+                    for (_, known) in model.iter_mut().filter(|(_, known)| known.app == number) {
+                        if known.place != Place::InFlight {
+                            continue;
+                        }
+                        if resend && known.tries.replays < AT_MOST {
+                            known.tries.replays += 1;
+                            known.place = Place::Waiting { due: now };
+                            resent += 1;
+                        } else {
+                            known.place = Place::Settled("unknown".to_owned());
+                            reported += 1;
+                        }
+                    }
+                    assert_eq!((recovered.resent, recovered.reported.len()), (resent, reported));
+                }
+            }
+            Step::Pass { time } => now += time,
+        }
+        compare(&outbox, &apps, &model).await;
+    }
+    for app in &apps {
+        let ended = outbox.outcomes(app, &Cursor::default(), 1000).await.unwrap();
+        for (index, (cursor, _)) in ended.iter().enumerate() {
+            let rest = outbox.outcomes(app, cursor, 1000).await.unwrap();
+            assert_eq!(rest, ended[index + 1..], "a cursor stands behind its outcome");
+        }
+    }
+    outbox.close().await.unwrap();
+}
+
+fn nth_in_flight(model: &mut [(NotificationId, Known)], which: usize) -> Option<(&mut NotificationId, &mut Known)> {
+    let mut flying: Vec<_> = model.iter_mut().filter(|(_, known)| known.place == Place::InFlight).collect();
+    if flying.is_empty() {
+        return None;
+    }
+    let index = which % flying.len();
+    let (id, known) = flying.swap_remove(index);
+    Some((id, known))
+}
+
+async fn compare(outbox: &SqliteOutbox, apps: &[AppName; 2], model: &[(NotificationId, Known)]) {
+    let ids: Vec<NotificationId> = model.iter().map(|(id, _)| *id).collect();
+    let found = outbox.lookup(ids).await.unwrap();
+    let (mut waiting, mut in_flight) = ([0; 2], [0; 2]);
+    for ((id, known), found) in model.iter().zip(found) {
+        let found = found.unwrap_or_else(|| panic!("{id} is lost"));
+        assert_eq!(found.app, apps[known.app]);
+        match (&known.place, found.state) {
+            (Place::Waiting { due }, State::Waiting { due: found, tries, .. }) => {
+                assert_eq!((at(*due), known.tries), (found, tries));
+                waiting[known.app] += 1;
+            }
+            (Place::InFlight, State::InFlight { tries, .. }) => {
+                assert_eq!(known.tries, tries);
+                in_flight[known.app] += 1;
+            }
+            (Place::Settled(word), State::Settled(record)) => {
+                assert_eq!((word, known.tries), (&record.outcome, record.tries));
+            }
+            (expected, found) => panic!("{id} should be {expected:?} and is {found:?}"),
+        }
+    }
+    for (index, app) in apps.iter().enumerate() {
+        let counts = outbox.counts(app).await.unwrap();
+        assert_eq!((counts.waiting, counts.in_flight), (waiting[index], in_flight[index]));
+        assert_eq!(counts.bytes == 0, waiting[index] + in_flight[index] == 0);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_outbox_does_what_a_plain_model_does(steps in steps()) {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(play(steps));
+    }
+}
+
+/// A thousand callers do not cost a thousand syncs. The writer takes what waits while it commits, so that the number of
+/// commits is far below the number of callers however fast the disk is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_callers_share_syncs() {
+    let folder = Folder::new();
+    let outbox = Arc::new(folder.open(Bounds::default()));
+    let app = app("one");
+    outbox.accept(&app, vec![entry(0, None, 1)]).await.unwrap();
+    let before = outbox.commits();
+    // All ask before any is answered.
+    let asked: Vec<_> = (0..1000).map(|_| outbox.accept(&app, vec![entry(1, None, 1)])).collect();
+    for answer in asked {
+        assert_eq!(answer.await.unwrap().len(), 1);
+    }
+    let commits = outbox.commits() - before;
+    assert!(commits <= 100, "{commits} commits");
+    assert_eq!(outbox.counts(&app).await.unwrap().waiting, 1001);
+    outbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn tokens_that_are_gone_are_kept_with_their_time_and_read_by_place() {
+    let folder = Folder::new();
+    let outbox = folder.open(Bounds::default().with_gone_tokens(Duration::from_secs(10)));
+    let app = app("one");
+    let gone = |number: u8| GoneToken {
+        token: DeviceToken::from_bytes([number; 32]).unwrap(),
+        topic: (number > 1).then(|| "com.example.app".into()),
+        since: (number > 2).then(|| at(77)),
+        found_at: at(u64::from(number) * 1000),
+        reason: "Unregistered".into(),
+    };
+    outbox.note_gone(&app, vec![gone(1), gone(2), gone(3)]).await.unwrap();
+    let page = outbox.unread(&app, "a", 2).await.unwrap();
+    assert_eq!(page.tokens, [gone(1), gone(2)]);
+    outbox.mark_read(&app, "a", &page.next).await.unwrap();
+    assert_eq!(outbox.unread(&app, "a", 2).await.unwrap().tokens, [gone(3)]);
+    outbox.mark_read(&app, "a", &Cursor::new("0")).await.unwrap();
+    assert_eq!(outbox.unread(&app, "a", 2).await.unwrap().tokens, [gone(3)], "a place never moves back");
+    assert_eq!(outbox.unread(&app, "b", 9).await.unwrap().tokens.len(), 3);
+    let late = outbox.gone(&app, &Cursor::default(), at(2000), 9).await.unwrap();
+    assert_eq!(late.tokens, [gone(2), gone(3)]);
+    assert!(!outbox.sweep(at(12_500)).await.unwrap());
+    assert_eq!(outbox.gone(&app, &Cursor::default(), at(0), 9).await.unwrap().tokens, [gone(3)]);
+    let refused = outbox.gone(&app, &Cursor::new("x"), at(0), 9).await.unwrap_err();
+    assert_eq!(refused, OutboxError::Cursor { cursor: "x".to_owned() });
+    outbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn outcomes_and_keys_are_forgotten_in_their_time() {
+    let folder = Folder::new();
+    let bounds = Bounds::default().with_outcomes(Duration::from_secs(5)).with_idempotency(Duration::from_secs(1));
+    let outbox = folder.open(bounds);
+    let app = app("one");
+    let first = outbox.accept(&app, vec![entry(1, Some(1), 1000)]).await.unwrap()[0];
+    let claimed = outbox.claim(&app, 1, at(1000)).await.unwrap();
+    assert_eq!(claimed.entries[0].idempotency_key.as_deref(), Some("key 1"));
+    outbox.change(vec![settle(first.id, &app, Tries::default(), 1500)]).await.unwrap();
+    let again = outbox.accept(&app, vec![entry(1, Some(1), 1900)]).await.unwrap()[0];
+    assert_eq!((again.id, again.duplicate), (first.id, true));
+    let later = outbox.accept(&app, vec![entry(1, Some(1), 2001)]).await.unwrap()[0];
+    assert!(!later.duplicate && later.id != first.id);
+    outbox.sweep(at(6000)).await.unwrap();
+    assert!(outbox.lookup(vec![first.id]).await.unwrap()[0].is_some());
+    outbox.sweep(at(7000)).await.unwrap();
+    assert!(outbox.lookup(vec![first.id]).await.unwrap()[0].is_none());
+    assert!(outbox.lookup(vec![later.id]).await.unwrap()[0].is_some(), "what has no outcome is never forgotten");
+    outbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn definitions_are_kept_and_shown_to_nobody() {
+    let folder = Folder::new();
+    let outbox = folder.open(Bounds::default());
+    let stored = StoredApp { name: app("one"), definition: "{\"key\": \"secret\"}".into() };
+    assert!(!format!("{stored:?}").contains("secret"));
+    outbox.keep_app(stored.clone()).await.unwrap();
+    outbox.close().await.unwrap();
+    drop(outbox);
+    let outbox = folder.open(Bounds::default());
+    assert_eq!(outbox.kept_apps().await.unwrap(), [stored]);
+    outbox.forget_app(&app("one")).await.unwrap();
+    assert!(outbox.kept_apps().await.unwrap().is_empty());
+    outbox.close().await.unwrap();
+    assert_eq!(outbox.kept_apps().await.unwrap_err(), OutboxError::Closed);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(&folder.0).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "for its owner alone");
+    }
+}
+
+/// A file of a later version is not touched.
+#[tokio::test]
+async fn a_later_version_is_left_alone() {
+    let folder = Folder::new();
+    folder.open(Bounds::default()).close().await.unwrap();
+    let connection = rusqlite::Connection::open(folder.0.join("outbox.sqlite3")).unwrap();
+    connection.pragma_update(None, "user_version", 99).unwrap();
+    drop(connection);
+    let error = SqliteOutbox::open(&folder.0, Bounds::default()).unwrap_err();
+    assert!(error.to_string().contains("later version"), "{error}");
+}

@@ -1,0 +1,258 @@
+//! Whom TLS trusts, whom it is, and what it says when it does not come about.
+
+use apns_driver::tls::{TlsFailure, TlsSettings};
+use apns_driver::{
+    BinaryBuilder, BuildError, Client, ClientEvent, Endpoint, Http2Builder, Identity, IdentityError, Roots, Runtime,
+};
+use apns_proto::{CloseReason, DialFailure, DialStep, NotSentCause, Outcome, Payload, Proof, TlsCause};
+use apns_sim::{Faults, HandshakeFault, Http2Script, ProviderAuth, Script, ServerCertificate, Simulator, TlsVersion};
+use p12_keystore::{KeyStore, KeyStoreEntry, PrivateKey, PrivateKeyChain};
+
+use super::common::*;
+use super::watched::{self, ONE_AT_A_TIME, Watched};
+
+/// How a client ended that sent one notification in vain.
+#[derive(Debug)]
+struct Ending {
+    outcome: Outcome,
+    events: Vec<ClientEvent>,
+}
+
+impl Ending {
+    async fn of<R: Runtime>(client: &Client<R>) -> Self {
+        let mut events = client.events();
+        let outcome = client.send(good(1, &Payload::alert("x"))).await;
+        Self { outcome, events: told(&mut events) }
+    }
+
+    fn dial_failure(&self) -> Option<&DialFailure> {
+        self.events.iter().find_map(|event| match event {
+            ClientEvent::DialFailed { failure, .. } => Some(failure),
+            _ => None,
+        })
+    }
+
+    fn close_reason(&self) -> Option<&CloseReason> {
+        self.events.iter().find_map(|event| match event {
+            ClientEvent::Closed { report, .. } => Some(&report.reason),
+            _ => None,
+        })
+    }
+
+    /// What cannot succeed until a person acts is tried once, said, and refused from then on.
+    #[track_caller]
+    fn assert_stopped(&self, words: &[&str]) {
+        let Outcome::NotSent { cause: NotSentCause::Stopped(why) } = &self.outcome else { panic!("{self:?}") };
+        for word in words {
+            assert!(why.contains(word), "no {word:?} in: {why}");
+        }
+        let attempts = self.events.iter().filter(|event| matches!(event, ClientEvent::Dialling { .. })).count();
+        assert_eq!(attempts, 1, "what cannot succeed is not tried again");
+    }
+
+    #[track_caller]
+    fn assert_cause(&self, cause: TlsCause, words: &[&str]) {
+        let Some(failure) = self.dial_failure() else { panic!("{self:?}") };
+        assert_eq!(failure.tls, Some(cause), "{failure}");
+        assert_eq!((failure.step, failure.fatal), (cause.step(), true), "{failure}");
+        self.assert_stopped(words);
+    }
+}
+
+fn binary<R: Runtime>(simulator: &Simulator) -> BinaryBuilder<R> {
+    Client::binary(gateway(simulator), identity(simulator))
+}
+
+pub async fn the_authorities_of_the_system_do_not_vouch_for_the_simulator<R: Runtime>() {
+    let simulator = simulator();
+    match binary::<R>(&simulator).start() {
+        Ok(client) => Ending::of(&client).await.assert_cause(TlsCause::UntrustedServer, &["is not trusted"]),
+        // A system without any certificate authorities.
+        Err(error) => {
+            assert!(matches!(&error, BuildError::Tls(TlsFailure { cause: TlsCause::Settings, .. })), "{error}");
+        }
+    }
+    assert_eq!(simulator.counts().notifications, 0);
+}
+
+pub async fn an_authority_can_be_added_to_those_of_the_system<R: Runtime>() {
+    let simulator = simulator();
+    let roots = Roots::platform_and_pem(simulator.ca_pem().as_bytes()).unwrap();
+    let client = binary::<R>(&simulator).roots(roots).start().unwrap();
+    let pending = client.submit(good(1, &Payload::alert("x"))).await;
+    client.close(LIMIT).await;
+    assert_eq!(pending.await.outcome, Outcome::accepted(Proof::Confirmed));
+}
+
+pub async fn b85_an_untrusted_server_is_told_apart<R: Runtime>() {
+    // The other authority has the same name, so that only its key tells that it is another.
+    let (simulator, other) = (simulator(), simulator());
+    let client = binary::<R>(&simulator).roots(roots(&other)).start().unwrap();
+    Ending::of(&client).await.assert_cause(TlsCause::UntrustedServer, &["127.0.0.1 is not trusted"]);
+    let later = client.send(good(2, &Payload::alert("x"))).await;
+    assert!(matches!(later, Outcome::NotSent { cause: NotSentCause::Stopped(_) }), "{later:?}");
+
+    let client = with_token::<R>(&simulator).roots(roots(&other)).start().unwrap();
+    Ending::of(&client).await.assert_cause(TlsCause::UntrustedServer, &["127.0.0.1 is not trusted"]);
+}
+
+async fn out_of_its_dates<R: Runtime>(certificate: ServerCertificate) {
+    let simulator = start(Simulator::builder().server_certificate(certificate));
+    let words = ["the certificate of 127.0.0.1 is not valid now", "clock"];
+    Ending::of(&client::<R>(&simulator).start().unwrap()).await.assert_cause(TlsCause::ServerExpired, &words);
+    Ending::of(&with_token::<R>(&simulator).start().unwrap()).await.assert_cause(TlsCause::ServerExpired, &words);
+    assert_eq!((simulator.counts().notifications, simulator.requests().len()), (0, 0));
+}
+
+pub async fn an_expired_server_is_told_apart<R: Runtime>() {
+    out_of_its_dates::<R>(ServerCertificate::Expired).await;
+}
+
+pub async fn a_server_that_is_not_valid_yet_is_told_apart<R: Runtime>() {
+    out_of_its_dates::<R>(ServerCertificate::NotYetValid).await;
+}
+
+pub async fn a_server_by_another_name_is_told_apart<R: Runtime>() {
+    // By an address that its certificate does not name, and by a name.
+    let simulator = start(Simulator::builder().gateway_address("127.0.0.2:0".parse().unwrap()));
+    let client = client::<R>(&simulator).start().unwrap();
+    Ending::of(&client).await.assert_cause(TlsCause::WrongName, &["not for 127.0.0.2"]);
+
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let simulator = super::common::simulator();
+    watched::answer_with(vec![simulator.gateway_address()]);
+    let endpoint = Endpoint::new("gateway.example.com", 2195);
+    let client = Client::<Watched<R>>::binary(endpoint, identity(&simulator));
+    let client = client.roots(roots(&simulator)).start().unwrap();
+    Ending::of(&client).await.assert_cause(TlsCause::WrongName, &["not for gateway.example.com"]);
+    until(|| watched::tasks() == 0).await;
+    watched::answer_with(Vec::new());
+}
+
+/// With TLS 1.2 inside the handshake; with TLS 1.3 after it, when the connection is open already.
+#[track_caller]
+fn assert_refused(ending: &Ending, tls: TlsVersion, cause: TlsCause, words: &str) {
+    match tls {
+        TlsVersion::V1_2 => {
+            let failure = ending.dial_failure().unwrap_or_else(|| panic!("{tls:?}: {ending:?}"));
+            assert_eq!((failure.tls, failure.step), (Some(cause), DialStep::Certificate), "{failure}");
+        }
+        _ => {
+            let reason = ending.close_reason().unwrap_or_else(|| panic!("{tls:?}: {ending:?}"));
+            assert!(matches!(reason, CloseReason::Refused(_)), "{reason:?}");
+        }
+    }
+    ending.assert_stopped(&[words, "client certificate"]);
+}
+
+pub async fn a_refused_client_certificate_is_told_apart<R: Runtime>() {
+    for (fault, words) in [
+        (HandshakeFault::RefuseRevoked, "was revoked"),
+        (HandshakeFault::RefuseExpired, "has expired"),
+        (HandshakeFault::RefuseUnknownAuthority, "does not know the issuer"),
+        (HandshakeFault::RefuseClient, "does not accept"),
+    ] {
+        for tls in [TlsVersion::V1_2, TlsVersion::V1_3] {
+            let faults = Faults::default().handshake(fault);
+            let script = Script::default().gateway_faults(faults.clone()).http2(Http2Script::default().faults(faults));
+            let simulator = start(Simulator::builder().script(script).highest_tls(tls));
+            let client = client::<R>(&simulator).start().unwrap();
+            assert_refused(&Ending::of(&client).await, tls, TlsCause::ClientRefused, words);
+            let client = with_certificate::<R>(&simulator).start().unwrap();
+            assert_refused(&Ending::of(&client).await, tls, TlsCause::ClientRefused, words);
+        }
+    }
+}
+
+pub async fn a_missing_client_certificate_is_told_apart<R: Runtime>() {
+    for tls in [TlsVersion::V1_2, TlsVersion::V1_3] {
+        let simulator = start(Simulator::builder().provider_auth(ProviderAuth::Certificate).highest_tls(tls));
+        let client = with_token::<R>(&simulator).start().unwrap();
+        assert_refused(&Ending::of(&client).await, tls, TlsCause::ClientMissing, "demands a client certificate");
+    }
+}
+
+pub async fn a_server_with_other_protocols_is_told_apart<R: Runtime>() {
+    let simulator = start(Simulator::builder().alpn(["http/1.1"]));
+    let client = with_token::<R>(&simulator).start().unwrap();
+    Ending::of(&client).await.assert_cause(TlsCause::NoCommonProtocol, &["does not speak the protocol"]);
+}
+
+/// A server that knows nothing of ALPN, here the binary gateway. Some TLS libraries do not tell what was chosen; then
+/// it shows by what the server says in the place of HTTP/2.
+pub async fn b115_a_server_without_h2_is_told_apart<R: Runtime>() {
+    let simulator = simulator();
+    let client: Http2Builder<R> = Client::http2(gateway(&simulator), identity(&simulator));
+    let client = client.roots(roots(&simulator)).start().unwrap();
+    let ending = Ending::of(&client).await;
+    match (ending.dial_failure(), ending.close_reason()) {
+        (Some(failure), _) => assert_eq!(failure.tls, Some(TlsCause::NoCommonProtocol), "{failure}"),
+        (None, Some(reason)) => assert!(matches!(reason, CloseReason::NotHttp2 { .. }), "{reason:?}"),
+        (None, None) => panic!("{ending:?}"),
+    }
+    ending.assert_stopped(&["h2", "ALPN"]);
+}
+
+pub async fn an_identity_from_pkcs12_is_taken<R: Runtime>() {
+    let simulator = simulator();
+    let pem = identity(&simulator);
+    let key = PrivateKey::from_der(pem.private_key_der()).unwrap();
+    let chain: Vec<_> = pem.chain().map(|one| p12_keystore::Certificate::from_der(one.der()).unwrap()).collect();
+    let mut store = KeyStore::new();
+    store.add_entry("provider", KeyStoreEntry::PrivateKeyChain(PrivateKeyChain::new("provider", key, chain)));
+    let file = store.writer("correct horse").write().unwrap();
+
+    let identity = Identity::from_pkcs12(&file, "correct horse").unwrap();
+    assert_eq!(identity, pem);
+    let client = Client::<R>::binary(gateway(&simulator), identity.clone()).roots(roots(&simulator)).start().unwrap();
+    let pending = client.submit(good(1, &Payload::alert("x"))).await;
+    client.close(LIMIT).await;
+    assert_eq!(pending.await.outcome, Outcome::accepted(Proof::Confirmed));
+    let client = Client::<R>::http2(provider(&simulator), identity).roots(roots(&simulator)).start().unwrap();
+    assert!(answered(&client.send(good(2, &Payload::alert("x"))).await));
+}
+
+macro_rules! fixture {
+    ($name:literal) => {
+        include_bytes!(concat!("../../../apns-driver/tests/fixtures/", $name)).as_slice()
+    };
+}
+
+/// Of the forms in which people keep them: the TLS library sees each as PKCS#8.
+pub async fn every_kind_of_key_is_taken<R: Runtime>() {
+    let pairs = [
+        ("RSA, PKCS#8", fixture!("universal.cert.pem"), fixture!("universal.key.pem")),
+        ("RSA, PKCS#1", fixture!("universal.cert.pem"), fixture!("universal.pkcs1.pem")),
+        ("RSA, encrypted", fixture!("universal.cert.pem"), fixture!("universal.encrypted.pem")),
+        ("P-256, PKCS#8", fixture!("development.cert.pem"), fixture!("development.key.pem")),
+        ("P-256, SEC 1", fixture!("development.cert.pem"), fixture!("development.sec1.pem")),
+        ("Ed25519", fixture!("ed25519.cert.pem"), fixture!("ed25519.key.pem")),
+    ];
+    for (name, certificate, key) in pairs {
+        let identity = Identity::from_pem(certificate, Some(key), Some("correct horse")).unwrap();
+        let settings = TlsSettings { identity: Some(identity), ..TlsSettings::default() };
+        assert!(R::default().connector(&settings).is_ok(), "{name}");
+    }
+    for (name, file) in [("new encryption", fixture!("modern.p12")), ("old encryption", fixture!("legacy.p12"))] {
+        let identity = Identity::from_pkcs12(file, "correct horse").unwrap();
+        let settings = TlsSettings { identity: Some(identity), ..TlsSettings::default() };
+        assert!(R::default().connector(&settings).is_ok(), "{name}");
+    }
+}
+
+pub async fn what_is_no_certificate_is_refused_before_the_first_connection<R: Runtime>() {
+    let simulator = simulator();
+    let error = client::<R>(&simulator).roots(Roots::Only(vec![b"junk".to_vec()])).start().unwrap_err();
+    let BuildError::Tls(TlsFailure { cause, message }) = &error else { panic!("{error:?}") };
+    assert_eq!(*cause, TlsCause::Settings);
+    assert!(message.contains("certificate authority"), "{message}");
+}
+
+pub async fn an_expired_client_certificate_is_refused_before_the_first_connection<R: Runtime>() {
+    let simulator = simulator();
+    let expired = Identity::from_pem(fixture!("expired.cert.pem"), Some(fixture!("expired.key.pem")), None).unwrap();
+    let error = Client::<R>::binary(gateway(&simulator), expired.clone()).start().unwrap_err();
+    assert!(matches!(error, BuildError::Identity(IdentityError::Expired { .. })), "{error:?}");
+    let error = Client::<R>::http2(provider(&simulator), expired).start().unwrap_err();
+    assert!(matches!(error, BuildError::Identity(IdentityError::Expired { .. })), "{error:?}");
+}

@@ -1,0 +1,137 @@
+"""Servers that are not ours, to which `apns send` delivers over HTTP/2 and TLS."""
+
+import collections
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from simulator import Failed, wait_until
+
+COUNT = 20_000
+SERVERS = Path(__file__).parent / "servers"
+
+
+def token(number):
+    return f"{number:08x}" + "ab" * 28
+
+
+def openssl(*arguments):
+    subprocess.run(["openssl", *map(str, arguments)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def make_certificates(path):
+    """An authority, a server certificate for loopback, and a client certificate."""
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+            "-subj", "/CN=Interop Authority", "-keyout", path / "ca.key", "-out", path / "ca.pem")
+    for name, extension in (("server", "subjectAltName=DNS:localhost,IP:127.0.0.1"), ("client", "basicConstraints=CA:FALSE")):
+        openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                "-subj", f"/CN={name}", "-keyout", path / f"{name}.key", "-out", path / f"{name}.csr")
+        (path / f"{name}.ext").write_text(extension + "\n")
+        openssl("x509", "-req", "-in", path / f"{name}.csr", "-CA", path / "ca.pem", "-CAkey", path / "ca.key",
+                "-CAcreateserial", "-days", "2", "-extfile", path / f"{name}.ext", "-out", path / f"{name}.pem")
+
+
+class Server:
+    """One foreign server, from `with` to its end. It takes every push and writes down what it took."""
+
+    def __init__(self, path, command, port=None, cwd=None):
+        self._path, self._command, self._cwd = path, command, cwd
+        self.port = port
+
+    def __enter__(self):
+        self.log = self._path / "server.log"
+        with open(self.log, "w") as log:
+            self._process = subprocess.Popen(
+                list(map(str, self._command)), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=self._cwd)
+        wait_until("the server listens", self._listens)
+        return self
+
+    def _listens(self):
+        if self._process.poll() is not None:
+            raise Failed(f"the server ended with status {self._process.returncode}:\n{self.log.read_text()[:2000]}")
+        if self.port is None:
+            found = re.search(r"^listens at (\d+)$", self.log.read_text(), re.MULTILINE)
+            self.port = found and int(found[1])
+        return self.port is not None and self._accepts()
+
+    def _accepts(self):
+        import socket
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    def __exit__(self, *_):
+        if self._process.poll() is None:
+            self._process.terminate()
+        self._process.wait(timeout=30)
+
+
+def free_port():
+    import socket
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def send(path, port):
+    """Sends COUNT notifications with `apns send`; the outcome of each."""
+    batch = path / "batch.jsonl"
+    batch.write_text("".join(json.dumps({"token": token(number)}) + "\n" for number in range(COUNT)))
+    command = [os.environ["APNS"], "send", "--host", "127.0.0.1", "--port", port, "--ca", path / "ca.pem"]
+    command += ["--cert", path / "client.pem", "--cert-key", path / "client.key", "--topic", "com.example.app"]
+    command += ["--body", "Tea is ready", "--batch", batch, "--json"]
+    ran = subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+    if ran.returncode != 0:
+        raise Failed(f"apns send ended with status {ran.returncode}:\n{ran.stderr[-2000:]}\n{ran.stdout[:2000]}")
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+def check(name, path, server, taken):
+    with server:
+        rows = send(path, server.port)
+    outcomes = collections.Counter(row["outcome"] for row in rows)
+    if outcomes != {"accepted": COUNT}:
+        raise Failed(f"{name}: {dict(outcomes)}")
+    pushes = collections.Counter(taken(server.log))
+    wanted = collections.Counter(f"/3/device/{token(number)}" for number in range(COUNT))
+    if pushes != wanted:
+        twice = sum(count > 1 for count in pushes.values())
+        raise Failed(f"{name}: its log has {len(pushes)} of {COUNT} pushes, {twice} of them more than once")
+    print(f"ok {name}: {COUNT} accepted, each once in its log", flush=True)
+
+
+def paths_in(log):
+    return re.findall(r"^POST (\S+)$", log.read_text(), re.MULTILINE)
+
+
+def nghttpd_paths_in(log):
+    """Requests that were refused for their stream's number are not followed by an answer; what is counted is answers."""
+    text = log.read_text(errors="replace")
+    paths = dict(re.findall(r"recv \(stream_id=(\d+)[^)]*\) :path: (\S+)", text))
+    answered = re.findall(r"send HEADERS frame <[^>]*stream_id=(\d+)>", text)
+    return [paths[stream] for stream in answered if stream in paths]
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="apns-interop-") as directory:
+        path = Path(directory)
+        make_certificates(path)
+        key, certificate = path / "server.key", path / "server.pem"
+
+        check("Node's http2", path, Server(path, ["node", SERVERS / "http2.js", key, certificate, path / "node.log"]),
+              lambda _: paths_in(path / "node.log"))
+        check("the h2 crate", path, Server(path, [os.environ["PLAIN_HTTP2"], key, certificate]), paths_in)
+
+        pages = path / "pages" / "3" / "device"
+        pages.mkdir(parents=True)
+        for number in range(COUNT):
+            (pages / token(number)).touch()
+        port = free_port()
+        command = [shutil.which("nghttpd"), "-v", "-m", "7", "-d", path / "pages", "-a", "127.0.0.1", port, key, certificate]
+        check("nghttpd", path, Server(path, command, port), nghttpd_paths_in)
