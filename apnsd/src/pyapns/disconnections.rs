@@ -160,8 +160,13 @@ impl Log {
     }
 }
 
-/// The status of the binary protocol that says the same.
+/// The status of the binary protocol that comes closest.
 fn code(record: &OutcomeRecord) -> u8 {
+    let number = record.status.unwrap_or_default();
+    // With the binary transport it is one already.
+    if let (Some(_), Ok(code)) = (record.status, u8::try_from(number)) {
+        return code;
+    }
     match record.reason.as_deref().unwrap_or_default() {
         "BadDeviceToken" | "DeviceTokenNotForTopic" | "Unregistered" | "ExpiredToken" => 8,
         "MissingDeviceToken" => 2,
@@ -169,10 +174,10 @@ fn code(record: &OutcomeRecord) -> u8 {
         "PayloadEmpty" => 4,
         "BadTopic" | "TopicDisallowed" => 6,
         "PayloadTooLarge" => 7,
-        "Shutdown" => 10,
-        "InternalServerError" | "ServiceUnavailable" => 1,
-        // With the binary protocol it is the status itself; 255 for what that has no status for.
-        _ => record.status.and_then(|status| u8::try_from(status).ok()).unwrap_or(255),
+        _ if number == 413 => 7,
+        // The credential, or a service that fails: not this notification's fault.
+        _ if number == 403 || number == 429 || number >= 500 => 1,
+        _ => 255,
     }
 }
 
@@ -271,10 +276,12 @@ mod tests {
         for (reason, status, expected, text) in [
             (Some("PayloadTooLarge"), Some(413), 7, "Invalid payload size"),
             (Some("TopicDisallowed"), Some(400), 6, "Invalid topic size"),
-            (Some("SomethingNew"), Some(403), 255, "None (unknown)"),
+            (Some("SomethingNew"), Some(400), 255, "None (unknown)"),
+            (Some("InvalidProviderToken"), Some(403), 1, "Processing error"),
             (Some("InternalServerError"), Some(500), 1, "Processing error"),
             // The binary protocol's own.
             (Some("invalid token size"), Some(5), 5, "Invalid token size"),
+            (Some("shutdown"), Some(10), 10, "Shutdown"),
             (Some("unknown"), Some(255), 255, "None (unknown)"),
             (None, None, 255, "None (unknown)"),
         ] {
