@@ -23,6 +23,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use base64::Engine as _;
 
+pub(crate) use self::notifications::percent_decoded;
 use self::problem::Problem;
 use crate::AppName;
 use crate::access::Caller;

@@ -200,8 +200,6 @@ const fn verbose(code: u8) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
-
     use super::*;
 
     fn id(number: u32) -> NotificationId {

@@ -21,6 +21,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use self::disconnections::Disconnections;
@@ -55,6 +56,8 @@ struct Shared {
     limits: Limits,
     settings: PyapnsConfig,
     disconnections: Disconnections,
+    /// Held while a new id is given a name, so that no other takes it meanwhile.
+    naming: Mutex<()>,
 }
 
 /// A body that was not read to its end.
@@ -78,7 +81,8 @@ struct Gone {
 
 impl Pyapns {
     pub(crate) fn new(service: Service, limits: Limits, settings: PyapnsConfig) -> Self {
-        Self(Arc::new(Shared { service, limits, settings, disconnections: Disconnections::default() }))
+        let disconnections = Disconnections::default();
+        Self(Arc::new(Shared { service, limits, settings, disconnections, naming: Mutex::new(()) }))
     }
 
     /// The way in of XML-RPC.
@@ -209,3 +213,6 @@ async fn no_browsers(State(pyapns): State<Pyapns>, request: Request, next: Next)
     }
     next.run(request).await
 }
+
+#[cfg(test)]
+mod tests;

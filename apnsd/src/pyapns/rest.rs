@@ -22,6 +22,7 @@ use crate::AppName;
 use crate::access::Caller;
 use crate::config::Secret;
 use crate::delivery::Credential;
+use crate::http::percent_decoded;
 use crate::http::problem::Problem;
 use crate::service::{AppInfo, ProvisionError, Submission, SubmitError};
 
@@ -82,7 +83,7 @@ impl Pyapns {
         if ![Method::GET, Method::HEAD, Method::POST].contains(method) {
             return Ok(html::page(StatusCode::NOT_IMPLEMENTED, "Unsupported Method", "This method is not known here."));
         }
-        let segments: Option<Vec<String>> = path.split('/').skip(1).map(decoded).collect();
+        let segments: Option<Vec<String>> = path.split('/').skip(1).map(percent_decoded).collect();
         let segments = segments.unwrap_or_default();
         let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
         match *segments {
@@ -177,6 +178,7 @@ impl Pyapns {
         }
         let body = self.read_json(body).await?;
         let told = read_provision(&body, named.environment)?;
+        let _one_after_another = self.0.naming.lock().await;
         let (found, new) = self.names(named)?;
         let Some(name) = found.or(new) else {
             let message = "this cannot be the id of an app";
@@ -248,23 +250,6 @@ fn not_now(error: &dyn std::fmt::Display, status: StatusCode) -> Response {
 /// As pyapns answered what it stumbled over.
 fn stumbled(detail: &str) -> Refused {
     refused(html::page(StatusCode::INTERNAL_SERVER_ERROR, "Processing Failed", detail))
-}
-
-/// A part of a path without its escapes.
-fn decoded(segment: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => {
-                let mut digit = || char::from(rest.next()?).to_digit(16);
-                let (high, low) = (digit()?, digit()?);
-                u8::try_from(high * 16 + low).ok()?
-            }
-            byte => byte,
-        });
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// The id under which an app is known here.
@@ -406,8 +391,6 @@ fn read_expiry(raw: &RawValue) -> Option<Expiration> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
-
     use super::*;
 
     #[test]
@@ -426,10 +409,10 @@ mod tests {
 
     #[test]
     fn parts_of_paths_are_decoded() {
-        assert_eq!(decoded("sandbox%3Ashop").as_deref(), Some("sandbox:shop"));
-        assert_eq!(decoded("a+b%C3%A9").as_deref(), Some("a+bé"));
+        assert_eq!(percent_decoded("sandbox%3Ashop").as_deref(), Some("sandbox:shop"));
+        assert_eq!(percent_decoded("a+b%C3%A9").as_deref(), Some("a+bé"));
         for wrong in ["%", "%4", "%zz", "%ff"] {
-            assert_eq!(decoded(wrong), None, "{wrong}");
+            assert_eq!(percent_decoded(wrong), None, "{wrong}");
         }
     }
 }

@@ -16,6 +16,8 @@ use quick_xml::events::Event;
 const DEEPEST: usize = 64;
 /// The most elements of one document.
 const MOST_ELEMENTS: usize = 1_000_000;
+/// The longest tag in bytes: attributes say nothing in XML-RPC, and looking for one that is there twice takes its time.
+const LONGEST_TAG: usize = 1024;
 /// The longest name of a method in bytes.
 const LONGEST_NAME: usize = 255;
 
@@ -58,6 +60,8 @@ pub(super) enum XmlError {
     Encoding,
     #[error("it is not {0}, as which it was announced")]
     NotInEncoding(&'static str),
+    #[error("a tag is longer than {LONGEST_TAG} bytes")]
+    LongTag,
     #[error("a document type is not taken")]
     DocumentType,
     #[error("the character U+{0:04X} cannot be in XML")]
@@ -353,6 +357,9 @@ impl<'a> Parser<'a> {
                     self.elements += 1;
                     if self.elements > MOST_ELEMENTS {
                         return Err(XmlError::TooMany);
+                    }
+                    if start.len() > LONGEST_TAG {
+                        return Err(XmlError::LongTag);
                     }
                     if let Some(error) = start.attributes().find_map(Result::err) {
                         return Err(self.malformed(error));

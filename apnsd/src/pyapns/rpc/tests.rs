@@ -1,7 +1,5 @@
 //! Texts and dates.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
-
 use super::*;
 
 #[test]

@@ -1,7 +1,5 @@
 //! Documents as clients wrote them, documents that nobody should write, and values there and back.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
-
 use proptest::prelude::*;
 
 use super::*;
@@ -133,6 +131,13 @@ fn values_may_be_nested_to_a_bound() {
 fn the_number_of_elements_is_bounded() {
     let values = "<value/>".repeat(MOST_ELEMENTS);
     assert_eq!(one_param(&format!("<value><array><data>{values}</data></array></value>")), Err(XmlError::TooMany));
+}
+
+#[test]
+fn attributes_cost_nothing() {
+    let attributes: String = (0..500_000).map(|number| format!(" a{number}=''")).collect();
+    assert_eq!(one_param(&format!("<value{attributes}/>")), Err(XmlError::LongTag));
+    assert_eq!(one_param("<value><int xmlns='urn:x' a=\"b\">1</int></value>"), Ok(Value::Int(1)));
 }
 
 #[test]
