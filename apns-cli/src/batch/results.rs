@@ -260,3 +260,119 @@ impl<W: Write> Write for Counter<W> {
         self.writer.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn row(n: u64) -> String {
+        let row = json!({"n": n, "id": null, "token": "aa", "outcome": "accepted", "proof": "confirmed", "status": null,
+            "reason": null, "attempts": 1, "apns_id": null, "unique_id": null, "timestamp": null, "resumed": false,
+            "registered": null});
+        format!("{row}\n")
+    }
+
+    /// The lines that have a row, how many bytes these take, and how many follow.
+    type Found = (Vec<(u64, u64)>, u64, u64);
+
+    fn found(text: &[u8], certain: u64) -> Result<Found, ScanError> {
+        let mut seen = LineSet::default();
+        let scan = scan(&mut Cursor::new(text), certain, 100, |row| assert!(seen.insert(row.n)))?;
+        assert_eq!(seen, scan.settled);
+        Ok((scan.settled.ranges(), scan.length, scan.torn))
+    }
+
+    #[test]
+    fn a_torn_last_row_is_no_row() {
+        let text = [row(7), row(8), row(3)].concat().into_bytes();
+        let (first, second) = (row(7).len(), row(7).len() + row(8).len());
+        for cut in 0..=text.len() {
+            let (lines, length) = match cut {
+                cut if cut < first => (vec![], 0),
+                cut if cut < second => (vec![(7, 7)], first),
+                cut if cut < text.len() => (vec![(7, 8)], second),
+                _ => (vec![(3, 3), (7, 8)], text.len()),
+            };
+            assert_eq!(found(&text[..cut], 0).unwrap(), (lines, length as u64, (cut - length) as u64), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn what_was_on_disk_for_certain_has_to_be_there() {
+        let text = [row(1), row(2)].concat();
+        let length = text.len() as u64;
+        for certain in [1, length - 1, length] {
+            let short = found(&text.as_bytes()[..certain as usize - 1], certain).unwrap_err();
+            assert!(matches!(short, ScanError::Short { .. } | ScanError::Row { .. }), "{short}");
+        }
+        let changed = text.replacen("accepted", "excepted", 1);
+        let error = found(changed.as_bytes(), length).unwrap_err();
+        assert_eq!(error.to_string(), "row 1: it is not a row of results");
+        // As after a loss of power: what was not on disk is noise.
+        let noise = [text.as_bytes(), &[0; 5000], row(9).as_bytes()].concat();
+        assert_eq!(found(&noise, length).unwrap(), (vec![(1, 2)], length, 5000 + row(9).len() as u64));
+    }
+
+    #[test]
+    fn two_rows_for_a_line_are_a_mistake_and_so_is_a_line_that_is_not_there() {
+        let twice = [row(1), row(1)].concat();
+        let error = found(twice.as_bytes(), twice.len() as u64).unwrap_err();
+        assert_eq!(error.to_string(), "row 2: it is the second one for line 1 of the batch");
+        for n in [0, 101, u64::MAX] {
+            let error = found(row(n).as_bytes(), 1).unwrap_err();
+            assert_eq!(error.to_string(), format!("row 1: the batch has no line {n}"));
+        }
+    }
+
+    #[test]
+    fn an_endless_row_is_not_kept() {
+        let endless = vec![b'x'; 3 * LONGEST_ROW as usize];
+        assert_eq!(found(&endless, 0).unwrap(), (vec![], 0, endless.len() as u64));
+    }
+
+    #[test]
+    fn a_token_is_in_no_debug_text() {
+        let text = row(1).replace("aa", "c0ffee");
+        let view: RowView<'_> = serde_json::from_str(&text).unwrap();
+        assert!(!format!("{view:?}").contains("c0ffee"));
+    }
+
+    #[tokio::test]
+    async fn rows_are_written_behind_what_is_there() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all([row(1).as_bytes(), b"{\"n\":2,"].concat().as_slice()).unwrap();
+        let scan = scan(&mut file, 0, 100, |_| {}).unwrap();
+        let mut results = Results::behind(file.try_clone().unwrap(), &scan).unwrap();
+        assert_eq!(results.on_disk(), row(1).len() as u64);
+        let next: serde_json::Value = serde_json::from_str(&row(2)).unwrap();
+        results.row(&next);
+        assert_eq!(results.finish().unwrap(), (row(1) + &row(2)).len() as u64);
+        let mut text = String::new();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        file.read_to_string(&mut text).unwrap();
+        assert_eq!(text, row(1) + &row(2));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_full_disk_ends_it() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut results = Results {
+            writer: BufWriter::with_capacity(GATHERED, full),
+            length: 0,
+            syncing: Arc::default(),
+            asked: 0,
+            failed: None,
+        };
+        results.row(&json!({"n": 1}));
+        assert!(!results.is_closed());
+        results.flush();
+        assert!(results.is_closed());
+        results.row(&json!({"n": 2}));
+        assert_eq!(results.finish().unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+}

@@ -193,3 +193,6 @@ impl Undertaking {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

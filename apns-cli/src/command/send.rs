@@ -186,6 +186,11 @@ impl SendFlags {
         if self.batch == Some(Source::Stdin) && self.draft.reads_stdin() {
             return Err(Failure::Usage("--batch and --payload cannot both be standard input".to_owned()));
         }
+        if let Some(path) = &self.drop_tokens
+            && (self.results.as_ref() == Some(path) || self.batch == Some(Source::File(path.clone())))
+        {
+            return Err(Failure::Usage(format!("--drop-tokens would overwrite {}", path.display())));
+        }
         if self.draft.has_apns_id() && self.token.len() > 1 {
             return Err(Failure::Usage("--apns-id names one notification, but there are several tokens".to_owned()));
         }
