@@ -310,7 +310,7 @@ mod tests {
     fn only_what_merely_wakes_the_app_is_forced_to_priority_5() {
         let priority = |json: &'static str| {
             let payload = crate::Payload::from_json(json).unwrap();
-            let notification = crate::Notification::new(crate::testing::notification(1).token().clone(), payload)
+            let notification = Notification::new(crate::testing::notification(1).token().clone(), payload)
                 .with_priority(Priority::Immediate);
             frame_of(Format::Items, &notification, 1, WallTime::EPOCH).priority
         };
