@@ -249,7 +249,7 @@ impl Report {
         }
         if self.telling == Telling::Everything && tally.total() != 1 {
             say(format_args!("{tally}"));
-            if let Some(reasons) = reasons.filter(|_| !tally.all_accepted()) {
+            if let Some(reasons) = reasons.filter(|_| tally.total() > 0) {
                 say(format_args!("{reasons}"));
             }
         }
