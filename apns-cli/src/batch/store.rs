@@ -115,24 +115,9 @@ impl Store {
         if !there && journal_there {
             return Err(StoreError::NoResults { results: results(), journal: journal_path });
         }
-        let mut options = OpenOptions::new();
-        options.read(true).write(true);
-        let mut file = match there {
-            true => options.open(path).map_err(failed(path))?,
-            false => match options.create_new(true).open(path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    return Err(StoreError::Locked { results: results() });
-                }
-                opened => opened.map_err(failed(path))?,
-            },
-        };
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked { results: results() }),
-            Err(TryLockError::Error(error)) => return Err(StoreError::Io { path: results(), error }),
-        }
+        let mut file = open_locked(path, there)?;
         let Some(undertaking) = undertaking else {
-            let writer = begin(file, &empty()).map_err(failed(path))?;
+            let writer = Results::behind(file, &empty()).map_err(failed(path))?;
             return Ok((Self { path: results(), results: writer, journal: None }, Known::default()));
         };
         // From here on nobody else changes either.
@@ -157,7 +142,7 @@ impl Store {
                 (scan, account.departures.into_next_pass(&LineSet::default()))
             }
         };
-        let writer = begin(file, &scan).map_err(failed(path))?;
+        let writer = Results::behind(file, &scan).map_err(failed(path))?;
         let account = Account { undertaking, departures: departures.clone(), results: scan.length };
         let journal = Journal::begin(journal_path.clone(), account).map_err(failed(&journal_path))?;
         let known = Known { settled: scan.settled, departures, torn: scan.torn };
@@ -165,12 +150,25 @@ impl Store {
     }
 }
 
-fn empty() -> results::Scan {
-    results::Scan { settled: LineSet::default(), length: 0, torn: 0 }
+/// Opens the results, or makes them, and keeps other processes from them for as long as they are open.
+fn open_locked(path: &Path, there: bool) -> Result<File, StoreError> {
+    let results = path.to_owned();
+    let opened = OpenOptions::new().read(true).write(true).create_new(!there).open(path);
+    let file = match opened {
+        Ok(file) => file,
+        // Somebody else made them just now.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(StoreError::Locked { results }),
+        Err(error) => return Err(StoreError::Io { path: results, error }),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { results }),
+        Err(TryLockError::Error(error)) => Err(StoreError::Io { path: results, error }),
+    }
 }
 
-fn begin(file: File, scan: &results::Scan) -> io::Result<Results> {
-    Results::behind(file, scan)
+fn empty() -> results::Scan {
+    results::Scan { settled: LineSet::default(), length: 0, torn: 0 }
 }
 
 impl Undertaking {
