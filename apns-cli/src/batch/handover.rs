@@ -146,3 +146,91 @@ impl Stream for HandOver {
         Poll::Ready(Some((key, notification)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use apns_proto::{DeviceToken, Payload};
+    use futures_util::StreamExt;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::batch::departures::Departures;
+    use crate::batch::fingerprint::Fingerprint;
+    use crate::batch::journal::{Account, Undertaking};
+
+    struct Scene {
+        _folder: TempDir,
+        path: PathBuf,
+        journal: SharedJournal,
+        reader: mpsc::Sender<(Key, Notification)>,
+        interrupt: Option<oneshot::Sender<()>>,
+        handover: HandOver,
+    }
+
+    fn item(n: u64) -> (Key, Notification) {
+        let key = Key { n, id: None, token: None, registered: None, resumed: false };
+        (key, Notification::new(DeviceToken::from_bytes([7; 32]).unwrap(), Payload::alert("x")))
+    }
+
+    fn scene(with_journal: bool, pacer: Option<Pacer>) -> Scene {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("journal");
+        let undertaking = Undertaking {
+            batch: Fingerprint::of(&mut tempfile::tempfile().unwrap()).unwrap(),
+            protocol: "binary".to_owned(),
+            host: "gateway.example".to_owned(),
+            on_loss: "report".to_owned(),
+        };
+        let account = Account { undertaking, departures: Departures::default(), results: 0 };
+        let journal = SharedJournal::new(Journal::begin(path.clone(), account).unwrap());
+        let (reader, notifications) = mpsc::channel(16);
+        let (interrupt, interruption) = oneshot::channel();
+        let handover = HandOver::new(notifications, interruption, with_journal.then(|| journal.clone()), pacer);
+        Scene { _folder: folder, path, journal, reader, interrupt: Some(interrupt), handover }
+    }
+
+    #[tokio::test]
+    async fn no_line_is_handed_over_that_the_mark_does_not_cover() {
+        let mut scene = scene(true, None);
+        for n in [1, 2, 5, 9, 70, 71] {
+            scene.reader.send(item(n)).await.unwrap();
+            let (key, _) = scene.handover.next().await.unwrap();
+            assert_eq!(key.n, n);
+            assert!(Account::read(&scene.path).unwrap().departures.may_have_left(n));
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_mark_nothing_is_handed_over() {
+        let mut scene = scene(true, None);
+        scene.journal.with(Journal::spoil).unwrap();
+        scene.reader.send(item(1)).await.unwrap();
+        scene.reader.send(item(2)).await.unwrap();
+        assert!(scene.handover.next().await.is_none());
+        assert!(scene.reader.is_closed());
+        assert!(!Account::read(&scene.path).unwrap().departures.may_have_left(1));
+        let (journal, failed) = scene.journal.take();
+        assert!(journal.is_some() && failed.is_some());
+    }
+
+    #[tokio::test]
+    async fn an_interruption_hands_nothing_more_over_where_another_run_can() {
+        for with_journal in [true, false] {
+            let slow = Pacer::new("0.001".parse().unwrap());
+            let mut scene = scene(with_journal, Some(slow));
+            for n in 1..=3 {
+                scene.reader.send(item(n)).await.unwrap();
+            }
+            assert_eq!(scene.handover.next().await.unwrap().0.n, 1);
+            // The turn of the second one is a quarter of an hour away.
+            assert!(scene.handover.next().now_or_never().is_none());
+            scene.interrupt.take().unwrap().send(()).unwrap();
+            let rest: Vec<u64> = scene.handover.map(|(key, _)| key.n).collect().await;
+            // Where there is no other run, each still gets its row.
+            assert_eq!(rest, if with_journal { vec![] } else { vec![2, 3] });
+            assert!(scene.reader.is_closed());
+        }
+    }
+}

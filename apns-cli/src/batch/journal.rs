@@ -267,6 +267,12 @@ impl Journal {
         Ok(())
     }
 
+    /// Has every write fail from here on.
+    #[cfg(test)]
+    pub(crate) fn spoil(&mut self) {
+        self.file = File::open(&self.path).unwrap();
+    }
+
     /// Ends the pass. `returned` are the lines that were handed over and are known not to have left.
     pub(crate) fn finish(mut self, returned: &LineSet) -> io::Result<()> {
         // Nothing behind it was handed over, although the mark ran ahead.
