@@ -12,4 +12,4 @@ pub(crate) use engine::{Engine, Order};
 pub(crate) use keys::KeyRing;
 pub(crate) use standing::Standing;
 pub use standing::{Credential, Health, Snapshot};
-pub(crate) use waiters::Waiters;
+pub(crate) use waiters::{Listener, Waiters};
