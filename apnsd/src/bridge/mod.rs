@@ -21,7 +21,7 @@ mod status;
 mod taken;
 mod tls;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -41,6 +41,7 @@ use self::clients::{Admission, Admitted, Clients, Stranger};
 use self::gateway::{Storing, Visit};
 use self::reading::Reading;
 use self::tls::Door;
+use crate::AppName;
 use crate::config::{BridgeConfig, ConfigError};
 use crate::listen::{Connections, Place, ServerCertificate};
 use crate::log::say;
@@ -105,6 +106,8 @@ struct Hall {
     door: Arc<Door>,
     tls: Arc<rustls::ServerConfig>,
     clients: Clients,
+    /// One reader of feedback of each app at a time: the next begins where the one before has ended.
+    readers: Mutex<HashMap<AppName, Arc<tokio::sync::Mutex<()>>>>,
     complaints: Complaints,
     storing: watch::Sender<usize>,
 }
@@ -156,6 +159,7 @@ impl Bridge {
             config,
             door: door.clone(),
             clients: Clients::default(),
+            readers: Mutex::default(),
             complaints: Complaints::default(),
             storing: storing.clone(),
         });
@@ -243,6 +247,8 @@ impl Hall {
         let Some(admitted) = self.admitted(&stream) else { return };
         match role {
             Role::Feedback => {
+                let reader = self.reader(&admitted.app);
+                let _alone = reader.lock().await;
                 feedback::serve(&mut stream, &self.service, &admitted.app, self.config.errors).await;
             }
             Role::Gateway => self.visit(admitted, place, stop).run(stream).await,
@@ -252,6 +258,10 @@ impl Hall {
     fn admitted(&self, stream: &TlsStream<TcpStream>) -> Option<Admitted> {
         let certificate = stream.get_ref().1.peer_certificates()?.first()?;
         self.door.admit(certificate).ok()
+    }
+
+    fn reader(&self, app: &AppName) -> Arc<tokio::sync::Mutex<()>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).entry(app.clone()).or_default().clone()
     }
 
     fn visit(&self, admitted: Admitted, place: Place, stop: watch::Receiver<bool>) -> Visit {

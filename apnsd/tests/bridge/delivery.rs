@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use futures_util::{StreamExt as _, stream};
 
 use crate::client::{Manners, Old, frame, frame_as, payload};
-use crate::support::{SOON, shop, token};
+use crate::support::{shop, token};
 use crate::world::{Bridged, GONE_SINCE, bad, gone, until};
 
 fn refused(status: Status, identifier: u32) -> ErrorResponse {
@@ -138,7 +138,6 @@ async fn answers_have_the_closest_status() {
         match expected {
             Some(status) => assert_eq!(old.response().await, refused(status, 5), "{reason}"),
             None => {
-                bridged.settled().await;
                 // Silence: the probe is answered, and proves that nothing was refused before it.
                 let mut probe = BytesMut::new();
                 encode_probe(6, &mut probe);
@@ -190,7 +189,11 @@ async fn our_own_binary_client_through_the_bridge(policy: LossPolicy) {
         }
     }
     assert_eq!(seen, COUNT);
-    bridged.settled().await;
+    until("everything is settled", || async {
+        let counts = bridged.daemon.service().total().await.unwrap();
+        counts.waiting + counts.in_flight == 0
+    })
+    .await;
     let good = (0..COUNT).filter(|place| !is_bad(*place) && !is_gone(*place));
     let expected = good.map(|place| (token(place).as_bytes().to_vec(), 1)).collect();
     assert_eq!(bridged.accepted(), expected, "each good one exactly once");
@@ -243,7 +246,7 @@ async fn a_client_that_leaves_at_once_leaves_nothing_behind() {
         old.close().await;
     }
     until("all good ones arrive", || async { bridged.accepted().len() == 20 }).await;
-    bridged.settled().await;
+    bridged.settled(40).await;
     let outcomes = bridged.daemon.service().snapshot(&shop()).unwrap();
     assert_eq!(outcomes.ended.get("BadDeviceToken"), Some(&20), "in the outcomes, where nobody hears of it");
     bridged.daemon.stop().await;

@@ -22,13 +22,13 @@ async fn b28_who_is_gone_is_told_once_with_the_true_time_and_the_api_keeps_a_cop
     let all: Vec<u8> = (0..1000).flat_map(|place| frame(place, &gone(place), &payload(place))).collect();
     old.write(&all).await;
     old.write(&frame(1000, &token(1), &payload(1))).await;
-    bridged.settled().await;
+    bridged.settled(1001).await;
     assert_eq!(bridged.accepted().len(), 1, "nobody who is gone is an error");
     let mut told = records(&bridged).await;
     told.sort();
     let expected: Vec<_> = (0..1000).map(|place| (gone(place).as_bytes().to_vec(), GONE_SINCE / 1000)).collect();
-    assert_eq!(told, expected);
-    assert_eq!(records(&bridged).await, [], "reading clears the list");
+    assert!(told == expected, "{} records, {:?} first", told.len(), told.first());
+    assert_eq!(records(&bridged).await.len(), 0, "reading clears the list");
 
     let service = bridged.daemon.service();
     let page = service.invalid_tokens(&shop(), &Cursor::default(), WallTime::EPOCH, 2000).await.unwrap();

@@ -9,7 +9,7 @@ use apns_sim::RequestRecord;
 use apnsd::Daemon;
 
 use crate::client::Old;
-use crate::support::{SOON, World, token};
+use crate::support::{SOON, World, shop, token};
 
 /// Tokens from this number on are bad.
 pub(crate) const BAD: u32 = 0x4000_0000;
@@ -94,12 +94,12 @@ impl Bridged {
         self.world.simulator.requests()
     }
 
-    /// Waits until everything that was taken has its outcome.
-    pub(crate) async fn settled(&self) {
+    /// Waits until so many were taken, and have their outcomes.
+    pub(crate) async fn settled(&self, taken: u64) {
         let service = self.daemon.service();
         until("everything has its outcome", || async {
             let counts = service.total().await.unwrap();
-            counts.waiting + counts.in_flight == 0
+            service.snapshot(&shop()).unwrap().taken == taken && counts.waiting + counts.in_flight == 0
         })
         .await;
     }
