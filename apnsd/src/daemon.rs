@@ -117,9 +117,8 @@ impl Daemon {
         };
         let service = Service::start(&config).await?;
         let (stop, stopping) = watch::channel(false);
-        let bridge = bridge_ports.map(|(ports, bridge, certificate)| {
-            Bridge::start(ports, bridge, certificate, service.clone(), &stopping)
-        });
+        let bridge = bridge_ports
+            .map(|(ports, bridge, certificate)| Bridge::start(ports, bridge, certificate, service.clone(), &stopping));
         let router = http::router(service.clone(), limits);
         let ports = api_ports
             .into_iter()
@@ -159,7 +158,9 @@ impl Daemon {
             (Some(running), Some(bridge)) => {
                 let server = bridge.server.clone();
                 let read = tokio::task::spawn_blocking(move || {
-                    server.map(|(certificate, key)| ServerCertificate::read_files("bridge", &certificate, &key)).transpose()
+                    server
+                        .map(|(certificate, key)| ServerCertificate::read_files("bridge", &certificate, &key))
+                        .transpose()
                 });
                 let read = read.await.unwrap_or_else(|_| Err(ConfigError::whole("the service is stopping")))?;
                 Some((running, bridge, read))

@@ -70,7 +70,9 @@ impl Admission {
         let fingerprint = *certificate.fingerprint().as_bytes();
         let app = match self.fingerprints.get(&fingerprint) {
             Some(app) => Some(app.clone()),
-            None => self.by_credential(service, &certificate).map_or_else(|| self.by_topic(service, &certificate), |app| Ok(Some(app)))?,
+            None => self
+                .by_credential(service, &certificate)
+                .map_or_else(|| self.by_topic(service, &certificate), |app| Ok(Some(app)))?,
         };
         // One that is mapped to an app that is not there (yet) is a stranger, too.
         let app = app.filter(|app| service.knows(app)).ok_or_else(|| unknown(&certificate))?;

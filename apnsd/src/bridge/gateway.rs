@@ -30,6 +30,11 @@ const READ: usize = 16 * 1024;
 /// The most notifications of a connection whose fate is waited for. Those beyond are not told of any more; the outcomes
 /// are. About 300 bytes each.
 const LINE: usize = 100_000;
+/// How many may be open before no more is read, as long as outcomes come. A refusal throws away what follows it, and old
+/// clients remember little of what they wrote: apn 1.7 the last 1000, say.
+const AHEAD: usize = 500;
+/// Without any outcome for so long, the service is away, and reading goes on into the outbox.
+const AWAY: Duration = Duration::from_secs(1);
 /// How long storing what was read may take when the bridge goes down.
 const STORED_WITHIN: Duration = Duration::from_secs(3);
 /// The wait before a store that is full or fails is asked again.
@@ -139,10 +144,12 @@ impl Visit {
         let mut buffer = vec![0; READ];
         let (mut closed, mut stopping) = (false, None);
         let mut idle_since = Instant::now();
+        let mut heard = Instant::now();
         loop {
             let now = Instant::now();
             while let Ok((place, fate)) = told.try_recv() {
                 line.settle(now.into_std(), place, fate);
+                heard = now;
             }
             if intake.batch.is_none() {
                 if let Some(due) = line.due(now.into_std()) {
@@ -158,13 +165,19 @@ impl Visit {
                     continue;
                 }
             }
-            let reads = !closed && stopping.is_none() && intake.is_empty() && line.deadline().is_none();
+            // What stands behind one that is refused would only be thrown away.
+            let wants = !closed && stopping.is_none() && intake.is_empty() && line.deadline().is_none();
+            let paced = (wants && line.len() >= AHEAD).then_some(heard + AWAY).filter(|until| now < *until);
+            let reads = wants && paced.is_none();
             let nothing_to_do = line.is_empty() && intake.is_empty();
             let _busy = (!nothing_to_do).then(|| Busy::new(self.place.seat.clone()));
-            let deadline = [line.deadline().map(Instant::from_std), stopping.filter(|_| intake.batch.is_none())];
+            let deadline = [line.deadline().map(Instant::from_std), stopping.filter(|_| intake.batch.is_none()), paced];
             tokio::select! {
                 biased;
-                Some((place, fate)) = told.recv() => line.settle(Instant::now().into_std(), place, fate),
+                Some((place, fate)) = told.recv() => {
+                    heard = Instant::now();
+                    line.settle(heard.into_std(), place, fate);
+                }
                 stored = stored(&mut intake.batch) => {
                     if !intake.on_stored(self, line, &fates, stored) {
                         return Ending::GoingDown;
@@ -175,6 +188,9 @@ impl Visit {
                     Ok(count) if count > 0 => {
                         let now = Instant::now();
                         idle_since = now;
+                        if line.is_empty() {
+                            heard = now;
+                        }
                         self.reading.read(now.into_std(), &buffer[..count], &self.client, &mut intake.waiting);
                     }
                     // However it ended: what is whole was read.

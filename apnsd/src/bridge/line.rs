@@ -117,6 +117,11 @@ impl<T> Line<T> {
         self.waiting_since.map(|since| since + PATIENCE)
     }
 
+    /// How many there are from the first that is open, or to be told, on.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Whether nothing is open or to be told.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()

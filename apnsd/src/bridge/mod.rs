@@ -136,7 +136,10 @@ impl Bridge {
                     let problem = format_args!("no certificate can be made in {}: {error}", folder.display());
                     ConfigError::at("bridge.certificate", problem)
                 })?;
-                say(format_args!("the bridge's own certificate: clients have to trust {}", folder.join("ca.pem").display()));
+                say(format_args!(
+                    "the bridge's own certificate: clients have to trust {}",
+                    folder.join("ca.pem").display()
+                ));
                 ServerCertificate::read_files("bridge", &folder.join("server.pem"), &folder.join("server.key"))?
             }
         };

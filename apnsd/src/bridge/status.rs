@@ -79,4 +79,3 @@ pub(super) fn invalid(cause: &InvalidNotification) -> Status {
         _ => Status::PROTOCOL_ERROR,
     }
 }
-

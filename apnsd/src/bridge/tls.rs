@@ -4,12 +4,14 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::{fs, io};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use tokio_rustls::rustls::server::NoServerSessionStorage;
+use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{
     self, CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, ServerConfig, SignatureScheme,
@@ -30,11 +32,7 @@ pub(super) struct Door {
 
 impl Door {
     pub(super) fn new(service: Service, admission: Admission) -> Self {
-        Self {
-            service,
-            admission: RwLock::new(Arc::new(admission)),
-            provider: Arc::new(ring::default_provider()),
-        }
+        Self { service, admission: RwLock::new(Arc::new(admission)), provider: Arc::new(ring::default_provider()) }
     }
 
     /// From now on these are let in.

@@ -7,10 +7,10 @@ use std::time::Duration;
 use apns_tokio::Certificate;
 use serde::Deserialize;
 
+use super::ConfigError;
 use super::app::read;
 use super::file::at_least;
 use super::span::Span;
-use super::ConfigError;
 use crate::AppName;
 
 /// The bridge: clients of the binary protocol connect here.
@@ -103,11 +103,7 @@ pub struct BridgeLimits {
 
 impl Default for BridgeLimits {
     fn default() -> Self {
-        Self {
-            connections: 800,
-            handshake_within: Duration::from_secs(15),
-            idle: Duration::from_secs(24 * 60 * 60),
-        }
+        Self { connections: 800, handshake_within: Duration::from_secs(15), idle: Duration::from_secs(24 * 60 * 60) }
     }
 }
 

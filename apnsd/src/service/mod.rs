@@ -282,10 +282,7 @@ impl Service {
     /// # Errors
     ///
     /// When the outbox fails. They are told all the same, but for those that ended before this call.
-    pub(crate) async fn listen(
-        &self,
-        listeners: Vec<(NotificationId, Arc<dyn Listener>)>,
-    ) -> Result<(), OutboxError> {
+    pub(crate) async fn listen(&self, listeners: Vec<(NotificationId, Arc<dyn Listener>)>) -> Result<(), OutboxError> {
         for (id, listener) in &listeners {
             self.0.waiters.listen(*id, listener.clone());
         }

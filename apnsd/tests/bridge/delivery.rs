@@ -96,7 +96,8 @@ async fn what_is_no_notification_has_its_status_behind_everything_before_it() {
     for (place, (what, bytes, status, identifier)) in (0..).zip(cases) {
         let mut old = bridged.connect().await;
         // What stands behind it is thrown away.
-        let all = [&frame(1, &token(place), &payload(place))[..], &bytes, &frame(10, &token(999), &payload(1))].concat();
+        let all =
+            [&frame(1, &token(place), &payload(place))[..], &bytes, &frame(10, &token(999), &payload(1))].concat();
         old.write(&all).await;
         let response = old.response().await;
         assert_eq!((response.status, response.identifier), (status, identifier), "{what}");

@@ -9,7 +9,11 @@ use crate::world::{Bridged, bad, gone, until};
 
 /// Sends all, and after each error response again what followed, under other identifiers. Gives the places that were
 /// named.
-async fn send_and_resend(bridged: &Bridged, manners: &Manners, wanted: &[(DeviceToken, String)]) -> Vec<(usize, Status)> {
+async fn send_and_resend(
+    bridged: &Bridged,
+    manners: &Manners,
+    wanted: &[(DeviceToken, String)],
+) -> Vec<(usize, Status)> {
     let mut named = Vec::new();
     let mut first = 0;
     // A probe at the end says that nothing more is wrong: it is refused in any case, and for another reason.
@@ -145,8 +149,12 @@ async fn a_bad_one_among_those_behind_is_named_when_it_comes_again() {
     let bridged = Bridged::new().await;
     let mut old = bridged.connect().await;
     let behind = |base: u32| {
-        [frame(base, &token(1), &payload(1)), frame(base + 1, &bad(2), &payload(2)), frame(base + 2, &token(3), &payload(3))]
-            .concat()
+        [
+            frame(base, &token(1), &payload(1)),
+            frame(base + 1, &bad(2), &payload(2)),
+            frame(base + 2, &token(3), &payload(3)),
+        ]
+        .concat()
     };
     old.write(&[frame(1, &bad(1), &payload(1)), behind(2)].concat()).await;
     assert_eq!(old.response().await.identifier, 1);

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::{Child, Command};
 
 use apns_proto::binary::{ErrorResponse, Status};
-use apnsd::config::Config;
 use apnsd::Daemon;
+use apnsd::config::Config;
 use tokio_rustls::rustls::SupportedProtocolVersion;
 use tokio_rustls::rustls::version::TLS12;
 
@@ -99,7 +99,9 @@ async fn killed_between_taking_and_delivering_nothing_is_lost() {
     let world = World::with_script(&script()).await;
     let (gateway, api, nowhere) = (free_address(), free_address(), free_address());
     let file = world.folder.path().join("apnsd.toml");
-    let text = world.config_text(&format!("loss = \"resend\"\n[bridge]\nlisten = \"{gateway}\"\nfeedback_listen = \"127.0.0.1:0\"\n"));
+    let text = world.config_text(&format!(
+        "loss = \"resend\"\n[bridge]\nlisten = \"{gateway}\"\nfeedback_listen = \"127.0.0.1:0\"\n"
+    ));
     let text = text.replacen("127.0.0.1:0", &api.to_string(), 1);
     // First to an address where nobody is, so that everything is taken and nothing delivered.
     std::fs::write(&file, sends_to(&text, &world, nowhere.port())).unwrap();
