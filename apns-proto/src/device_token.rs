@@ -183,6 +183,12 @@ impl DeviceToken {
         Hex(self.as_bytes())
     }
 
+    /// Appends the token as lower case hexadecimal digits.
+    #[cfg(feature = "http2")]
+    pub(crate) fn push_hex(&self, out: &mut String) {
+        Hex(self.as_bytes()).write(|digits| out.push_str(digits));
+    }
+
     /// The token as lower case hexadecimal digits.
     #[must_use]
     pub fn to_hex(&self) -> String {
@@ -199,8 +205,9 @@ fn is_description(text: &str) -> bool {
 
 struct Hex<'a>(&'a [u8]);
 
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Hex<'_> {
+    /// Gives the digits to something that takes text.
+    fn write<R>(&self, take: impl FnOnce(&str) -> R) -> R {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0_u8; DeviceToken::MAX_LEN * 2];
         let (pairs, _) = text.as_chunks_mut::<2>();
@@ -208,7 +215,13 @@ impl fmt::Display for Hex<'_> {
             *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
         }
         let text = text.get(..self.0.len() * 2).expect("a token has at most MAX_LEN bytes");
-        f.write_str(str::from_utf8(text).expect("hexadecimal digits are ASCII"))
+        take(str::from_utf8(text).expect("hexadecimal digits are ASCII"))
+    }
+}
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(|digits| f.write_str(digits))
     }
 }
 

@@ -4,11 +4,11 @@
 use std::alloc::System;
 use std::fs;
 use std::pin::pin;
-use std::time::Duration;
 
+use apns_conformance::common::{self, LIMIT, good};
 use apns_sim::{Keep, Simulator};
-use apns_tokio::proto::{DeviceToken, Notification, Payload, Topic};
-use apns_tokio::{Client, Endpoint, Identity, Roots};
+use apns_tokio::proto::Payload;
+use apns_tokio::{Client, Tokio};
 use futures_util::{StreamExt, stream};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokio::sync::{Mutex, MutexGuard};
@@ -16,7 +16,6 @@ use tokio::sync::{Mutex, MutexGuard};
 #[global_allocator]
 static MEMORY: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-const LIMIT: Duration = Duration::from_secs(60);
 const MIB: usize = 1024 * 1024;
 
 /// What is counted belongs to the whole process, so one test at a time.
@@ -31,41 +30,19 @@ fn held() -> usize {
     stats.bytes_allocated.saturating_sub(stats.bytes_deallocated)
 }
 
-fn notification(number: u32, payload: &Payload) -> Notification {
-    let mut token = [0xaa; 32];
-    token[..4].copy_from_slice(&number.to_be_bytes());
-    Notification::new(DeviceToken::from_bytes(token).expect("32 bytes are a token"), payload.clone())
-}
-
-fn identity(simulator: &Simulator) -> Identity {
-    let (certificate, key) = (simulator.client_certificate_pem(), simulator.client_key_pem());
-    Identity::from_pem(certificate.as_bytes(), Some(key.as_bytes()), None).expect("the simulator makes good ones")
-}
-
-fn roots(simulator: &Simulator) -> Roots {
-    Roots::only_pem(simulator.ca_pem().as_bytes()).expect("the simulator makes good ones")
-}
-
 fn gateway(simulator: &Simulator) -> Client {
-    let endpoint = Endpoint::new("localhost", simulator.gateway_address().port());
-    Client::binary(endpoint, identity(simulator)).roots(roots(simulator)).start().expect("the settings are good")
+    common::client::<Tokio>(simulator).start().expect("the settings are good")
 }
 
 fn provider(simulator: &Simulator) -> Client {
-    let endpoint = Endpoint::new("localhost", simulator.http2_address().port());
-    Client::http2(endpoint, identity(simulator))
-        .roots(roots(simulator))
-        .topic(Topic::new("com.example.app").expect("a topic"))
-        .start()
-        .expect("the settings are good")
+    common::with_token::<Tokio>(simulator).start().expect("the settings are good")
 }
 
 /// Sends so many, and gives the most that was held during the first fifth and after it.
 async fn send(client: &Client, count: u32) -> (usize, usize) {
     let before = held();
     let payload = Payload::alert("Tea is ready");
-    let mut run =
-        pin!(client.send_all(stream::iter((0..count).map(|number| (number, notification(number, &payload))))));
+    let mut run = pin!(client.send_all(stream::iter((0..count).map(|number| (number, good(number, &payload))))));
     let (mut first, mut later, mut ended) = (0, 0, 0);
     while let Some((number, delivery)) = run.next().await {
         assert!(delivery.outcome.is_accepted(), "{number}: {delivery:?}");
@@ -124,7 +101,7 @@ async fn closing_leaves_no_task_and_no_socket() {
         for client in [gateway(&simulator), provider(&simulator)] {
             let payload = Payload::alert("x");
             let pendings: Vec<_> =
-                (0..50).map(|number| client.try_send(notification(number, &payload)).expect("it has room")).collect();
+                (0..50).map(|number| client.try_send(good(number, &payload)).expect("it has room")).collect();
             client.close(LIMIT).await;
             for pending in pendings {
                 assert!(pending.await.outcome.is_accepted());

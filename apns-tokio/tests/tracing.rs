@@ -9,64 +9,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use apns_conformance::common::{self, BAD_TOKENS, LIMIT, bad, good};
 use apns_sim::{Script, Simulator};
-use apns_tokio::proto::http2::{KeyId, SigningKey, SigningSource, TeamId, TokenSource};
+use apns_tokio::proto::http2::TokenSource;
 use apns_tokio::proto::{Notification, Now, Payload, Topic};
-use apns_tokio::{Client, Endpoint};
+use apns_tokio::{Client, Endpoint, Tokio};
 use futures_util::{StreamExt, stream};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
-
-use common::{BAD_TOKENS, bad, good};
-
-/// A simulator's client and its notifications.
-mod common {
-    use apns_driver::BinaryBuilder;
-    use apns_sim::Simulator;
-    use apns_tokio::proto::{DeviceToken, Notification, Payload};
-    use apns_tokio::{Client, Endpoint, Identity, Roots, Tokio};
-
-    /// Where the simulator's gateway is, by a name that its certificate is good for.
-    pub(crate) fn gateway(simulator: &Simulator) -> Endpoint {
-        let address = simulator.gateway_address();
-        Endpoint::new(address.ip().to_string(), address.port())
-    }
-
-    pub(crate) fn identity(simulator: &Simulator) -> Identity {
-        let (certificate, key) = (simulator.client_certificate_pem(), simulator.client_key_pem());
-        Identity::from_pem(certificate.as_bytes(), Some(key.as_bytes()), None).expect("the simulator makes good ones")
-    }
-
-    pub(crate) fn roots(simulator: &Simulator) -> Roots {
-        Roots::only_pem(simulator.ca_pem().as_bytes()).expect("the simulator makes good ones")
-    }
-
-    pub(crate) fn client(simulator: &Simulator) -> BinaryBuilder<Tokio> {
-        Client::binary(gateway(simulator), identity(simulator)).roots(roots(simulator))
-    }
-
-    /// The first byte of every token that the script [`BAD_TOKENS`] refuses.
-    pub(crate) const BAD: u8 = 0xbb;
-
-    pub(crate) const BAD_TOKENS: &str = r#"{"invalid_tokens": ["bb*"]}"#;
-
-    pub(crate) fn token(first: u8, number: u32) -> DeviceToken {
-        let mut bytes = [first; 32];
-        bytes[1..5].copy_from_slice(&number.to_be_bytes());
-        DeviceToken::from_bytes(bytes).expect("32 bytes are a token")
-    }
-
-    pub(crate) fn good(number: u32, payload: &Payload) -> Notification {
-        Notification::new(token(0xaa, number), payload.clone())
-    }
-
-    pub(crate) fn bad(number: u32, payload: &Payload) -> Notification {
-        Notification::new(token(BAD, number), payload.clone())
-    }
-}
-
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// Keeps all that is said, at every level, whoever says it.
 #[derive(Clone, Default)]
@@ -117,14 +68,6 @@ impl Subscriber for Listener {
     fn exit(&self, _: &Id) {}
 }
 
-fn source(simulator: &Simulator) -> Arc<SigningSource> {
-    Arc::new(SigningSource::new(
-        SigningKey::read(simulator.signing_key_pem().as_bytes()).unwrap(),
-        KeyId::new(simulator.key_id()).unwrap(),
-        TeamId::new(simulator.team_id()).unwrap(),
-    ))
-}
-
 async fn send_all(client: &Client, all: Vec<Notification>) -> usize {
     let mut run = pin!(client.send_all(stream::iter(all.into_iter().map(|notification| ((), notification)))));
     let mut accepted = 0;
@@ -143,20 +86,16 @@ async fn nothing_that_tracing_says_holds_a_secret() {
     let simulator = Simulator::builder().script(Script::from_json(BAD_TOKENS).unwrap()).start().await.unwrap();
     let payload = Payload::alert("meet me at midnight");
     let both = || vec![good(1, &payload), bad(2, &payload), good(3, &payload)];
-    let binary = common::client(&simulator).start().unwrap();
+    let binary = common::client::<Tokio>(&simulator).start().unwrap();
     assert_eq!(send_all(&binary, both()).await, 2);
     binary.close(LIMIT).await;
 
-    let address = simulator.http2_address();
-    let source = source(&simulator);
-    let http2 = Client::http2(
-        Endpoint::new(address.ip().to_string(), address.port()),
-        Arc::clone(&source) as Arc<dyn TokenSource>,
-    )
-    .roots(common::roots(&simulator))
-    .topic(Topic::new("com.example.app").unwrap())
-    .start()
-    .unwrap();
+    let source = Arc::new(common::source(&simulator));
+    let http2 = Client::http2(common::provider(&simulator), Arc::clone(&source) as Arc<dyn TokenSource>)
+        .roots(common::roots(&simulator))
+        .topic(Topic::new("com.example.app").unwrap())
+        .start()
+        .unwrap();
     assert_eq!(send_all(&http2, both()).await, 2);
     http2.close(LIMIT).await;
 

@@ -2,7 +2,7 @@
 
 #![allow(missing_docs, reason = "the name of a behaviour says what it shows")]
 
-mod common;
+pub mod common;
 mod proxy;
 mod watched;
 

@@ -18,6 +18,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use apns_driver::Runtime;
+pub use cases::common;
 use futures_util::future::{Either, select};
 
 /// Longer than any behaviour takes; what takes longer hangs.

@@ -33,7 +33,7 @@ impl Sequence {
     fn latest_with(identifier: u32, end: Self) -> Option<Self> {
         let wanted = (u64::from(identifier)).checked_sub(1)?;
         let last = end.0.checked_sub(2)?; // zero-based sequence of the last one written
-        let back = (last % IDENTIFIERS + IDENTIFIERS - wanted) % IDENTIFIERS;
+        let back = (last + IDENTIFIERS - wanted) % IDENTIFIERS;
         last.checked_sub(back).map(|zero_based| Self(zero_based + 1))
     }
 }
@@ -269,5 +269,52 @@ mod tests {
         assert_eq!(named(&window), [Place::At(1), Place::At(2), Place::Nowhere]);
         window.pop_front();
         assert_eq!(named(&window), [Place::At(0), Place::At(1), Place::Nowhere]);
+    }
+
+    fn window_of(count: u32) -> Window<()> {
+        let mut window = Window::new(Format::Items, 10, usize::MAX);
+        for number in 0..count {
+            window.push_written(Submission::new((), crate::testing::notification(number)));
+        }
+        window
+    }
+
+    #[test]
+    fn a_failed_write_takes_nothing_back_that_has_an_outcome() {
+        let mut window = window_of(3);
+        window.unwrite(window.bytes, 1);
+        assert_eq!(window.written(), 1);
+        assert_eq!(window.len(), 3);
+        window.unwrite(window.bytes, 1);
+        assert_eq!(window.written(), 1, "there is nothing left to take back");
+    }
+
+    #[test]
+    fn what_leaves_makes_room_for_as_many_bytes() {
+        let mut window = window_of(4);
+        let one = window.bytes / 4;
+        window.byte_limit = 4 * one;
+        assert!(!window.has_room());
+        window.pop_front();
+        assert!(window.has_room());
+        assert_eq!(window.bytes, 3 * one);
+
+        window.unwrite(one, 0);
+        assert!(window.remove_unwritten().is_some());
+        assert_eq!(window.bytes, 2 * one);
+        assert!(window.remove_unwritten().is_none());
+        assert_eq!(window.bytes, 2 * one);
+    }
+
+    #[test]
+    fn only_what_merely_wakes_the_app_is_forced_to_priority_5() {
+        let priority = |json: &'static str| {
+            let payload = crate::Payload::from_json(json).unwrap();
+            let notification = Notification::new(crate::testing::notification(1).token().clone(), payload)
+                .with_priority(Priority::Immediate);
+            frame_of(Format::Items, &notification, 1, WallTime::EPOCH).priority
+        };
+        assert_eq!(priority(r#"{"aps":{"content-available":1}}"#), Some(5));
+        assert_eq!(priority(r#"{"aps":{"alert":"a","content-available":1}}"#), Some(10));
     }
 }

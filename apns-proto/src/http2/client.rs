@@ -1,30 +1,24 @@
 //! The client's side of one connection to the provider API.
 
+mod answers;
+mod deadlines;
+
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
+pub(super) use self::answers::is_about_token;
 use super::ending::Ending;
-use super::in_flight::{InFlight, Sent};
-use super::keep_alive::{Due, KeepAlive};
+use super::keep_alive::KeepAlive;
 use super::refusals::Refusals;
-use super::to_wire::{from_wire, to_wire};
-use super::wire::client::{
-    Config as WireConfig, Connection as Wire, Event, Failure, Fate as WireFate, Reset, Response as WireResponse,
-    SendError,
-};
-use super::wire::frame::ErrorCode;
-use super::wire::{CloseReason as WireClose, GoAway};
-use super::{
-    AfterRejection, Api, Config, Credential, ProviderApi, ProviderToken, Reason, Requests, TokenBinding, TokenChoice,
-    TokenError, TokenPolicy,
-};
+use super::streams::Streams;
+use super::wire::client::{Config as WireConfig, Connection as Wire, SendError};
+use super::{Config, Credential, ProviderApi, ProviderToken, Requests, TokenBinding, TokenChoice, TokenError};
 use crate::{
-    CloseReason, Closed, Connection, ConnectionEvent, End, Fate, InvalidNotification, Machine, NotSentCause, Now,
-    Outcome, Reaction, Refused, Rejection, Submission, SubmitError, Transmit, UnknownCause, Unsettled, Warning,
+    CloseReason, Connection, ConnectionEvent, End, Fate, InvalidNotification, Machine, NotSentCause, Now, Outcome,
+    Refused, Submission, SubmitError, Transmit,
 };
 
 /// One connection to the provider API, as a [`Machine`].
@@ -72,7 +66,8 @@ pub struct Client<K> {
     binding: TokenBinding,
     /// Taken and not sent yet.
     waiting: VecDeque<Waiting<K>>,
-    in_flight: InFlight<K>,
+    /// Sent, and waiting for the answer.
+    in_flight: Streams<Sent<K>>,
     keep_alive: KeepAlive,
     refusals: Refusals,
     events: VecDeque<ConnectionEvent<K>>,
@@ -101,6 +96,15 @@ struct Waiting<K> {
     since: Instant,
 }
 
+/// A notification that was sent.
+#[derive(Debug)]
+struct Sent<K> {
+    submission: Submission<K>,
+    since: Instant,
+    /// The token it was sent with.
+    token: Option<ProviderToken>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Takes submissions.
@@ -123,9 +127,6 @@ struct TokenTrouble {
 /// How often a token source that has no token is asked again while something waits for one.
 const TOKEN_RETRY: Duration = Duration::from_secs(1);
 
-/// After so many requests in a row without an answer the service is asked with a PING whether it is there.
-const UNANSWERED: u32 = 3;
-
 impl<K> Client<K> {
     pub(super) fn new(api: &ProviderApi, now: Now) -> Self {
         let config = api.config.clone();
@@ -137,7 +138,7 @@ impl<K> Client<K> {
             credential: api.credential.clone(),
             binding: TokenBinding::new(),
             waiting: VecDeque::new(),
-            in_flight: InFlight::new(),
+            in_flight: Streams::new(),
             keep_alive: KeepAlive::new(&config, now),
             refusals: Refusals::default(),
             events: VecDeque::new(),
@@ -232,7 +233,7 @@ impl<K> Client<K> {
     fn send_front(&mut self, now: Now, token: Option<&ProviderToken>) {
         let Some(first) = self.waiting.front() else { return };
         let sent = match self.requests.device(&first.submission.notification, token, now.wall) {
-            Ok(request) => self.wire.send_request(to_wire(request)),
+            Ok(request) => self.wire.send_request(request),
             Err(invalid) => {
                 self.settle_front(Outcome::NotSent { cause: NotSentCause::Invalid(invalid) });
                 return;
@@ -264,276 +265,6 @@ impl<K> Client<K> {
             self.events.push_back(ConnectionEvent::Settled(submission.settle_unsent(outcome)));
         }
     }
-
-    /// Takes what the wire has to say.
-    fn pump(&mut self, now: Now) {
-        while let Some(event) = self.wire.poll() {
-            match event {
-                // Read where it matters: the limit and the size of headers.
-                Event::Settings(_) => {}
-                Event::Response { stream, response } => {
-                    if let Some(sent) = self.in_flight.take(stream) {
-                        self.on_answer(now, sent, response);
-                    }
-                }
-                Event::Failed { stream, failure, fate } => {
-                    if let Some(sent) = self.in_flight.take(stream) {
-                        self.on_failure(now, sent.submission, failure, fate);
-                    }
-                }
-                Event::GoAway(said) => self.on_go_away(now, &said),
-                Event::Pong(opaque) => self.keep_alive.pong(opaque),
-                Event::Closed(reason) => self.on_closed(reason),
-            }
-        }
-        self.keep_alive.set_busy(now, !self.in_flight.is_empty());
-        if self.phase == Phase::Draining && self.waiting.is_empty() {
-            self.phase = Phase::Retired;
-            self.wire.finish();
-            self.pump(now);
-        }
-    }
-
-    fn on_answer(&mut self, now: Now, sent: Sent<K>, response: WireResponse) {
-        self.used = now.instant;
-        self.unanswered = 0;
-        self.refusals.answered();
-        let response = from_wire(Api::Device, now.wall, response);
-        let skew = response.clock_skew();
-        let outcome = response.into_outcome();
-        let Sent { mut submission, token, .. } = sent;
-
-        if let (Some(reason), Some(token), Credential::Token(source)) =
-            (token_reason(&outcome), &token, &self.credential)
-        {
-            match source.rejected(now, token, &reason, skew) {
-                AfterRejection::NewConnection => {
-                    if submission.token_refusals == 0 {
-                        submission.token_refusals += 1;
-                        self.give_back(submission, Fate::Discarded);
-                    } else {
-                        if reason == Reason::ExpiredProviderToken {
-                            self.warn_about_token(TokenError::Clock { skew });
-                        }
-                        self.events.push_back(ConnectionEvent::Settled(submission.settle(outcome)));
-                    }
-                    self.retire(CloseReason::TokenRefused { reason: reason.as_str().into() });
-                    return;
-                }
-                AfterRejection::Stop(error) => self.warn_about_token(error),
-            }
-        } else {
-            self.token_proven = true;
-        }
-
-        if !self.answered {
-            self.answered = true;
-            self.events.push_back(ConnectionEvent::Answered);
-        }
-        let replace = self.is_to_be_replaced(now, &outcome);
-        self.events.push_back(ConnectionEvent::Settled(submission.settle(outcome)));
-        if replace {
-            self.retire(CloseReason::Finished);
-        }
-    }
-
-    /// Whether an answer says that the connection, and not only the request, is at its end.
-    fn is_to_be_replaced(&self, now: Now, outcome: &Outcome) -> bool {
-        let Outcome::Rejected(rejection) = outcome else { return false };
-        match rejection.reaction() {
-            Reaction::Reconnect => true,
-            // Seen on connections that outlived their first provider token: all that follows gets the same answer.
-            Reaction::Retry if rejection.status() == 500 && matches!(self.credential, Credential::Token(_)) => {
-                now.instant.saturating_duration_since(self.opened) >= TokenPolicy::MIN_INTERVAL
-            }
-            Reaction::Retry
-            | Reaction::DropToken
-            | Reaction::FixRequest
-            | Reaction::FixCredentials
-            | Reaction::RefreshToken
-            | Reaction::BackOff => false,
-        }
-    }
-
-    fn warn_about_token(&mut self, error: TokenError) {
-        if !self.token_warned {
-            self.token_warned = true;
-            self.events.push_back(ConnectionEvent::Warning(Warning::Token(error)));
-        }
-    }
-
-    fn on_failure(&mut self, now: Now, submission: Submission<K>, failure: Failure, fate: WireFate) {
-        let fate = match (fate, failure) {
-            (WireFate::NotProcessed, Failure::Refused | Failure::AboveLastStream) => Some(Fate::Discarded),
-            (WireFate::NotProcessed, _) => Some(Fate::NotWritten),
-            (WireFate::Unknown, Failure::Reset(code) | Failure::Violation(code)) => {
-                Some(Fate::Unknown(UnknownCause::BrokenOff { code: code.0 }))
-            }
-            (WireFate::Unknown, Failure::ConnectionEnded | Failure::Refused | Failure::AboveLastStream) => None,
-        };
-        match fate {
-            Some(fate) if !self.wire.is_closed() => self.give_back(submission, fate),
-            fate => self.failed.push((submission, fate)),
-        }
-        match failure {
-            Failure::Refused if self.refusals.refused(now.instant, self.in_flight.len()) => {
-                self.retire(CloseReason::RefusesRequests);
-            }
-            Failure::Violation(code) => self.retire(CloseReason::Violation { code: code.0 }),
-            Failure::Refused | Failure::Reset(_) | Failure::AboveLastStream | Failure::ConnectionEnded => {}
-        }
-    }
-
-    fn on_go_away(&mut self, now: Now, said: &GoAway) {
-        let reason = self.ending.said(said);
-        if let (Some(reason), Some(token), Credential::Token(source)) =
-            (&reason, self.binding.token(), &self.credential)
-            && is_about_token(reason)
-        {
-            // What follows from it shows on the next connection.
-            let _ = source.rejected(now, token, reason, None);
-        }
-        self.retire(CloseReason::Finished);
-    }
-
-    fn give_back(&mut self, submission: Submission<K>, fate: Fate) {
-        self.events.push_back(ConnectionEvent::Returned(Unsettled { submission, fate }));
-    }
-
-    /// Sends nothing more; what is open goes on.
-    fn retire(&mut self, reason: CloseReason) {
-        if matches!(self.phase, Phase::Retired | Phase::Closed) {
-            return;
-        }
-        self.stop_taking();
-        self.phase = Phase::Retired;
-        self.ending.own.get_or_insert(reason);
-        self.wire.finish();
-    }
-
-    /// Takes no more, and gives back what was not sent.
-    fn stop_taking(&mut self) {
-        if self.phase == Phase::Open {
-            self.events.push_back(ConnectionEvent::Retired);
-        }
-        // From the back, because each goes to the front of what waits elsewhere.
-        while let Some(Waiting { submission, .. }) = self.waiting.pop_back() {
-            self.give_back(submission, Fate::NotWritten);
-        }
-    }
-
-    /// Ends the connection now.
-    fn abandon(&mut self, now: Now, reason: CloseReason) {
-        self.ending.own = Some(reason);
-        self.wire.abandon(ErrorCode::NO_ERROR);
-        self.pump(now);
-    }
-
-    fn on_closed(&mut self, wire: WireClose) {
-        let reason = self.ending.reason(wire);
-        let lost = match &reason {
-            CloseReason::ClosedHere => UnknownCause::Closed,
-            CloseReason::NoAnswer => UnknownCause::NoAnswer,
-            other => UnknownCause::ConnectionLost(Arc::from(other.to_string())),
-        };
-        let failed = std::mem::take(&mut self.failed).into_iter().map(|(submission, fate)| Unsettled {
-            submission,
-            fate: fate.unwrap_or_else(|| Fate::Unknown(lost.clone())),
-        });
-        let waiting = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .map(|waiting| Unsettled { submission: waiting.submission, fate: Fate::NotWritten });
-        let unsettled = failed.chain(waiting).collect();
-        debug_assert!(self.in_flight.is_empty(), "the wire settles all streams before it closes");
-        self.phase = Phase::Closed;
-        self.handed = None;
-        self.events.push_back(ConnectionEvent::Closed(Closed { reason, unsettled }));
-    }
-
-    /// Gives up the requests that have waited long enough.
-    fn give_up_requests(&mut self, now: Now) {
-        while let Some((stream, since)) = self.in_flight.oldest() {
-            if since.checked_add(self.config.request_timeout()).is_none_or(|due| due > now.instant) {
-                return;
-            }
-            let reset = self.wire.reset(stream);
-            if reset.is_none() {
-                // Its event is waiting.
-                self.pump(now);
-            }
-            let Some(sent) = self.in_flight.take(stream) else { continue };
-            match reset {
-                Some(Reset::Answered(response)) => self.on_answer(now, sent, response),
-                Some(Reset::Unanswered(WireFate::NotProcessed)) => self.give_back(sent.submission, Fate::NotWritten),
-                Some(Reset::Unanswered(WireFate::Unknown)) | None => {
-                    self.give_back(sent.submission, Fate::Unknown(UnknownCause::NoAnswer));
-                    self.unanswered += 1;
-                }
-            }
-            if self.unanswered >= UNANSWERED
-                && let Some(opaque) = self.keep_alive.probe(now)
-            {
-                self.unanswered = 0;
-                self.wire.ping(opaque);
-            }
-        }
-    }
-
-    /// Nothing was sent for as long as a request may take, although something waits.
-    fn give_up_waiting(&mut self, now: Now) {
-        let reason = match &self.token_trouble {
-            Some(trouble) => CloseReason::NoToken { why: trouble.error.to_string().into() },
-            None => CloseReason::NoAnswer,
-        };
-        if self.in_flight.is_empty() { self.abandon(now, reason) } else { self.retire(reason) }
-    }
-
-    fn write_stalls(&self) -> Option<Instant> {
-        self.handed?.checked_add(self.config.write_timeout())
-    }
-
-    fn greeting_ends(&self) -> Option<Instant> {
-        let greeted = self.wire.settings().is_some();
-        self.opened.checked_add(self.config.greeting_timeout()).filter(|_| !greeted)
-    }
-
-    fn request_ends(&self) -> Option<Instant> {
-        self.in_flight.oldest()?.1.checked_add(self.config.request_timeout())
-    }
-
-    fn waiting_ends(&self) -> Option<Instant> {
-        self.waiting.front()?.since.max(self.used).checked_add(self.config.request_timeout())
-    }
-
-    fn life_ends(&self) -> Option<Instant> {
-        if self.phase != Phase::Open {
-            return None;
-        }
-        let unused = self.waiting.is_empty() && self.in_flight.is_empty();
-        let idle = self.used.checked_add(self.config.max_idle()).filter(|_| unused);
-        [idle, self.opened.checked_add(self.config.max_age())].into_iter().flatten().min()
-    }
-
-    fn token_retry(&self) -> Option<Instant> {
-        self.token_trouble.as_ref().and_then(|trouble| trouble.until)
-    }
-}
-
-/// The reason of a refusal that is about the provider token.
-fn token_reason(outcome: &Outcome) -> Option<Reason> {
-    let Outcome::Rejected(Rejection::Provider(rejection)) = outcome else { return None };
-    rejection.known_reason().filter(|reason| is_about_token(reason)).cloned()
-}
-
-pub(super) const fn is_about_token(reason: &Reason) -> bool {
-    matches!(
-        reason,
-        Reason::ExpiredProviderToken
-            | Reason::InvalidProviderToken
-            | Reason::TooManyProviderTokenUpdates
-            | Reason::UnrelatedKeyIdInToken
-            | Reason::BadEnvironmentKeyIdInToken
-    )
 }
 
 impl<K> Machine for Client<K> {
@@ -570,35 +301,10 @@ impl<K> Machine for Client<K> {
     }
 
     fn handle_timeout(&mut self, now: Now) {
-        let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now.instant);
-        if self.phase == Phase::Closed {
-            return;
+        if self.phase != Phase::Closed {
+            self.pass_deadlines(now);
+            self.pump(now);
         }
-        if passed(self.write_stalls()) {
-            return self.abandon(now, CloseReason::WriteStalled);
-        }
-        if passed(self.drain_deadline) || passed(self.greeting_ends()) {
-            return self.abandon(now, CloseReason::NoAnswer);
-        }
-        if passed(self.token_retry())
-            && let Some(trouble) = &mut self.token_trouble
-        {
-            trouble.until = None;
-        }
-        self.refusals.pass(now.instant);
-        self.give_up_requests(now);
-        if passed(self.waiting_ends()) {
-            self.give_up_waiting(now);
-        }
-        if passed(self.life_ends()) {
-            self.retire(CloseReason::Finished);
-        }
-        match self.keep_alive.due(now) {
-            Due::Nothing => {}
-            Due::Ping(opaque) => self.wire.ping(opaque),
-            Due::Dead => self.abandon(now, CloseReason::NoAnswer),
-        }
-        self.pump(now);
     }
 
     fn poll_transmit(&mut self, now: Now, out: &mut BytesMut) -> Transmit {
@@ -624,23 +330,7 @@ impl<K> Machine for Client<K> {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        if self.phase == Phase::Closed {
-            return None;
-        }
-        [
-            self.write_stalls(),
-            self.drain_deadline,
-            self.greeting_ends(),
-            self.token_retry(),
-            self.refusals.until(),
-            self.request_ends(),
-            self.waiting_ends(),
-            self.life_ends(),
-            self.keep_alive.next(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        if self.phase == Phase::Closed { None } else { self.next_deadline() }
     }
 }
 

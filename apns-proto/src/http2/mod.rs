@@ -23,7 +23,6 @@ mod ending;
 mod explain;
 pub mod host;
 mod http_date;
-mod in_flight;
 mod keep_alive;
 mod provider_api;
 mod provider_rejection;
@@ -37,7 +36,7 @@ mod response;
 #[cfg(feature = "server")]
 pub mod server;
 mod signing_key;
-mod to_wire;
+mod streams;
 mod token_policy;
 mod token_source;
 mod warning;

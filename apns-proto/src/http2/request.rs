@@ -105,7 +105,14 @@ impl Request {
     /// section 6.5.2).
     #[must_use]
     pub fn header_list_size(&self) -> usize {
-        self.fields().map(|field| field.name.len() + field.value.len() + 32).sum()
+        let pseudo = [
+            (":method", self.method.as_str().len()),
+            (":scheme", "https".len()),
+            (":authority", self.authority.len()),
+            (":path", self.path.len()),
+        ];
+        let fields = self.headers.iter().map(|header| (header.name, header.value.len()));
+        pseudo.into_iter().chain(fields).map(|(name, value)| name.len() + value + 32).sum()
     }
 
     /// Whether the peer would take a header list of this size.

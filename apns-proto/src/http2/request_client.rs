@@ -1,6 +1,6 @@
 //! Broadcasts and the management of channels, over one connection.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use bytes::BytesMut;
 
 use super::client::is_about_token;
 use super::ending::Ending;
-use super::to_wire::{from_wire, to_wire};
+use super::streams::Streams;
 use super::wire::CloseReason as WireClose;
 use super::wire::client::{
     Config as WireConfig, Connection as Wire, Event, Failure, Fate as WireFate, Reset, Response as WireResponse,
@@ -103,7 +103,7 @@ pub struct RequestClient<K> {
     credential: Credential,
     binding: TokenBinding,
     waiting: VecDeque<Waiting<K>>,
-    sent: BTreeMap<u32, Sent<K>>,
+    sent: Streams<Sent<K>>,
     events: VecDeque<RequestEvent<K>>,
     phase: Phase,
     opened: Instant,
@@ -156,7 +156,7 @@ impl<K> RequestClient<K> {
             credential: api.credential.clone(),
             binding: TokenBinding::new(),
             waiting: VecDeque::new(),
-            sent: BTreeMap::new(),
+            sent: Streams::new(),
             events: VecDeque::new(),
             phase: Phase::Open,
             opened: now.instant,
@@ -238,7 +238,7 @@ impl<K> RequestClient<K> {
             let Some(token) = self.token(now) else { return };
             let Some(Waiting { key, ask, since }) = self.waiting.pop_front() else { return };
             let sent = match self.request(&ask, token.as_ref(), now) {
-                Ok(request) => self.wire.send_request(to_wire(request)),
+                Ok(request) => self.wire.send_request(request),
                 Err(invalid) => {
                     self.end(key, Err(NoResponse::Invalid(invalid)));
                     continue;
@@ -290,12 +290,12 @@ impl<K> RequestClient<K> {
             match event {
                 Event::Settings(_) | Event::Pong(_) => {}
                 Event::Response { stream, response } => {
-                    if let Some(sent) = self.sent.remove(&stream) {
+                    if let Some(sent) = self.sent.remove(stream) {
                         self.on_answer(now, sent, response);
                     }
                 }
                 Event::Failed { stream, failure, fate } => {
-                    if let Some(sent) = self.sent.remove(&stream) {
+                    if let Some(sent) = self.sent.remove(stream) {
                         self.on_failure(sent.key, failure, fate);
                     }
                 }
@@ -315,7 +315,7 @@ impl<K> RequestClient<K> {
     }
 
     fn on_answer(&mut self, now: Now, sent: Sent<K>, response: WireResponse) {
-        let response = from_wire(Api::Broadcast, now.wall, response);
+        let response = Response::from_wire(Api::Broadcast, now.wall, response);
         let mut refused = None;
         if !response.is_success()
             && let Rejection::Provider(rejection) = response.clone().into_rejection()
@@ -401,16 +401,15 @@ impl<K> RequestClient<K> {
     fn give_up(&mut self, now: Now) {
         let timeout = self.config.request_timeout();
         let late = |since: Instant| since.checked_add(timeout).is_some_and(|due| due <= now.instant);
-        while let Some(first) = self.sent.first_entry()
-            && late(first.get().since)
+        while let Some((stream, first)) = self.sent.first()
+            && late(first.since)
         {
-            let stream = *first.key();
             let reset = self.wire.reset(stream);
             if reset.is_none() {
                 // Its event is waiting.
                 self.pump(now);
             }
-            let Some(sent) = self.sent.remove(&stream) else { continue };
+            let Some(sent) = self.sent.remove(stream) else { continue };
             match reset {
                 Some(Reset::Answered(response)) => self.on_answer(now, sent, response),
                 Some(Reset::Unanswered(WireFate::NotProcessed)) => {
@@ -522,7 +521,7 @@ impl<K> Machine for RequestClient<K> {
             return None;
         }
         let timeout = self.config.request_timeout();
-        let sent = self.sent.first_key_value().and_then(|(_, sent)| sent.since.checked_add(timeout));
+        let sent = self.sent.first().and_then(|(_, sent)| sent.since.checked_add(timeout));
         let waiting = self.waiting.front().and_then(|waiting| waiting.since.checked_add(timeout));
         let token = self.token_trouble.as_ref().and_then(|(_, until)| *until);
         [sent, waiting, token, self.write_stalls(), self.greeting_ends()].into_iter().flatten().min()

@@ -1,7 +1,5 @@
 //! From notifications to requests.
 
-use std::fmt::Write as _;
-
 use bytes::Bytes;
 
 use super::broadcast::{Broadcast, BundleId};
@@ -112,8 +110,10 @@ impl Requests {
             headers.push(Header::new("apns-collapse-id", value, Indexing::Without));
         }
 
-        let mut path = String::with_capacity("/3/device/".len() + 2 * notification.token().as_bytes().len());
-        write!(path, "/3/device/{}", notification.token().hex()).expect("a String takes all that is written to it");
+        const DEVICE: &str = "/3/device/";
+        let mut path = String::with_capacity(DEVICE.len() + 2 * notification.token().as_bytes().len());
+        path.push_str(DEVICE);
+        notification.token().push_hex(&mut path);
         Ok(Request {
             method: Method::Post,
             path: path.into(),

@@ -41,6 +41,13 @@ pub struct Response {
 }
 
 impl Response {
+    /// The same answer, read.
+    pub(super) fn from_wire(api: Api, now: WallTime, response: super::wire::client::Response) -> Self {
+        let super::wire::client::Response { status, headers, body, complete: _ } = response;
+        let fields = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        Self::parse(api, now, status.as_u16(), fields, body)
+    }
+
     /// Reads an answer. Header names are taken in any case; of a header that stands there twice the first counts.
     ///
     /// `now` is when the answer arrived. It is compared with the answer's `date`, and resolves a `retry-after` in the

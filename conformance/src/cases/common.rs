@@ -1,4 +1,4 @@
-//! What the behaviours share.
+//! What the behaviours share, and the tests of one transport alone use too.
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
@@ -14,58 +14,78 @@ use apns_proto::{DeviceToken, DialFailure, Notification, Outcome, Payload, Proof
 use apns_sim::{Builder, Faults, Script, Simulator};
 use futures_util::{StreamExt, stream};
 
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+/// How long a client may take to close.
+pub const LIMIT: Duration = Duration::from_secs(60);
 
-pub(crate) fn start(builder: Builder) -> Simulator {
+/// A simulator on a thread of its own.
+///
+/// # Panics
+///
+/// Where loopback has no port left.
+pub fn start(builder: Builder) -> Simulator {
     builder.start_on_thread().expect("loopback has free ports")
 }
 
-pub(crate) fn simulator() -> Simulator {
+/// One that takes everything.
+pub fn simulator() -> Simulator {
     start(Simulator::builder())
 }
 
-pub(crate) fn playing(script: Script) -> Simulator {
+/// One that does what the script says.
+pub fn playing(script: Script) -> Simulator {
     start(Simulator::builder().script(script))
 }
 
-pub(crate) fn with_gateway_faults(faults: Faults) -> Simulator {
+/// One whose gateway has faults.
+pub fn with_gateway_faults(faults: Faults) -> Simulator {
     playing(Script::default().gateway_faults(faults))
 }
 
-pub(crate) fn script(json: &str) -> Script {
+/// A script in its JSON form.
+///
+/// # Panics
+///
+/// Where it is none.
+pub fn script(json: &str) -> Script {
     Script::from_json(json).expect("a script of these tests")
 }
 
 /// Where the simulator's gateway is, by a name that its certificate is good for.
-pub(crate) fn gateway(simulator: &Simulator) -> Endpoint {
+pub fn gateway(simulator: &Simulator) -> Endpoint {
     let address = simulator.gateway_address();
     Endpoint::new(address.ip().to_string(), address.port())
 }
 
-pub(crate) fn feedback(simulator: &Simulator) -> Endpoint {
+/// Where the simulator's feedback service is.
+pub fn feedback(simulator: &Simulator) -> Endpoint {
     let address = simulator.feedback_address();
     Endpoint::new(address.ip().to_string(), address.port())
 }
 
-pub(crate) fn provider(simulator: &Simulator) -> Endpoint {
+/// Where the simulator's provider API is.
+pub fn provider(simulator: &Simulator) -> Endpoint {
     let address = simulator.http2_address();
     Endpoint::new(address.ip().to_string(), address.port())
 }
 
-pub(crate) fn identity(simulator: &Simulator) -> Identity {
+/// The client certificate that the simulator made.
+pub fn identity(simulator: &Simulator) -> Identity {
     let (certificate, key) = (simulator.client_certificate_pem(), simulator.client_key_pem());
     Identity::from_pem(certificate.as_bytes(), Some(key.as_bytes()), None).expect("the simulator makes good ones")
 }
 
-pub(crate) fn roots(simulator: &Simulator) -> Roots {
+/// The simulator's own authority, and no other.
+pub fn roots(simulator: &Simulator) -> Roots {
     Roots::only_pem(simulator.ca_pem().as_bytes()).expect("the simulator makes good ones")
 }
 
-pub(crate) fn client<R: Runtime>(simulator: &Simulator) -> BinaryBuilder<R> {
+/// A client of the gateway, to be started.
+pub fn client<R: Runtime>(simulator: &Simulator) -> BinaryBuilder<R> {
     Client::binary(gateway(simulator), identity(simulator)).roots(roots(simulator))
 }
 
-pub(crate) fn source(simulator: &Simulator) -> SigningSource {
+/// Provider tokens, signed with the simulator's key.
+pub fn source(simulator: &Simulator) -> SigningSource {
     SigningSource::new(
         SigningKey::read(simulator.signing_key_pem().as_bytes()).expect("the simulator makes good ones"),
         KeyId::new(simulator.key_id()).expect("ten characters"),
@@ -73,41 +93,47 @@ pub(crate) fn source(simulator: &Simulator) -> SigningSource {
     )
 }
 
-pub(crate) fn with_token<R: Runtime>(simulator: &Simulator) -> Http2Builder<R> {
+/// A client of the provider API that proves itself by provider token, to be started.
+pub fn with_token<R: Runtime>(simulator: &Simulator) -> Http2Builder<R> {
     let topic = Topic::new("com.example.app").expect("a topic");
     Client::http2(provider(simulator), source(simulator)).roots(roots(simulator)).topic(topic)
 }
 
-pub(crate) fn with_certificate<R: Runtime>(simulator: &Simulator) -> Http2Builder<R> {
+/// A client of the provider API that proves itself by certificate, to be started.
+pub fn with_certificate<R: Runtime>(simulator: &Simulator) -> Http2Builder<R> {
     Client::http2(provider(simulator), identity(simulator)).roots(roots(simulator))
 }
 
 /// The first byte of every token that the script [`BAD_TOKENS`] refuses.
-pub(crate) const BAD: u8 = 0xbb;
+pub const BAD: u8 = 0xbb;
 
-pub(crate) const BAD_TOKENS: &str = r#"{"invalid_tokens": ["bb*"]}"#;
+/// A script that refuses every token whose first byte is [`BAD`].
+pub const BAD_TOKENS: &str = r#"{"invalid_tokens": ["bb*"]}"#;
 
-pub(crate) fn token(first: u8, number: u32) -> DeviceToken {
+/// A token with this first byte; no other number has the same.
+pub fn token(first: u8, number: u32) -> DeviceToken {
     let mut bytes = [first; 32];
     bytes[1..5].copy_from_slice(&number.to_be_bytes());
     DeviceToken::from_bytes(bytes).expect("32 bytes are a token")
 }
 
-pub(crate) fn good(number: u32, payload: &Payload) -> Notification {
+/// A notification that is accepted.
+pub fn good(number: u32, payload: &Payload) -> Notification {
     Notification::new(token(0xaa, number), payload.clone())
 }
 
-pub(crate) fn bad(number: u32, payload: &Payload) -> Notification {
+/// A notification that the script [`BAD_TOKENS`] refuses.
+pub fn bad(number: u32, payload: &Payload) -> Notification {
     Notification::new(token(BAD, number), payload.clone())
 }
 
 /// By the answer of the service, which has an id.
-pub(crate) fn answered(outcome: &Outcome) -> bool {
+pub fn answered(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Accepted { proof: Proof::Confirmed, apns_id: Some(_), .. })
 }
 
 /// Sends all, and gives each its end in the order of submission.
-pub(crate) async fn settle_all<R: Runtime>(
+pub async fn settle_all<R: Runtime>(
     client: &Client<R>,
     notifications: impl Iterator<Item = Notification>,
 ) -> Vec<Delivery> {
@@ -120,12 +146,12 @@ pub(crate) async fn settle_all<R: Runtime>(
 }
 
 /// Everything that was told so far.
-pub(crate) fn told(events: &mut Events) -> Vec<ClientEvent> {
+pub fn told(events: &mut Events) -> Vec<ClientEvent> {
     std::iter::from_fn(|| events.try_next()).collect()
 }
 
 /// Waits for the first attempt that fails.
-pub(crate) async fn dial_failure(events: &mut Events) -> DialFailure {
+pub async fn dial_failure(events: &mut Events) -> DialFailure {
     while let Some(event) = events.next().await {
         if let ClientEvent::DialFailed { failure, .. } = event {
             return failure;
@@ -135,7 +161,7 @@ pub(crate) async fn dial_failure(events: &mut Events) -> DialFailure {
 }
 
 /// Lets others go on until this holds.
-pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
+pub async fn until(mut holds: impl FnMut() -> bool) {
     poll_fn(|cx| {
         if holds() {
             return Poll::Ready(());
@@ -147,7 +173,7 @@ pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
 }
 
 /// What the future gives, and how long it took.
-pub(crate) async fn timed<T>(future: impl Future<Output = T>) -> (T, Duration) {
+pub async fn timed<T>(future: impl Future<Output = T>) -> (T, Duration) {
     let begin = std::time::Instant::now();
     let value = future.await;
     (value, begin.elapsed())

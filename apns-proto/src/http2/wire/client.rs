@@ -1,23 +1,25 @@
 //! The client's side of a connection.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
-use h2::client::{Builder, ResponseFuture, SendRequest};
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use h2::client::{Builder, SendRequest};
+use http::uri::Authority;
 
-use super::body::Collect;
+use super::exchange::Exchange;
 use super::frame::{self, ErrorCode, HEAD, Head, MAX_STREAM, PREFACE, flag, kind, setting};
+use super::head::Heads;
 use super::inbound::{Seen, Tap};
-pub(crate) use super::message::{Event, Failure, Fate, Indexing, Request, Reset, Response, SendError, Settings};
+pub(crate) use super::message::{Event, Failure, Fate, Reset, Response, SendError, Settings};
 use super::pipe::{EndFrame, Io};
 use super::wake::{Flag, ReadyList};
 use super::{CloseReason, GoAway, MAX_CONTROL, UNLIMITED_FRAMES, violation};
+use crate::http2::Request;
+use crate::http2::streams::Streams;
 use crate::machine::CHUNK;
 
 /// How a [`Connection`] is set up.
@@ -79,62 +81,19 @@ impl Config {
     }
 }
 
-/// A request and what has come of its answer.
-struct Exchange {
-    waker: Waker,
-    stage: Stage,
-    end: Option<EndFrame>,
-}
-
-enum Stage {
-    Awaiting(ResponseFuture),
-    Reading { status: StatusCode, headers: HeaderMap, body: Collect },
-}
-
-impl Exchange {
-    /// Ready with an answer, or with the error that stands in its place.
-    fn poll(&mut self, max_body: usize) -> Poll<Result<bool, h2::Error>> {
-        let waker = self.waker.clone();
-        let mut cx = Context::from_waker(&waker);
-        loop {
-            match &mut self.stage {
-                Stage::Awaiting(response) => match Pin::new(response).poll(&mut cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Ready(Ok(response)) => {
-                        let (head, body) = response.into_parts();
-                        self.stage = Stage::Reading {
-                            status: head.status,
-                            headers: head.headers,
-                            body: Collect::new(body, max_body),
-                        };
-                    }
-                },
-                Stage::Reading { body, .. } => return body.poll(&mut cx).map(Ok),
-            }
-        }
-    }
-
-    fn into_response(self, complete: bool) -> Option<Response> {
-        match self.stage {
-            Stage::Awaiting(_) => None,
-            Stage::Reading { status, headers, body } => {
-                Some(Response { status, headers, body: body.into_bytes(), complete })
-            }
-        }
-    }
-}
-
 /// One HTTP/2 connection, client side. See the [module](super) for the contract.
 pub(crate) struct Connection {
     config: Config,
+    heads: Heads,
     io: Io,
     tap: Tap,
     engine: Option<h2::client::Connection<Io, Bytes>>,
     sender: Option<SendRequest<Bytes>>,
     flag: Arc<Flag>,
-    ready: Arc<ReadyList>,
-    exchanges: BTreeMap<u32, Exchange>,
+    ready: Arc<ReadyList<usize>>,
+    exchanges: Streams<Exchange>,
+    /// A waker for each place of an exchange, made once.
+    wakers: Vec<Waker>,
     events: VecDeque<Event>,
     next_stream: u32,
     /// Bytes of requests given to the engine and not yet written by it, about.
@@ -149,7 +108,6 @@ pub(crate) struct Connection {
     last_stream: u32,
     /// A GOAWAY waits for the engine.
     leaving: bool,
-    indexed: Vec<HeaderName>,
     pings: VecDeque<[u8; 8]>,
     finishing: bool,
     closed: bool,
@@ -182,13 +140,15 @@ impl Connection {
             Poll::Ready(Err(_)) | Poll::Pending => (None, None),
         };
         let mut connection = Self {
+            heads: Heads::new(config.authority.clone()),
             tap: Tap::of_server(),
             io,
             engine,
             sender,
             flag,
             ready: Arc::default(),
-            exchanges: BTreeMap::new(),
+            exchanges: Streams::new(),
+            wakers: Vec::new(),
             events: VecDeque::new(),
             #[cfg(test)]
             next_stream: config.first_stream,
@@ -201,7 +161,6 @@ impl Connection {
             said: None,
             last_stream: MAX_STREAM,
             leaving: false,
-            indexed: Vec::new(),
             pings: VecDeque::new(),
             finishing: false,
             closed: false,
@@ -223,7 +182,7 @@ impl Connection {
         if let Some(refusal) = self.refusal() {
             return Err(refusal);
         }
-        let size = request.header_list_size(&self.config.authority);
+        let size = request.header_list_size();
         if let Some(limit) = self.settings.and_then(|settings| settings.max_header_list_size)
             && size > limit as usize
         {
@@ -231,8 +190,8 @@ impl Connection {
         }
         // A clone, because a sender remembers a stream it had to queue, and a remembered stream cannot be cancelled.
         let Some(mut sender) = self.sender.clone() else { return Err(SendError::Closed) };
-        let Request { method, path, fields, body } = request;
-        let head = self.head(method, path, fields);
+        let head = self.heads.of(&request)?;
+        let body = request.body;
         self.dirty = true;
         let sent = sender.send_request(head, body.is_empty());
         // The engine takes an identifier even for a request that it then refuses.
@@ -246,9 +205,11 @@ impl Connection {
             // Fails only on a stream that is over, and then the answer's place is taken by that error.
             let _ = stream.send_data(body, true);
         }
-        let waker = self.ready.waker(id);
-        self.exchanges.insert(id, Exchange { waker, stage: Stage::Awaiting(response), end: None });
-        self.ready.push(id);
+        let place = self.exchanges.insert(id, Exchange::new(id, response));
+        while self.wakers.len() <= place {
+            self.wakers.push(self.ready.waker(self.wakers.len()));
+        }
+        self.ready.push(place);
         Ok(id)
     }
 
@@ -257,7 +218,7 @@ impl Connection {
     /// `None` if the stream is not open any more; then its event is waiting or was given.
     pub(crate) fn reset(&mut self, stream: u32) -> Option<Reset> {
         self.flush();
-        let exchange = self.exchanges.remove(&stream)?;
+        let exchange = self.exchanges.remove(stream)?;
         let fate = self.fate(exchange.end);
         let reset = exchange.into_response(false).map_or(Reset::Unanswered(fate), Reset::Answered);
         self.drive();
@@ -425,40 +386,6 @@ impl Connection {
         self.closed
     }
 
-    fn head(
-        &mut self,
-        method: Method,
-        path: PathAndQuery,
-        fields: Vec<(HeaderName, HeaderValue, Indexing)>,
-    ) -> http::Request<()> {
-        let mut uri = http::uri::Parts::default();
-        uri.scheme = Some(Scheme::HTTPS);
-        uri.authority = Some(self.config.authority.clone());
-        uri.path_and_query = Some(path);
-        let mut request = http::Request::new(());
-        *request.method_mut() = method;
-        *request.version_mut() = http::Version::HTTP_2;
-        *request.uri_mut() = Uri::from_parts(uri).expect("scheme, authority and path are all there");
-        let headers = request.headers_mut();
-        headers.reserve(fields.len());
-        for (name, mut value, indexing) in fields {
-            let out_of_table = match indexing {
-                Indexing::Shared => false,
-                Indexing::Secret => true,
-                Indexing::PerRequest => {
-                    let seen = self.indexed.contains(&name);
-                    if !seen {
-                        self.indexed.push(name.clone());
-                    }
-                    seen
-                }
-            };
-            value.set_sensitive(out_of_table);
-            headers.append(name, value);
-        }
-        request
-    }
-
     /// A frame the tap held back: take note of it, and pass it on to the engine where that is right.
     fn held(&mut self, head: Head, frame: &[u8]) {
         let payload = frame.get(HEAD..).unwrap_or_default();
@@ -562,12 +489,12 @@ impl Connection {
                 (pipe.outbound.take_ends(), pipe.outbound.control())
             };
             for end in ends {
-                if let Some(exchange) = self.exchanges.get_mut(&end.stream) {
+                if let Some(exchange) = self.exchanges.get_mut(end.stream) {
                     exchange.end = Some(end);
                 }
             }
-            while let Some(stream) = self.ready.pop() {
-                self.poll_exchange(stream);
+            while let Some(place) = self.ready.pop() {
+                self.poll_exchange(place);
             }
             match over {
                 Some(Poll::Ready(result)) => {
@@ -587,10 +514,12 @@ impl Connection {
         }
     }
 
-    fn poll_exchange(&mut self, stream: u32) {
-        let Some(exchange) = self.exchanges.get_mut(&stream) else { return };
-        let Poll::Ready(result) = exchange.poll(self.config.max_body) else { return };
-        let Some(exchange) = self.exchanges.remove(&stream) else { return };
+    /// Polls what has this place now, which may be another one than asked for it; that does no harm.
+    fn poll_exchange(&mut self, place: usize) {
+        let (Some(exchange), Some(waker)) = (self.exchanges.at_mut(place), self.wakers.get(place)) else { return };
+        let stream = exchange.stream;
+        let Poll::Ready(result) = exchange.poll(waker, self.config.max_body) else { return };
+        let Some(exchange) = self.exchanges.remove(stream) else { return };
         match result {
             Ok(complete) => {
                 let response = exchange.into_response(complete).expect("an exchange is ready when its status came");
@@ -654,7 +583,7 @@ impl Connection {
             return;
         }
         self.closed = true;
-        for (stream, exchange) in std::mem::take(&mut self.exchanges) {
+        while let Some((stream, exchange)) = self.exchanges.pop_first() {
             let end = exchange.end;
             if let Some(response) = exchange.into_response(false) {
                 self.events.push_back(Event::Response { stream, response });

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::frame::{HEAD, Head, MAX_PAYLOAD, MAX_STREAM, flag, kind};
+use super::frame::{HEAD, Head, MAX_PAYLOAD, flag, kind};
 
 /// Follows the frames of the peer.
 ///
@@ -48,7 +48,7 @@ impl Tap {
     #[cfg(feature = "server")]
     pub(super) fn of_client(preface: usize) -> Self {
         // A server opens none: what is a stream of its own, the engine judges.
-        let idle = MAX_STREAM + 1;
+        let idle = super::frame::MAX_STREAM + 1;
         Self { head: [0; HEAD], head_len: 0, state: State::Through { left: preface }, first: false, idle }
     }
 

@@ -3,73 +3,12 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, StatusCode};
 
 #[cfg(doc)]
 use super::client::Connection;
 use super::frame::ErrorCode;
 use super::{CloseReason, GoAway};
-
-/// How a header field is compressed (RFC 7541 section 6.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Indexing {
-    /// The value repeats: keep it in the dynamic table.
-    Shared,
-    /// The value is another one each time: after the name's first use on a connection the value stays out of the
-    /// table, and only the name is referred to. This is Apple's advice for `apns-id`, `apns-expiration` and
-    /// `apns-collapse-id` (*Sending notification requests to APNs*).
-    PerRequest,
-    /// Never indexed, not even by intermediaries (RFC 7541 section 7.1.3): for the bearer token.
-    Secret,
-}
-
-/// A request. Pseudo-headers come first on the wire; the `:path` is never indexed.
-pub(crate) struct Request {
-    pub(super) method: Method,
-    pub(super) path: PathAndQuery,
-    pub(super) fields: Vec<(HeaderName, HeaderValue, Indexing)>,
-    pub(super) body: Bytes,
-}
-
-impl Request {
-    /// A request for a path. With an empty body the stream ends on HEADERS, otherwise on a DATA frame.
-    pub(crate) fn new(method: Method, path: PathAndQuery, body: Bytes) -> Self {
-        Self { method, path, fields: Vec::with_capacity(8), body }
-    }
-
-    /// Adds a header field. Fields that speak of the connection (`connection`, `transfer-encoding`, …) make
-    /// [`Connection::send_request`] fail.
-    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue, indexing: Indexing) -> Self {
-        self.fields.push((name, value, indexing));
-        self
-    }
-
-    /// The size that SETTINGS_MAX_HEADER_LIST_SIZE limits (RFC 9113 section 6.5.2): 32 bytes beside each name and
-    /// value.
-    pub(super) fn header_list_size(&self, authority: &Authority) -> usize {
-        let pseudo = [
-            (":method", self.method.as_str()),
-            (":scheme", "https"),
-            (":authority", authority.as_str()),
-            (":path", self.path.as_str()),
-        ];
-        let pseudo: usize = pseudo.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
-        let fields: usize = self.fields.iter().map(|(name, value, _)| name.as_str().len() + value.len() + 32).sum();
-        pseudo + fields
-    }
-}
-
-// The path holds a device token, the headers a provider token, the body a payload.
-impl fmt::Debug for Request {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request")
-            .field("method", &self.method)
-            .field("fields", &self.fields.len())
-            .field("body_len", &self.body.len())
-            .finish_non_exhaustive()
-    }
-}
 
 /// Why no request can be sent now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -108,7 +47,7 @@ pub(crate) enum SendError {
         /// The peer's SETTINGS_MAX_HEADER_LIST_SIZE.
         limit: u32,
     },
-    /// A header field that HTTP/2 forbids (RFC 9113 section 8.2.2).
+    /// A header field that HTTP/2 forbids (RFC 9113 section 8.2.2), or a path or value that is none.
     #[error("a header field is not allowed in HTTP/2")]
     Malformed,
 }

@@ -56,7 +56,9 @@
 
 mod body;
 pub(crate) mod client;
+mod exchange;
 pub(crate) mod frame;
+mod head;
 mod inbound;
 mod message;
 mod pipe;

@@ -151,7 +151,7 @@ pub(crate) struct Connection {
     tap: Tap,
     engine: Engine,
     flag: Arc<Flag>,
-    ready: Arc<ReadyList>,
+    ready: Arc<ReadyList<u32>>,
     exchanges: BTreeMap<u32, Exchange>,
     events: VecDeque<Event>,
     pings: VecDeque<[u8; 8]>,

@@ -27,34 +27,44 @@ impl Wake for Flag {
     }
 }
 
-/// The streams that have something to tell, so that polling costs what is ready and not what is open.
-#[derive(Debug, Default)]
-pub(super) struct ReadyList(Mutex<VecDeque<u32>>);
+/// What has something to tell, by number, so that polling costs what is ready and not what is open.
+#[derive(Debug)]
+pub(super) struct ReadyList<N>(Mutex<VecDeque<N>>);
 
-impl ReadyList {
-    /// Puts a stream on the list.
-    pub(super) fn push(&self, stream: u32) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(stream);
+impl<N> Default for ReadyList<N> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<N: Copy + Send + Sync + 'static> ReadyList<N> {
+    /// Puts a number on the list.
+    pub(super) fn push(&self, number: N) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(number);
     }
 
-    /// Takes the stream that has waited longest.
-    pub(super) fn pop(&self) -> Option<u32> {
+    /// Takes the one that has waited longest.
+    pub(super) fn pop(&self) -> Option<N> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
-    /// A waker that puts a stream on the list.
-    pub(super) fn waker(self: &Arc<Self>, stream: u32) -> Waker {
-        Waker::from(Arc::new(StreamWaker { list: Arc::clone(self), stream }))
+    /// A waker that puts a number on the list.
+    pub(super) fn waker(self: &Arc<Self>, number: N) -> Waker {
+        Waker::from(Arc::new(ListWaker { list: Arc::clone(self), number }))
     }
 }
 
-struct StreamWaker {
-    list: Arc<ReadyList>,
-    stream: u32,
+struct ListWaker<N> {
+    list: Arc<ReadyList<N>>,
+    number: N,
 }
 
-impl Wake for StreamWaker {
+impl<N: Copy + Send + Sync + 'static> Wake for ListWaker<N> {
     fn wake(self: Arc<Self>) {
-        self.list.push(self.stream);
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.list.push(self.number);
     }
 }

@@ -8,11 +8,11 @@ mod pair;
 mod requests;
 
 use bytes::{Bytes, BytesMut};
-use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Method};
 
-use super::client::{Config, Connection, Event, Failure, Fate, Indexing, Request, SendError};
+use super::client::{Config, Connection, Event, Failure, Fate, SendError};
 use super::frame::{self, ErrorCode, HEAD, Head, PREFACE, flag, kind};
+use crate::http2::request::Header;
+use crate::http2::{Indexing, Method, Request};
 
 /// How the bytes are split.
 const SPLITS: [usize; 3] = [1, 7, usize::MAX];
@@ -109,15 +109,28 @@ fn config() -> Config {
     Config::new("api.push.apple.com".parse().unwrap())
 }
 
-fn request(method: Method, path: &str, body: &'static str) -> Request {
-    Request::new(method, path.parse::<PathAndQuery>().unwrap(), Bytes::from_static(body.as_bytes()))
+fn request(method: Method, path: impl Into<Bytes>, body: &'static str) -> Request {
+    Request {
+        method,
+        path: path.into(),
+        authority: "api.push.apple.com".into(),
+        headers: Vec::new(),
+        body: Bytes::from_static(body.as_bytes()),
+    }
+}
+
+/// The same request with one more field.
+fn with(mut request: Request, name: &'static str, value: impl Into<Bytes>, indexing: Indexing) -> Request {
+    request.headers.push(Header::new(name, value.into(), indexing));
+    request
 }
 
 fn push(body: &'static str) -> Request {
-    request(Method::POST, "/3/device/00fc13adff785122", body).header(
-        HeaderName::from_static("apns-topic"),
-        HeaderValue::from_static("com.example.app"),
-        Indexing::Shared,
+    with(
+        request(Method::Post, "/3/device/00fc13adff785122", body),
+        "apns-topic",
+        "com.example.app",
+        Indexing::Incremental,
     )
 }
 

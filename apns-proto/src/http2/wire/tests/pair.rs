@@ -75,16 +75,16 @@ fn requests_and_answers_arrive_as_they_were_sent() {
         let mut pair = Pair::new(config(), server::Config::default(), split);
         let long = push(Box::leak("x".repeat(5000).into_boxed_str()));
         assert_eq!(pair.client.send_request(long), Ok(1));
-        assert_eq!(pair.client.send_request(request(Method::GET, "/1/apps/com.example.app/channels", "")), Ok(3));
+        assert_eq!(pair.client.send_request(request(Method::Get, "/1/apps/com.example.app/channels", "")), Ok(3));
         let mut requests = pair.requests();
         assert_eq!(requests.len(), 2);
         // The one without a body may be whole first.
         requests.sort_by_key(|request| request.stream);
-        assert_eq!((&requests[0].method, &requests[0].path[..]), (&Method::POST, "/3/device/00fc13adff785122"));
+        assert_eq!((&requests[0].method, &requests[0].path[..]), (&http::Method::POST, "/3/device/00fc13adff785122"));
         assert_eq!(requests[0].authority.as_deref(), Some("api.push.apple.com"));
         assert_eq!(requests[0].headers["apns-topic"], "com.example.app");
         assert_eq!((requests[0].body.len(), requests[0].complete), (5000, true));
-        assert_eq!((&requests[1].method, requests[1].body.len()), (&Method::GET, 0));
+        assert_eq!((&requests[1].method, requests[1].body.len()), (&http::Method::GET, 0));
         pair.answer(3, 200, "");
         pair.answer(1, 410, "{\"reason\":\"Unregistered\"}");
         assert_eq!(
@@ -386,11 +386,7 @@ fn random_bytes_of_a_client_never_panic_the_server() {
 #[test]
 fn the_servers_own_limits_hold_without_being_announced() {
     let mut pair = Pair::new(config(), server::Config::default(), usize::MAX);
-    let large = push("{}").header(
-        HeaderName::from_static("apns-collapse-id"),
-        HeaderValue::from_str(&"x".repeat(70_000)).unwrap(),
-        Indexing::Secret,
-    );
+    let large = with(push("{}"), "apns-collapse-id", "x".repeat(70_000), Indexing::Never);
     pair.client.send_request(large).unwrap();
     pair.run();
     pair.client.send_request(push("{}")).unwrap();
@@ -414,11 +410,7 @@ fn a_server_that_cannot_write_still_hears() {
 #[test]
 fn a_request_does_not_print_what_is_in_it() {
     let mut pair = Pair::new(config(), server::Config::default(), usize::MAX);
-    let request = push("{\"aps\":{\"alert\":\"private\"}}").header(
-        HeaderName::from_static("authorization"),
-        HeaderValue::from_static("bearer sesame"),
-        Indexing::Secret,
-    );
+    let request = with(push("{\"aps\":{\"alert\":\"private\"}}"), "authorization", "bearer sesame", Indexing::Never);
     pair.client.send_request(request).unwrap();
     pair.run();
     let printed = format!("{:?} {:?}", pair.served, pair.server);

@@ -40,7 +40,7 @@ fn a_request_is_headers_and_one_data_frame() {
 #[test]
 fn b103_a_request_without_a_body_ends_on_headers() {
     let mut hand = Hand::greeted(&[], usize::MAX);
-    hand.client.send_request(request(Method::GET, "/1/apps/com.example.app/channels", "")).unwrap();
+    hand.client.send_request(request(Method::Get, "/1/apps/com.example.app/channels", "")).unwrap();
     let frames = hand.hear();
     assert_eq!(frames.len(), 1);
     assert_eq!(frames[0].flags, flag::END_HEADERS | flag::END_STREAM);
@@ -51,9 +51,8 @@ fn values_of_one_request_stay_out_of_the_table_and_secrets_are_never_indexed() {
     let mut hand = Hand::greeted(&[], usize::MAX);
     let mut blocks = Vec::new();
     for id in ["00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"] {
-        let request = push("{}")
-            .header(HeaderName::from_static("authorization"), HeaderValue::from_static("bearer x"), Indexing::Secret)
-            .header(HeaderName::from_static("apns-id"), HeaderValue::from_static(id), Indexing::PerRequest);
+        let request =
+            with(with(push("{}"), "authorization", "bearer x", Indexing::Never), "apns-id", id, Indexing::Without);
         hand.client.send_request(request).unwrap();
         blocks.push(hand.hear()[0].payload.clone());
     }
@@ -63,13 +62,12 @@ fn values_of_one_request_stay_out_of_the_table_and_secrets_are_never_indexed() {
     assert!(blocks.iter().all(|block| block.contains(&0x04)), "{blocks:02x?}");
     // The topic is in the table the second time, and the id's value is not though its name is.
     assert!(blocks[1].len() < blocks[0].len() - 15, "{blocks:02x?}");
-    let again = push("{}")
-        .header(HeaderName::from_static("authorization"), HeaderValue::from_static("bearer x"), Indexing::Secret)
-        .header(
-            HeaderName::from_static("apns-id"),
-            HeaderValue::from_static("00000000-0000-0000-0000-00000000000b"),
-            Indexing::PerRequest,
-        );
+    let again = with(
+        with(push("{}"), "authorization", "bearer x", Indexing::Never),
+        "apns-id",
+        "00000000-0000-0000-0000-00000000000b",
+        Indexing::Without,
+    );
     hand.client.send_request(again).unwrap();
     assert_eq!(hand.hear()[0].payload, blocks[1], "nothing was added to the table");
 }
@@ -78,7 +76,7 @@ fn values_of_one_request_stay_out_of_the_table_and_secrets_are_never_indexed() {
 fn s13_headers_beyond_the_peers_limit_are_refused_with_the_size() {
     for split in SPLITS {
         let mut hand = Hand::greeted(&[(6, 8000)], split);
-        let long = request(Method::POST, &format!("/3/device/{}", "a".repeat(8000)), "{}");
+        let long = request(Method::Post, format!("/3/device/{}", "a".repeat(8000)), "{}");
         let Err(SendError::HeadersTooLarge { size, limit }) = hand.client.send_request(long) else { panic!() };
         assert_eq!((size, limit), (8000 + 10 + 5 + 32 + 7 + 4 + 32 + 7 + 5 + 32 + 10 + 18 + 32, 8000));
         assert_eq!(hand.hear(), []);
@@ -89,8 +87,7 @@ fn s13_headers_beyond_the_peers_limit_are_refused_with_the_size() {
 #[test]
 fn a_field_of_the_connection_is_refused() {
     let mut hand = Hand::greeted(&[], usize::MAX);
-    let bad =
-        push("{}").header(HeaderName::from_static("connection"), HeaderValue::from_static("close"), Indexing::Shared);
+    let bad = with(push("{}"), "connection", "close", Indexing::Incremental);
     assert_eq!(hand.client.send_request(bad), Err(SendError::Malformed));
     assert_eq!(hand.hear(), []);
     assert_eq!(hand.client.open_streams(), 0);
@@ -313,7 +310,7 @@ fn a_body_that_waits_for_the_window_was_not_processed() {
 fn a_request_given_up_before_it_left_never_leaves() {
     let mut hand = Hand::greeted(&[], usize::MAX);
     let with_body = hand.client.send_request(push("{}")).unwrap();
-    let without = hand.client.send_request(request(Method::GET, "/", "")).unwrap();
+    let without = hand.client.send_request(request(Method::Get, "/", "")).unwrap();
     let kept = hand.client.send_request(push("{}")).unwrap();
     for stream in [with_body, without] {
         assert_eq!(hand.client.reset(stream), Some(Reset::Unanswered(Fate::NotProcessed)));
@@ -354,11 +351,7 @@ fn pings_come_back() {
 #[test]
 fn nothing_that_prints_shows_a_token_or_a_payload() {
     let mut hand = Hand::greeted(&[], usize::MAX);
-    let request = push("{\"aps\":{\"alert\":\"private\"}}").header(
-        HeaderName::from_static("authorization"),
-        HeaderValue::from_static("bearer sesame"),
-        Indexing::Secret,
-    );
+    let request = with(push("{\"aps\":{\"alert\":\"private\"}}"), "authorization", "bearer sesame", Indexing::Never);
     let mut printed = format!("{request:?}");
     hand.client.send_request(request).unwrap();
     printed.push_str(&format!("{:?} {:?}", hand.client, config()));
