@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use apns_proto::binary::Status;
 use apns_tokio::{Certificate, CertificateEnvironment, Environment};
 
 use super::line::Fate;
@@ -14,7 +15,6 @@ use crate::AppName;
 use crate::config::{BridgeConfig, BridgeErrors, KnownBy};
 use crate::delivery::Credential;
 use crate::service::{AppInfo, Service};
-use apns_proto::binary::Status;
 
 /// A client that was let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,7 +196,10 @@ impl Client {
 
 /// All clients that have a connection, or had one with an error response not long ago.
 #[derive(Debug, Default)]
-pub(super) struct Clients(Mutex<HashMap<(AppName, [u8; 32]), Arc<Client>>>);
+pub(super) struct Clients(Mutex<HashMap<ClientName, Arc<Client>>>);
+
+/// What makes a client: its app, and the fingerprint of its certificate.
+type ClientName = (AppName, [u8; 32]);
 
 impl Clients {
     /// The client that connects.
@@ -208,5 +211,74 @@ impl Clients {
         }
         let name = (admitted.app.clone(), admitted.fingerprint);
         clients.entry(name).or_insert_with(|| Arc::new(Client::new(admitted))).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::delivery::Listener as _;
+    use crate::outbox::OutcomeRecord;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const LIKE: Likeness = [7; 32];
+
+    fn admitted() -> Admitted {
+        Admitted { app: "shop".parse().unwrap(), topic: None, fingerprint: [1; 32] }
+    }
+
+    fn ended(taken: &Taken, outcome: &str) {
+        let record = format!(
+            "{{\"id\":\"2ca378c7-8dca-8e7d-8000-000000000034\",\"app\":\"shop\",\"outcome\":\"{outcome}\",\
+             \"attempts\":1,\"replays\":0,\"retries\":0,\"accepted_at\":1,\"settled_at\":2}}"
+        );
+        taken.ended(&serde_json::from_str::<OutcomeRecord>(&record).unwrap());
+    }
+
+    #[test]
+    fn what_is_held_is_remembered_from_one_connection_to_the_next_for_ten_minutes() {
+        let (clients, now) = (Clients::default(), Instant::now());
+        let client = clients.enter(now, admitted());
+        let (one, two) = (client.take(LIKE, BridgeErrors::Frame), client.take(LIKE, BridgeErrors::Frame));
+        client.hold(now, [one, two]);
+        drop(client);
+        let again = clients.enter(now + 9 * MINUTE, admitted());
+        assert_eq!(again.recall(now + 9 * MINUTE, &LIKE).map(|taken| taken.number), Some(1));
+        drop(again);
+        let late = clients.enter(now + 10 * MINUTE, admitted());
+        assert!(late.recall(now + 10 * MINUTE, &LIKE).is_none());
+    }
+
+    #[test]
+    fn another_certificate_is_another_client() {
+        let (clients, now) = (Clients::default(), Instant::now());
+        let client = clients.enter(now, admitted());
+        client.hold(now, [client.take(LIKE, BridgeErrors::Frame)]);
+        let other = clients.enter(now, Admitted { fingerprint: [2; 32], ..admitted() });
+        assert!(other.recall(now, &LIKE).is_none());
+        assert!(client.recall(now, &LIKE).is_some());
+    }
+
+    #[test]
+    fn what_came_to_nothing_is_tried_anew_and_what_may_have_arrived_is_not() {
+        let (clients, now) = (Clients::default(), Instant::now());
+        let client = clients.enter(now, admitted());
+        for (outcome, recalled) in [("not_sent", false), ("unknown", true), ("accepted", true), ("expired", true)] {
+            let taken = client.take(LIKE, BridgeErrors::Frame);
+            client.hold(now, [taken.clone()]);
+            ended(&taken, outcome);
+            assert_eq!(client.recall(now, &LIKE).is_some(), recalled, "{outcome}");
+        }
+    }
+
+    #[test]
+    fn clients_that_left_nothing_are_forgotten() {
+        let (clients, now) = (Clients::default(), Instant::now());
+        for number in 0..10 {
+            drop(clients.enter(now, Admitted { fingerprint: [number; 32], ..admitted() }));
+        }
+        assert_eq!(clients.0.lock().unwrap().len(), 1);
     }
 }

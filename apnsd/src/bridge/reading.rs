@@ -1,11 +1,11 @@
 //! From bytes to what can be stored.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use apns_proto::binary::{DecodedNotification, Limits, NotificationDecoder, Status};
 use apns_proto::{DeviceToken, Expiration, Notification, Payload, Priority, PushType, Topic, WallTime};
 use ring::digest::{Context, SHA256};
-use std::sync::Arc;
 
 use super::clients::Client;
 use super::resend::Likeness;
@@ -119,4 +119,67 @@ fn likeness(decoded: &DecodedNotification) -> Likeness {
     let mut likeness = [0; 32];
     likeness.copy_from_slice(digest.finish().as_ref());
     likeness
+}
+
+#[cfg(test)]
+mod tests {
+    use apns_proto::binary::{Format, Frame, encode};
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::bridge::clients::{Admitted, Clients};
+
+    fn read(topic: Option<&str>, chunk: usize, bytes: &[u8]) -> Vec<Arrival> {
+        let admitted = Admitted { app: "shop".parse().unwrap(), topic: None, fingerprint: [0; 32] };
+        let now = Instant::now();
+        let client = Clients::default().enter(now, admitted);
+        let mut reading = Reading::new(2048, topic.map(|topic| Topic::new(topic).unwrap()));
+        let mut arrivals = Vec::new();
+        for bytes in bytes.chunks(chunk) {
+            reading.read(now, bytes, &client, &mut arrivals);
+        }
+        arrivals
+    }
+
+    fn stream() -> BytesMut {
+        let mut out = BytesMut::new();
+        for (identifier, expiration) in [(1, None), (2, Some(0)), (3, Some(9))] {
+            let (format, token, payload) = (Format::Items, &b"secret token"[..], &b"{\"secret\":\"text\"}"[..]);
+            encode(&Frame { format, identifier, expiration, priority: Some(5), token, payload }, &mut out).unwrap();
+        }
+        out
+    }
+
+    #[test]
+    fn however_it_is_split_the_same_is_read_and_nothing_behind_a_fault() {
+        let mut bytes = stream();
+        bytes.extend_from_slice(&[7]);
+        bytes.extend_from_slice(&stream());
+        for chunk in [1, 7, bytes.len()] {
+            let arrivals = read(None, chunk, &bytes);
+            let identifiers: Vec<_> = arrivals.iter().map(|arrival| arrival.identifier).collect();
+            assert_eq!(identifiers, [Some(1), Some(2), Some(3), None]);
+            assert!(matches!(arrivals[3].what, What::Refused(Status::PROTOCOL_ERROR)));
+        }
+    }
+
+    #[test]
+    fn the_expiration_makes_a_difference_and_old_voip_certificates_are_known() {
+        let likeness = |arrival: &Arrival| match &arrival.what {
+            What::New(likeness, _) => *likeness,
+            what => panic!("{what:?}"),
+        };
+        let arrivals = read(Some("com.example.app.voip"), 1000, &stream());
+        let all: std::collections::BTreeSet<_> = arrivals.iter().map(likeness).collect();
+        assert_eq!(all.len(), 3);
+        let What::New(_, notification) = &arrivals[0].what else { panic!("it is new") };
+        assert_eq!(notification.push_type(), Some(&PushType::Voip));
+    }
+
+    #[test]
+    fn nothing_of_what_came_is_shown() {
+        let shown = format!("{:?}", read(None, 1000, &stream()));
+        let hex: String = b"secret token".iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(!shown.contains("secret") && !shown.contains(&hex) && !shown.contains("115, 101"), "{shown}");
+    }
 }

@@ -238,7 +238,7 @@ mod tests {
         ) {
             let now = Instant::now();
             let mut resends = Resends::new(usize::MAX);
-            let mut delivered = vec![0_u32; 5];
+            let mut delivered = [0_u32; 5];
             let mut reported = Vec::new();
             let mut next = 0;
             let mut first = 0;

@@ -125,6 +125,18 @@ impl Default for BridgeConfig {
 }
 
 impl BridgeConfig {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let by_topic = |client: &BridgeClient| matches!(client.known_by, KnownBy::Topic(_));
+        match self.clients.iter().position(by_topic).filter(|_| !self.topics_count()) {
+            None => Ok(()),
+            Some(index) => {
+                let problem = "anybody who can connect can make a certificate with this topic: give a fingerprint or a \
+                               certificate, or say by_topic = true";
+                Err(ConfigError::at(format!("bridge.client[{index}].topic"), problem))
+            }
+        }
+    }
+
     /// Whether a topic alone is enough to be let in.
     pub(crate) fn topics_count(&self) -> bool {
         self.by_topic.unwrap_or(self.listen.ip().is_loopback() && self.feedback_listen.ip().is_loopback())
@@ -258,7 +270,7 @@ mod tests {
         let digits = "AB:".repeat(31) + "ab";
         let text = format!(
             "[bridge]\nlisten = \"0.0.0.0:1\"\nfeedback_listen = \"0.0.0.0:2\"\ncertificate = \"a.pem\"\n\
-             key = \"a.key\"\nnames = [\"push.example.com\"]\nerrors = \"feedback\"\nmax_payload = 4096\n\
+             key = \"a.key\"\nnames = [\"push.example.com\"]\nerrors = \"feedback\"\nby_topic = true\nmax_payload = 4096\n\
              max_connections = 5\nhandshake_within = \"1s\"\nidle = \"2h\"\n\
              [[bridge.client]]\napp = \"shop\"\nfingerprint = \"{digits}\"\n\
              [[bridge.client]]\napp = \"news\"\ntopic = \"com.example.news\"\n"
@@ -269,7 +281,8 @@ mod tests {
         assert_eq!(bridge.limits.idle, Duration::from_secs(7200));
         assert_eq!(bridge.clients[0].known_by, KnownBy::Fingerprint([0xab; 32]));
         assert_eq!(bridge.clients[1].known_by, KnownBy::Topic("com.example.news".to_owned()));
-        assert!(!bridge.topics_count(), "others can reach it");
+        let open = parse("[bridge]\nlisten = \"0.0.0.0:1\"").unwrap().unwrap();
+        assert!(bridge.topics_count() && !open.topics_count(), "others can reach it");
     }
 
     #[test]
@@ -282,6 +295,10 @@ mod tests {
             ("[bridge]\nmax_connections = 0", "bridge.max_connections: "),
             ("[bridge]\nerrors = \"x\"", "bridge.errors: "),
             (client, "bridge.client[0].fingerprint: give one of"),
+            (
+                "[bridge]\nlisten = \"0.0.0.0:1\"\n[[bridge.client]]\napp = \"shop\"\ntopic = \"a\"",
+                "bridge.client[0].topic: anybody who can connect",
+            ),
             (&format!("{client}fingerprint = \"ab\""), "bridge.client[0].fingerprint: it has to be the SHA-256"),
             (&format!("{client}fingerprint = \"{}\"", "x".repeat(64)), "bridge.client[0].fingerprint: "),
             (&format!("{client}certificate = \"gone.pem\""), "bridge.client[0].certificate: /etc/apnsd/gone.pem"),

@@ -233,6 +233,9 @@ impl Config {
                 return Err(ConfigError::at(field, problem));
             }
         }
+        if let Some(bridge) = &self.bridge {
+            bridge.check()?;
+        }
         for (index, token) in self.tokens.iter().enumerate() {
             let length = token.secret.expose().len();
             if length < SHORTEST_TOKEN {

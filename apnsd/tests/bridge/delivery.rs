@@ -252,3 +252,16 @@ async fn a_client_that_leaves_at_once_leaves_nothing_behind() {
     assert_eq!(outcomes.ended.get("BadDeviceToken"), Some(&20), "in the outcomes, where nobody hears of it");
     bridged.daemon.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_outbox_holds_the_client_back_and_loses_nothing() {
+    let room = "[outbox]\nmax_notifications = 40\nmax_per_app = 40\n";
+    let bridged =
+        Bridged::with_script("{\"http2\": {\"rules\": [{\"then\": [{\"wait_ms\": 20}, \"answer\"]}]}}", "", room).await;
+    let mut old = bridged.connect().await;
+    let all: Vec<u8> = (0..500).flat_map(|place| frame(place, &token(place), &payload(place))).collect();
+    old.write(&all).await;
+    until("all arrive", || async { bridged.accepted().len() == 500 }).await;
+    assert!(bridged.accepted().values().all(|count| *count == 1));
+    bridged.daemon.stop().await;
+}

@@ -11,7 +11,7 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 
 use crate::client::{Manners, Old, frame, payload};
 use crate::support::{Folder, SOON, token};
-use crate::world::{Bridged, until};
+use crate::world::{BRIDGE, Bridged, until};
 
 /// A certificate that its owner made, with this topic, and its key.
 pub(crate) fn certificate(topic: &str, change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
@@ -146,5 +146,18 @@ async fn an_idle_connection_ends_with_the_last_one_that_was_taken() {
     // One that took nothing has nothing to say.
     let (bytes, ended) = bridged.connect().await.read_to_end().await;
     assert!(bytes.is_empty() && ended.is_ok());
+    bridged.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_of_two_apps_lets_nobody_in_until_somebody_says_which() {
+    let other = "[apps.other]\nenvironment = \"sandbox\"\nsigning_key = \"AuthKey_SIMULATOR.p8\"\nkey_id = \"SIMULATOR0\"\n\
+                 team_id = \"TEAMID0000\"\ntopic = \"com.example.app\"\nhost = \"localhost\"\nport = 1\nca = \"ca.pem\"\n";
+    let bridged = Bridged::with(other, "").await;
+    assert!(!is_let_in(&bridged, &Manners::usual(&bridged), 1).await);
+    // Said in the file, and read again.
+    let more = format!("{other}{BRIDGE}[[bridge.client]]\napp = \"shop\"\ncertificate = \"client.pem\"\n");
+    bridged.daemon.reload(&bridged.world.config(&more)).await.unwrap();
+    assert!(is_let_in(&bridged, &Manners::usual(&bridged), 2).await);
     bridged.daemon.stop().await;
 }
