@@ -42,7 +42,7 @@ mod service;
 pub use access::{Access, Caller, Denied};
 pub use app_name::{AppName, AppNameError};
 pub use daemon::{Addresses, Daemon, DaemonError};
-pub use delivery::{Credential, Health, Snapshot};
+pub use delivery::{BridgeFigures, Credential, Health, Snapshot};
 pub use notification_id::NotificationId;
 pub use service::{
     AppInfo, Origin, OutcomeStream, ProvisionError, Service, StartError, Submission, SubmitError, UnknownApp,

@@ -10,7 +10,7 @@ use apns_proto::binary::{ErrorResponse, Status};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::clients::Client;
 use super::ending::{part, say_and_part};
@@ -81,6 +81,7 @@ enum Ending {
 }
 
 type Stored = Result<(), SubmitError>;
+type Pause = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
 /// Some arrivals on their way into the store.
 struct Batch {
@@ -96,7 +97,7 @@ struct Intake {
     batch: Option<Batch>,
     /// How many are stored at once: fewer where there is little room.
     limit: usize,
-    pause: Option<Pin<Box<Sleep>>>,
+    pause: Pause,
 }
 
 impl Visit {
@@ -107,6 +108,8 @@ impl Visit {
     {
         let mut line = Line::new(LINE);
         let mut intake = Intake { waiting: VecDeque::new(), batch: None, limit: usize::MAX, pause: None };
+        let app = self.client.admitted.app.clone();
+        self.service.note_bridge(&app, |figures| figures.connections += 1);
         let ending = self.take(&mut stream, &mut line, &mut intake).await;
         let last = line.last_identifier();
         let response = match ending {
@@ -123,6 +126,12 @@ impl Visit {
             Ending::GoingDown => last.map(|identifier| ErrorResponse { status: Status::SHUTDOWN, identifier }),
         };
         drop(self.storing);
+        self.service.note_bridge(&app, |figures| {
+            figures.connections = figures.connections.saturating_sub(1);
+            if let Some(response) = response {
+                *figures.responses.entry(response.status.raw()).or_default() += 1;
+            }
+        });
         match response {
             Some(response) => {
                 let mut bytes = BytesMut::new();
@@ -167,7 +176,7 @@ impl Visit {
             }
             // What stands behind one that is refused would only be thrown away.
             let wants = !closed && stopping.is_none() && intake.is_empty() && line.deadline().is_none();
-            let paced = (wants && line.len() >= AHEAD).then_some(heard + AWAY).filter(|until| now < *until);
+            let paced = (wants && line.open() >= AHEAD).then_some(heard + AWAY).filter(|until| now < *until);
             let reads = wants && paced.is_none();
             let nothing_to_do = line.is_empty() && intake.is_empty();
             let _busy = (!nothing_to_do).then(|| Busy::new(self.place.seat.clone()));
@@ -192,6 +201,13 @@ impl Visit {
                             heard = now;
                         }
                         self.reading.read(now.into_std(), &buffer[..count], &self.client, &mut intake.waiting);
+                        let again = intake.waiting.iter().filter(|arrival| matches!(arrival.what, What::Again(_)));
+                        match again.count() {
+                            0 => {}
+                            count => self
+                                .service
+                                .note_bridge(&self.client.admitted.app, |figures| figures.recognised += count as u64),
+                        }
                     }
                     // However it ended: what is whole was read.
                     Ok(_) | Err(_) => closed = true,
@@ -261,9 +277,9 @@ impl Intake {
         stored: Stored,
     ) -> bool {
         let Some(Batch { arrivals, taken, stored: _ }) = self.batch.take() else { return true };
-        let wait = match stored {
+        let pause: Pause = match stored {
             Ok(()) => {
-                self.limit = usize::MAX;
+                self.limit = self.limit.saturating_mul(2);
                 push_all(line, fates, arrivals, taken);
                 return true;
             }
@@ -273,18 +289,22 @@ impl Intake {
             }
             // The app was removed, or the service stops. What was not stored is sent again elsewhere.
             Err(SubmitError::UnknownApp(_) | SubmitError::Outbox(OutboxError::Closed)) => return false,
-            Err(SubmitError::TooFast { wait }) => wait,
-            Err(SubmitError::Outbox(error)) => {
-                if error.is_full() {
-                    self.limit = (arrivals.len() / 2).max(1);
-                }
-                STORE_RETRY
+            Err(SubmitError::TooFast { wait }) => Some(Box::pin(sleep(wait))),
+            // Perhaps there is room for some of them.
+            Err(SubmitError::Outbox(error)) if error.is_full() && arrivals.len() > 1 => {
+                self.limit = arrivals.len() / 2;
+                None
             }
+            Err(SubmitError::Outbox(error)) if error.is_full() => {
+                let service = visit.service.clone();
+                Some(Box::pin(async move { service.room(STORE_RETRY).await }))
+            }
+            Err(SubmitError::Outbox(_)) => Some(Box::pin(sleep(STORE_RETRY))),
         };
         for arrival in arrivals.into_iter().rev() {
             self.waiting.push_front(arrival);
         }
-        self.pause = Some(Box::pin(sleep(wait)));
+        self.pause = pause;
         true
     }
 
@@ -341,9 +361,9 @@ async fn stored(batch: &mut Option<Batch>) -> Stored {
     }
 }
 
-async fn optional(sleep: &mut Option<Pin<Box<Sleep>>>) {
-    match sleep {
-        Some(sleep) => sleep.as_mut().await,
+async fn optional(pause: &mut Pause) {
+    match pause {
+        Some(pause) => pause.as_mut().await,
         None => std::future::pending().await,
     }
 }

@@ -43,6 +43,7 @@ pub(super) struct Line<T> {
     /// Since when there is one that was refused.
     waiting_since: Option<Instant>,
     last_identifier: Option<u32>,
+    open: usize,
     limit: usize,
 }
 
@@ -62,6 +63,7 @@ impl<T> Line<T> {
             refused: BTreeSet::new(),
             waiting_since: None,
             last_identifier: None,
+            open: 0,
             limit: limit.max(1),
         }
     }
@@ -76,6 +78,7 @@ impl<T> Line<T> {
         let place = self.next_place();
         let identifier = identifier.unwrap_or(0);
         self.entries.push_back(Entry { identifier, fate: Fate::Open, what });
+        self.open += 1;
         if !matches!(fate, Fate::Refused(_)) {
             self.last_identifier = Some(identifier);
         }
@@ -90,8 +93,9 @@ impl<T> Line<T> {
     pub(super) fn settle(&mut self, now: Instant, place: u64, fate: Fate) {
         let index = place.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
         let Some(entry) = index.and_then(|index| self.entries.get_mut(index)) else { return };
-        if entry.fate == Fate::Open {
+        if entry.fate == Fate::Open && fate != Fate::Open {
             entry.fate = fate;
+            self.open -= 1;
             if matches!(fate, Fate::Refused(_)) {
                 self.refused.insert(place);
                 self.waiting_since.get_or_insert(now);
@@ -117,9 +121,9 @@ impl<T> Line<T> {
         self.waiting_since.map(|since| since + PATIENCE)
     }
 
-    /// How many there are from the first that is open, or to be told, on.
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
+    /// How many are open.
+    pub(super) fn open(&self) -> usize {
+        self.open
     }
 
     /// Whether nothing is open or to be told.
@@ -139,8 +143,11 @@ impl<T> Line<T> {
     }
 
     fn let_go(&mut self, upto: u64) {
-        while self.first < upto && self.entries.pop_front().is_some() {
+        while self.first < upto
+            && let Some(entry) = self.entries.pop_front()
+        {
             self.refused.remove(&self.first);
+            self.open -= usize::from(entry.fate == Fate::Open);
             self.first += 1;
         }
         if self.refused.is_empty() {
@@ -195,6 +202,7 @@ mod tests {
         for identifier in 1..=5_u32 {
             line.push(now, Some(identifier), Fate::Open, identifier);
         }
+        assert_eq!(line.open(), 3);
         line.settle(now, 0, BAD);
         assert_eq!(line.due(now), None, "it is not there any more");
         line.settle(now, 2, BAD);
@@ -231,6 +239,7 @@ mod tests {
                 let expected = first.filter(|first| known[*first] == Some(false));
                 prop_assert_eq!(line.due(now).map(|due| due.place), expected.map(|place| place as u64));
                 prop_assert_eq!(line.is_empty(), first.is_none());
+                prop_assert_eq!(line.open(), known.iter().filter(|known| known.is_none()).count());
             }
         }
     }

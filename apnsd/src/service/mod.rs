@@ -23,7 +23,7 @@ pub use stream::OutcomeStream;
 
 use crate::access::Access;
 use crate::config::{App, AppDefinition, Config, ConfigError, Credential, Transport};
-use crate::delivery::{Health, KeyRing, Listener, Order, Snapshot, Standing, Waiters, now};
+use crate::delivery::{BridgeFigures, Health, KeyRing, Listener, Order, Snapshot, Standing, Waiters, now};
 use crate::outbox::{
     Accepted, Counts, Cursor, FeedbackPage, NewEntry, Outbox, OutboxError, OutcomeRecord, State, Tracked,
 };
@@ -384,6 +384,13 @@ impl Service {
     /// When the app is not known.
     pub fn snapshot(&self, app: &AppName) -> Result<Snapshot, UnknownApp> {
         Ok(self.app(app)?.standing.snapshot())
+    }
+
+    /// The bridge did something for an app.
+    pub(crate) fn note_bridge(&self, app: &AppName, note: impl FnOnce(&mut BridgeFigures)) {
+        if let Ok(running) = self.app(app) {
+            running.standing.note_bridge(note);
+        }
     }
 
     /// The apps that cannot send until a person acts, and why.

@@ -4,7 +4,7 @@ use apns_proto::DeviceToken;
 use apns_proto::binary::{ErrorResponse, Status};
 
 use crate::client::{Manners, Old, frame, payload};
-use crate::support::token;
+use crate::support::{shop, token};
 use crate::world::{Bridged, bad, gone, until};
 
 /// Sends all, and after each error response again what followed, under other identifiers. Gives the places that were
@@ -96,6 +96,8 @@ async fn one_that_comes_again_is_recognised_once_and_its_twin_is_new() {
     send(&bridged, &manners, &[again.clone(), marker(2)].concat()).await;
     until("what came with it arrives", || async { bridged.accepted().contains_key(token(2).as_bytes()) }).await;
     assert_eq!(bridged.accepted()[token(1).as_bytes()], 1, "it was delivered already");
+    let figures = bridged.daemon.service().snapshot(&shop()).unwrap().bridge;
+    assert_eq!((figures.recognised, figures.responses.get(&8)), (1, Some(&1)));
     send(&bridged, &manners, &[again, marker(3)].concat()).await;
     until("a new one arrives", || async { bridged.accepted()[token(1).as_bytes()] == 2 }).await;
     bridged.daemon.stop().await;
