@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::bridge::{Bridge, Ports as BridgePorts};
 use crate::config::{Config, ConfigError};
 use crate::http;
 use crate::listen::{Port, ServerCertificate};
@@ -34,6 +35,7 @@ pub struct Daemon {
     addresses: Addresses,
     stop: watch::Sender<bool>,
     ports: Vec<JoinHandle<()>>,
+    bridge: Option<Bridge>,
     certificate: Option<Arc<ServerCertificate>>,
     stop_within: Duration,
 }
@@ -50,6 +52,10 @@ pub struct Addresses {
     pub pyapns: Option<SocketAddr>,
     /// The REST interface of pyapns.
     pub pyapns_rest: Option<SocketAddr>,
+    /// The bridge's push gateway.
+    pub bridge: Option<SocketAddr>,
+    /// The bridge's feedback service.
+    pub bridge_feedback: Option<SocketAddr>,
 }
 
 /// Why a daemon could not be started.
@@ -112,8 +118,19 @@ impl Daemon {
             let port = rest_port.insert(bound("pyapns.rest_listen", address, Port::bind(address, limits).await)?);
             addresses.pyapns_rest = port.address().ok();
         }
+        let bridge_ports = match &config.bridge {
+            Some(bridge) => {
+                let ports = BridgePorts::bind(bridge)?;
+                (addresses.bridge, addresses.bridge_feedback) = ports.addresses();
+                let certificate = Bridge::certificate(bridge, &config.data)?;
+                Some((ports, bridge.clone(), certificate))
+            }
+            None => None,
+        };
         let service = Service::start(&config).await?;
         let (stop, stopping) = watch::channel(false);
+        let bridge = bridge_ports
+            .map(|(ports, bridge, certificate)| Bridge::start(ports, bridge, certificate, service.clone(), &stopping));
         let router = http::router(service.clone(), limits);
         let mut served: Vec<_> = api_ports.into_iter().map(|port| (port, router.clone())).collect();
         if let Some(settings) = settings {
@@ -125,7 +142,7 @@ impl Daemon {
             .into_iter()
             .map(|(port, router)| tokio::spawn(port.serve(router, stopping.clone(), config.stop_within + GRACE)))
             .collect();
-        Ok(Self { service, addresses, stop, ports, certificate, stop_within: config.stop_within })
+        Ok(Self { service, addresses, stop, ports, bridge, certificate, stop_within: config.stop_within })
     }
 
     /// The service.
@@ -140,7 +157,8 @@ impl Daemon {
         self.addresses
     }
 
-    /// Takes what changed in the configuration, as [`Service::reload`] does, and the certificate of the port with TLS.
+    /// Takes what changed in the configuration, as [`Service::reload`] does, the certificate of the port with TLS, and
+    /// whom the bridge lets in.
     ///
     /// # Errors
     ///
@@ -154,7 +172,26 @@ impl Daemon {
             }
             (None, _) | (_, None) => None,
         };
+        let bridge = match (&self.bridge, config.bridge.clone()) {
+            (Some(running), Some(bridge)) => {
+                let server = bridge.server.clone();
+                let read = tokio::task::spawn_blocking(move || {
+                    server
+                        .map(|(certificate, key)| ServerCertificate::read_files("bridge", &certificate, &key))
+                        .transpose()
+                });
+                let read = read.await.unwrap_or_else(|_| Err(ConfigError::whole("the service is stopping")))?;
+                Some((running, bridge, read))
+            }
+            (None, _) | (_, None) => None,
+        };
         self.service.reload(config).await?;
+        if let Some((running, bridge, read)) = bridge {
+            running.admit(&bridge);
+            if let Some(read) = read {
+                running.server_certificate().replace(read);
+            }
+        }
         if let Some((certificate, read)) = renewed {
             certificate.replace(read);
         }
@@ -165,10 +202,17 @@ impl Daemon {
     pub async fn stop(self) {
         self.stop.send_replace(true);
         let service = self.service.clone();
+        // What clients of the bridge believe accepted is stored before nothing is taken any more.
+        if let Some(bridge) = &self.bridge {
+            bridge.stored().await;
+        }
         let ports = async {
             for port in self.ports {
                 // A port that failed has ended.
                 drop(port.await);
+            }
+            if let Some(bridge) = self.bridge {
+                bridge.ended().await;
             }
         };
         // Streams of outcomes end with their apps, and requests that wait with their outcomes.
@@ -229,6 +273,12 @@ impl Daemon {
             Ok(()) => say(format_args!("{name} was read again, and is in force")),
             Err(error) => say(format_args!("{name} was read again and cannot be used, nothing has changed: {error}")),
         }
+    }
+}
+
+impl From<crate::bridge::NoPort> for DaemonError {
+    fn from(no: crate::bridge::NoPort) -> Self {
+        Self::Port { field: no.field, address: no.address, source: no.source }
     }
 }
 

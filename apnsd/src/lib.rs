@@ -16,6 +16,7 @@
 //!   it, [`feedback`](Service::feedback) has the device tokens on which an app is gone,
 //!   [`provision`](Service::provision), [`remove`](Service::remove) and [`list`](Service::list) are for apps.
 //! * [`Access`]: who may do what; every interface asks it before anything else.
+//! * The bridge: TLS ports for clients of the binary protocol, who are known by their certificates.
 //!
 //! # What holds
 //!
@@ -26,6 +27,7 @@
 
 mod access;
 mod app_name;
+mod bridge;
 pub mod config;
 mod daemon;
 mod delivery;
@@ -41,7 +43,7 @@ mod service;
 pub use access::{Access, Caller, Denied};
 pub use app_name::{AppName, AppNameError};
 pub use daemon::{Addresses, Daemon, DaemonError};
-pub use delivery::{Credential, Health, Snapshot};
+pub use delivery::{BridgeFigures, Credential, Health, Snapshot};
 pub use notification_id::NotificationId;
 pub use service::{
     AppInfo, Origin, OutcomeStream, ProvisionError, Service, StartError, Submission, SubmitError, UnknownApp,

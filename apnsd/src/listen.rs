@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -170,7 +171,7 @@ async fn answer(router: Router, request: Request<Incoming>) -> Response {
 
 /// The connections of one port.
 #[derive(Debug)]
-struct Connections {
+pub(crate) struct Connections {
     limit: usize,
     seats: Mutex<Seats>,
 }
@@ -183,26 +184,26 @@ struct Seats {
 }
 
 #[derive(Debug, Default)]
-struct Seat {
+pub(crate) struct Seat {
     /// Requests that have begun and not ended.
     busy: AtomicUsize,
-    leave: Notify,
+    pub(crate) leave: Notify,
 }
 
 /// A place among the connections, given back when dropped.
-struct Place {
+pub(crate) struct Place {
     number: u64,
-    seat: Arc<Seat>,
+    pub(crate) seat: Arc<Seat>,
     connections: Arc<Connections>,
 }
 
 impl Connections {
-    fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { limit, seats: Mutex::default() }
     }
 
     /// A place for a new connection. Where all are taken, the one that is there the longest without a request leaves.
-    fn take(self: &Arc<Self>) -> Option<Place> {
+    pub(crate) fn take(self: &Arc<Self>) -> Option<Place> {
         let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
         if seats.taken.len() >= self.limit {
             seats.evict().then_some(())?;
@@ -214,7 +215,7 @@ impl Connections {
         Some(Place { number, seat, connections: self.clone() })
     }
 
-    fn evict(&self) -> bool {
+    pub(crate) fn evict(&self) -> bool {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner).evict()
     }
 }
@@ -237,11 +238,11 @@ impl Drop for Place {
     }
 }
 
-/// A request that is being answered.
-struct Busy(Arc<Seat>);
+/// A request that is being answered: its connection is not idle.
+pub(crate) struct Busy(Arc<Seat>);
 
 impl Busy {
-    fn new(seat: Arc<Seat>) -> Self {
+    pub(crate) fn new(seat: Arc<Seat>) -> Self {
         seat.busy.fetch_add(1, Ordering::Relaxed);
         Self(seat)
     }
@@ -271,11 +272,16 @@ impl ResolvesServerCert for ServerCertificate {
 impl ServerCertificate {
     /// Reads certificate and key, and checks that they belong together.
     pub(crate) fn read(tls: &TlsConfig) -> Result<Arc<CertifiedKey>, ConfigError> {
-        let at = |field: &str, problem: &dyn std::fmt::Display| ConfigError::at(format!("api.tls.{field}"), problem);
-        let chain = CertificateDer::pem_file_iter(&tls.certificate)
+        Self::read_files("api.tls", &tls.certificate, &tls.key)
+    }
+
+    /// The same for the two files that stand in this table of the configuration.
+    pub(crate) fn read_files(table: &str, certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>, ConfigError> {
+        let at = |field: &str, problem: &dyn std::fmt::Display| ConfigError::at(format!("{table}.{field}"), problem);
+        let chain = CertificateDer::pem_file_iter(certificate)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|error| at("certificate", &error))?;
-        let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| at("key", &error))?;
+        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| at("key", &error))?;
         let provider = rustls::crypto::ring::default_provider();
         let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| at("certificate", &error))?;
         Ok(Arc::new(certified))

@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 mod bench;
+mod bridge;
 mod broadcast;
 mod channels;
 mod check;
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Sim(sim::SimFlags),
     /// Run the provider daemon: applications hand in notifications, and it delivers them
     Serve(serve::ServeFlags),
+    /// Let old clients of the binary protocol, unchanged, deliver over today's API
+    Bridge(Box<bridge::BridgeFlags>),
     /// Send notifications and tell what became of each
     Send(Box<send::SendFlags>),
     /// List the devices on which the app is gone
@@ -57,6 +60,7 @@ impl Command {
             Self::Demo(flags) => flags.run(),
             Self::Sim(flags) => flags.run(),
             Self::Serve(flags) => flags.run(),
+            Self::Bridge(flags) => flags.run(),
             Self::Send(flags) => flags.run(),
             Self::Feedback(flags) => flags.run(),
             Self::Channels(flags) => flags.run(),

@@ -43,6 +43,9 @@ pub(crate) enum ServeFailure {
     /// The configuration.
     #[error("{} cannot be used: {error}", path.display())]
     Config { path: PathBuf, error: ConfigError },
+    /// The options that stand for a configuration.
+    #[error("the options cannot be used: {0}")]
+    Options(ConfigError),
     /// It could not be started.
     #[error("the daemon cannot start: {0}")]
     Start(#[from] DaemonError),
@@ -61,25 +64,27 @@ impl ServeFlags {
                     say(format_args!("apns: {} can be used", path.display()));
                     return Ok(Exit::Fine);
                 }
-                block_on(serve(config, path))?
+                block_on(serve(config, Some(path)))?
             }
             None => block_on(scratch(self.ports))?,
         }
     }
 }
 
-fn load(path: &Path) -> Result<Config, ServeFailure> {
+pub(super) fn load(path: &Path) -> Result<Config, ServeFailure> {
     Config::load(path).map_err(|error| ServeFailure::Config { path: path.to_owned(), error })
 }
 
-async fn serve(config: Config, path: PathBuf) -> Result<Exit, Failure> {
+/// Runs until it is told to stop.
+pub(super) async fn serve(config: Config, path: Option<PathBuf>) -> Result<Exit, Failure> {
     let daemon = Daemon::start(config).await.map_err(ServeFailure::Start)?;
     tell(daemon.addresses());
-    daemon.run(Some(path)).await.map_err(ServeFailure::Signals)?;
+    daemon.run(path).await.map_err(ServeFailure::Signals)?;
     Ok(Exit::Fine)
 }
 
-fn tell(addresses: Addresses) {
+/// Says where the interfaces are.
+pub(super) fn tell(addresses: Addresses) {
     let ports = [
         ("the JSON API and the status page", "http", addresses.api),
         ("the JSON API with TLS", "https", addresses.api_tls),
@@ -91,16 +96,24 @@ fn tell(addresses: Addresses) {
             say(format_args!("{what}: {scheme}://{address}/"));
         }
     }
+    if let Some(address) = addresses.bridge {
+        say(format_args!("the bridge's push gateway listens at {address}"));
+    }
+    if let Some(address) = addresses.bridge_feedback {
+        say(format_args!("the bridge's feedback service listens at {address}"));
+    }
 }
 
 /// A pretend Apple, a folder that goes away, and an app to send with.
 async fn scratch(ports: Ports) -> Result<Exit, Failure> {
-    let simulator = Simulator::builder().keep(Keep::Counts).start().await?;
-    let folder = Scratch::new()?;
-    let path = folder.0.join("apnsd.toml");
-    let cannot = |error| Failure::Write { name: folder.0.display().to_string(), error };
-    simulator.write_certificates(&folder.0).map_err(cannot)?;
-    fs::write(&path, scratch_config(&simulator, ports)).map_err(cannot)?;
+    let folder = Scratch::new("serve")?;
+    let listen = match ports {
+        Ports::Usual => "",
+        Ports::Any => {
+            "[api]\nlisten = \"127.0.0.1:0\"\n\n[pyapns]\nlisten = \"127.0.0.1:0\"\nrest_listen = \"127.0.0.1:0\"\n\n"
+        }
+    };
+    let (simulator, path) = scratch_app(&folder, listen).await?;
     let daemon = Daemon::start(load(&path)?).await.map_err(ServeFailure::Start)?;
     let addresses = daemon.addresses();
     tell(addresses);
@@ -117,13 +130,17 @@ async fn scratch(ports: Ports) -> Result<Exit, Failure> {
     Ok(Exit::Fine)
 }
 
-fn scratch_config(simulator: &Simulator, ports: Ports) -> String {
-    let listen = match ports {
-        Ports::Usual => "",
-        Ports::Any => {
-            "[api]\nlisten = \"127.0.0.1:0\"\n\n[pyapns]\nlisten = \"127.0.0.1:0\"\nrest_listen = \"127.0.0.1:0\"\n\n"
-        }
-    };
+/// Starts a pretend Apple, and writes its certificates and a configuration with an app that sends there.
+pub(super) async fn scratch_app(folder: &Scratch, listen: &str) -> Result<(Simulator, PathBuf), Failure> {
+    let simulator = Simulator::builder().keep(Keep::Counts).start().await?;
+    let path = folder.0.join("apnsd.toml");
+    let cannot = |error| Failure::Write { name: folder.0.display().to_string(), error };
+    simulator.write_certificates(&folder.0).map_err(cannot)?;
+    fs::write(&path, scratch_config(&simulator, listen)).map_err(cannot)?;
+    Ok((simulator, path))
+}
+
+fn scratch_config(simulator: &Simulator, listen: &str) -> String {
     format!(
         "# A daemon to try: it sends to a pretend Apple.\n\
          data = \"data\"\n\n\
@@ -170,17 +187,21 @@ fn to_try(addresses: Addresses) -> String {
 }
 
 /// A folder for its owner alone, that goes away.
-struct Scratch(PathBuf);
+pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new() -> Result<Self, Failure> {
-        let path = std::env::temp_dir().join(format!("apns-serve-{}", std::process::id()));
+    pub(super) fn new(what: &str) -> Result<Self, Failure> {
+        let path = std::env::temp_dir().join(format!("apns-{what}-{}", std::process::id()));
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         let name = path.display().to_string();
         builder.create(&path).map_err(|error| Failure::Write { name, error })?;
         Ok(Self(path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
     }
 }
 

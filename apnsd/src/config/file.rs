@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::app::first_line;
+use super::bridge::BridgeSection;
 use super::span::Span;
 use super::{AppDefinition, Config, ConfigError, PyapnsConfig, Secret, TlsConfig, TokenConfig};
 use crate::AppName;
@@ -22,6 +23,7 @@ struct File {
     api: ApiSection,
     #[serde(default)]
     pyapns: PyapnsSection,
+    bridge: Option<BridgeSection>,
     #[serde(default)]
     token: Vec<TokenSection>,
     #[serde(default)]
@@ -143,6 +145,7 @@ pub(super) fn parse(text: &str, base: &Path) -> Result<Config, ConfigError> {
         };
     }
 
+    config.bridge = file.bridge.map(|bridge| bridge.read(base)).transpose()?.flatten();
     for (index, token) in file.token.into_iter().enumerate() {
         config.tokens.push(read_token(token, base).map_err(|error| error.within(&format!("token[{index}]")))?);
     }
@@ -191,7 +194,7 @@ fn set<T>(place: &mut T, value: Option<T>) {
     }
 }
 
-fn at_least(field: &str, value: Option<usize>, least: usize) -> Result<Option<usize>, ConfigError> {
+pub(super) fn at_least(field: &str, value: Option<usize>, least: usize) -> Result<Option<usize>, ConfigError> {
     match value {
         Some(value) if value < least => Err(ConfigError::at(field, format_args!("it has to be {least} at least"))),
         value => Ok(value),

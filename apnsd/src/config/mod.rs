@@ -1,6 +1,7 @@
 //! The configuration file: TOML, or pyapns's own JSON file as it is.
 
 mod app;
+mod bridge;
 mod error;
 mod file;
 mod pyapns_file;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub(crate) use app::{App, Credential};
 pub use app::{AppDefinition, EnvironmentWord, Loss, RetryDefinition, Transport};
+pub use bridge::{BridgeClient, BridgeConfig, BridgeErrors, BridgeLimits, KnownBy};
 pub use error::ConfigError;
 pub(crate) use error::without_values;
 pub(crate) use pyapns_file::certificate_or_path;
@@ -41,6 +43,8 @@ pub struct Config {
     pub api: ApiConfig,
     /// The interfaces of pyapns; `None` for neither.
     pub pyapns: Option<PyapnsConfig>,
+    /// The bridge from the binary protocol; `None` for not at all.
+    pub bridge: Option<BridgeConfig>,
     /// Who may do what. Empty on loopback: anybody may do anything.
     pub tokens: Vec<TokenConfig>,
     /// The apps that the file defines.
@@ -169,6 +173,7 @@ impl Config {
             stop_within: Duration::from_secs(20),
             api: ApiConfig { listen: local(7080), tls: None, limits: Limits::default() },
             pyapns: Some(PyapnsConfig::new(local(7077), local(8088))),
+            bridge: None,
             tokens: Vec::new(),
             apps: BTreeMap::new(),
         }
@@ -216,6 +221,9 @@ impl Config {
         if let Some(tls) = &self.api.tls {
             crate::listen::ServerCertificate::read(tls)?;
         }
+        if let Some((certificate, key)) = self.bridge.as_ref().and_then(|bridge| bridge.server.as_ref()) {
+            crate::listen::ServerCertificate::read_files("bridge", certificate, key)?;
+        }
         Ok(())
     }
 
@@ -238,6 +246,9 @@ impl Config {
                     "an address that others can reach needs access tokens: give a [[token]], or listen on 127.0.0.1";
                 return Err(ConfigError::at(field, problem));
             }
+        }
+        if let Some(bridge) = &self.bridge {
+            bridge.check()?;
         }
         for (index, token) in self.tokens.iter().enumerate() {
             let length = token.secret.expose().len();

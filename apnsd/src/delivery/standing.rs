@@ -118,6 +118,20 @@ pub struct Snapshot {
     pub last_minute: u64,
     /// The last of them, newest first.
     pub last: Vec<OutcomeRecord>,
+    /// What the bridge did for it.
+    pub bridge: BridgeFigures,
+}
+
+/// What the bridge did for an app since the start.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct BridgeFigures {
+    /// How many connections to the gateway are open.
+    pub connections: usize,
+    /// How many notifications were sent again after an error response, and not taken twice.
+    pub recognised: u64,
+    /// How many error responses were sent, by status.
+    pub responses: BTreeMap<u8, u64>,
 }
 
 /// How many different reasons are counted apart: a service with too much fantasy shall not take up the memory.
@@ -141,6 +155,7 @@ struct State {
     last: VecDeque<OutcomeRecord>,
     seconds: VecDeque<u64>,
     second_began: Instant,
+    bridge: BridgeFigures,
 }
 
 impl Standing {
@@ -154,6 +169,7 @@ impl Standing {
             last: VecDeque::new(),
             seconds: VecDeque::from([0]),
             second_began: Instant::now(),
+            bridge: BridgeFigures::default(),
         }))
     }
 
@@ -164,6 +180,11 @@ impl Standing {
     /// Notifications were accepted from a caller.
     pub(crate) fn took(&self, count: u64) {
         self.change(|state| state.taken += count);
+    }
+
+    /// The bridge did something.
+    pub(crate) fn note_bridge(&self, note: impl FnOnce(&mut BridgeFigures)) {
+        self.change(|state| note(&mut state.bridge));
     }
 
     /// Says whether that is another state than before.
@@ -231,6 +252,7 @@ impl Standing {
                 replays: state.replays,
                 last_minute: state.seconds.iter().sum(),
                 last: state.last.iter().cloned().collect(),
+                bridge: state.bridge.clone(),
             }
         })
     }

@@ -1,7 +1,8 @@
 //! Who waits for the outcome of which notification.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -10,23 +11,48 @@ use crate::outbox::OutcomeRecord;
 
 /// All that wait.
 #[derive(Debug, Default)]
-pub(crate) struct Waiters(Mutex<HashMap<NotificationId, Vec<oneshot::Sender<OutcomeRecord>>>>);
+pub(crate) struct Waiters(Mutex<HashMap<NotificationId, Vec<Waiter>>>);
+
+/// Is told of an outcome, however long that takes.
+pub(crate) trait Listener: fmt::Debug + Send + Sync {
+    /// It ended. May be called twice for the same outcome; called where nothing may block.
+    fn ended(&self, record: &OutcomeRecord);
+}
+
+#[derive(Debug)]
+enum Waiter {
+    /// A caller, who may leave.
+    Caller(oneshot::Sender<OutcomeRecord>),
+    Listener(Arc<dyn Listener>),
+}
 
 impl Waiters {
     /// Begins to wait. What was settled before is not told: look it up after this call.
     pub(crate) fn register(&self, id: NotificationId) -> oneshot::Receiver<OutcomeRecord> {
         let (sender, receiver) = oneshot::channel();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default().push(sender);
+        self.add(id, Waiter::Caller(sender));
         receiver
+    }
+
+    /// The same for one who never leaves.
+    pub(crate) fn listen(&self, id: NotificationId, listener: Arc<dyn Listener>) {
+        self.add(id, Waiter::Listener(listener));
+    }
+
+    fn add(&self, id: NotificationId, waiter: Waiter) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default().push(waiter);
     }
 
     /// Forgets those that have left.
     pub(crate) fn prune(&self, ids: &[NotificationId]) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for id in ids {
-            if let Some(senders) = waiting.get_mut(id) {
-                senders.retain(|sender| !sender.is_closed());
-                if senders.is_empty() {
+            if let Some(waiters) = waiting.get_mut(id) {
+                waiters.retain(|waiter| match waiter {
+                    Waiter::Caller(sender) => !sender.is_closed(),
+                    Waiter::Listener(_) => true,
+                });
+                if waiters.is_empty() {
                     waiting.remove(id);
                 }
             }
@@ -35,10 +61,13 @@ impl Waiters {
 
     /// Tells whoever waits for it.
     pub(crate) fn tell(&self, record: &OutcomeRecord) {
-        let senders = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&record.id);
-        for sender in senders.into_iter().flatten() {
-            // Who left does not want to know.
-            drop(sender.send(record.clone()));
+        let waiters = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&record.id);
+        for waiter in waiters.into_iter().flatten() {
+            match waiter {
+                // Who left does not want to know.
+                Waiter::Caller(sender) => drop(sender.send(record.clone())),
+                Waiter::Listener(listener) => listener.ended(record),
+            }
         }
     }
 }

@@ -26,6 +26,11 @@ pub(super) async fn metrics(State(api): State<Api>, headers: HeaderMap) -> Resul
         }
         families.add(REPLAYS, &app, &[], snapshot.replays);
         families.add(CONNECTIONS, &app, &[], snapshot.connections as u64);
+        families.add(BRIDGE_CONNECTIONS, &app, &[], snapshot.bridge.connections as u64);
+        families.add(BRIDGE_RECOGNISED, &app, &[], snapshot.bridge.recognised);
+        for (status, count) in &snapshot.bridge.responses {
+            families.add(BRIDGE_RESPONSES, &app, &[("status", &status.to_string())], *count);
+        }
         for state in ["untried", "working", "no_connection", "failing"] {
             families.add(HEALTH, &app, &[("state", state)], u64::from(info.health.word() == state));
         }
@@ -48,6 +53,14 @@ const ENDED: Family =
     ("apnsd_ended_total", "counter", "Notifications that ended, by the reason of a refusal or the outcome.");
 const REPLAYS: Family = ("apnsd_replays_total", "counter", "Copies sent although an earlier one may have arrived.");
 const CONNECTIONS: Family = ("apnsd_connections", "gauge", "Open connections to the service.");
+const BRIDGE_CONNECTIONS: Family = ("apnsd_bridge_connections", "gauge", "Open connections of old binary clients.");
+const BRIDGE_RECOGNISED: Family = (
+    "apnsd_bridge_recognised_total",
+    "counter",
+    "Notifications that old clients sent again after an error response, and that were not taken twice.",
+);
+const BRIDGE_RESPONSES: Family =
+    ("apnsd_bridge_error_responses_total", "counter", "Error responses to old binary clients, by status.");
 const HEALTH: Family = ("apnsd_app_health", "gauge", "1 for the state that an app is in.");
 const EXPIRES: Family =
     ("apnsd_credential_expires_seconds", "gauge", "When a certificate ends, in seconds since 1970.");

@@ -8,9 +8,11 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use apns_proto::binary::Status;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::bridge::refusal;
 use crate::outbox::{OutboxError, OutcomeRecord};
 use crate::service::Service;
 use crate::{AppName, NotificationId};
@@ -160,25 +162,9 @@ impl Log {
     }
 }
 
-/// The status of the binary protocol that comes closest.
+/// The status of the binary protocol that comes closest. That the app is gone from a device was an invalid token.
 fn code(record: &OutcomeRecord) -> u8 {
-    let number = record.status.unwrap_or_default();
-    // With the binary transport it is one already.
-    if let (Some(_), Ok(code)) = (record.status, u8::try_from(number)) {
-        return code;
-    }
-    match record.reason.as_deref().unwrap_or_default() {
-        "BadDeviceToken" | "DeviceTokenNotForTopic" | "Unregistered" | "ExpiredToken" => 8,
-        "MissingDeviceToken" => 2,
-        "MissingTopic" => 3,
-        "PayloadEmpty" => 4,
-        "BadTopic" | "TopicDisallowed" => 6,
-        "PayloadTooLarge" => 7,
-        _ if number == 413 => 7,
-        // The credential, or a service that fails: not this notification's fault.
-        _ if number == 403 || number == 429 || number >= 500 => 1,
-        _ => 255,
-    }
+    refusal(record).unwrap_or(Status::INVALID_TOKEN).raw()
 }
 
 /// The texts of pyapns.
@@ -281,7 +267,7 @@ mod tests {
             (Some("invalid token size"), Some(5), 5, "Invalid token size"),
             (Some("shutdown"), Some(10), 10, "Shutdown"),
             (Some("unknown"), Some(255), 255, "None (unknown)"),
-            (None, None, 255, "None (unknown)"),
+            (Some("Unregistered"), Some(410), 8, "Invalid token"),
         ] {
             let code = code(&record(1, "rejected", reason, status));
             assert_eq!((code, verbose(code)), (expected, text), "{reason:?}");

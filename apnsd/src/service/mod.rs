@@ -23,7 +23,7 @@ pub use stream::OutcomeStream;
 
 use crate::access::Access;
 use crate::config::{App, AppDefinition, Config, ConfigError, Credential, Transport};
-use crate::delivery::{Health, KeyRing, Order, Snapshot, Standing, Waiters, now};
+use crate::delivery::{BridgeFigures, Health, KeyRing, Listener, Order, Snapshot, Standing, Waiters, now};
 use crate::outbox::{
     Accepted, Counts, Cursor, FeedbackPage, NewEntry, Outbox, OutboxError, OutcomeRecord, State, Tracked,
 };
@@ -277,6 +277,24 @@ impl Service {
         Ok(records)
     }
 
+    /// Has these told of their outcomes as they come, also of those that are there already.
+    ///
+    /// # Errors
+    ///
+    /// When the outbox fails. They are told all the same, but for those that ended before this call.
+    pub(crate) async fn listen(&self, listeners: Vec<(NotificationId, Arc<dyn Listener>)>) -> Result<(), OutboxError> {
+        for (id, listener) in &listeners {
+            self.0.waiters.listen(*id, listener.clone());
+        }
+        let known = self.0.outbox.lookup(listeners.iter().map(|(id, _)| *id).collect()).await?;
+        for tracked in known.into_iter().flatten() {
+            if let State::Settled(record) = tracked.state {
+                self.0.waiters.tell(&record);
+            }
+        }
+        Ok(())
+    }
+
     /// Where a notification stands; `None` when it is not known, or was forgotten.
     ///
     /// # Errors
@@ -366,6 +384,13 @@ impl Service {
     /// When the app is not known.
     pub fn snapshot(&self, app: &AppName) -> Result<Snapshot, UnknownApp> {
         Ok(self.app(app)?.standing.snapshot())
+    }
+
+    /// The bridge did something for an app.
+    pub(crate) fn note_bridge(&self, app: &AppName, note: impl FnOnce(&mut BridgeFigures)) {
+        if let Ok(running) = self.app(app) {
+            running.standing.note_bridge(note);
+        }
     }
 
     /// The apps that cannot send until a person acts, and why.

@@ -1,0 +1,376 @@
+//! One connection of a client to the gateway: takes, waits for what becomes of it, says so where it must.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apns_proto::binary::{ErrorResponse, Status};
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::clients::Client;
+use super::ending::{part, say_and_part};
+use super::line::{Due, Fate, Line};
+use super::reading::{Arrival, Reading, What};
+use super::status::invalid;
+use super::taken::{Fates, Taken};
+use crate::NotificationId;
+use crate::config::BridgeErrors;
+use crate::delivery::Listener;
+use crate::listen::{Busy, Place};
+use crate::outbox::OutboxError;
+use crate::service::{Service, SubmitError};
+
+/// What is read at once. It bounds, with the largest message, what a connection holds that is not stored.
+const READ: usize = 16 * 1024;
+/// The most notifications of a connection whose fate is waited for. Those beyond are not told of any more; the outcomes
+/// are. About 300 bytes each.
+const LINE: usize = 100_000;
+/// How many may be open before no more is read, as long as outcomes come. A refusal throws away what follows it, and old
+/// clients remember little of what they wrote: apn 1.7 the last 1000, say.
+const AHEAD: usize = 500;
+/// Without any outcome for so long, the service is away, and reading goes on into the outbox.
+const AWAY: Duration = Duration::from_secs(1);
+/// How long storing what was read may take when the bridge goes down.
+const STORED_WITHIN: Duration = Duration::from_secs(3);
+/// The wait before a store that is full or fails is asked again.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// What a connection works with.
+pub(super) struct Visit {
+    pub(super) service: Service,
+    pub(super) client: Arc<Client>,
+    pub(super) errors: BridgeErrors,
+    pub(super) idle: Duration,
+    pub(super) reading: Reading,
+    pub(super) place: Place,
+    pub(super) stop: watch::Receiver<bool>,
+    /// Held until nothing more is stored.
+    pub(super) storing: Storing,
+}
+
+/// Counts the connections that may still store something.
+#[derive(Debug, Clone)]
+pub(super) struct Storing(watch::Sender<usize>);
+
+impl Storing {
+    pub(super) fn counted_by(count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Storing {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+/// Why a connection ends.
+enum Ending {
+    /// The client closed. It takes its silence for a yes.
+    Closed,
+    /// Something is refused.
+    Refused(Due),
+    /// The bridge wants no more; everything up to the last one was taken.
+    GoingDown,
+}
+
+type Stored = Result<(), SubmitError>;
+type Pause = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
+
+/// Some arrivals on their way into the store.
+struct Batch {
+    arrivals: Vec<Arrival>,
+    /// Those that are new, in their order.
+    taken: Vec<Arc<Taken>>,
+    stored: Pin<Box<dyn Future<Output = Stored> + Send>>,
+}
+
+/// What was read and is not in the line yet.
+struct Intake {
+    waiting: VecDeque<Arrival>,
+    batch: Option<Batch>,
+    /// How many are stored at once: fewer where there is little room.
+    limit: usize,
+    pause: Pause,
+}
+
+impl Visit {
+    /// Goes on until one side has enough.
+    pub(super) async fn run<S>(mut self, mut stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut line = Line::new(LINE);
+        let mut intake = Intake { waiting: VecDeque::new(), batch: None, limit: usize::MAX, pause: None };
+        let app = self.client.admitted.app.clone();
+        self.service.note_bridge(&app, |figures| figures.connections += 1);
+        let ending = self.take(&mut stream, &mut line, &mut intake).await;
+        let last = line.last_identifier();
+        let response = match ending {
+            Ending::Closed => None,
+            Ending::Refused(due) => {
+                // Before it is said, so that the answer to it finds them.
+                let unread = intake.waiting.into_iter().filter_map(|arrival| match arrival.what {
+                    What::Again(taken) => Some(taken),
+                    What::New(..) | What::Refused(_) => None,
+                });
+                self.client.hold(Instant::now().into_std(), line.behind(due.place).flatten().chain(unread));
+                Some(ErrorResponse { status: due.status, identifier: due.identifier })
+            }
+            Ending::GoingDown => last.map(|identifier| ErrorResponse { status: Status::SHUTDOWN, identifier }),
+        };
+        drop(self.storing);
+        self.service.note_bridge(&app, |figures| {
+            figures.connections = figures.connections.saturating_sub(1);
+            if let Some(response) = response {
+                *figures.responses.entry(response.status.raw()).or_default() += 1;
+            }
+        });
+        match response {
+            Some(response) => {
+                let mut bytes = BytesMut::new();
+                response.emit(&mut bytes);
+                say_and_part(&mut stream, &bytes).await;
+            }
+            None => {
+                part(&mut stream).await;
+            }
+        }
+    }
+
+    async fn take<S>(&mut self, stream: &mut S, line: &mut Line<Option<Arc<Taken>>>, intake: &mut Intake) -> Ending
+    where
+        S: AsyncRead + Unpin,
+    {
+        let (fates, mut told) = mpsc::unbounded_channel();
+        let mut stop = self.stop.clone();
+        let mut buffer = vec![0; READ];
+        let (mut closed, mut stopping) = (false, None);
+        let mut idle_since = Instant::now();
+        let mut heard = Instant::now();
+        loop {
+            let now = Instant::now();
+            while let Ok((place, fate)) = told.try_recv() {
+                line.settle(now.into_std(), place, fate);
+                heard = now;
+            }
+            if intake.batch.is_none() {
+                if let Some(due) = line.due(now.into_std()) {
+                    return Ending::Refused(due);
+                }
+                if intake.waiting.is_empty() && closed {
+                    return Ending::Closed;
+                }
+                if stopping.is_some_and(|deadline| intake.waiting.is_empty() || deadline <= now) {
+                    return Ending::GoingDown;
+                }
+                if intake.begin(self, line, &fates) {
+                    continue;
+                }
+            }
+            // What stands behind one that is refused would only be thrown away.
+            let wants = !closed && stopping.is_none() && intake.is_empty() && line.deadline().is_none();
+            let paced = (wants && line.open() >= AHEAD).then_some(heard + AWAY).filter(|until| now < *until);
+            let reads = wants && paced.is_none();
+            let nothing_to_do = line.is_empty() && intake.is_empty();
+            let _busy = (!nothing_to_do).then(|| Busy::new(self.place.seat.clone()));
+            let deadline = [line.deadline().map(Instant::from_std), stopping.filter(|_| intake.batch.is_none()), paced];
+            tokio::select! {
+                biased;
+                Some((place, fate)) = told.recv() => {
+                    heard = Instant::now();
+                    line.settle(heard.into_std(), place, fate);
+                }
+                stored = stored(&mut intake.batch) => {
+                    if !intake.on_stored(self, line, &fates, stored) {
+                        return Ending::GoingDown;
+                    }
+                }
+                () = optional(&mut intake.pause) => intake.pause = None,
+                read = stream.read(&mut buffer), if reads => match read {
+                    Ok(count) if count > 0 => {
+                        let now = Instant::now();
+                        idle_since = now;
+                        if line.is_empty() {
+                            heard = now;
+                        }
+                        self.reading.read(now.into_std(), &buffer[..count], &self.client, &mut intake.waiting);
+                        let again = intake.waiting.iter().filter(|arrival| matches!(arrival.what, What::Again(_)));
+                        match again.count() {
+                            0 => {}
+                            count => self
+                                .service
+                                .note_bridge(&self.client.admitted.app, |figures| figures.recognised += count as u64),
+                        }
+                    }
+                    // However it ended: what is whole was read.
+                    Ok(_) | Err(_) => closed = true,
+                },
+                () = until(deadline.into_iter().flatten().min()) => {}
+                _ = stop.wait_for(|stop| *stop), if stopping.is_none() => {
+                    stopping = Some(Instant::now() + STORED_WITHIN);
+                }
+                // The longest idle one makes room for another.
+                () = self.place.seat.leave.notified(), if stopping.is_none() => {
+                    stopping = Some(Instant::now() + STORED_WITHIN);
+                }
+                () = sleep_until(idle_since + self.idle), if nothing_to_do && stopping.is_none() => {
+                    stopping = Some(Instant::now());
+                }
+            }
+        }
+    }
+}
+
+impl Intake {
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.batch.is_none()
+    }
+
+    /// Begins to store what waits, or puts into the line what needs no storing. Says whether the latter.
+    fn begin(&mut self, visit: &Visit, line: &mut Line<Option<Arc<Taken>>>, fates: &Fates) -> bool {
+        if self.waiting.is_empty() || self.pause.is_some() {
+            return false;
+        }
+        let mut arrivals: Vec<Arrival> = self.waiting.drain(..self.limit.min(self.waiting.len())).collect();
+        // A status is known at once, and in the line only behind everything before it.
+        if let Some(refused) = arrivals.iter().position(|arrival| matches!(arrival.what, What::Refused(_))) {
+            arrivals.truncate(refused + 1);
+        }
+        let (mut taken, mut submissions) = (Vec::new(), Vec::new());
+        for arrival in &arrivals {
+            if let What::New(likeness, notification) = &arrival.what {
+                taken.push(visit.client.take(*likeness, visit.errors));
+                submissions.push(notification.clone().into());
+            }
+        }
+        if submissions.is_empty() {
+            push_all(line, fates, arrivals, taken);
+            return true;
+        }
+        let (service, app) = (visit.service.clone(), visit.client.admitted.app.clone());
+        let listeners = taken.clone();
+        let stored = Box::pin(async move {
+            let accepted = service.submit(&app, submissions).await?;
+            let listeners: Vec<(NotificationId, Arc<dyn Listener>)> =
+                accepted.iter().zip(listeners).map(|(one, taken)| (one.id, taken as Arc<dyn Listener>)).collect();
+            // Those that ended in this very moment are not told of where the store fails: they were stored all the same.
+            drop(service.listen(listeners).await);
+            Ok(())
+        });
+        self.batch = Some(Batch { arrivals, taken, stored });
+        false
+    }
+
+    /// Says whether to go on.
+    fn on_stored(
+        &mut self,
+        visit: &mut Visit,
+        line: &mut Line<Option<Arc<Taken>>>,
+        fates: &Fates,
+        stored: Stored,
+    ) -> bool {
+        let Some(Batch { arrivals, taken, stored: _ }) = self.batch.take() else { return true };
+        let pause: Pause = match stored {
+            Ok(()) => {
+                self.limit = self.limit.saturating_mul(2);
+                push_all(line, fates, arrivals, taken);
+                return true;
+            }
+            Err(SubmitError::Invalid { index, cause }) => {
+                self.refuse(visit, arrivals, index, invalid(&cause));
+                return true;
+            }
+            // The app was removed, or the service stops. What was not stored is sent again elsewhere.
+            Err(SubmitError::UnknownApp(_) | SubmitError::Outbox(OutboxError::Closed)) => return false,
+            Err(SubmitError::TooFast { wait }) => Some(Box::pin(sleep(wait))),
+            // Perhaps there is room for some of them.
+            Err(SubmitError::Outbox(error)) if error.is_full() && arrivals.len() > 1 => {
+                self.limit = arrivals.len() / 2;
+                None
+            }
+            Err(SubmitError::Outbox(error)) if error.is_full() => {
+                let service = visit.service.clone();
+                Some(Box::pin(async move { service.room(STORE_RETRY).await }))
+            }
+            Err(SubmitError::Outbox(_)) => Some(Box::pin(sleep(STORE_RETRY))),
+        };
+        for arrival in arrivals.into_iter().rev() {
+            self.waiting.push_front(arrival);
+        }
+        self.pause = pause;
+        true
+    }
+
+    /// The new one at this index cannot be taken, and nothing behind it is.
+    fn refuse(&mut self, visit: &mut Visit, arrivals: Vec<Arrival>, index: usize, status: Status) {
+        visit.reading.end();
+        let (mut new, mut over) = (0, false);
+        let mut dropped = Vec::new();
+        let mut kept = VecDeque::new();
+        for mut arrival in arrivals.into_iter().chain(self.waiting.drain(..)) {
+            match &arrival.what {
+                What::Again(taken) if over => dropped.push(taken.clone()),
+                What::New(..) | What::Refused(_) if over => {}
+                What::New(..) => {
+                    over = new == index;
+                    new += 1;
+                    if over {
+                        arrival.what = What::Refused(status);
+                    }
+                    kept.push_back(arrival);
+                }
+                What::Again(_) | What::Refused(_) => kept.push_back(arrival),
+            }
+        }
+        self.waiting = kept;
+        visit.client.hold(Instant::now().into_std(), dropped);
+    }
+}
+
+/// They are stored, or need no storing.
+fn push_all(line: &mut Line<Option<Arc<Taken>>>, fates: &Fates, arrivals: Vec<Arrival>, taken: Vec<Arc<Taken>>) {
+    let now = Instant::now().into_std();
+    let mut taken = taken.into_iter();
+    for Arrival { identifier, what } in arrivals {
+        let one = match what {
+            What::New(..) => taken.next(),
+            What::Again(taken) => Some(taken),
+            What::Refused(status) => {
+                line.push(now, identifier, Fate::Refused(status), None);
+                continue;
+            }
+        };
+        let place = line.next_place();
+        let fate = one.as_ref().map_or(Fate::Fine, |taken| taken.tell(fates.clone(), place));
+        line.push(now, identifier, fate, one);
+    }
+}
+
+/// Waits for what is being stored. Can be dropped and called again without loss.
+async fn stored(batch: &mut Option<Batch>) -> Stored {
+    match batch {
+        Some(batch) => batch.stored.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn optional(pause: &mut Pause) {
+    match pause {
+        Some(pause) => pause.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,81 @@
+//! Which of the binary protocol's words comes closest.
+
+use apns_proto::binary::{NotificationError, Status};
+use apns_proto::{InvalidNotification, PayloadError};
+
+use super::line::Fate;
+use crate::config::BridgeErrors;
+use crate::outbox::OutcomeRecord;
+
+/// What the client is to hear of an outcome.
+///
+/// A device on which the app is gone is no error here: the feedback service tells of it. What is unknown may have
+/// arrived; an error response would have the client send it again.
+pub(super) fn fate(record: &OutcomeRecord, errors: BridgeErrors) -> Fate {
+    let status = match &*record.outcome {
+        "rejected" => match refusal(record) {
+            Some(status) => status,
+            None => return Fate::Fine,
+        },
+        "invalid" => Status::PROTOCOL_ERROR,
+        // Its app was removed.
+        "not_sent" => Status::PROCESSING_ERROR,
+        _ => return Fate::Fine,
+    };
+    match errors {
+        BridgeErrors::Feedback if status == Status::INVALID_TOKEN => Fate::Fine,
+        BridgeErrors::Feedback | BridgeErrors::Frame => Fate::Refused(status),
+    }
+}
+
+/// The closest status; `None` for what the feedback service tells.
+pub(crate) fn refusal(record: &OutcomeRecord) -> Option<Status> {
+    let number = record.status.unwrap_or_default();
+    // A private gateway behind the bridge says it in these words already.
+    if let Ok(byte) = u8::try_from(number) {
+        return Some(Status::from_raw(byte));
+    }
+    if number == 410 {
+        return None;
+    }
+    Some(match record.reason.as_deref().unwrap_or_default() {
+        "BadDeviceToken" | "DeviceTokenNotForTopic" => Status::INVALID_TOKEN,
+        "MissingDeviceToken" => Status::MISSING_DEVICE_TOKEN,
+        "PayloadTooLarge" => Status::INVALID_PAYLOAD_SIZE,
+        "PayloadEmpty" => Status::MISSING_PAYLOAD,
+        "MissingTopic" => Status::MISSING_TOPIC,
+        "BadTopic" | "TopicDisallowed" => Status::INVALID_TOPIC_SIZE,
+        "BadPath" | "BadPriority" | "BadExpirationDate" | "BadCollapseId" | "BadMessageId" | "DuplicateHeaders" => {
+            Status::PROTOCOL_ERROR
+        }
+        _ if number == 413 => Status::INVALID_PAYLOAD_SIZE,
+        // The bridge's own credential, or a service that failed again and again: not the client's fault, and it may try
+        // again.
+        _ if number == 403 || number == 429 || number >= 500 => Status::PROCESSING_ERROR,
+        _ => Status::UNKNOWN,
+    })
+}
+
+/// For what is no notification.
+pub(super) fn malformed(error: &NotificationError) -> Status {
+    error.gateway_status_hint().unwrap_or(Status::PROTOCOL_ERROR)
+}
+
+/// For a payload that is none.
+pub(super) fn bad_payload(error: &PayloadError) -> Status {
+    match error {
+        PayloadError::Empty => Status::MISSING_PAYLOAD,
+        PayloadError::TooLarge { .. } => Status::INVALID_PAYLOAD_SIZE,
+        _ => Status::PROTOCOL_ERROR,
+    }
+}
+
+/// For what no service would take.
+pub(super) fn invalid(cause: &InvalidNotification) -> Status {
+    match cause {
+        InvalidNotification::PayloadTooLarge { .. } => Status::INVALID_PAYLOAD_SIZE,
+        InvalidNotification::MissingTopic => Status::MISSING_TOPIC,
+        InvalidNotification::HeadersTooLarge { .. } => Status::INVALID_TOKEN_SIZE,
+        _ => Status::PROTOCOL_ERROR,
+    }
+}

@@ -1,0 +1,125 @@
+"""`apns bridge` in front of the simulator's HTTP/2 side, and what old clients deliver through it."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from delivery import BAD_REQUEST, INVALID_TOKEN, KEY_ID, TEAM_ID, TOPIC, accepted, expect_equal, refused
+from simulator import Client, Failed, Simulator, wait_until
+
+COUNT = 2_000
+# The first, the last, neighbours, and some between them.
+BAD_PLACES = (0, 2, 3, 57, 400, 401, 402, 777, 1000, 1234, 1500, 1800, 1998, 1999)
+GONE_PLACES = (1, 4, 100, 399, 403, 500, 999, 1001, 1400, 1700, 1900, 1997)
+GONE = 410
+GONE_SINCE = 1_700_000_000
+
+
+class Bridge:
+    """Runs from `with` to its end, and looks to clients like a gateway."""
+
+    http2_port = None
+
+    def __init__(self, simulator, errors="frame"):
+        self._simulator = simulator
+        self._errors = errors
+
+    def __enter__(self):
+        self._directory = tempfile.TemporaryDirectory(prefix="apns-interop-bridge-")
+        self.path = Path(self._directory.name)
+        self._said = self.path / "bridge.txt"
+        there = self._simulator.path
+        command = [os.environ["APNS"], "bridge", "--host", "localhost", "--port", str(self._simulator.http2_port)]
+        command += ["--ca", there / "ca.pem", "--p8", there / "AuthKey_SIMULATOR.p8", "--key-id", KEY_ID]
+        command += ["--team-id", TEAM_ID, "--topic", TOPIC, "--data", self.path / "data", "--errors", self._errors]
+        command += ["--listen", "127.0.0.1:0", "--feedback", "127.0.0.1:0"]
+        with open(self._said, "w") as said:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        try:
+            wait_until("the bridge listens", self._listens)
+        except Failed as failed:
+            self.stop()
+            raise Failed(f"{failed}\n{self.said()}") from None
+        self.gateway_port = self._port("push gateway")
+        self.feedback_port = self._port("feedback service")
+        for name in ("client.pem", "client.key", "both.pem"):
+            shutil.copy(there / name, self.path / name)
+        # What clients have to trust is the bridge's own.
+        shutil.copy(self.path / "data" / "bridge-tls" / "ca.pem", self.path / "ca.pem")
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+        self._directory.cleanup()
+
+    def _listens(self):
+        if self._process.poll() is not None:
+            raise Failed(f"the bridge ended with status {self._process.returncode}")
+        return self._port("push gateway") and self._port("feedback service")
+
+    def _port(self, service):
+        found = re.search(rf"the bridge's {service} listens at 127\.0\.0\.1:(\d+)$", self.said(), re.MULTILINE)
+        return found and int(found[1])
+
+    def said(self):
+        """What it wrote for a person."""
+        return self._said.read_text()
+
+    def stop(self):
+        """Ends it. What it took is settled then, or on disk."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(timeout=60)
+
+
+class BridgedDelivery:
+    """Notifications for device tokens of which the service does not know some, and on some of which the app is gone."""
+
+    def __init__(self, same_alert=False):
+        self.tokens = [hashlib.sha256(f"device {n}".encode()).hexdigest() for n in range(COUNT)]
+        self.bad = [self.tokens[place] for place in BAD_PLACES]
+        self.gone = {self.tokens[place]: GONE_SINCE + place for place in GONE_PLACES}
+        self.good = [token for token in self.tokens if token not in self.bad and token not in self.gone]
+        unregistered = [{"token": token, "timestamp_ms": 1000 * at + 999} for token, at in self.gone.items()]
+        self._script = {"invalid_tokens": self.bad, "http2": {"unregistered": unregistered}}
+        alerts = ["Notification für dich 🎈"] * COUNT if same_alert else [f"Notification {n} für dich 🎈" for n in range(COUNT)]
+        self._plan = {"tokens": self.tokens, "alerts": alerts, "expiration": 2_000_000_000}
+
+    def check(self, program, mode):
+        """Sends, reads feedback twice, and returns what was found right."""
+        with Simulator(self._script, http2=True) as simulator:
+            with Bridge(simulator) as bridge:
+                report = self._send(simulator, bridge, program, mode)
+                for expected in (Counter(self.gone.items()), Counter()):
+                    with Client(bridge, program, "feedback", {}) as client:
+                        told = client.finish()
+                    told = Counter((line["token"], line["timestamp"]) for line in told)
+                    expect_equal("unregistered, as the client's feedback call tells", told, expected)
+                bridge.stop()
+            simulator.stop()
+            records = simulator.records()
+        expect_equal("accepted by the simulator", accepted(records), Counter(self.good))
+        asked = Counter((token, BAD_REQUEST) for token in self.bad) + Counter((token, GONE) for token in self.gone)
+        expect_equal("refused by the simulator", refused(records), asked)
+        told = Counter((line["refused"], line["status"]) for line in report if "refused" in line)
+        expect_equal("refused, as the client reports", told, Counter((token, INVALID_TOKEN) for token in self.bad))
+        expect_equal("trouble that the client reports", [line for line in report if "trouble" in line], [])
+        good, bad, gone = len(self.good), len(self.bad), len(self.gone)
+        return f"{good} of {COUNT} delivered once each, {bad} refused with 8 and reported, {gone} read as feedback"
+
+    def _send(self, simulator, bridge, program, mode):
+        with Client(bridge, program, mode, self._plan) as client:
+
+            def settled():
+                records = simulator.records()
+                reported = {line["refused"] for line in client.report() if "refused" in line}
+                looked_at = {record["token"] for record in records}
+                return looked_at >= set(self.tokens) and reported >= set(self.bad)
+
+            client.wait_until("every notification is delivered or reported", settled)
+            return client.finish()
