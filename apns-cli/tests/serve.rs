@@ -110,6 +110,16 @@ fn without_a_configuration_there_is_something_to_try() {
     let folder = daemon.line_with("everything is in ");
     let folder = folder.split("everything is in ").nth(1).unwrap().split(", and").next().unwrap().to_owned();
     assert!(std::path::Path::new(&folder).join("apnsd.toml").exists());
+    let python = daemon.line_with("python3 -c 'import xmlrpc.client");
+    let url = python.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
+    let device_token = python.split("\"demo\", \"").nth(1).unwrap().split('"').next().unwrap();
+    let call = format!(
+        "<methodCall><methodName>notify</methodName><params><param><value>demo</value></param><param><value>\
+         {device_token}</value></param><param><value><struct><member><name>aps</name><value>\
+         <struct><member><name>alert</name><value>Tea</value></member></struct></value></member></struct></value>\
+         </param></params></methodCall>"
+    );
+    assert!(ask(&url, "POST", "/", &call).ends_with("<value><nil/></value></param>\n</params>\n</methodResponse>\n"));
     let curl = daemon.line_with("curl ");
     let body = curl.split(" -d '").nth(1).unwrap().trim_end_matches('\'');
     let path = curl.split(&api).nth(1).unwrap().split('\'').next().unwrap();
@@ -118,7 +128,7 @@ fn without_a_configuration_there_is_something_to_try() {
     assert!(ask(&api, "GET", "/", "").contains("demo"));
     let (status, said) = daemon.stop();
     assert_eq!(status, 0);
-    assert!(said.contains("the pretend Apple took 1 notifications"), "{said}");
+    assert!(said.contains("the pretend Apple took 2 notifications"), "{said}");
     assert!(!std::path::Path::new(&folder).exists(), "it goes away");
 }
 

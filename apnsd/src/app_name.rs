@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use apns_tokio::Environment;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The name under which callers send for an app.
@@ -63,6 +64,11 @@ impl AppName {
             return Err(AppNameError::Control { position });
         }
         Ok(Self(text))
+    }
+
+    /// The name of the app's other half, where one name stands for an app in each environment: `shop:sandbox`.
+    pub(crate) fn in_environment(&self, environment: Environment) -> Result<Self, AppNameError> {
+        Self::new(format!("{self}:{}", environment.word()))
     }
 
     /// The text.

@@ -14,6 +14,7 @@ use crate::config::{Config, ConfigError};
 use crate::http;
 use crate::listen::{Port, ServerCertificate};
 use crate::log::say;
+use crate::pyapns::Pyapns;
 use crate::service::{Service, StartError};
 
 /// A running daemon.
@@ -106,6 +107,17 @@ impl Daemon {
             addresses.api_tls = port.address().ok();
             api_ports.push(port);
         }
+        let settings = config.pyapns.clone();
+        let mut rpc_port = None;
+        if let Some(address) = settings.as_ref().and_then(|settings| settings.listen) {
+            let port = rpc_port.insert(bound("pyapns.listen", address, Port::bind(address, limits).await)?);
+            addresses.pyapns = port.address().ok();
+        }
+        let mut rest_port = None;
+        if let Some(address) = settings.as_ref().and_then(|settings| settings.rest_listen) {
+            let port = rest_port.insert(bound("pyapns.rest_listen", address, Port::bind(address, limits).await)?);
+            addresses.pyapns_rest = port.address().ok();
+        }
         let bridge_ports = match &config.bridge {
             Some(bridge) => {
                 let ports = BridgePorts::bind(bridge)?;
@@ -120,9 +132,15 @@ impl Daemon {
         let bridge = bridge_ports
             .map(|(ports, bridge, certificate)| Bridge::start(ports, bridge, certificate, service.clone(), &stopping));
         let router = http::router(service.clone(), limits);
-        let ports = api_ports
+        let mut served: Vec<_> = api_ports.into_iter().map(|port| (port, router.clone())).collect();
+        if let Some(settings) = settings {
+            let pyapns = Pyapns::new(service.clone(), limits, settings);
+            served.extend(rpc_port.map(|port| (port, pyapns.rpc())));
+            served.extend(rest_port.map(|port| (port, pyapns.rest())));
+        }
+        let ports = served
             .into_iter()
-            .map(|port| tokio::spawn(port.serve(router.clone(), stopping.clone(), config.stop_within + GRACE)))
+            .map(|(port, router)| tokio::spawn(port.serve(router, stopping.clone(), config.stop_within + GRACE)))
             .collect();
         Ok(Self { service, addresses, stop, ports, bridge, certificate, stop_within: config.stop_within })
     }

@@ -36,6 +36,7 @@ mod listen;
 mod log;
 mod notification_id;
 pub mod outbox;
+mod pyapns;
 mod rate;
 mod service;
 

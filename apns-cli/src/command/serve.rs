@@ -152,11 +152,16 @@ fn scratch_config(simulator: &Simulator, listen: &str) -> String {
          team_id = \"{}\"\n\
          topic = \"com.example.app\"\n\
          host = \"localhost\"\n\
-         port = {}\n\
+         port = {port}\n\
+         ca = \"ca.pem\"\n\n\
+         # What clients of pyapns provision goes there too: client.pem and client.key in one.\n\
+         [pyapns.app]\n\
+         host = \"localhost\"\n\
+         port = {port}\n\
          ca = \"ca.pem\"\n",
         simulator.key_id(),
         simulator.team_id(),
-        simulator.http2_address().port(),
+        port = simulator.http2_address().port(),
     )
 }
 

@@ -40,6 +40,7 @@ use tokio_rustls::server::TlsStream;
 use self::clients::{Admission, Admitted, Clients, Stranger};
 use self::gateway::{Storing, Visit};
 use self::reading::Reading;
+pub(crate) use self::status::refusal;
 use self::tls::Door;
 use crate::AppName;
 use crate::config::{BridgeConfig, ConfigError};

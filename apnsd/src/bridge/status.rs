@@ -29,7 +29,7 @@ pub(super) fn fate(record: &OutcomeRecord, errors: BridgeErrors) -> Fate {
 }
 
 /// The closest status; `None` for what the feedback service tells.
-fn refusal(record: &OutcomeRecord) -> Option<Status> {
+pub(crate) fn refusal(record: &OutcomeRecord) -> Option<Status> {
     let number = record.status.unwrap_or_default();
     // A private gateway behind the bridge says it in these words already.
     if let Ok(byte) = u8::try_from(number) {

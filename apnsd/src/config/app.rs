@@ -227,6 +227,28 @@ impl AppDefinition {
         Self { certificate_data: Some(certificate), ..Self::empty(environment) }
     }
 
+    /// The environment and the credential of this one, and all else of another.
+    pub(crate) fn with_the_rest_of(self, other: Self) -> Self {
+        Self {
+            environment: self.environment,
+            certificate: self.certificate,
+            certificate_data: self.certificate_data,
+            key: self.key,
+            key_data: self.key_data,
+            signing_key: self.signing_key,
+            signing_key_data: self.signing_key_data,
+            key_id: self.key_id,
+            team_id: self.team_id,
+            ..other
+        }
+    }
+
+    /// With another time that a notification may wait for a connection in one go.
+    pub(crate) fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(Span(patience));
+        self
+    }
+
     fn empty(environment: Environment) -> Self {
         let environment = match environment {
             Environment::Production => EnvironmentWord::Production,

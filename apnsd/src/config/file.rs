@@ -71,6 +71,9 @@ struct PyapnsSection {
     rest_listen: Option<SocketAddr>,
     #[serde(default)]
     local_time: bool,
+    #[serde(default)]
+    keep_apps: bool,
+    app: Option<toml::Table>,
 }
 
 #[derive(Deserialize)]
@@ -132,11 +135,13 @@ pub(super) fn parse(text: &str, base: &Path) -> Result<Config, ConfigError> {
     if file.pyapns.enabled == Some(false) {
         config.pyapns = None;
     } else if let Some(pyapns) = &mut config.pyapns {
-        let PyapnsSection { enabled: _, listen, rest_listen, local_time } = file.pyapns;
+        let PyapnsSection { enabled: _, listen, rest_listen, local_time, keep_apps, app } = file.pyapns;
         *pyapns = PyapnsConfig {
             listen: listen.or(pyapns.listen),
             rest_listen: rest_listen.or(pyapns.rest_listen),
             local_time,
+            keep_apps,
+            app: app.map(|app| app_template(app, base)).transpose()?.map(Box::new),
         };
     }
 
@@ -149,6 +154,24 @@ pub(super) fn parse(text: &str, base: &Path) -> Result<Config, ConfigError> {
         definition.rebase(base);
     }
     Ok(config)
+}
+
+/// What apps have that are provisioned by pyapns's interfaces. Clients name environment and credential.
+fn app_template(mut table: toml::Table, base: &Path) -> Result<AppDefinition, ConfigError> {
+    for field in
+        ["environment", "certificate", "certificate_data", "key", "key_data", "signing_key", "signing_key_data"]
+    {
+        if table.contains_key(field) {
+            return Err(ConfigError::at(format!("pyapns.app.{field}"), "the client that provisions an app names it"));
+        }
+    }
+    // What every definition has to have; it is never looked at.
+    table.insert("environment".to_owned(), "sandbox".into());
+    let mut app: AppDefinition = serde_path_to_error::deserialize(table)
+        .map_err(|error| ConfigError::parsed(&error.path().to_string(), error.inner().message()))
+        .map_err(|error| error.within("pyapns.app"))?;
+    app.rebase(base);
+    Ok(app)
 }
 
 fn read_token(token: TokenSection, base: &Path) -> Result<TokenConfig, ConfigError> {

@@ -20,6 +20,7 @@ pub use app::{AppDefinition, EnvironmentWord, Loss, RetryDefinition, Transport};
 pub use bridge::{BridgeClient, BridgeConfig, BridgeErrors, BridgeLimits, KnownBy};
 pub use error::ConfigError;
 pub(crate) use error::without_values;
+pub(crate) use pyapns_file::certificate_or_path;
 pub use secret::Secret;
 pub(crate) use span::Span;
 
@@ -84,6 +85,19 @@ pub struct PyapnsConfig {
     pub rest_listen: Option<SocketAddr>,
     /// Whether times of feedback are in local time, as those of pyapns 0.4.1 were, and not in UTC.
     pub local_time: bool,
+    /// Whether apps that the file defines stay as they are when a client provisions them.
+    pub keep_apps: bool,
+    /// What apps that are provisioned here have besides what the client tells. Its environment and credential count for
+    /// nothing.
+    pub app: Option<Box<AppDefinition>>,
+}
+
+impl PyapnsConfig {
+    /// The interfaces at these addresses, and all else as it is by default.
+    #[must_use]
+    pub const fn new(listen: Option<SocketAddr>, rest_listen: Option<SocketAddr>) -> Self {
+        Self { listen, rest_listen, local_time: false, keep_apps: false, app: None }
+    }
 }
 
 /// What callers may take up.
@@ -158,7 +172,7 @@ impl Config {
             bounds: Bounds::default(),
             stop_within: Duration::from_secs(20),
             api: ApiConfig { listen: local(7080), tls: None, limits: Limits::default() },
-            pyapns: Some(PyapnsConfig { listen: local(7077), rest_listen: local(8088), local_time: false }),
+            pyapns: Some(PyapnsConfig::new(local(7077), local(8088))),
             bridge: None,
             tokens: Vec::new(),
             apps: BTreeMap::new(),

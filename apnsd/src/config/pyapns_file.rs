@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use apns_tokio::Environment;
 use serde::Deserialize;
@@ -40,9 +41,13 @@ struct App {
     app_id: AppName,
     cert: Secret,
     environment: EnvironmentWord,
-    /// The time to wait for a connection. Nobody waits for one here.
-    #[serde(default, rename = "timeout")]
-    _timeout: serde::de::IgnoredAny,
+    /// The time to wait for a connection, in seconds.
+    #[serde(default = "timeout")]
+    timeout: f64,
+}
+
+const fn timeout() -> f64 {
+    15.0
 }
 
 const fn xml_rpc_port() -> u16 {
@@ -66,17 +71,25 @@ pub(super) fn parse(text: &str, base: &Path) -> Result<Config, ConfigError> {
             .map_err(|_| ConfigError::at("host", "it has to be an address of this machine, such as 127.0.0.1"))?,
     };
     let mut config = Config::new(default_data(base));
-    config.pyapns = Some(PyapnsConfig {
-        listen: Some(SocketAddr::new(host, file.port)),
-        rest_listen: Some(SocketAddr::new(host, file.rest_port)),
-        local_time: false,
-    });
+    let at = |port| Some(SocketAddr::new(host, port));
+    config.pyapns = Some(PyapnsConfig::new(at(file.port), at(file.rest_port)));
     for (index, app) in file.autoprovision.into_iter().enumerate() {
         let environment = Environment::from(app.environment);
-        let mut definition = certificate_or_path(environment, &app.cert);
+        let at = |field: &str, problem: &dyn std::fmt::Display| {
+            ConfigError::at(format!("autoprovision[{index}].{field}"), problem)
+        };
+        let timeout = Duration::try_from_secs_f64(app.timeout).map_err(|error| at("timeout", &error))?;
+        let mut definition = certificate_or_path(environment, &app.cert).with_patience(timeout);
         definition.rebase(base);
-        if config.apps.insert(app.app_id, definition).is_some() {
-            return Err(ConfigError::at(format!("autoprovision[{index}].app_id"), "this app was there before"));
+        let name = match config.apps.get(&app.app_id) {
+            // The REST interface tells apps of one name apart by their environment.
+            Some(other) if other.environment != app.environment => {
+                app.app_id.in_environment(environment).map_err(|error| at("app_id", &error))?
+            }
+            _ => app.app_id,
+        };
+        if config.apps.insert(name, definition).is_some() {
+            return Err(at("app_id", &"this app was there before"));
         }
     }
     Ok(config)

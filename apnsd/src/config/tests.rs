@@ -143,22 +143,53 @@ fn pyapns_configuration_is_read_as_it_is() {
             "log_file_mode": null, "log_file_max_rotate": 10,
             "autoprovision": [
                 {"app_id": "sandbox:shop", "cert": "certs/shop.pem", "environment": "sandbox", "timeout": 15},
-                {"app_id": "shop", "cert": "-----BEGIN CERTIFICATE-----\nabc", "environment": "production", "timeout": 15}
+                {"app_id": "shop", "cert": "-----BEGIN CERTIFICATE-----\nabc", "environment": "production", "timeout": 15},
+                {"app_id": "shop", "cert": "/other.pem", "environment": "sandbox", "timeout": 15}
             ]
         }"#,
     )
     .unwrap();
-    assert_eq!(config.pyapns.unwrap().listen, Some("127.0.0.1:7077".parse().unwrap()));
+    let pyapns = config.pyapns.unwrap();
+    assert_eq!(pyapns.listen, Some("127.0.0.1:7077".parse().unwrap()));
+    assert_eq!(pyapns.rest_listen, Some("127.0.0.1:8088".parse().unwrap()));
+    assert!(config.apps["shop:sandbox"].certificate.is_some(), "its REST interface knew one app for each environment");
     let path = config.apps["sandbox:shop"].certificate.as_deref();
     assert_eq!(path, Some(Path::new("/etc/apnsd/certs/shop.pem")));
     let inline = &config.apps["shop"];
     assert!(inline.certificate.is_none() && inline.certificate_data.is_some());
     assert!(!format!("{inline:?}").contains("BEGIN CERTIFICATE"));
 
+    let moved = parse(r#"{"port": 1707, "rest_port": 1808, "host": "127.0.0.2"}"#).unwrap().pyapns.unwrap();
+    assert_eq!(moved.listen, Some("127.0.0.2:1707".parse().unwrap()));
+    assert_eq!(moved.rest_listen, Some("127.0.0.2:1808".parse().unwrap()));
+
+    let app = r#"{"app_id": "a", "cert": "/a.pem", "environment": "sandbox", "timeout": 15}"#;
+    assert_eq!(wrong(&format!("{{\"autoprovision\": [{app}, {app}]}}")).0, "autoprovision[1].app_id");
+    assert_eq!(wrong(&format!("{{\"autoprovision\": [{}]}}", app.replace("15", "-1"))).0, "autoprovision[0].timeout");
     assert_eq!(wrong(r#"{"port": "x"}"#).0, "port");
     assert_eq!(wrong(r#"{"autoprovision": [{"app_id": "a"}]}"#).0, "autoprovision[0]");
     let open = wrong(r#"{"host": ""}"#);
     assert_eq!(open.0, "pyapns.listen", "pyapns listened everywhere, and asked nobody for a token");
+}
+
+#[test]
+fn what_provisioned_apps_have_besides_is_read() {
+    let config = parse(
+        "[pyapns]\nlocal_time = true\nkeep_apps = true\n[pyapns.app]\ntransport = \"binary\"\nhost = \"gateway\"\nca = \"ca.pem\"",
+    );
+    let pyapns = config.unwrap().pyapns.unwrap();
+    assert!(pyapns.local_time && pyapns.keep_apps);
+    let app = pyapns.app.unwrap();
+    assert_eq!((app.transport, app.host.as_deref()), (Transport::Binary, Some("gateway")));
+    assert_eq!(app.ca.as_deref(), Some(Path::new("/etc/apnsd/ca.pem")));
+    for (text, field) in [
+        ("certificate = \"a\"", "pyapns.app.certificate"),
+        ("environment = \"sandbox\"", "pyapns.app.environment"),
+        ("hots = \"a\"", "pyapns.app.hots"),
+        ("port = \"a\"", "pyapns.app.port"),
+    ] {
+        assert_eq!(wrong(&format!("[pyapns.app]\n{text}")).0, field);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::problem::Problem;
 use crate::config::Limits;
 
 /// The next part of a body; `None` at its end.
-pub(super) async fn next_part(body: &mut Body, limits: &Limits) -> Result<Option<Bytes>, Problem> {
+pub(crate) async fn next_part(body: &mut Body, limits: &Limits) -> Result<Option<Bytes>, Problem> {
     loop {
         let frame = tokio::time::timeout(limits.body_idle, body.frame()).await;
         match frame {

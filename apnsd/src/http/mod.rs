@@ -1,14 +1,14 @@
 //! The JSON API, the status page, and what a service manager and Prometheus ask for.
 
 mod apps;
-mod body;
+pub(crate) mod body;
 mod lines;
 mod metrics;
 mod notifications;
 mod openapi;
 mod outcomes;
 mod page;
-mod problem;
+pub(crate) mod problem;
 mod status;
 mod wire;
 
@@ -23,6 +23,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use base64::Engine as _;
 
+pub(crate) use self::notifications::percent_decoded;
 use self::problem::Problem;
 use crate::AppName;
 use crate::access::Caller;
@@ -73,7 +74,8 @@ async fn known_host(State(api): State<Api>, request: Request, next: Next) -> Res
     next.run(request).await
 }
 
-fn names_loopback(headers: &HeaderMap) -> bool {
+/// Whether a request names this machine, as far as it names one.
+pub(crate) fn names_loopback(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(header::HOST) else { return true };
     let Ok(host) = host.to_str() else { return false };
     let name = match host.strip_prefix('[') {

@@ -86,7 +86,8 @@ pub(super) fn query<const N: usize>(
                 Problem::invalid().field(name, format!("this parameter is not known; known are: {}", names.join(", ")))
             );
         };
-        let value = percent_decoded(value).ok_or_else(|| Problem::invalid().field(name, "it is not UTF-8"))?;
+        let value = percent_decoded(&value.replace('+', " "))
+            .ok_or_else(|| Problem::invalid().field(name, "it is not UTF-8"))?;
         if values[place].replace(value).is_some() {
             return Err(Problem::invalid().field(name, "it is there twice"));
         }
@@ -94,12 +95,12 @@ pub(super) fn query<const N: usize>(
     Ok(values)
 }
 
-fn percent_decoded(text: &str) -> Option<String> {
+/// A text without its escapes: `%2F` and the like.
+pub(crate) fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
         bytes.push(match byte {
-            b'+' => b' ',
             b'%' => {
                 let mut digit = || char::from(rest.next()?).to_digit(16);
                 let (high, low) = (digit()?, digit()?);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use apns_proto::WallTime;
 use apns_tokio::Environment;
@@ -52,6 +52,8 @@ pub struct AppInfo {
     pub topic: Option<String>,
     /// How it proves who it is.
     pub credential: Credential,
+    /// How long one notification may wait for a connection in one go.
+    pub patience: Duration,
     /// Who defined it.
     pub origin: Origin,
     /// How it stands with the service.
@@ -239,6 +241,11 @@ impl Service {
         Ok(())
     }
 
+    /// What the configuration file says of an app, where it does.
+    pub(crate) fn filed(&self, name: &AppName) -> Option<AppDefinition> {
+        self.0.filed.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
     /// What may be told of an app.
     ///
     /// # Errors
@@ -254,6 +261,7 @@ impl Service {
             endpoint: app.endpoint.to_string(),
             topic: app.topic.as_ref().map(|topic| topic.as_str().to_owned()),
             credential: Credential::of(&app),
+            patience: app.patience,
             origin,
             health: running.standing.health(),
         })
@@ -277,4 +285,4 @@ impl AppInfo {
 }
 
 /// How long what is under way may take when an app is removed.
-const REMOVED_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+const REMOVED_WITHIN: Duration = Duration::from_secs(10);
