@@ -90,6 +90,9 @@ pub(crate) enum Failure {
     /// The daemon.
     #[error(transparent)]
     Serve(#[from] crate::command::serve::ServeFailure),
+    /// The results of a batch, or their journal.
+    #[error(transparent)]
+    Store(#[from] crate::batch::store::StoreError),
     /// An address cannot be listened at.
     #[error("nobody can listen at {address}: {error}")]
     Listen { address: std::net::SocketAddr, error: io::Error },
@@ -125,6 +128,7 @@ impl Failure {
             | Self::Script { .. }
             | Self::Simulator(_)
             | Self::Serve(_)
+            | Self::Store(_)
             | Self::Program { .. }
             | Self::Listen { .. }
             | Self::Runtime(_) => Exit::Input,

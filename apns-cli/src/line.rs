@@ -109,9 +109,10 @@ fn hint(name: &str) -> String {
     }
 }
 
-const FIELDS: [&str; 20] = [
+const FIELDS: [&str; 21] = [
     "token",
     "id",
+    "registered",
     "payload",
     "title",
     "subtitle",
@@ -138,6 +139,8 @@ pub(crate) struct Read {
     pub(crate) id: Option<Box<RawValue>>,
     /// The token: as normal digits, or the text as it was given when it is none.
     pub(crate) token: Option<String>,
+    /// When the app registered the token, in seconds since 1970, if the line says.
+    pub(crate) registered: Option<u64>,
     /// The notification, or why there is none.
     pub(crate) notification: Result<Notification, Invalid>,
 }
@@ -145,14 +148,14 @@ pub(crate) struct Read {
 impl Read {
     /// About nothing that is known.
     pub(crate) const fn nothing(why: Invalid) -> Self {
-        Self { id: None, token: None, notification: Err(why) }
+        Self { id: None, token: None, registered: None, notification: Err(why) }
     }
 
     /// A token on the command line, which takes everything else from the defaults.
     pub(crate) fn token(text: &str, composer: &Composer) -> Self {
         let (token, parsed) = read_token(text);
         let notification = parsed.and_then(|token| composer.compose(token, Draft::default()));
-        Self { id: None, token: Some(token), notification }
+        Self { id: None, token: Some(token), registered: None, notification }
     }
 
     /// A line of a batch.
@@ -184,7 +187,7 @@ impl Read {
             Some(problem) => Err(problem),
             None => parsed.and_then(|token| composer.compose(token, read.draft)),
         };
-        Self { id, token, notification }
+        Self { id, token, registered: read.registered, notification }
     }
 }
 
@@ -227,6 +230,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
 struct Fields<'a> {
     id: Option<&'a RawValue>,
     token: Option<Result<String, FieldError>>,
+    registered: Option<u64>,
     draft: Draft,
     seen: Vec<&'static str>,
     /// The first thing that is wrong.
@@ -258,6 +262,7 @@ impl<'a> Fields<'a> {
         match name {
             "id" => self.id = Some(value),
             "token" => self.token = Some(field.text()),
+            "registered" => self.registered = Some(field.read("a whole number of seconds since 1970")?),
             "payload" => content.whole = Some(apns_proto::Payload::from_json_compact(value.get())?),
             "title" => content.title = Some(field.text()?),
             "subtitle" => content.subtitle = Some(field.text()?),
@@ -447,7 +452,7 @@ mod tests {
         }
         let unknown = error(r#"{"token":"aa","titel":"x"}"#);
         assert!(
-            unknown.starts_with("unknown field `titel`; those that are known: token, id, payload, title"),
+            unknown.starts_with("unknown field `titel`; those that are known: token, id, registered, payload"),
             "{unknown}"
         );
         let custom = error(r#"{"token":"aa","custom":{"aps":1}}"#);

@@ -1,5 +1,6 @@
 //! The `apns` command: push notifications from a shell, and a pretend Apple to try them on.
 
+mod batch;
 mod calendar;
 mod command;
 mod connection;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use apns_proto::Notification;
+use apns_proto::{LossPolicy, Notification};
+use clap::ValueEnum;
 use tokio::sync::mpsc;
 
+use crate::batch::store::Known;
 use crate::draft::Composer;
 use crate::exit::Failure;
 use crate::input::{Line, Lines, Source};
@@ -16,6 +18,34 @@ use crate::row::Key;
 
 /// How many notifications are read ahead of what is sent.
 const READ_AHEAD: usize = 1024;
+
+/// What to do with a notification of which nobody knows what became.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnLoss {
+    /// Say so
+    Report,
+    /// Send it again
+    Resend,
+}
+
+impl OnLoss {
+    /// The word for it on the command line.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Report => "report",
+            Self::Resend => "resend",
+        }
+    }
+}
+
+impl From<OnLoss> for LossPolicy {
+    fn from(on_loss: OnLoss) -> Self {
+        match on_loss {
+            OnLoss::Report => Self::Report,
+            OnLoss::Resend => Self::RESEND,
+        }
+    }
+}
 
 /// What to send.
 pub(crate) enum Work {
@@ -27,6 +57,10 @@ pub(crate) enum Work {
         lines: Lines<Box<dyn BufRead + Send>>,
         /// Where they come from.
         source: Source,
+        /// What is known of them from runs before.
+        known: Known,
+        /// What to do with those that may have left.
+        on_loss: OnLoss,
     },
 }
 
@@ -34,6 +68,8 @@ pub(crate) enum Work {
 pub(crate) enum Aside {
     /// A line or token that makes none.
     Invalid(Key, Invalid),
+    /// One that may have left in a run before, and is not to be sent again.
+    Lost(Key),
     /// The input broke off.
     Unreadable(Failure),
 }
@@ -129,16 +165,23 @@ impl Work {
         match self {
             Self::Tokens(tokens) => {
                 for (n, token) in (1..).zip(&tokens) {
-                    if !desk.put(n, Read::token(token, &desk.composer)) {
+                    if !desk.put(n, Read::token(token, &desk.composer), None) {
                         return;
                     }
                 }
             }
-            Self::Batch { mut lines, source } => {
+            Self::Batch { mut lines, source, known, on_loss } => {
                 for n in 1.. {
                     let read = match lines.next() {
                         Ok(None) => return,
                         Ok(Some(Line::Whole(line))) if line.trim_ascii().is_empty() => continue,
+                        Ok(Some(_)) if known.settled.contains(n) => {
+                            desk.seen.note(lines.consumed());
+                            if desk.stop.is_set() {
+                                return;
+                            }
+                            continue;
+                        }
                         Ok(Some(Line::Whole(line))) => Read::line(line, &desk.composer),
                         Ok(Some(Line::TooLong)) => Read::nothing(Invalid::TooLong),
                         Err(error) => {
@@ -148,7 +191,8 @@ impl Work {
                         }
                     };
                     desk.seen.note(lines.consumed());
-                    if !desk.put(n, read) {
+                    let fate = known.departures.may_have_left(n).then_some(on_loss);
+                    if !desk.put(n, read, fate) {
                         return;
                     }
                 }
@@ -167,13 +211,18 @@ struct Desk {
 }
 
 impl Desk {
-    /// Says whether more is wanted.
-    fn put(&self, n: u64, read: Read) -> bool {
-        let Read { id, token, notification } = read;
-        let key = Key { n, id, token };
-        let taken = match notification {
-            Ok(notification) => self.notifications.blocking_send((key, notification)).is_ok(),
-            Err(why) => self.asides.blocking_send(Aside::Invalid(key, why)).is_ok(),
+    /// Says whether more is wanted. `lost` says what to do with what may have left.
+    fn put(&self, n: u64, read: Read, lost: Option<OnLoss>) -> bool {
+        let Read { id, token, registered, notification } = read;
+        let key = Key { n, id, token, registered, resumed: lost.is_some() && notification.is_ok() };
+        let taken = match (notification, lost) {
+            (Ok(_), Some(OnLoss::Report)) => {
+                self.asides.blocking_send(Aside::Lost(Key { resumed: false, ..key })).is_ok()
+            }
+            (Ok(notification), Some(OnLoss::Resend) | None) => {
+                self.notifications.blocking_send((key, notification)).is_ok()
+            }
+            (Err(why), _) => self.asides.blocking_send(Aside::Invalid(key, why)).is_ok(),
         };
         taken && !self.stop.is_set()
     }

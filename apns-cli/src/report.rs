@@ -1,29 +1,34 @@
 //! Tells what becomes of the notifications, and sums it up.
 
 use std::io::{IsTerminal, stdout};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use apns_proto::http2::Reason;
 use apns_proto::{CloseReason, NotSentCause, Outcome, Reaction, Rejection};
 use apns_tokio::{ClientEvent, Endpoint};
 
+use crate::batch::drops::Drops;
+use crate::batch::ledger::Ledger;
+use crate::batch::reasons::Reasons;
+use crate::batch::results::RowView;
 use crate::duration;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, say};
-use crate::progress::Progress;
+use crate::progress::{Progress, Telling};
 use crate::reading::Aside;
 use crate::row::{Key, Row, Tally};
 use crate::trouble::Trouble;
 
-/// The rows on standard output, everything else on standard error.
+/// The rows where they are wanted, everything else on standard error.
 pub(crate) struct Report {
     endpoint: Endpoint,
-    output: Output,
-    json: bool,
-    /// Rows go to the terminal that the progress bar may be on.
-    rows_on_terminal: bool,
+    rows: Rows,
     progress: Progress,
-    tally: Tally,
+    telling: Telling,
+    counts: Counts,
+    /// How many were accepted in this run.
+    accepted: u64,
     /// The last thing that kept a connection from being had.
     trouble: Option<Trouble>,
     /// A person was told that there is no connection yet.
@@ -40,16 +45,59 @@ pub(crate) struct Report {
     unreadable: Option<Failure>,
 }
 
+/// Where rows go.
+pub(crate) enum Rows {
+    /// To standard output.
+    Printed {
+        output: Output,
+        json: bool,
+        /// Which is the terminal that the progress bar may be on.
+        on_terminal: bool,
+    },
+    /// To a file.
+    Stored(Ledger),
+}
+
+impl Rows {
+    /// To standard output, as objects of JSON or for a person.
+    pub(crate) fn printed(json: bool) -> Self {
+        Self::Printed { output: Output::new(), json, on_terminal: stdout().is_terminal() }
+    }
+}
+
+/// How the rows of earlier runs and of this one are counted.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) tally: Tally,
+    /// For batches.
+    pub(crate) reasons: Option<Reasons>,
+    /// Where the tokens to delete are wanted.
+    pub(crate) drops: Option<(PathBuf, Drops)>,
+}
+
+impl Counts {
+    /// Takes a row.
+    pub(crate) fn add(&mut self, row: &RowView<'_>) {
+        self.tally.add(&row.outcome);
+        if let Some(reasons) = &mut self.reasons {
+            reasons.add(row);
+        }
+        if let Some((_, drops)) = &mut self.drops {
+            drops.note(row);
+        }
+    }
+}
+
 impl Report {
     /// A report on what is sent to this service.
-    pub(crate) fn new(endpoint: Endpoint, json: bool, progress: Progress) -> Self {
+    pub(crate) fn new(endpoint: Endpoint, rows: Rows, counts: Counts, progress: Progress, telling: Telling) -> Self {
         Self {
             endpoint,
-            output: Output::new(),
-            json,
-            rows_on_terminal: stdout().is_terminal(),
+            rows,
             progress,
-            tally: Tally::default(),
+            telling,
+            counts,
+            accepted: 0,
             trouble: None,
             told: false,
             no_connection: false,
@@ -76,6 +124,12 @@ impl Report {
                 matches!(rejection, Rejection::Provider(one) if one.reason() == Some(&Reason::BadDeviceToken));
             self.bad_tokens += u64::from(bad_token);
         }
+        if let Rows::Stored(ledger) = &mut self.rows
+            && ledger.keep_for_later(key.n, outcome)
+        {
+            return;
+        }
+        self.accepted += u64::from(outcome.is_accepted());
         self.row(&Row::outcome(key, outcome, attempts));
     }
 
@@ -83,16 +137,21 @@ impl Report {
     pub(crate) fn aside(&mut self, aside: Aside) {
         match aside {
             Aside::Invalid(key, why) => self.row(&Row::invalid(key, &why)),
+            Aside::Lost(key) => self.row(&Row::lost(key)),
             Aside::Unreadable(failure) => self.unreadable = Some(failure),
         }
     }
 
     fn row(&mut self, row: &Row) {
-        self.tally.add(row.word());
-        self.progress.ended(&self.tally);
-        let (output, json) = (&mut self.output, self.json);
-        let mut write = || if json { output.json(row) } else { output.line(row) };
-        if self.rows_on_terminal { self.progress.aside(write) } else { write() }
+        self.counts.add(&row.view());
+        self.progress.ended(&self.counts.tally);
+        match &mut self.rows {
+            Rows::Printed { output, json, on_terminal } => {
+                let mut write = || if *json { output.json(row) } else { output.line(row) };
+                if *on_terminal { self.progress.aside(write) } else { write() }
+            }
+            Rows::Stored(ledger) => ledger.row(row),
+        }
     }
 
     /// Something happened to a connection.
@@ -123,34 +182,64 @@ impl Report {
         self.trouble = Some(trouble);
     }
 
-    /// The person wants to stop, or the rows cannot be written any more.
+    /// The person wants to stop, or there is no use in going on.
     pub(crate) fn interrupted(&mut self) {
         self.interrupted = true;
     }
 
-    /// Whether the rows cannot be written any more.
-    pub(crate) const fn reader_left(&self) -> bool {
-        self.output.is_closed()
+    /// Whether there is no use in going on: the rows cannot be written any more, or what could not be sent now is better
+    /// left for another run.
+    pub(crate) fn wants_stop(&self) -> bool {
+        match &self.rows {
+            Rows::Printed { output, .. } => output.is_closed(),
+            Rows::Stored(ledger) => {
+                ledger.is_closed() || ledger.can_resume() && (self.no_connection || self.condemned.is_some())
+            }
+        }
     }
 
     /// Hands all rows over.
     pub(crate) fn flush(&mut self) {
-        let output = &mut self.output;
-        if self.rows_on_terminal { self.progress.aside(|| output.flush()) } else { output.flush() }
+        match &mut self.rows {
+            Rows::Printed { output, on_terminal: true, .. } => self.progress.aside(|| output.flush()),
+            Rows::Printed { output, on_terminal: false, .. } => output.flush(),
+            Rows::Stored(ledger) => ledger.flush(),
+        }
     }
 
     /// Sums up.
     pub(crate) fn finish(mut self) -> Result<Exit, Failure> {
         self.flush();
         self.progress.finish();
-        let reader_left = self.reader_left();
-        self.output.finish()?;
-        let mut exit = if self.tally.all_accepted() && !self.interrupted { Exit::Fine } else { Exit::Partly };
+        let mut reader_left = false;
+        // What is to be said in any case, and what the command ends with.
+        let (mut rest, mut failure) = (None, None);
+        match self.rows {
+            Rows::Printed { output, .. } => {
+                reader_left = output.is_closed();
+                output.finish()?;
+                if self.interrupted {
+                    rest = Some("interrupted; what was not read by then was not sent");
+                }
+            }
+            Rows::Stored(ledger) => {
+                let can_resume = ledger.can_resume();
+                failure = ledger.finish().err();
+                let undone = self.interrupted || failure.is_some() || self.unreadable.is_some();
+                rest = match (can_resume, undone) {
+                    (true, true) => Some("interrupted; the same command with --resume goes on from here"),
+                    (false, true) => Some("interrupted; what was not read by then was not sent"),
+                    (_, false) => None,
+                };
+            }
+        }
+        let Counts { tally, reasons, drops } = self.counts;
+        let mut exit = if tally.all_accepted() && !self.interrupted { Exit::Fine } else { Exit::Partly };
         if let Some(failure) = &self.unreadable {
             exit = exit.max(failure.exit());
         }
         // Credentials that were good for something are not what is wrong.
-        let none_accepted = self.tally.of("accepted") == 0;
+        let none_accepted = self.accepted == 0;
         let refused = self.refused && none_accepted;
         let condemned = self.condemned.filter(|_| none_accepted);
         let trouble = self.trouble.filter(|_| self.no_connection || refused);
@@ -158,21 +247,41 @@ impl Report {
         if reader_left {
             return Ok(if trouble.is_some() { Exit::NoConnection } else { exit });
         }
-        if self.tally.total() != 1 {
-            say(format_args!("{}", self.tally));
+        if self.telling == Telling::Everything && tally.total() != 1 {
+            say(format_args!("{tally}"));
+            if let Some(reasons) = reasons.filter(|_| tally.total() > 0) {
+                say(format_args!("{reasons}"));
+            }
         }
-        if none_accepted && self.bad_tokens > 0 && self.bad_tokens == self.tally.of("rejected") {
+        if let Some((path, drops)) = drops {
+            match drops.write(&path) {
+                Ok((_, 0)) => {}
+                Ok((_, held)) => say(format_args!(
+                    "apns: {held} device tokens were refused, but none was accepted, so they may be of the other \
+                     environment; they are not in {}",
+                    path.display()
+                )),
+                Err(error) => {
+                    failure = failure.or(Some(Failure::Write { name: path.display().to_string(), error }));
+                }
+            }
+        }
+        if none_accepted && self.bad_tokens > 0 && self.bad_tokens == tally.of("rejected") {
             say(format_args!(
                 "apns: all device tokens were refused as BadDeviceToken; tokens of development builds need --sandbox, and \
                  all others production"
             ));
         }
-        if self.interrupted {
-            say(format_args!("apns: interrupted; what was not read by then was not sent"));
+        if let Some(rest) = rest {
+            say(format_args!("apns: {rest}"));
         }
         if let Some(failure) = self.unreadable {
             say(format_args!("apns: {failure}; what follows was not sent"));
         }
-        trouble.map_or(Ok(exit), |trouble| Err(trouble.into()))
+        match (failure, trouble) {
+            (Some(failure), _) => Err(failure),
+            (None, Some(trouble)) => Err(trouble.into()),
+            (None, None) => Ok(exit),
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! What became of one notification, as a line for a person or for a program.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use apns_proto::{ApnsId, NotSentCause, Outcome, Proof, Rejection, WallTime};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::batch::results::RowView;
 use crate::line::Invalid;
 
 /// Which notification it is.
@@ -17,6 +19,10 @@ pub(crate) struct Key {
     pub(crate) id: Option<Box<RawValue>>,
     /// The token: as normal digits, or the text as it was given when it is none.
     pub(crate) token: Option<String>,
+    /// When the app registered the token, in seconds since 1970, if the line says.
+    pub(crate) registered: Option<u64>,
+    /// It may have left in an earlier run, and is sent again.
+    pub(crate) resumed: bool,
 }
 
 /// The end of one notification. All keys are always there; what is not known is `null`.
@@ -32,25 +38,53 @@ pub(crate) struct Row {
     status: Option<u16>,
     /// The service's word for it, or what is wrong in plain text.
     reason: Option<String>,
-    /// How often it was written.
-    attempts: u32,
+    /// How often it was written; unknown for what an earlier run left without an outcome.
+    attempts: Option<u32>,
     /// The service's name for the notification; HTTP/2 only, as all that follows.
     apns_id: Option<String>,
     /// The name under which the push console lists it.
     unique_id: Option<String>,
     /// Since when the device token is no longer active, in milliseconds since 1970.
     timestamp: Option<u64>,
+    /// For results alone.
+    #[serde(skip)]
+    registered: Option<u64>,
+    #[serde(skip)]
+    resumed: bool,
+}
+
+/// A row of results, which has two keys more.
+#[derive(Serialize)]
+pub(crate) struct ResultRow<'a> {
+    #[serde(flatten)]
+    row: &'a Row,
+    /// Whether it was sent again after a break: what an earlier run sent may have arrived as well.
+    resumed: bool,
+    /// When the app registered the token, in seconds since 1970, if the line says.
+    registered: Option<u64>,
+}
+
+impl<'a> From<&'a Row> for ResultRow<'a> {
+    fn from(row: &'a Row) -> Self {
+        Self { row, resumed: row.resumed, registered: row.registered }
+    }
 }
 
 impl Row {
     /// For what made no notification.
     pub(crate) fn invalid(key: Key, why: &Invalid) -> Self {
-        Self { reason: Some(why.to_string()), ..Self::bare(key, "invalid", 0) }
+        Self { reason: Some(why.to_string()), ..Self::bare(key, "invalid", Some(0)) }
+    }
+
+    /// For what may have left in a run that was broken off before its outcome was written.
+    pub(crate) fn lost(key: Key) -> Self {
+        let reason = Some("the run was broken off before its outcome was written".to_owned());
+        Self { reason, ..Self::bare(key, "unknown", None) }
     }
 
     /// For what ended like this.
     pub(crate) fn outcome(key: Key, outcome: &Outcome, attempts: u32) -> Self {
-        let mut row = Self::bare(key, outcome.word(), attempts);
+        let mut row = Self::bare(key, outcome.word(), Some(attempts));
         match outcome {
             Outcome::Accepted { proof, apns_id, unique_id } => {
                 row.proof = Some(Proof::word(*proof));
@@ -72,8 +106,8 @@ impl Row {
         row
     }
 
-    fn bare(key: Key, outcome: &'static str, attempts: u32) -> Self {
-        let Key { n, id, token } = key;
+    fn bare(key: Key, outcome: &'static str, attempts: Option<u32>) -> Self {
+        let Key { n, id, token, registered, resumed } = key;
         Self {
             n,
             id,
@@ -86,6 +120,8 @@ impl Row {
             apns_id: None,
             unique_id: None,
             timestamp: None,
+            registered,
+            resumed,
         }
     }
 
@@ -94,9 +130,19 @@ impl Row {
         self.unique_id = unique_id.map(str::to_owned);
     }
 
-    /// The stable word for how it ended.
-    pub(crate) const fn word(&self) -> &'static str {
-        self.outcome
+    /// What it says, as whoever reads it in the results sees it.
+    pub(crate) fn view(&self) -> RowView<'_> {
+        RowView {
+            n: self.n,
+            token: self.token.as_deref().map(Cow::Borrowed),
+            outcome: Cow::Borrowed(self.outcome),
+            proof: self.proof.map(Cow::Borrowed),
+            status: self.status,
+            reason: self.reason.as_deref().map(Cow::Borrowed),
+            timestamp: self.timestamp,
+            resumed: Some(self.resumed),
+            registered: self.registered,
+        }
     }
 }
 
@@ -117,8 +163,8 @@ impl fmt::Display for Row {
             let gap = if self.status.is_some() { " " } else { "  " };
             write!(f, "{gap}{reason}")?;
         }
-        if self.attempts > 1 {
-            write!(f, "  ({} attempts)", self.attempts)?;
+        if let Some(attempts) = self.attempts.filter(|attempts| *attempts > 1) {
+            write!(f, "  ({attempts} attempts)")?;
         }
         if let Some(token) = &self.token {
             let enough: String = token.chars().take(ENOUGH_DIGITS).flat_map(char::escape_debug).collect();
@@ -142,11 +188,12 @@ pub(crate) struct Tally {
 }
 
 /// The outcomes in the order in which they are summed up.
-const ORDER: [&str; 6] = ["accepted", "rejected", "expired", "unknown", "not_sent", "invalid"];
+pub(crate) const ORDER: [&str; 6] = ["accepted", "rejected", "expired", "unknown", "not_sent", "invalid"];
 
 impl Tally {
-    /// Counts one more.
-    pub(crate) fn add(&mut self, word: &'static str) {
+    /// Counts one more. A word that there is not counts for nothing.
+    pub(crate) fn add(&mut self, word: &str) {
+        let Some(word) = ORDER.into_iter().find(|known| *known == word) else { return };
         match self.counts.iter_mut().find(|(known, _)| *known == word) {
             Some((_, count)) => *count += 1,
             None => self.counts.push((word, 1)),
@@ -196,7 +243,7 @@ mod tests {
     const TOKEN: &str = "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0";
 
     fn key(n: u64) -> Key {
-        Key { n, id: None, token: Some(TOKEN.to_owned()) }
+        Key { n, id: None, token: Some(TOKEN.to_owned()), registered: None, resumed: false }
     }
 
     fn json(row: &Row) -> String {
@@ -224,7 +271,7 @@ mod tests {
             "     3  rejected  status 8 invalid_token  (2 attempts)  00fc13ad…  id \"a-7\""
         );
 
-        let invalid = Row::invalid(Key { n: 9, id: None, token: None }, &Invalid::NoToken);
+        let invalid = Row::invalid(Key { token: None, ..key(9) }, &Invalid::NoToken);
         assert_eq!(
             json(&invalid),
             r#"{"n":9,"id":null,"token":null,"outcome":"invalid","proof":null,"status":null,"reason":"there is no `token`","attempts":0,"apns_id":null,"unique_id":null,"timestamp":null}"#
@@ -254,8 +301,24 @@ mod tests {
     }
 
     #[test]
+    fn a_row_of_results_says_the_same_and_two_things_more() {
+        let resumed = Key { registered: Some(1_700_000_000), resumed: true, ..key(7) };
+        let row = Row::outcome(resumed, &Outcome::accepted(Proof::Presumed), 1);
+        let text = serde_json::to_string(&ResultRow::from(&row)).unwrap();
+        let plain = json(&row);
+        let expected = format!(r#"{},"resumed":true,"registered":1700000000}}"#, plain.strip_suffix('}').unwrap());
+        assert_eq!(text, expected);
+        assert_eq!(serde_json::from_str::<RowView<'_>>(&text).unwrap(), row.view());
+
+        let lost = Row::lost(key(8));
+        let text = serde_json::to_string(&ResultRow::from(&lost)).unwrap();
+        assert!(text.contains(r#""outcome":"unknown""#) && text.contains(r#""attempts":null"#), "{text}");
+        assert_eq!(serde_json::from_str::<RowView<'_>>(&text).unwrap(), lost.view());
+    }
+
+    #[test]
     fn a_strange_token_cannot_disturb_the_terminal() {
-        let row = Row::invalid(Key { n: 1, id: None, token: Some("\u{1b}[2Jabcdefgh".to_owned()) }, &Invalid::NoToken);
+        let row = Row::invalid(Key { token: Some("\u{1b}[2Jabcdefgh".to_owned()), ..key(1) }, &Invalid::NoToken);
         assert_eq!(row.to_string(), "     1  invalid   there is no `token`  \\u{1b}[2Jabcd…");
     }
 

@@ -20,6 +20,9 @@ use crate::{Client, Runtime};
 /// How many notifications one call takes from the source before others get their turn.
 const A_TURN: usize = 512;
 
+/// How many of them go into the queue at a time.
+const TOGETHER: usize = 16;
+
 type Proof = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 pin_project! {
@@ -33,8 +36,10 @@ pin_project! {
         // Taken out of the sink together, and not yielded yet.
         ready: VecDeque<(u32, Delivery)>,
         // Taken from the source, and waiting for room.
-        held: Option<Job>,
+        held: VecDeque<Job>,
         room: Option<EventListener>,
+        // The proof of the last ones was asked for.
+        asked: bool,
         proof: Option<Proof>,
     }
 }
@@ -47,8 +52,9 @@ impl<R: Runtime, S, K> SendAll<R, S, K> {
             keys: Slab::new(),
             sink: Arc::new(BulkSink::default()),
             ready: VecDeque::new(),
-            held: None,
+            held: VecDeque::new(),
             room: None,
+            asked: false,
             proof: None,
         }
     }
@@ -68,54 +74,52 @@ where
     /// Moves from the source into the queue what fits.
     fn poll_feed(self: Pin<&mut Self>, cx: &mut Context<'_>) {
         let mut this = self.project();
-        for _ in 0..A_TURN {
+        for _ in 0..A_TURN / TOGETHER {
             if let Some(room) = this.room.as_mut() {
                 if Pin::new(room).poll(cx).is_pending() {
                     return;
                 }
                 *this.room = None;
             }
-            let mut job = match this.held.take() {
-                Some(job) => job,
-                None => {
-                    if this.keys.len() >= this.client.core().under_way {
-                        return;
-                    }
-                    let Some(source) = this.source.as_mut().as_pin_mut() else { return };
-                    match source.poll_next(cx) {
-                        Poll::Ready(Some((key, notification))) => {
+            // Several cross the lock at a time; none is taken while others wait to go on.
+            let mut dry = false;
+            if this.held.is_empty() {
+                while this.held.len() < TOGETHER && !dry {
+                    let source = this.source.as_mut().as_pin_mut();
+                    let under_way = this.keys.len() < this.client.core().under_way;
+                    match source.filter(|_| under_way).map(|source| source.poll_next(cx)) {
+                        Some(Poll::Ready(Some((key, notification)))) => {
                             let slot = this.keys.insert(key) as u32;
-                            Job { notification, reply: Reply::bulk(this.sink.clone(), slot) }
+                            this.held.push_back(Job { notification, reply: Reply::bulk(this.sink.clone(), slot) });
                         }
-                        Poll::Ready(None) => {
+                        Some(Poll::Ready(None)) => {
                             this.source.set(None);
-                            *this.proof = Some(this.client.proven());
-                            return;
+                            dry = true;
                         }
-                        Poll::Pending => return,
+                        Some(Poll::Pending) | None => dry = true,
                     }
                 }
-            };
+            }
             // A listener costs an allocation, so there is none until the queue is full. Then it is tried once more: room
             // that came before anybody listened would be missed.
-            let mut room = None;
-            loop {
-                match this.client.try_push(job) {
-                    Ok(()) => break,
-                    Err((back, Refusal::Closed)) => {
-                        back.reply.send(this.client.core().too_late(back.notification));
-                        break;
-                    }
-                    Err((back, Refusal::Full)) if room.is_none() => {
-                        room = Some(this.client.room());
-                        job = back;
-                    }
-                    Err((back, Refusal::Full)) => {
-                        *this.held = Some(back);
-                        *this.room = room;
-                        break;
-                    }
+            if this.client.try_push_all(this.held) == Err(Refusal::Full) {
+                let room = this.client.room();
+                if this.client.try_push_all(this.held) == Err(Refusal::Full) {
+                    *this.room = Some(room);
+                    continue;
                 }
+            }
+            // Left over where the client is closed.
+            for job in this.held.drain(..) {
+                job.reply.send(this.client.core().too_late(job.notification));
+            }
+            if this.source.is_none() && !*this.asked {
+                *this.asked = true;
+                *this.proof = Some(this.client.proven());
+                return;
+            }
+            if dry {
+                return;
             }
         }
         cx.waker().wake_by_ref();

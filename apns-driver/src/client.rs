@@ -1,5 +1,6 @@
 //! The handle that applications hold.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -264,8 +265,8 @@ impl<R: Runtime> Client<R> {
         core.meter.read(self.runtime.now().wall, core.queue.levels())
     }
 
-    pub(crate) fn try_push(&self, job: Job) -> Result<(), (Job, Refusal)> {
-        self.queue().try_push(job)
+    pub(crate) fn try_push_all(&self, jobs: &mut VecDeque<Job>) -> Result<(), Refusal> {
+        self.queue().try_push_all(jobs)
     }
 
     pub(crate) fn core(&self) -> &Core {

@@ -118,11 +118,8 @@ impl Queue {
 
     pub(crate) fn try_push(&self, job: Job) -> Result<(), (Job, Refusal)> {
         let mut state = self.lock();
-        if state.closing.is_some() || state.all_over() {
-            return Err((job, Refusal::Closed));
-        }
-        if state.jobs.len() >= state.capacity {
-            return Err((job, Refusal::Full));
+        if let Some(refusal) = state.refusal() {
+            return Err((job, refusal));
         }
         state.jobs.push_back(job);
         state.pushed += 1;
@@ -130,6 +127,22 @@ impl Queue {
         drop(state);
         wake(wakers);
         Ok(())
+    }
+
+    /// Takes as many as there is room for, from the front, under one lock. What is left was refused.
+    pub(crate) fn try_push_all(&self, jobs: &mut VecDeque<Job>) -> Result<(), Refusal> {
+        let mut state = self.lock();
+        let refusal = state.refusal();
+        let room = if refusal.is_none() { state.capacity - state.jobs.len() } else { 0 };
+        let count = jobs.len().min(room);
+        if count > 0 {
+            state.jobs.extend(jobs.drain(..count));
+            state.pushed += count as u64;
+            let wakers = state.take_wakers();
+            drop(state);
+            wake(wakers);
+        }
+        if jobs.is_empty() { Ok(()) } else { Err(refusal.unwrap_or(Refusal::Full)) }
     }
 
     /// Waits for room.
@@ -150,15 +163,17 @@ impl Queue {
         self.room.listen()
     }
 
-    /// Hands out the next job.
-    pub(crate) fn pop(&self) -> Option<Job> {
+    /// Hands out the next jobs, at most so many.
+    pub(crate) fn pop(&self, most: usize, out: &mut Vec<Job>) {
         let mut state = self.lock();
-        let job = state.jobs.pop_front()?;
-        state.popped += 1;
-        // One place became free: one caller can use it. Waking all would make them all fail but one.
+        let count = state.jobs.len().min(most);
+        out.extend(state.jobs.drain(..count));
+        state.popped += count as u64;
         drop(state);
-        self.room.notify(1);
-        Some(job)
+        // As many places became free: as many callers can use them. Waking all would make the others fail.
+        if count > 0 {
+            self.room.notify(count);
+        }
     }
 
     /// Registers a session's task to be woken for anything new.
@@ -323,6 +338,15 @@ impl Queue {
 }
 
 impl State {
+    /// Why no job is taken now.
+    fn refusal(&self) -> Option<Refusal> {
+        match () {
+            () if self.closing.is_some() || self.all_over() => Some(Refusal::Closed),
+            () if self.jobs.len() >= self.capacity => Some(Refusal::Full),
+            () => None,
+        }
+    }
+
     fn all_over(&self) -> bool {
         self.consumers.iter().all(|consumer| consumer.over)
     }

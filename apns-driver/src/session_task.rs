@@ -31,6 +31,8 @@ pub(crate) struct SessionTask<R: Runtime, P: Protocol<Reply>> {
     pumps: Vec<(LinkId, Pump<R::Tls>)>,
     dials: FuturesUnordered<Dial<R::Tls>>,
     alarm: Alarm<R>,
+    /// Jobs on their way from the queue to the session; empty between two calls.
+    jobs: Vec<Job>,
     /// The proof order that the session works on.
     proving: Option<u64>,
     left: bool,
@@ -87,6 +89,7 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
             target,
             pumps: Vec::new(),
             dials: FuturesUnordered::new(),
+            jobs: Vec::new(),
             proving: None,
             left: false,
         }
@@ -168,15 +171,21 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
         if !self.core.queue.set_connected(self.number, readiness) {
             return false;
         }
-        let most = if connected { JOBS_A_TURN } else { 1 };
-        for taken in 0..most {
-            if !self.session.can_submit() {
-                return taken > 0;
+        let mut left = if connected { JOBS_A_TURN } else { 1 };
+        let mut moved = false;
+        while left > 0 {
+            // No more than there is room for: what waits in here cannot go to another session.
+            self.core.queue.pop(self.session.room().min(left), &mut self.jobs);
+            if self.jobs.is_empty() {
+                break;
             }
-            let Some(Job { notification, reply }) = self.core.queue.pop() else { return taken > 0 };
-            self.session.submit(now, reply, notification);
+            moved = true;
+            left -= self.jobs.len();
+            for Job { notification, reply } in self.jobs.drain(..) {
+                self.session.submit(now, reply, notification);
+            }
         }
-        true
+        moved
     }
 
     fn poll_pumps(&mut self, cx: &mut Context<'_>, now: Now) -> bool {

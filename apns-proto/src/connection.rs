@@ -339,8 +339,13 @@ pub trait Connection<K>: Machine<Event = ConnectionEvent<K>> {
     /// Gives the submission back when there is no room, when no more are taken, or when no service would take it.
     fn submit(&mut self, now: Now, submission: Submission<K>) -> Result<(), Refused<K>>;
 
+    /// How many submissions would find room, about: where bytes are what limits it, it may be fewer, and one always is.
+    fn room(&self) -> usize;
+
     /// Whether a submission would find room.
-    fn has_room(&self) -> bool;
+    fn has_room(&self) -> bool {
+        self.room() > 0
+    }
 
     /// How many submissions have no outcome yet.
     fn unsettled(&self) -> usize;

@@ -1,7 +1,9 @@
 //! `apns send`: notifications out, outcomes back.
 
+use std::fs::File;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,13 +11,21 @@ use std::time::Duration;
 
 use apns_proto::binary::{self, Format};
 use apns_proto::http2::{self, Authentication, Requests};
-use apns_proto::{LossPolicy, NotSentCause, Notification, Outcome, RetryPolicy};
+use apns_proto::{NotSentCause, Outcome, RetryPolicy};
 use apns_tokio::{BuildError, Client, ClientEvent, Credentials, Endpoint, Events, Identity};
-use clap::{ArgGroup, Args, ValueEnum};
-use futures_util::{FutureExt, Stream, StreamExt, stream};
+use clap::{ArgGroup, Args};
+use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{block_on, interrupted};
+use crate::batch::drops::{Drops, Protocol};
+use crate::batch::fingerprint::Fingerprint;
+use crate::batch::handover::HandOver;
+use crate::batch::journal::Undertaking;
+use crate::batch::ledger::Ledger;
+use crate::batch::pacer::{Pacer, PerSecond};
+use crate::batch::reasons::Reasons;
+use crate::batch::store::{Known, Start, Store};
 use crate::connection::Connection;
 use crate::draft::{Composer, DraftFlags, Service};
 use crate::exit::{Exit, Failure};
@@ -23,10 +33,10 @@ use crate::input::{Lines, Source};
 use crate::line::LONGEST_LINE;
 use crate::metrics::Metrics;
 use crate::output::say;
-use crate::progress::Progress;
-use crate::reading::{Aside, Reading, Work};
-use crate::report::Report;
-use crate::row::Key;
+use crate::progress::{Progress, Telling};
+use crate::reading::{Aside, OnLoss, Reading, Work};
+use crate::report::{Counts, Report, Rows};
+use crate::row::{Key, Tally};
 use crate::settings::{ProviderFlags, Settings};
 use crate::trouble::Trouble;
 
@@ -60,6 +70,32 @@ pub(crate) struct SendFlags {
     /// the one the service asks for, which can be a quarter of an hour
     #[arg(long, value_name = "N", default_value = "0", help_heading = "Delivery")]
     retry: u32,
+    /// Write the outcomes to this file in place of standard output, one JSON object for each line of the batch as it is
+    /// settled, and keep a journal beside it, in FILE.journal. The file must not be there yet, unless with --resume
+    #[arg(long, value_name = "FILE", requires = "batch", help_heading = "Bulk")]
+    results: Option<PathBuf>,
+    /// Go on where the run that wrote the results was broken off, by a crash, an interruption or a lost connection; begin
+    /// where there are none. A line that has a row is not sent again; one that may have left, and has none, is reported as
+    /// unknown, or with --on-loss resend sent again and marked as resumed
+    #[arg(long, requires = "results", help_heading = "Bulk")]
+    resume: bool,
+    /// Send at most so many notifications a second, evenly; may be below 1
+    #[arg(long, value_name = "N", help_heading = "Bulk")]
+    rate: Option<PerSecond>,
+    /// How many connections to send over at the same time
+    #[arg(
+        long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=1000),
+        help_heading = "Bulk"
+    )]
+    connections: u16,
+    /// Write the device tokens to delete to this file when the run ends, one on each line, in place of what it had. A line
+    /// of a batch can say with `registered`, in seconds since 1970, when the app registered its token: it stays if that was
+    /// after the service found it gone
+    #[arg(long, value_name = "FILE", help_heading = "Bulk")]
+    drop_tokens: Option<PathBuf>,
+    /// Show no progress and no summary, only what is wrong
+    #[arg(long, short)]
+    quiet: bool,
     /// Serve counters, gauges and latencies for Prometheus at this address while sending, under /metrics; port 0 takes
     /// any that is free
     #[arg(long, value_name = "ADDR", value_parser = super::sim::parse_address)]
@@ -68,24 +104,6 @@ pub(crate) struct SendFlags {
     /// unique_id, timestamp
     #[arg(long)]
     json: bool,
-}
-
-/// What to do with a notification of which nobody knows what became.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum OnLoss {
-    /// Say so
-    Report,
-    /// Send it again
-    Resend,
-}
-
-impl From<OnLoss> for LossPolicy {
-    fn from(on_loss: OnLoss) -> Self {
-        match on_loss {
-            OnLoss::Report => Self::Report,
-            OnLoss::Resend => Self::RESEND,
-        }
-    }
 }
 
 fn parse_format(text: &str) -> Result<Format, String> {
@@ -124,10 +142,40 @@ impl SendFlags {
             let message = "nothing says what to send: give --title, --body or the like, or --payload";
             return Err(Failure::Usage(message.to_owned()));
         }
-        let job =
-            Job { transport, loss_policy: self.on_loss.into(), json: self.json, metrics: self.metrics, connection };
+        let undertaking = match (&self.results, &self.batch) {
+            (Some(_), Some(source)) => undertaking(source, &connection, transport.protocol(), self.on_loss)?,
+            _ => None,
+        };
+        if self.resume && undertaking.is_none() {
+            let name = self.batch.as_ref().map(Source::name).unwrap_or_default();
+            return Err(Failure::Usage(format!(
+                "--resume needs a batch that can be read again, and {name} cannot: write it to a file first"
+            )));
+        }
+        let results = self.results.map(|path| Destination {
+            path,
+            start: if self.resume { Start::Resume } else { Start::Fresh },
+            undertaking,
+        });
+        let job = Job {
+            transport,
+            on_loss: self.on_loss,
+            json: self.json,
+            results,
+            drop_tokens: self.drop_tokens,
+            pace: self.rate,
+            connections: self.connections.into(),
+            telling: if self.quiet { Telling::Nothing } else { Telling::Everything },
+            metrics: self.metrics,
+            connection,
+        };
         let work = match self.batch {
-            Some(source) => Work::Batch { lines: Lines::new(source.open()?, LONGEST_LINE), source },
+            Some(source) => Work::Batch {
+                lines: Lines::new(source.open()?, LONGEST_LINE),
+                source,
+                known: Known::default(),
+                on_loss: self.on_loss,
+            },
             None => Work::Tokens(self.token),
         };
         block_on(job.run(work, composer))?
@@ -137,6 +185,11 @@ impl SendFlags {
     fn check(&self) -> Result<(), Failure> {
         if self.batch == Some(Source::Stdin) && self.draft.reads_stdin() {
             return Err(Failure::Usage("--batch and --payload cannot both be standard input".to_owned()));
+        }
+        if let Some(path) = &self.drop_tokens
+            && (self.results.as_ref() == Some(path) || self.batch == Some(Source::File(path.clone())))
+        {
+            return Err(Failure::Usage(format!("--drop-tokens would overwrite {}", path.display())));
         }
         if self.draft.has_apns_id() && self.token.len() > 1 {
             return Err(Failure::Usage("--apns-id names one notification, but there are several tokens".to_owned()));
@@ -159,6 +212,28 @@ impl SendFlags {
     }
 }
 
+/// What a resumed run has to have in common with the one before; none where the batch cannot be read again.
+fn undertaking(
+    source: &Source,
+    connection: &Connection,
+    protocol: Protocol,
+    on_loss: OnLoss,
+) -> Result<Option<Undertaking>, Failure> {
+    let Source::File(path) = source else { return Ok(None) };
+    let unreadable = |error| source.unreadable(error);
+    // Asked before it is opened: what comes through a pipe comes once.
+    if !path.metadata().map_err(unreadable)?.is_file() {
+        return Ok(None);
+    }
+    let batch = File::open(path).and_then(|mut file| Fingerprint::of(&mut file)).map_err(unreadable)?;
+    Ok(Some(Undertaking {
+        batch,
+        protocol: protocol.word().to_owned(),
+        host: connection.endpoint.host().to_owned(),
+        on_loss: on_loss.word().to_owned(),
+    }))
+}
+
 /// The topic that a variable or the profile gives.
 fn default_topic(settings: &Settings) -> Result<Option<apns_proto::Topic>, Failure> {
     let topic = settings.topic().map(apns_proto::Topic::new).transpose();
@@ -173,27 +248,90 @@ enum Transport {
     Http2 { credentials: Credentials, retries: u32 },
 }
 
+impl Transport {
+    const fn protocol(&self) -> Protocol {
+        match self {
+            Self::Binary { .. } => Protocol::Binary,
+            Self::Http2 { .. } => Protocol::Http2,
+        }
+    }
+}
+
+/// The file for the results.
+struct Destination {
+    path: PathBuf,
+    start: Start,
+    /// None where the batch cannot be read again, and so not be resumed.
+    undertaking: Option<Undertaking>,
+}
+
+/// How many notifications wait for a connection, and how many one connection of the binary protocol has without an
+/// outcome, where there are results. The less there is under way, the fewer lines may have left when the process is
+/// killed; with less than this, connections would be spent on proof too often.
+const QUEUE_WITH_RESULTS: usize = 1024;
+const WINDOW_WITH_RESULTS: usize = 16 * 1024;
+
 /// How to send.
 struct Job {
     transport: Transport,
-    loss_policy: LossPolicy,
+    on_loss: OnLoss,
     json: bool,
+    results: Option<Destination>,
+    drop_tokens: Option<PathBuf>,
+    pace: Option<PerSecond>,
+    connections: usize,
+    telling: Telling,
     metrics: Option<SocketAddr>,
     connection: Connection,
+}
+
+impl Destination {
+    /// Opens the file, and takes what is known of the lines from there.
+    fn open(self, work: &mut Work, counts: &mut Counts, telling: Telling) -> Result<Ledger, Failure> {
+        let Self { path, start, undertaking } = self;
+        let (store, found) = Store::open(&path, start, undertaking, |row| counts.add(row))?;
+        if found.torn > 0 {
+            say(format_args!("apns: the last row of {} was broken off, and is taken away", path.display()));
+        }
+        if telling == Telling::Everything && found.settled.len() > 0 {
+            say(format_args!("apns: going on; {} lines have a row in {}", found.settled.len(), path.display()));
+        }
+        if let Work::Batch { known, .. } = work {
+            *known = found;
+        }
+        Ok(Ledger::new(store))
+    }
 }
 
 /// How each one ended, and how often it was written.
 type Outcomes = Pin<Box<dyn Stream<Item = (Key, Outcome, u32)> + Send>>;
 
 impl Job {
-    async fn run(self, work: Work, composer: Composer) -> Result<Exit, Failure> {
+    async fn run(mut self, mut work: Work, composer: Composer) -> Result<Exit, Failure> {
+        let endpoint = self.connection.endpoint.clone();
+        let started = self.start_client();
+        let mut counts = self.counts(&work);
+        let rows = match self.results.take() {
+            Some(destination) => {
+                if let Err(error) = started {
+                    // Nothing was begun, so nothing has to be gone on with.
+                    return Err(Failure::not_started(&endpoint, error));
+                }
+                Rows::Stored(destination.open(&mut work, &mut counts, self.telling)?)
+            }
+            None => Rows::printed(self.json),
+        };
         let extent = work.extent();
         let Reading { notifications, asides, stop, seen } = Reading::start(work, composer)?;
-        let progress = Progress::new(extent, seen);
-        let mut report = Report::new(self.connection.endpoint.clone(), self.json, progress);
+        let progress = Progress::new(extent, seen, self.telling);
+        let journal = match &rows {
+            Rows::Stored(ledger) => ledger.journal(),
+            Rows::Printed { .. } => None,
+        };
+        let mut report = Report::new(endpoint.clone(), rows, counts, progress, self.telling);
         let (interrupt, interruption) = oneshot::channel();
-        let source = until_interrupted(notifications, interruption);
-        let (client, events, outcomes) = match self.start_client() {
+        let source = HandOver::new(notifications, interruption, journal, self.pace.map(Pacer::new));
+        let (client, events, outcomes) = match started {
             Ok(client) => {
                 let events = client.events();
                 let outcomes =
@@ -203,7 +341,7 @@ impl Job {
             Err(error) => {
                 // Nothing can be sent, but each still gets its row.
                 let why = Arc::from(error.to_string());
-                report.hopeless(Trouble::start(&self.connection.endpoint, error).map_err(Failure::Start)?);
+                report.hopeless(Trouble::start(&endpoint, error).map_err(Failure::Start)?);
                 let cause = NotSentCause::Stopped(why);
                 let outcomes = source.map(move |(key, _)| (key, Outcome::NotSent { cause: cause.clone() }, 0));
                 (None, None, outcomes.boxed())
@@ -232,15 +370,15 @@ impl Job {
             let interrupted = match happening {
                 Happening::Outcome(key, outcome, attempts) => {
                     report.outcome(key, &outcome, attempts);
-                    report.reader_left()
+                    report.wants_stop()
                 }
                 Happening::Aside(aside) => {
                     report.aside(aside);
-                    report.reader_left()
+                    report.wants_stop()
                 }
                 Happening::Event(event) => {
                     report.event(&event, self.connection.timeout);
-                    false
+                    report.wants_stop()
                 }
                 Happening::Interrupted => true,
                 Happening::Over => break,
@@ -262,50 +400,56 @@ impl Job {
         report.finish()
     }
 
+    /// Counts for what is sent.
+    fn counts(&self, work: &Work) -> Counts {
+        Counts {
+            tally: Tally::default(),
+            reasons: matches!(work, Work::Batch { .. }).then(Reasons::default),
+            drops: self.drop_tokens.clone().map(|path| (path, Drops::new(self.transport.protocol()))),
+        }
+    }
+
     fn start_client(&self) -> Result<Client, BuildError> {
         let Connection { endpoint, roots, timeout } = &self.connection;
         let connect_timeout = self.connection.connect_timeout();
         match &self.transport {
             Transport::Binary { format, identity } => {
-                let config = binary::Config::default()
+                let mut config = binary::Config::default()
                     .with_format(*format)
                     .with_answer_timeout(*timeout)
                     .with_write_timeout(*timeout);
-                Client::binary(endpoint.clone(), identity.clone())
+                if self.results.is_some() {
+                    config = config.with_window_count(WINDOW_WITH_RESULTS);
+                }
+                let mut client = Client::binary(endpoint.clone(), identity.clone())
                     .config(config)
                     .roots(roots.clone())
-                    .loss_policy(self.loss_policy)
+                    .loss_policy(self.on_loss.into())
+                    .connections(self.connections)
                     .patience(*timeout)
-                    .connect_timeout(connect_timeout)
-                    .start()
+                    .connect_timeout(connect_timeout);
+                if self.results.is_some() {
+                    client = client.queue(QUEUE_WITH_RESULTS);
+                }
+                client.start()
             }
             Transport::Http2 { credentials, retries } => {
                 let config = http2::Config::default().with_request_timeout(*timeout).with_write_timeout(*timeout);
-                Client::http2(endpoint.clone(), credentials.clone())
+                let mut client = Client::http2(endpoint.clone(), credentials.clone())
                     .config(config)
                     .retry(RetryPolicy::default().with_retries(*retries))
                     .roots(roots.clone())
-                    .loss_policy(self.loss_policy)
+                    .loss_policy(self.on_loss.into())
+                    .connections(self.connections)
                     .patience(*timeout)
-                    .connect_timeout(connect_timeout)
-                    .start()
+                    .connect_timeout(connect_timeout);
+                if self.results.is_some() {
+                    client = client.queue(QUEUE_WITH_RESULTS);
+                }
+                client.start()
             }
         }
     }
-}
-
-/// What is read, until the person wants to stop; what was read by then still comes.
-fn until_interrupted(
-    mut notifications: mpsc::Receiver<(Key, Notification)>,
-    interruption: oneshot::Receiver<()>,
-) -> impl Stream<Item = (Key, Notification)> + Send {
-    let mut interruption = interruption.fuse();
-    stream::poll_fn(move |cx| {
-        if interruption.poll_unpin(cx).is_ready() {
-            notifications.close();
-        }
-        notifications.poll_recv(cx)
-    })
 }
 
 /// The next thing that happens while sending.

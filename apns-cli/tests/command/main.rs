@@ -13,6 +13,7 @@ mod feedback;
 mod metrics;
 mod outcomes;
 mod provider;
+mod resume;
 mod sim;
 mod support;
 mod token;

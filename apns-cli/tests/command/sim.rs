@@ -9,15 +9,17 @@ use serde_json::{Value, json};
 use crate::support::{Folder, apns, finish, run, signal, token};
 
 /// `apns sim` while it runs.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     stderr: BufReader<ChildStderr>,
-    gateway: String,
+    pub(crate) gateway: String,
     feedback: String,
+    /// The port of the provider API, where it was asked for.
+    pub(crate) http2: Option<String>,
 }
 
 impl Process {
-    fn start(folder: &Folder, options: &[&str]) -> Self {
+    pub(crate) fn start(folder: &Folder, options: &[&str]) -> Self {
         let certs = folder.path("certs");
         let mut arguments = vec!["sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0", "--certs", &certs];
         arguments.extend(options);
@@ -30,14 +32,18 @@ impl Process {
             address.rsplit(':').next().unwrap().to_owned()
         };
         let (gateway, feedback) = (port("gateway listens at "), port("feedback listens at "));
+        let http2 = options.contains(&"--http2").then(|| port("http2 listens at "));
         let mut line = String::new();
-        stderr.read_line(&mut line).unwrap();
-        assert!(line.starts_with("certificates are in "), "{line:?}");
-        Self { child, stderr, gateway, feedback }
+        while !line.starts_with("certificates are in ") {
+            assert!(line.is_empty() || line.starts_with("provider tokens: "), "{line:?}");
+            line.clear();
+            stderr.read_line(&mut line).unwrap();
+        }
+        Self { child, stderr, gateway, feedback, http2 }
     }
 
     /// Asks it to stop. Gives the exit status, standard output, and what came on standard error.
-    fn stop(mut self, name: &str) -> (i32, String, String) {
+    pub(crate) fn stop(mut self, name: &str) -> (i32, String, String) {
         signal(&self.child, name);
         let mut stderr = String::new();
         self.stderr.read_to_string(&mut stderr).unwrap();
@@ -46,7 +52,7 @@ impl Process {
     }
 }
 
-fn client(command: &[&str], folder: &Folder, port: &str, options: &[&str]) -> Vec<String> {
+pub(crate) fn client(command: &[&str], folder: &Folder, port: &str, options: &[&str]) -> Vec<String> {
     let mut arguments: Vec<String> = command.iter().map(ToString::to_string).collect();
     let (ca, certificate, key) =
         (folder.path("certs/ca.pem"), folder.path("certs/client.pem"), folder.path("certs/client.key"));

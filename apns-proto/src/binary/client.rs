@@ -472,8 +472,9 @@ impl<K> Connection<K> for Client<K> {
         Err(Refused { submission, cause })
     }
 
-    fn has_room(&self) -> bool {
-        self.ending.is_none() && self.drain.is_none() && !self.writing_failed && self.window.has_room()
+    fn room(&self) -> usize {
+        let takes = self.ending.is_none() && self.drain.is_none() && !self.writing_failed;
+        if takes { self.window.room() } else { 0 }
     }
 
     fn unsettled(&self) -> usize {

@@ -86,9 +86,18 @@ impl<K> Window<K> {
         }
     }
 
-    /// Always takes one, so that a frame larger than the byte limit can be sent at all.
+    /// How many more there is room for, as long as they are small. Always takes one, so that a frame larger than the byte
+    /// limit can be sent at all.
+    pub(super) fn room(&self) -> usize {
+        match self.count_limit.saturating_sub(self.entries.len()) {
+            0 if self.entries.is_empty() => 1,
+            _ if self.bytes >= self.byte_limit && !self.entries.is_empty() => 0,
+            room => room,
+        }
+    }
+
     pub(super) fn has_room(&self) -> bool {
-        self.entries.is_empty() || (self.entries.len() < self.count_limit && self.bytes < self.byte_limit)
+        self.room() > 0
     }
 
     pub(super) fn push(&mut self, submission: Submission<K>) {

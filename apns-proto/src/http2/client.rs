@@ -354,8 +354,9 @@ impl<K> Connection<K> for Client<K> {
     }
 
     /// One may wait even where nothing can be sent yet, so that its wait has an end.
-    fn has_room(&self) -> bool {
-        self.phase == Phase::Open && self.in_flight.len() + self.waiting.len() < self.limit().max(1)
+    fn room(&self) -> usize {
+        let open = self.phase == Phase::Open;
+        if open { self.limit().max(1).saturating_sub(self.in_flight.len() + self.waiting.len()) } else { 0 }
     }
 
     fn unsettled(&self) -> usize {

@@ -159,6 +159,16 @@ impl<P: Protocol<K>, K> Session<P, K> {
         running && self.backlog.is_empty() && self.proof_wanted.is_none()
     }
 
+    /// How many submissions would be useful now, about: what the connection that takes has room for, and otherwise the
+    /// one that [`can_submit`](Self::can_submit) speaks of.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        if !self.can_submit() {
+            return 0;
+        }
+        self.taking().and_then(Link::connection).map_or(1, |connection| connection.room().max(1))
+    }
+
     /// Takes a notification under the caller's key. It is taken in every state; in one that sends nothing any more it
     /// is settled at once.
     pub fn submit(&mut self, now: Now, key: K, mut notification: Notification) {
@@ -168,8 +178,10 @@ impl<P: Protocol<K>, K> Session<P, K> {
         match self.not_sending() {
             Some(cause) => self.settle(submission, Outcome::NotSent { cause }),
             None => {
-                self.backlog.push_back(submission);
-                self.advance(now);
+                if let Some(submission) = self.pass_on(now, submission) {
+                    self.backlog.push_back(submission);
+                    self.advance(now);
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Moving everything as far as it goes without news from outside.
 
 use super::{Link, LinkId, LinkState, Phase, Protocol, Session, SessionEvent};
-use crate::{Connection, NotSentCause, Now, Outcome, SubmitError};
+use crate::{Connection, NotSentCause, Now, Outcome, Submission, SubmitError};
 
 impl<P: Protocol<K>, K> Session<P, K> {
     /// Moves everything as far as it goes without news from outside.
@@ -25,6 +25,19 @@ impl<P: Protocol<K>, K> Session<P, K> {
         }
         self.advance_proof(now);
         self.advance_closing(now);
+    }
+
+    /// The short way of a submission, when nothing waits and nothing ends: to the connection that takes, if it has room.
+    /// Gives it back where there is more to do.
+    pub(super) fn pass_on(&mut self, now: Now, submission: Submission<K>) -> Option<Submission<K>> {
+        let plain = self.can_submit() && !submission.notification.expiration().has_passed(now.wall);
+        let taking = self.links.iter_mut().find(|link| link.taking);
+        match taking.map(|link| &mut link.state) {
+            Some(LinkState::Open(connection)) if plain && connection.has_room() => {
+                connection.submit(now, submission).err().map(|refused| refused.submission)
+            }
+            _ => Some(submission),
+        }
     }
 
     /// Hands the backlog to the connection that takes.
