@@ -9,7 +9,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from delivery import BAD_REQUEST, INVALID_TOKEN, KEY_ID, TEAM_ID, TOPIC, accepted, expect_equal, refused
+from delivery import BAD_REQUEST, INVALID_TOKEN, KEY_ID, TEAM_ID, TOPIC, accepted, expect, expect_equal, refused
 from simulator import Client, Failed, Simulator, wait_until
 
 COUNT = 2_000
@@ -70,6 +70,11 @@ class Bridge:
         """What it wrote for a person."""
         return self._said.read_text()
 
+    def recognised(self):
+        """How many it took for what they were, sent again: it says so when it stops."""
+        found = re.search(r"error responses, and (\d+) recognised that were sent again$", self.said(), re.MULTILINE)
+        return int(found[1]) if found else 0
+
     def stop(self):
         """Ends it. What it took is settled then, or on disk."""
         if self._process.poll() is None:
@@ -101,8 +106,10 @@ class BridgedDelivery:
                     told = Counter((line["token"], line["timestamp"]) for line in told)
                     expect_equal("unregistered, as the client's feedback call tells", told, expected)
                 bridge.stop()
+                again = bridge.recognised()
             simulator.stop()
             records = simulator.records()
+        expect(again > 0, "nothing was sent again, so there was nothing to recognise")
         expect_equal("accepted by the simulator", accepted(records), Counter(self.good))
         asked = Counter((token, BAD_REQUEST) for token in self.bad) + Counter((token, GONE) for token in self.gone)
         expect_equal("refused by the simulator", refused(records), asked)
@@ -110,7 +117,8 @@ class BridgedDelivery:
         expect_equal("refused, as the client reports", told, Counter((token, INVALID_TOKEN) for token in self.bad))
         expect_equal("trouble that the client reports", [line for line in report if "trouble" in line], [])
         good, bad, gone = len(self.good), len(self.bad), len(self.gone)
-        return f"{good} of {COUNT} delivered once each, {bad} refused with 8 and reported, {gone} read as feedback"
+        fates = f"{good} of {COUNT} delivered once each, {bad} refused with 8 and reported, {gone} read as feedback"
+        return f"{fates}, {again} recognised that were sent again"
 
     def _send(self, simulator, bridge, program, mode):
         with Client(bridge, program, mode, self._plan) as client:

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::bridge::{Bridge, Ports as BridgePorts};
 use crate::config::{Config, ConfigError};
+use crate::delivery::Snapshot;
 use crate::http;
 use crate::listen::{Port, ServerCertificate};
 use crate::log::say;
@@ -205,6 +206,7 @@ impl Daemon {
         // What clients of the bridge believe accepted is stored before nothing is taken any more.
         if let Some(bridge) = &self.bridge {
             bridge.stored().await;
+            self.tell_of_bridge();
         }
         let ports = async {
             for port in self.ports {
@@ -234,6 +236,20 @@ impl Daemon {
 }
 
 impl Daemon {
+    /// What the bridge did, for whoever reads the log.
+    fn tell_of_bridge(&self) {
+        for app in self.service.list() {
+            let Ok(Snapshot { bridge, .. }) = self.service.snapshot(&app.name) else { continue };
+            if bridge.recognised > 0 || !bridge.responses.is_empty() {
+                let responses: u64 = bridge.responses.values().sum();
+                say(format_args!(
+                    "bridge: app {}: {responses} error responses, and {} recognised that were sent again",
+                    app.name, bridge.recognised
+                ));
+            }
+        }
+    }
+
     /// Waits for the order to stop.
     #[cfg(unix)]
     async fn signals(&self, file: Option<&Path>) -> io::Result<()> {

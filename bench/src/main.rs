@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
 
+#[cfg(feature = "apns-h2")]
+mod apns_h2;
 mod h2_loop;
 mod h2load;
 mod hyper;
@@ -23,6 +25,8 @@ fn main() {
         ("tls-write", "throughput") => runtime.block_on(tls_write::run(&task)),
         ("h2-loop", "throughput") => runtime.block_on(h2_loop::all_at_once(&task)),
         ("h2-loop", "latency") => runtime.block_on(h2_loop::one_by_one(&task)),
+        #[cfg(feature = "apns-h2")]
+        ("apns-h2", "throughput") => runtime.block_on(apns_h2::run(&task)),
         ("hyper", "throughput") => runtime.block_on(hyper::run(&task)),
         ("h2load", "throughput") => h2load::run(&task),
         (sender, what) => panic!("no yardstick {sender} for {what}"),

@@ -59,6 +59,10 @@ pub(crate) struct BenchFlags {
     /// A program that does the same in other ways, and is measured beside; bench/ in the sources makes one
     #[arg(long, value_name = "PROGRAM")]
     yardsticks: Option<PathBuf>,
+    /// Where the pretend provider API listens. With 443 the yardstick `apns-h2` is measured as well, which knows Apple's
+    /// names and port alone
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    http2_port: u16,
     /// Measure this one task in this process and print its line of JSON
     #[arg(long, hide = true, value_name = "JSON", value_parser = Task::parse)]
     task: Option<Task>,
@@ -82,8 +86,9 @@ impl BenchFlags {
         let mut json = self.json.as_ref().map(Lines::open).transpose()?;
         let own = std::env::current_exe().map_err(|error| Failure::Read { name: "this program".into(), error })?;
         let mut rows = Vec::new();
-        let mut server = Server::start(&own)?;
+        let mut server = Server::start(&own, self.http2_port)?;
         for task in plan::tasks(&self) {
+            let task = server.task(&task);
             let mut programs = vec![(&own, vec!["bench".to_owned()], "apns".to_owned())];
             if let Some(yardsticks) = &self.yardsticks {
                 let others = task.yardsticks().iter();
@@ -91,7 +96,7 @@ impl BenchFlags {
             }
             for (program, arguments, sender) in programs {
                 say(format_args!("{task}, {sender} …"));
-                let row = measure(program, &arguments, &server.task(&task))?;
+                let row = measure(program, &arguments, &task)?;
                 if let Some(json) = &mut json {
                     json.write(&row)?;
                 }

@@ -239,6 +239,8 @@ impl Hall {
         drop(stream.set_nodelay(true));
         let shake = timeout(self.config.limits.handshake_within, TlsAcceptor::from(self.tls.clone()).accept(stream));
         let shaken = tokio::select! {
+            biased;
+            // A client for whom the handshake is over is told properly of whatever comes.
             shaken = shake => shaken,
             () = place.seat.leave.notified() => return,
             _ = stop.wait_for(|stop| *stop) => return,

@@ -79,3 +79,65 @@ pub(super) fn invalid(cause: &InvalidNotification) -> Status {
         _ => Status::PROTOCOL_ERROR,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use apns_proto::http2::{Api, ProviderRejection};
+    use apns_proto::{NotSentCause, Outcome, Rejection, UnknownCause, WallTime};
+
+    use super::*;
+    use crate::NotificationId;
+
+    fn told(outcome: &Outcome, errors: BridgeErrors) -> Fate {
+        let (id, app) = (NotificationId::from_bytes([1; 16]), "shop".parse().unwrap());
+        fate(&OutcomeRecord::new(id, app, outcome, WallTime::EPOCH, WallTime::EPOCH), errors)
+    }
+
+    fn answer(status: u16, reason: &str) -> Outcome {
+        Outcome::Rejected(ProviderRejection::new(Api::Device, status).with_reason(reason).into())
+    }
+
+    #[test]
+    fn only_a_refusal_is_told() {
+        let unknown = Outcome::Unknown { cause: UnknownCause::NoAnswer };
+        let gone = answer(410, "Unregistered");
+        for outcome in [unknown, Outcome::Expired, gone] {
+            assert_eq!(told(&outcome, BridgeErrors::Frame), Fate::Fine, "{outcome:?}");
+        }
+        let removed = Outcome::NotSent { cause: NotSentCause::Stopped("its app was removed".into()) };
+        assert_eq!(told(&removed, BridgeErrors::Frame), Fate::Refused(Status::PROCESSING_ERROR));
+    }
+
+    #[test]
+    fn the_closest_status_is_told_also_of_what_nobody_has_heard_of() {
+        for (status, reason, expected) in [
+            (429, "TooManyRequests", Status::PROCESSING_ERROR),
+            (503, "ServiceUnavailable", Status::PROCESSING_ERROR),
+            (403, "InvalidProviderToken", Status::PROCESSING_ERROR),
+            (413, "SomethingNew", Status::INVALID_PAYLOAD_SIZE),
+            (400, "BadTopic", Status::INVALID_TOPIC_SIZE),
+            (404, "BadPath", Status::PROTOCOL_ERROR),
+            (418, "SomethingNew", Status::UNKNOWN),
+        ] {
+            assert_eq!(told(&answer(status, reason), BridgeErrors::Frame), Fate::Refused(expected), "{reason}");
+        }
+    }
+
+    #[test]
+    fn what_a_private_gateway_says_is_passed_on() {
+        for byte in [1, 2, 5, 7, 8, 128, 255, 9] {
+            let status = Status::from_raw(byte);
+            let refused = Outcome::Rejected(Rejection::Gateway(status));
+            assert_eq!(told(&refused, BridgeErrors::Frame), Fate::Refused(status));
+        }
+    }
+
+    #[test]
+    fn a_bad_token_is_no_error_where_the_feedback_service_lists_it() {
+        assert_eq!(told(&answer(400, "BadDeviceToken"), BridgeErrors::Feedback), Fate::Fine);
+        assert_eq!(
+            told(&answer(413, "PayloadTooLarge"), BridgeErrors::Feedback),
+            Fate::Refused(Status::INVALID_PAYLOAD_SIZE)
+        );
+    }
+}

@@ -192,3 +192,28 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)?.write_all(text.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_certificate_is_made_once_and_its_key_is_nobody_elses_business() {
+        let folder = std::env::temp_dir().join(format!("apnsd-bridge-tls-{}", std::process::id()));
+        own_certificate(&folder, &["push.example.com".to_owned()]).unwrap();
+        let text = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+        let first = text("server.pem");
+        ServerCertificate::read_files("bridge", &folder.join("server.pem"), &folder.join("server.key")).unwrap();
+        assert!(text("ca.pem").starts_with("-----BEGIN CERTIFICATE-----"));
+        assert!(text("README.txt").contains("openssl req"));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!((mode(&folder), mode(&folder.join("server.key"))), (0o700, 0o600));
+        }
+        own_certificate(&folder, &[]).unwrap();
+        assert_eq!(text("server.pem"), first, "clients trust it by now");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

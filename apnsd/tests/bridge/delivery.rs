@@ -190,11 +190,7 @@ async fn our_own_binary_client_through_the_bridge(policy: LossPolicy) {
         }
     }
     assert_eq!(seen, COUNT);
-    until("everything is settled", || async {
-        let counts = bridged.daemon.service().total().await.unwrap();
-        counts.waiting + counts.in_flight == 0
-    })
-    .await;
+    bridged.idle().await;
     let good = (0..COUNT).filter(|place| !is_bad(*place) && !is_gone(*place));
     let expected = good.map(|place| (token(place).as_bytes().to_vec(), 1)).collect();
     assert_eq!(bridged.accepted(), expected, "each good one exactly once");

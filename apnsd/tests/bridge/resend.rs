@@ -199,3 +199,41 @@ async fn with_errors_as_feedback_no_bad_token_ends_a_connection() {
     assert_eq!(old.response().await.status, Status::PROTOCOL_ERROR);
     bridged.daemon.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_connections_of_one_client_have_each_delivered_once() {
+    let bridged = std::sync::Arc::new(Bridged::new().await);
+    // All of them send to the same few devices, so that each one's resends look like the others' notifications.
+    let list = |number: u32| -> Vec<(DeviceToken, String)> {
+        (0..120)
+            .map(|place| match place % 17 {
+                5 => (bad(number * 120 + place), payload(place)),
+                _ => (token(place % 7), payload(place % 2)),
+            })
+            .collect()
+    };
+    let senders: Vec<_> = (0..6)
+        .map(|number| {
+            let (bridged, wanted) = (bridged.clone(), list(number));
+            tokio::spawn(async move { send_and_resend(&bridged, &Manners::usual(&bridged), &wanted).await })
+        })
+        .collect();
+    let mut counts = std::collections::BTreeMap::new();
+    for (number, sender) in (0..).zip(senders) {
+        let wanted = list(number);
+        let expected: Vec<usize> = (0..120).filter(|place| place % 17 == 5).collect();
+        let named: Vec<usize> = sender.await.unwrap().into_iter().map(|(place, _)| place).collect();
+        assert_eq!(named, expected);
+        for (place, (token, _)) in wanted.iter().enumerate() {
+            if place % 17 != 5 {
+                *counts.entry(token.as_bytes().to_vec()).or_insert(0_u64) += 1;
+            }
+        }
+    }
+    until("as many as were sent arrive", || async {
+        bridged.accepted().values().sum::<u64>() >= counts.values().sum::<u64>()
+    })
+    .await;
+    bridged.idle().await;
+    assert_eq!(bridged.accepted(), counts);
+}

@@ -107,6 +107,9 @@ async fn killed_between_taking_and_delivering_nothing_is_lost() {
     std::fs::write(&file, sends_to(&text, &world, nowhere.port())).unwrap();
     let victim = Victim::start(&file);
     until("it listens", || async { tokio::net::TcpStream::connect(gateway).await.is_ok() }).await;
+    // The last of its own certificate's files.
+    let made = world.folder.path().join("data/bridge-tls/server.pem");
+    until("it has a certificate", || async { made.exists() }).await;
     let ca = std::fs::read_to_string(world.folder.path().join("data/bridge-tls/ca.pem")).unwrap();
     let manners = Manners::with(world.simulator.client_certificate_pem(), world.simulator.client_key_pem());
     let mut old = Old::connect_with(&ca, gateway, &manners).await.unwrap();

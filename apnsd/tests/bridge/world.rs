@@ -94,6 +94,16 @@ impl Bridged {
         self.world.simulator.requests()
     }
 
+    /// Waits until nothing is under way.
+    pub(crate) async fn idle(&self) {
+        let service = self.daemon.service();
+        until("nothing is under way", || async {
+            let counts = service.total().await.unwrap();
+            counts.waiting + counts.in_flight == 0
+        })
+        .await;
+    }
+
     /// Waits until so many were taken, and have their outcomes.
     pub(crate) async fn settled(&self, taken: u64) {
         let service = self.daemon.service();

@@ -48,6 +48,7 @@ impl Task {
     pub(crate) const fn yardsticks(&self) -> &'static [&'static str] {
         match (self.protocol, self.what) {
             (Protocol::Binary, What::Throughput) => &["tls-write"],
+            (Protocol::Http2, What::Throughput) if self.port == HTTPS => &["h2-loop", "hyper", "apns-h2"],
             (Protocol::Http2, What::Throughput) => &["h2-loop", "hyper"],
             (Protocol::Http2, What::Latency) => &["h2-loop"],
             (Protocol::Binary, What::Latency) | (_, What::Memory) => &[],
@@ -71,6 +72,9 @@ impl fmt::Display for Task {
         write!(f, "{protocol} {what}: {count} of {payload} bytes{own}, {connections} connections")
     }
 }
+
+/// The port at which alone some clients look for the service.
+const HTTPS: u16 = 443;
 
 /// The most that the binary protocol takes.
 const BINARY_PAYLOAD: u32 = 2048;

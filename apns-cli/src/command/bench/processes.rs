@@ -21,11 +21,13 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts `apns sim` and waits until it listens.
-    pub(super) fn start(program: &Path) -> Result<Self, Failure> {
+    pub(super) fn start(program: &Path, http2_port: u16) -> Result<Self, Failure> {
         let certs = std::env::temp_dir().join(format!("apns-bench-{}", std::process::id()));
         std::fs::create_dir_all(&certs).map_err(|error| Failure::Write { name: certs.display().to_string(), error })?;
         let mut child = Command::new(program)
-            .args(["sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0", "--http2", "127.0.0.1:0", "--certs"])
+            .args(["sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0", "--http2"])
+            .arg(format!("127.0.0.1:{http2_port}"))
+            .arg("--certs")
             .arg(&certs)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -80,10 +82,12 @@ impl Drop for Server {
 
 /// Runs a program that does the task and prints a row.
 pub(super) fn measure(program: &Path, arguments: &[impl AsRef<OsStr>], task: &Task) -> Result<Row, Failure> {
-    let task = serde_json::to_string(task).expect("a task has nothing that JSON cannot say");
+    let json = serde_json::to_string(task).expect("a task has nothing that JSON cannot say");
     let mut child = Command::new(program)
         .args(arguments)
-        .args(["--task", &task])
+        .args(["--task", &json])
+        // For those that trust what the system trusts.
+        .env("SSL_CERT_FILE", task.certs.join("ca.pem"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
