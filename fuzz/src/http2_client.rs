@@ -13,7 +13,7 @@ use apns_proto::{
 };
 use bytes::BytesMut;
 
-use crate::clock::{after, start};
+use crate::clock::{Undisturbed, after, start};
 use crate::feed::Feed;
 use crate::frames;
 use crate::notifications::any_notification;
@@ -270,9 +270,13 @@ fn was_sent(word: &str) -> bool {
 /// the engine sees the reset alone where both come together, and the connection goes on. How a notification ends that was
 /// sent either way, they may not change.
 pub fn http2_client(data: &[u8]) {
+    let undisturbed = Undisturbed::begin();
     let whole = run(data, usize::MAX);
     for split in [1, 13] {
         for (key, word) in run(data, split) {
+            if !undisturbed.lasts() {
+                return;
+            }
             if let Some(other) = whole.get(&key)
                 && was_sent(other)
                 && was_sent(&word)
