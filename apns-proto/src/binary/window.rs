@@ -86,14 +86,13 @@ impl<K> Window<K> {
         }
     }
 
-    /// How many more there is room for, as long as they are small. Always takes one, so that a frame larger than the byte
-    /// limit can be sent at all.
+    /// How many more there is room for, as long as they are small. An empty window takes one whatever the byte limit, so
+    /// that a frame larger than that can be sent at all; the limit of the count is 1 or more.
     pub(super) fn room(&self) -> usize {
-        match self.count_limit.saturating_sub(self.entries.len()) {
-            0 if self.entries.is_empty() => 1,
-            _ if self.bytes >= self.byte_limit && !self.entries.is_empty() => 0,
-            room => room,
+        if self.bytes >= self.byte_limit && !self.entries.is_empty() {
+            return 0;
         }
+        self.count_limit.saturating_sub(self.entries.len())
     }
 
     pub(super) fn has_room(&self) -> bool {
