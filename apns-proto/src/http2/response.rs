@@ -487,4 +487,18 @@ mod tests {
             let _ = (rejection.reaction(), rejection.retry(), rejection.token_verdict(), rejection.explain());
         }
     }
+
+    #[test]
+    fn a_body_up_to_its_limit_is_looked_at() {
+        let body = |size: usize| {
+            let room = size - br#"{"more":"","reason":"BadTopic"}"#.len();
+            Bytes::from(format!(r#"{{"more":"{}","reason":"BadTopic"}}"#, "x".repeat(room)))
+        };
+        let reason = |size| match Response::parse(Api::Device, NOW, 400, [], body(size)).into_outcome() {
+            Outcome::Rejected(rejection) => rejection.reason().to_owned(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(reason(64 * 1024), "BadTopic");
+        assert_ne!(reason(64 * 1024 + 1), "BadTopic", "it is cut, and no JSON any more");
+    }
 }
