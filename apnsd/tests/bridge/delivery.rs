@@ -9,8 +9,8 @@ use bytes::BytesMut;
 use futures_util::{StreamExt as _, stream};
 
 use crate::client::{Manners, Old, frame, frame_as, payload};
-use crate::support::{shop, token};
-use crate::world::{Bridged, GONE_SINCE, bad, gone, until};
+use crate::support::{shop, token, until};
+use crate::world::{Bridged, GONE_SINCE, bad, gone};
 
 fn refused(status: Status, identifier: u32) -> ErrorResponse {
     ErrorResponse { status, identifier }

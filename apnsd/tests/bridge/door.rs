@@ -10,8 +10,8 @@ use tokio_rustls::rustls::SupportedProtocolVersion;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 
 use crate::client::{Manners, Old, frame, payload};
-use crate::support::{Folder, SOON, token};
-use crate::world::{BRIDGE, Bridged, until};
+use crate::support::{Folder, SOON, token, until};
+use crate::world::{BRIDGE, Bridged};
 
 /// A certificate that its owner made, with this topic, and its key.
 pub(crate) fn certificate(topic: &str, change: impl FnOnce(&mut CertificateParams)) -> (String, String) {

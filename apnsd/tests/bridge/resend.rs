@@ -4,8 +4,8 @@ use apns_proto::DeviceToken;
 use apns_proto::binary::{ErrorResponse, Status};
 
 use crate::client::{Manners, Old, frame, payload};
-use crate::support::{shop, token};
-use crate::world::{Bridged, bad, gone, until};
+use crate::support::{shop, token, until};
+use crate::world::{Bridged, bad, gone};
 
 /// Sends all, and after each error response again what followed, under other identifiers. Gives the places that were
 /// named.

@@ -10,8 +10,8 @@ use tokio_rustls::rustls::SupportedProtocolVersion;
 use tokio_rustls::rustls::version::TLS12;
 
 use crate::client::{Manners, Old, frame, payload};
-use crate::support::{World, shop, token};
-use crate::world::{BRIDGE, Bridged, bad, script, until};
+use crate::support::{World, shop, token, until};
+use crate::world::{BRIDGE, Bridged, bad, script};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn going_down_names_the_last_one_that_was_taken() {

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
 use apns_proto::DeviceToken;
 use apns_sim::RequestRecord;
 use apnsd::Daemon;
 
 use crate::client::Old;
-use crate::support::{SOON, World, shop, token};
+use crate::support::{World, shop, token, until};
 
 /// Tokens from this number on are bad.
 pub(crate) const BAD: u32 = 0x4000_0000;
@@ -112,17 +111,5 @@ impl Bridged {
             service.snapshot(&shop()).unwrap().taken == taken && counts.waiting + counts.in_flight == 0
         })
         .await;
-    }
-}
-
-/// Waits for something that happens by itself.
-pub(crate) async fn until<F>(what: &str, mut holds: impl FnMut() -> F)
-where
-    F: Future<Output = bool>,
-{
-    let deadline = Instant::now() + SOON;
-    while !holds().await {
-        assert!(Instant::now() < deadline, "in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -8,7 +8,7 @@ use apnsd::outbox::{Cursor, State};
 use apnsd::{AppName, Daemon, Health, Service, Submission};
 
 use crate::http::{get, post};
-use crate::support::{SOON, World, notification, shop, submit, token};
+use crate::support::{SOON, World, notification, shop, submit, token, until, until_some};
 
 fn now() -> WallTime {
     std::time::SystemTime::now().into()
@@ -75,16 +75,11 @@ async fn an_app_that_fails_does_not_disturb_the_others() {
         assert!(records.iter().all(|record| record.as_ref().is_some_and(apnsd::outbox::OutcomeRecord::is_accepted)));
     }
     // Each of them is known for what it is, and the page says so.
-    let deadline = std::time::Instant::now() + SOON;
-    loop {
-        let health = |index: usize| service.snapshot(&failing[index]).unwrap().health;
-        let word = |index| health(index).word();
-        if [word(0), word(1), word(2), word(3)] == ["failing", "no_connection", "failing", "failing"] {
-            break;
-        }
-        assert!(std::time::Instant::now() < deadline, "{:?}", [health(0), health(1), health(2), health(3)]);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("three fail, and one has no connection", async || {
+        let word = |index: usize| service.snapshot(&failing[index]).unwrap().health.word();
+        [word(0), word(1), word(2), word(3)] == ["failing", "no_connection", "failing", "failing"]
+    })
+    .await;
     let ready = get(api, "/readyz").await;
     assert_eq!(ready.status, 503);
     let names: Vec<_> = ready.json()["failing"].as_array().unwrap().iter().map(|one| one["app"].clone()).collect();
@@ -106,11 +101,8 @@ async fn a_mended_credential_sends_what_waited() {
     broken.apps.get_mut(&shop()).unwrap().ca = None;
     let service = Service::start(&broken).await.unwrap();
     let ids = submit(&service, 50).await;
-    let deadline = std::time::Instant::now() + SOON;
-    while !matches!(service.snapshot(&shop()).unwrap().health, Health::Failing { .. }) {
-        assert!(std::time::Instant::now() < deadline);
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let fails = async || matches!(service.snapshot(&shop()).unwrap().health, Health::Failing { .. });
+    until("the app fails", fails).await;
     assert_eq!(service.failing().len(), 1);
     service.reload(&config).await.unwrap();
     let records = service.wait_all(&ids, SOON).await.unwrap();
@@ -291,15 +283,12 @@ async fn a_private_gateway_is_sent_to_by_the_binary_protocol_and_its_feedback_is
             assert!(record.is_accepted(), "{record:?}");
         }
     }
-    let deadline = std::time::Instant::now() + SOON;
-    let reasons = loop {
-        let page = service.feedback(&shop(), "pyapns", 10).await.unwrap();
-        if page.tokens.len() == 2 {
-            break page.tokens.into_iter().map(|one| one.reason.to_string()).collect::<std::collections::BTreeSet<_>>();
-        }
-        assert!(std::time::Instant::now() < deadline);
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    };
+    let reasons = until_some("two tokens are gone", async || {
+        let tokens = service.feedback(&shop(), "pyapns", 10).await.unwrap().tokens;
+        let reasons = || tokens.iter().map(|one| one.reason.to_string()).collect::<std::collections::BTreeSet<_>>();
+        (tokens.len() == 2).then(reasons)
+    })
+    .await;
     assert_eq!(reasons.into_iter().collect::<Vec<_>>(), ["feedback", "invalid_token"]);
     service.stop(SOON).await;
 }

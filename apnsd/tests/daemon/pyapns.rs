@@ -1,7 +1,6 @@
 //! A daemon as clients of pyapns find it.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
 use apns_sim::RequestRecord;
 use apnsd::Daemon;
@@ -9,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::http::{Answer, read_answer};
-use crate::support::{SOON, World};
+use crate::support::{World, until_some};
 
 /// A daemon whose apps, also those that clients provision, send to the pretend Apple.
 pub(crate) struct Old {
@@ -58,15 +57,8 @@ impl Old {
 
     /// What arrived at the service, once there is so much of it.
     pub(crate) async fn requests(&self, count: usize) -> Vec<RequestRecord> {
-        let deadline = Instant::now() + SOON;
-        loop {
-            let requests = self.world.simulator.requests();
-            if requests.len() >= count {
-                return requests;
-            }
-            assert!(Instant::now() < deadline, "{} of {count} arrived", requests.len());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let arrived = async || Some(self.world.simulator.requests()).filter(|requests| requests.len() >= count);
+        until_some(&format!("{count} requests arrive"), arrived).await
     }
 }
 

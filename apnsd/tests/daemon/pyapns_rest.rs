@@ -1,12 +1,10 @@
 //! The REST interface of pyapns's later branch, row by row.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
 use crate::http::{Answer, call, get};
 use crate::pyapns::Old;
-use crate::support::{SOON, token};
+use crate::support::{token, until};
 
 const JSON: &str = "Content-Type: application/json\r\n";
 
@@ -21,13 +19,12 @@ impl Old {
 
     /// Asks for disconnections until there are as many.
     async fn events(&self, path: &str, count: usize) -> Vec<Value> {
-        let deadline = Instant::now() + SOON;
         let mut events = Vec::new();
-        while events.len() < count {
+        until(&format!("{count} disconnections are told"), async || {
             events.extend(expect_success(&self.get(path).await, 200).as_array().unwrap().iter().cloned());
-            assert!(Instant::now() < deadline, "{events:?}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+            events.len() >= count
+        })
+        .await;
         events
     }
 }

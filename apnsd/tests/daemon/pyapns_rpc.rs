@@ -6,7 +6,7 @@ use apns_sim::RequestRecord;
 
 use crate::http::{Answer, get};
 use crate::pyapns::{Old, exchange};
-use crate::support::{SOON, shop, token};
+use crate::support::{shop, token, until};
 
 /// The head that a client sends, with `{path}`, `{host}` and `{length}` to be filled in.
 const HEADS: [(&str, &str); 5] = [
@@ -614,11 +614,8 @@ async fn p1_what_is_called_while_the_connection_is_gone_is_delivered() {
     for number in 1..=8 {
         assert_eq!(old.call(&notify("shop", text(&hex(number)), alert("x"))).await, NIL);
     }
-    let deadline = Instant::now() + SOON;
-    while old.daemon.service().snapshot(&shop()).unwrap().ended.values().sum::<u64>() < 8 {
-        assert!(Instant::now() < deadline);
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let ended = async || old.daemon.service().snapshot(&shop()).unwrap().ended.values().sum::<u64>() >= 8;
+    until("all have an end", ended).await;
     let snapshot = old.daemon.service().snapshot(&shop()).unwrap();
     let accepted = snapshot.ended.get("accepted").copied().unwrap_or_default();
     let unknown = snapshot.ended.get("unknown").copied().unwrap_or_default();

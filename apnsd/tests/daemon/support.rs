@@ -1,7 +1,7 @@
 //! A pretend Apple, a configuration that sends to it, and what tests ask for again and again.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use apns_proto::{DeviceToken, Notification, Payload};
 use apns_sim::{Script, Simulator};
@@ -10,6 +10,23 @@ use apnsd::{AppName, NotificationId, Service, Submission};
 
 /// Long enough for anything that happens at all.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
+
+/// Waits for something that happens by itself.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    until_some(what, async || holds().await.then_some(())).await;
+}
+
+/// Asks for something until it is there.
+pub(crate) async fn until_some<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + SOON;
+    loop {
+        if let Some(found) = ask().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
 
 /// A directory that goes away with its owner.
 pub(crate) struct Folder(PathBuf);
