@@ -4,16 +4,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use apns_proto::http2::KeyId;
+use apnsd::AppName;
 use apnsd::config::{AppDefinition, BridgeClient, BridgeConfig, BridgeErrors, Config, ConfigError};
-use apnsd::{AppName, Daemon};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
 use super::block_on;
-use super::serve::{Scratch, ServeFailure, load, scratch_app, serve, tell};
+use super::scratch::{TOKEN, Trial};
+use super::serve::{ServeFailure, load, serve};
 use super::sim::parse_address;
 use crate::exit::{Exit, Failure};
-use crate::output::say;
 use crate::settings::{CredentialFiles, Place, ProviderFlags, Settings};
 
 /// The options of `apns bridge`.
@@ -118,25 +118,15 @@ impl BridgeFlags {
         Ok(bridge)
     }
 
-    /// A pretend Apple, a folder that goes away, and an app to send with.
+    /// With a pretend Apple, and an app to send with.
     async fn scratch(self) -> Result<Exit, Failure> {
-        let folder = Scratch::new("bridge")?;
-        let (simulator, path) = scratch_app(&folder, "[api]\nenabled = false\n[pyapns]\nenabled = false\n").await?;
-        let mut config = load(&path)?;
-        config.bridge = Some(self.bridge()?);
-        let daemon = Daemon::start(config).await.map_err(ServeFailure::Start)?;
-        tell(daemon.addresses());
-        say(format_args!("everything is in {}, and goes away when you stop this (Ctrl-C)", folder.path().display()));
-        say(format_args!("nothing leaves this machine: notifications go to a pretend Apple. Something to try:"));
-        say(format_args!("{}", to_try(folder.path(), daemon.addresses().bridge)));
-        daemon.run(None).await.map_err(ServeFailure::Signals)?;
-        let counts = simulator.counts();
-        say(format_args!(
-            "the pretend Apple took {} notifications and refused {}",
-            counts.requests_accepted, counts.requests_refused
-        ));
-        simulator.stop().await;
-        Ok(Exit::Fine)
+        let trial = Trial {
+            name: "bridge",
+            listen: "[api]\nenabled = false\n[pyapns]\nenabled = false\n",
+            bridge: Some(self.bridge()?),
+            invitation: "Something to try:",
+        };
+        trial.run(|folder, addresses| to_try(folder, addresses.bridge)).await
     }
 }
 
@@ -195,8 +185,6 @@ fn definition(
     }
     AppDefinition::from_json(Value::from(members).to_string().as_bytes()).map_err(unusable)
 }
-
-const TOKEN: &str = "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0";
 
 fn to_try(folder: &Path, gateway: Option<SocketAddr>) -> String {
     let Some(gateway) = gateway else { return String::new() };

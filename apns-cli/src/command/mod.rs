@@ -9,6 +9,7 @@ mod decode;
 mod demo;
 mod explain;
 mod feedback;
+mod scratch;
 mod send;
 pub(crate) mod serve;
 mod sim;

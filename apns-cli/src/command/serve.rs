@@ -1,15 +1,14 @@
 //! `apns serve`: the provider daemon.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use apns_sim::{Keep, Simulator};
 use apnsd::config::{Config, ConfigError};
 use apnsd::{Addresses, Daemon, DaemonError};
 use clap::{Args, ValueEnum};
 
 use super::block_on;
+use super::scratch::{TOKEN, Trial};
 use crate::exit::{Exit, Failure};
 use crate::output::say;
 
@@ -104,68 +103,21 @@ pub(super) fn tell(addresses: Addresses) {
     }
 }
 
-/// A pretend Apple, a folder that goes away, and an app to send with.
+/// With an app to send with.
 async fn scratch(ports: Ports) -> Result<Exit, Failure> {
-    let folder = Scratch::new("serve")?;
-    let listen = match ports {
-        Ports::Usual => "",
-        Ports::Any => {
-            "[api]\nlisten = \"127.0.0.1:0\"\n\n[pyapns]\nlisten = \"127.0.0.1:0\"\nrest_listen = \"127.0.0.1:0\"\n\n"
-        }
+    let trial = Trial {
+        name: "serve",
+        listen: match ports {
+            Ports::Usual => "",
+            Ports::Any => {
+                "[api]\nlisten = \"127.0.0.1:0\"\n\n[pyapns]\nlisten = \"127.0.0.1:0\"\nrest_listen = \"127.0.0.1:0\"\n\n"
+            }
+        },
+        bridge: None,
+        invitation: "Three things to try:",
     };
-    let (simulator, path) = scratch_app(&folder, listen).await?;
-    let daemon = Daemon::start(load(&path)?).await.map_err(ServeFailure::Start)?;
-    let addresses = daemon.addresses();
-    tell(addresses);
-    say(format_args!("everything is in {}, and goes away when you stop this (Ctrl-C)", folder.0.display()));
-    say(format_args!("nothing leaves this machine: notifications go to a pretend Apple. Three things to try:"));
-    say(format_args!("{}", to_try(addresses)));
-    daemon.run(Some(path)).await.map_err(ServeFailure::Signals)?;
-    let counts = simulator.counts();
-    say(format_args!(
-        "the pretend Apple took {} notifications and refused {}",
-        counts.requests_accepted, counts.requests_refused
-    ));
-    simulator.stop().await;
-    Ok(Exit::Fine)
+    trial.run(|_, addresses| to_try(addresses)).await
 }
-
-/// Starts a pretend Apple, and writes its certificates and a configuration with an app that sends there.
-pub(super) async fn scratch_app(folder: &Scratch, listen: &str) -> Result<(Simulator, PathBuf), Failure> {
-    let simulator = Simulator::builder().keep(Keep::Counts).start().await?;
-    let path = folder.0.join("apnsd.toml");
-    let cannot = |error| Failure::Write { name: folder.0.display().to_string(), error };
-    simulator.write_certificates(&folder.0).map_err(cannot)?;
-    fs::write(&path, scratch_config(&simulator, listen)).map_err(cannot)?;
-    Ok((simulator, path))
-}
-
-fn scratch_config(simulator: &Simulator, listen: &str) -> String {
-    format!(
-        "# A daemon to try: it sends to a pretend Apple.\n\
-         data = \"data\"\n\n\
-         {listen}\
-         [apps.demo]\n\
-         environment = \"sandbox\"\n\
-         signing_key = \"AuthKey_SIMULATOR.p8\"\n\
-         key_id = \"{}\"\n\
-         team_id = \"{}\"\n\
-         topic = \"com.example.app\"\n\
-         host = \"localhost\"\n\
-         port = {port}\n\
-         ca = \"ca.pem\"\n\n\
-         # What clients of pyapns provision goes there too: client.pem and client.key in one.\n\
-         [pyapns.app]\n\
-         host = \"localhost\"\n\
-         port = {port}\n\
-         ca = \"ca.pem\"\n",
-        simulator.key_id(),
-        simulator.team_id(),
-        port = simulator.http2_address().port(),
-    )
-}
-
-const TOKEN: &str = "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0";
 
 fn to_try(addresses: Addresses) -> String {
     let mut text = String::new();
@@ -184,30 +136,4 @@ fn to_try(addresses: Addresses) -> String {
         add(format!("open http://{address}/ in a browser"));
     }
     text
-}
-
-/// A folder for its owner alone, that goes away.
-pub(super) struct Scratch(PathBuf);
-
-impl Scratch {
-    pub(super) fn new(what: &str) -> Result<Self, Failure> {
-        let path = std::env::temp_dir().join(format!("apns-{what}-{}", std::process::id()));
-        let mut builder = fs::DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        let name = path.display().to_string();
-        builder.create(&path).map_err(|error| Failure::Write { name, error })?;
-        Ok(Self(path))
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // Whoever took it away before is not to be told.
-        drop(fs::remove_dir_all(&self.0));
-    }
 }

@@ -1,44 +1,9 @@
 //! `apns bridge` from outside.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
+use std::process::{Command, Output, Stdio};
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
-
-/// A bridge that does not outlive its test.
-struct Bridge {
-    child: Child,
-    lines: BufReader<ChildStderr>,
-}
-
-impl Bridge {
-    fn start(arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_apns"));
-        let mut child =
-            command.arg("bridge").args(arguments).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap());
-        Self { child, lines }
-    }
-
-    /// Reads lines until one has this in it.
-    fn line_with(&mut self, text: &str) -> String {
-        let mut all = String::new();
-        loop {
-            let start = all.len();
-            assert_ne!(self.lines.read_line(&mut all).unwrap(), 0, "it never said {text:?}: {all}");
-            if all[start..].contains(text) {
-                return all[start..].trim().to_owned();
-            }
-        }
-    }
-}
-
-impl Drop for Bridge {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
+#[cfg(unix)]
+use crate::running::Running;
 
 fn apns(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_apns")).args(arguments).stdin(Stdio::null()).output().unwrap()
@@ -47,10 +12,9 @@ fn apns(arguments: &[&str]) -> Output {
 #[cfg(unix)]
 #[test]
 fn without_a_word_there_is_something_to_try_and_it_works() {
-    let mut bridge = Bridge::start(&["--listen", "127.0.0.1:0", "--feedback", "127.0.0.1:0"]);
-    let folder = bridge.line_with("everything is in ");
-    let folder = folder.split("everything is in ").nth(1).unwrap().split(", and").next().unwrap().to_owned();
-    let command = bridge.line_with("apns send --binary");
+    let mut bridge = Running::start("bridge", &["--listen", "127.0.0.1:0", "--feedback", "127.0.0.1:0"]);
+    let folder = bridge.folder();
+    let command = bridge.line_with("apns send --binary").trim_start().to_owned();
     // As a shell reads it.
     let sent = Command::new("sh")
         .args(["-c", &command.replacen("apns", env!("CARGO_BIN_EXE_apns"), 1)])
@@ -58,10 +22,9 @@ fn without_a_word_there_is_something_to_try_and_it_works() {
         .output()
         .unwrap();
     assert!(sent.status.success(), "{sent:?}");
-    let stop = Command::new("kill").args(["-TERM", &bridge.child.id().to_string()]).status().unwrap();
-    assert!(stop.success());
-    assert!(bridge.line_with("the pretend Apple took").contains("took 1 notifications and refused 0"));
-    assert!(bridge.child.wait().unwrap().success());
+    let (status, said) = bridge.stop();
+    assert_eq!(status, 0);
+    assert!(said.contains("the pretend Apple took 1 notifications and refused 0"), "{said}");
     assert!(!std::path::Path::new(&folder).exists(), "it goes away");
 }
 

@@ -1,65 +1,15 @@
 //! `apns serve` from outside.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
-
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::Command;
 
-/// A daemon that does not outlive its test.
-struct Daemon {
-    child: Child,
-    lines: BufReader<ChildStderr>,
-}
+use crate::running::Running;
 
-impl Daemon {
-    fn start(arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_apns"));
-        let mut child =
-            command.arg("serve").args(arguments).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap());
-        Self { child, lines }
-    }
-
-    /// Reads lines until one has this in it.
-    fn line_with(&mut self, text: &str) -> String {
-        let mut all = String::new();
-        loop {
-            let start = all.len();
-            assert_ne!(self.lines.read_line(&mut all).unwrap(), 0, "it never said {text:?}: {all}");
-            if all[start..].contains(text) {
-                return all[start..].trim_end().to_owned();
-            }
-        }
-    }
-
-    /// Where the JSON API is.
-    fn api(&mut self) -> String {
-        let line = self.line_with("the JSON API and the status page: http://");
-        line.rsplit_once("http://").unwrap().1.trim_end_matches('/').to_owned()
-    }
-
-    #[cfg(unix)]
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
-        assert!(status.success());
-    }
-
-    /// The exit status, and what it said to the end.
-    #[cfg(unix)]
-    fn stop(&mut self) -> (i32, String) {
-        self.signal("-TERM");
-        let mut rest = String::new();
-        self.lines.read_to_string(&mut rest).unwrap();
-        (self.child.wait().unwrap().code().unwrap(), rest)
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+/// Where the JSON API is.
+fn api(daemon: &mut Running) -> String {
+    let line = daemon.line_with("the JSON API and the status page: http://");
+    line.rsplit_once("http://").unwrap().1.trim_end_matches('/').to_owned()
 }
 
 fn ask(api: &str, method: &str, path: &str, body: &str) -> String {
@@ -105,10 +55,9 @@ const QUIET: &str = "data = \"data\"\n[api]\nlisten = \"127.0.0.1:0\"\n[pyapns]\
 #[test]
 fn without_a_configuration_there_is_something_to_try() {
     // Its ports are those that a newcomer would use; on a machine where one is taken, it says which.
-    let mut daemon = Daemon::start(&["--ports", "any"]);
-    let api = daemon.api();
-    let folder = daemon.line_with("everything is in ");
-    let folder = folder.split("everything is in ").nth(1).unwrap().split(", and").next().unwrap().to_owned();
+    let mut daemon = Running::start("serve", &["--ports", "any"]);
+    let api = api(&mut daemon);
+    let folder = daemon.folder();
     assert!(std::path::Path::new(&folder).join("apnsd.toml").exists());
     let python = daemon.line_with("python3 -c 'import xmlrpc.client");
     let url = python.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
@@ -137,8 +86,8 @@ fn without_a_configuration_there_is_something_to_try() {
 fn the_file_is_read_again_on_a_signal() {
     let folder = Folder::new("hup");
     let file = folder.write("apnsd.toml", QUIET);
-    let mut daemon = Daemon::start(&["--config", &file]);
-    let api = daemon.api();
+    let mut daemon = Running::start("serve", &["--config", &file]);
+    let api = api(&mut daemon);
     let token = "[[token]]\nname = \"x\"\nsecret = \"0123456789abcdef\"\nadmin = true\n";
     assert!(ask(&api, "GET", "/v1/apps", "").starts_with("HTTP/1.1 200 "));
 

@@ -1,0 +1,7 @@
+//! `apns serve` and `apns bridge` from outside.
+
+#![expect(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
+
+mod bridge;
+mod running;
+mod serve;
