@@ -4,10 +4,8 @@
 use std::time::Instant;
 
 use apns_h2::{Client, ClientConfig, DefaultNotificationBuilder, Endpoint, NotificationBuilder, NotificationOptions};
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 
-use crate::task::{Clocks, OPEN, Row, TOPIC, Task, WARM_UP, hex, token};
+use crate::task::{Row, TOPIC, Task, all_at_once, hex, token};
 
 pub async fn run(task: &Task) -> Row {
     let read = |name| std::fs::read(task.certs.join(name)).unwrap();
@@ -24,24 +22,8 @@ pub async fn run(task: &Task) -> Row {
         let submitted = Instant::now();
         let token = hex(token(n));
         let options = NotificationOptions { apns_topic: Some(TOPIC), ..Default::default() };
-        let payload = DefaultNotificationBuilder::new().set_body(&*body).build(&token, options);
+        let payload = DefaultNotificationBuilder::new().body(&*body).build(&token, options);
         (client.send(payload).await.is_ok(), submitted)
     };
-    for client in &clients {
-        for n in 0..WARM_UP {
-            send(client, u32::MAX - n).await;
-        }
-    }
-    let mut clocks = Clocks::start(task);
-    let (mut accepted, mut open, mut next) = (0, FuturesUnordered::new(), 0);
-    loop {
-        while open.len() < OPEN * clients.len() && next < task.count {
-            open.push(send(&clients[next as usize % clients.len()], next));
-            next += 1;
-        }
-        let Some((ok, submitted)) = open.next().await else { break };
-        accepted += u32::from(ok);
-        clocks.answered(submitted);
-    }
-    clocks.row(task, accepted)
+    all_at_once(task, &clients, send).await
 }

@@ -3,14 +3,12 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-use crate::task::{Clocks, OPEN, Row, TOPIC, Task, WARM_UP, hex, payload, tls, token};
+use crate::task::{Row, TOPIC, Task, all_at_once, hex, payload, tls, token};
 
 pub async fn run(task: &Task) -> Row {
     let mut tcp = HttpConnector::new();
@@ -40,21 +38,5 @@ pub async fn run(task: &Task) -> Row {
         response.into_body().collect().await.unwrap();
         (ok, submitted)
     };
-    for client in &clients {
-        for n in 0..WARM_UP {
-            send(client, u32::MAX - n).await;
-        }
-    }
-    let mut clocks = Clocks::start(task);
-    let (mut accepted, mut open, mut next) = (0, FuturesUnordered::new(), 0);
-    loop {
-        while open.len() < OPEN * clients.len() && next < task.count {
-            open.push(send(&clients[next as usize % clients.len()], next));
-            next += 1;
-        }
-        let Some((ok, submitted)) = open.next().await else { break };
-        accepted += u32::from(ok);
-        clocks.answered(submitted);
-    }
-    clocks.row(task, accepted)
+    all_at_once(task, &clients, send).await
 }

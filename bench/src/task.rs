@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cpu_time::ProcessTime;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde::{Deserialize, Serialize};
@@ -152,4 +154,26 @@ pub async fn connect(task: &Task, alpn: Option<&[u8]>) -> TlsStream<TcpStream> {
     tcp.set_nodelay(true).unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap()
+}
+
+/// Sends all with so many open on each client, after the warm-up. `send` gives whether one was accepted, and when it was
+/// submitted.
+pub async fn all_at_once<C>(task: &Task, clients: &[C], send: impl AsyncFn(&C, u32) -> (bool, Instant)) -> Row {
+    for client in clients {
+        for n in 0..WARM_UP {
+            send(client, u32::MAX - n).await;
+        }
+    }
+    let mut clocks = Clocks::start(task);
+    let (mut accepted, mut open, mut next) = (0, FuturesUnordered::new(), 0);
+    loop {
+        while open.len() < OPEN * clients.len() && next < task.count {
+            open.push(send(&clients[next as usize % clients.len()], next));
+            next += 1;
+        }
+        let Some((ok, submitted)) = open.next().await else { break };
+        accepted += u32::from(ok);
+        clocks.answered(submitted);
+    }
+    clocks.row(task, accepted)
 }
