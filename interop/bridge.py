@@ -1,16 +1,12 @@
 """`apns bridge` in front of the simulator's HTTP/2 side, and what old clients deliver through it."""
 
 import hashlib
-import os
 import re
 import shutil
-import subprocess
-import tempfile
 from collections import Counter
-from pathlib import Path
 
 from delivery import BAD_REQUEST, INVALID_TOKEN, KEY_ID, TEAM_ID, TOPIC, accepted, expect, expect_equal, refused
-from simulator import Client, Failed, Simulator, wait_until
+from simulator import Client, Running, Simulator
 
 COUNT = 2_000
 # The first, the last, neighbours, and some between them.
@@ -20,66 +16,40 @@ GONE = 410
 GONE_SINCE = 1_700_000_000
 
 
-class Bridge:
-    """Runs from `with` to its end, and looks to clients like a gateway."""
+class Bridge(Running):
+    """Looks to clients like a gateway. When it has ended, what it took is settled, or on disk."""
 
+    name = "bridge"
+    listens = "the bridge's {}"
+    ends_within = 60
     http2_port = None
 
     def __init__(self, simulator, errors="frame"):
         self._simulator = simulator
         self._errors = errors
 
-    def __enter__(self):
-        self._directory = tempfile.TemporaryDirectory(prefix="apns-interop-bridge-")
-        self.path = Path(self._directory.name)
-        self._said = self.path / "bridge.txt"
+    def _command(self):
         there = self._simulator.path
-        command = [os.environ["APNS"], "bridge", "--host", "localhost", "--port", str(self._simulator.http2_port)]
+        command = ["bridge", "--host", "localhost", "--port", str(self._simulator.http2_port)]
         command += ["--ca", there / "ca.pem", "--p8", there / "AuthKey_SIMULATOR.p8", "--key-id", KEY_ID]
         command += ["--team-id", TEAM_ID, "--topic", TOPIC, "--data", self.path / "data", "--errors", self._errors]
-        command += ["--listen", "127.0.0.1:0", "--feedback", "127.0.0.1:0"]
-        with open(self._said, "w") as said:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
-        try:
-            wait_until("the bridge listens", self._listens)
-        except Failed as failed:
-            self.stop()
-            raise Failed(f"{failed}\n{self.said()}") from None
+        return command + ["--listen", "127.0.0.1:0", "--feedback", "127.0.0.1:0"]
+
+    def _is_ready(self):
+        return self._port("push gateway") and self._port("feedback service")
+
+    def _started(self):
         self.gateway_port = self._port("push gateway")
         self.feedback_port = self._port("feedback service")
         for name in ("client.pem", "client.key", "both.pem"):
-            shutil.copy(there / name, self.path / name)
+            shutil.copy(self._simulator.path / name, self.path / name)
         # What clients have to trust is the bridge's own.
         shutil.copy(self.path / "data" / "bridge-tls" / "ca.pem", self.path / "ca.pem")
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-        self._directory.cleanup()
-
-    def _listens(self):
-        if self._process.poll() is not None:
-            raise Failed(f"the bridge ended with status {self._process.returncode}")
-        return self._port("push gateway") and self._port("feedback service")
-
-    def _port(self, service):
-        found = re.search(rf"the bridge's {service} listens at 127\.0\.0\.1:(\d+)$", self.said(), re.MULTILINE)
-        return found and int(found[1])
-
-    def said(self):
-        """What it wrote for a person."""
-        return self._said.read_text()
 
     def recognised(self):
         """How many it took for what they were, sent again: it says so when it stops."""
         found = re.search(r"error responses, and (\d+) recognised that were sent again$", self.said(), re.MULTILINE)
         return int(found[1]) if found else 0
-
-    def stop(self):
-        """Ends it. What it took is settled then, or on disk."""
-        if self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait(timeout=60)
 
 
 class BridgedDelivery:

@@ -25,57 +25,89 @@ def wait_until(what, condition, seconds=60):
     raise Failed(f"waited {seconds} s in vain: {what}")
 
 
-class Simulator:
-    """Runs from `with` to its end. `max_tls` is "1.2" for clients that cannot do more; `http2` is the provider API."""
+class Running:
+    """A command of `apns` that runs from `with` to its end, in a folder of its own."""
 
-    def __init__(self, script=None, max_tls="1.3", http2=False):
-        self._http2 = http2
-        self._script = script or {}
-        self._max_tls = max_tls
+    # What it is called, how it says where a service listens, and how long it may take to end.
+    name = ""
+    listens = ""
+    ends_within = 30
 
     def __enter__(self):
         self._directory = tempfile.TemporaryDirectory(prefix="apns-interop-")
         self.path = Path(self._directory.name)
-        (self.path / "script.json").write_text(json.dumps(self._script))
-        self._log = self.path / "log.jsonl"
-        self._said = self.path / "simulator.txt"
-        command = [os.environ["APNS"], "sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0"]
-        command += ["--certs", self.path, "--script", self.path / "script.json", "--log", self._log]
-        command += ["--max-tls", self._max_tls]
-        if self._http2:
-            command += ["--http2", "127.0.0.1:0"]
+        self._said = self.path / f"{self.name}.txt"
+        command = [os.environ["APNS"], *self._command()]
         with open(self._said, "w") as said:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
         try:
-            wait_until("the simulator listens", self._listens)
+            wait_until(f"the {self.name} listens", self._asked)
         except Failed as failed:
             self.stop()
             raise Failed(f"{failed}\n{self.said()}") from None
-        self.gateway_port = self._port("gateway")
-        self.feedback_port = self._port("feedback")
-        self.http2_port = self._port("http2") if self._http2 else None
-        # Some clients want certificate and key in one file.
-        both = (self.path / "client.pem").read_text() + (self.path / "client.key").read_text()
-        (self.path / "both.pem").write_text(both)
+        self._started()
         return self
 
     def __exit__(self, *_):
         self.stop()
         self._directory.cleanup()
 
-    def _listens(self):
+    def _asked(self):
         if self._process.poll() is not None:
-            raise Failed(f"the simulator ended with status {self._process.returncode}")
-        services = ["gateway", "feedback"] + ["http2"] * self._http2
-        return all(map(self._port, services)) and (self.path / "client.key").exists()
+            raise Failed(f"the {self.name} ended with status {self._process.returncode}")
+        return self._is_ready()
 
     def _port(self, service):
-        found = re.search(rf"^{service} listens at 127\.0\.0\.1:(\d+)$", self.said(), re.MULTILINE)
+        line = self.listens.format(service)
+        found = re.search(rf"^{line} listens at 127\.0\.0\.1:(\d+)$", self.said(), re.MULTILINE)
         return found and int(found[1])
 
     def said(self):
         """What it wrote for a person."""
         return self._said.read_text()
+
+    def stop(self):
+        """Ends it. What it has to write is written then."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout=self.ends_within)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+                raise Failed(f"the {self.name} did not end when it was told to") from None
+
+
+class Simulator(Running):
+    """The pretend Apple. `max_tls` is "1.2" for clients that cannot do more; `http2` is the provider API."""
+
+    name = "simulator"
+    listens = "{}"
+
+    def __init__(self, script=None, max_tls="1.3", http2=False):
+        self._http2 = http2
+        self._script = script or {}
+        self._max_tls = max_tls
+
+    def _command(self):
+        (self.path / "script.json").write_text(json.dumps(self._script))
+        self._log = self.path / "log.jsonl"
+        command = ["sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0"]
+        command += ["--certs", self.path, "--script", self.path / "script.json", "--log", self._log]
+        command += ["--max-tls", self._max_tls]
+        return command + ["--http2", "127.0.0.1:0"] * self._http2
+
+    def _is_ready(self):
+        services = ["gateway", "feedback"] + ["http2"] * self._http2
+        return all(map(self._port, services)) and (self.path / "client.key").exists()
+
+    def _started(self):
+        self.gateway_port = self._port("gateway")
+        self.feedback_port = self._port("feedback")
+        self.http2_port = self._port("http2") if self._http2 else None
+        # Some clients want certificate and key in one file.
+        both = (self.path / "client.pem").read_text() + (self.path / "client.key").read_text()
+        (self.path / "both.pem").write_text(both)
 
     def records(self):
         """The notifications and requests that arrived so far, in their order."""
@@ -83,17 +115,6 @@ class Simulator:
         # The last line may be on its way.
         lines = text[: text.rfind("\n") + 1].splitlines()
         return [record for record in map(json.loads, lines) if record["event"] in ("notification", "request")]
-
-    def stop(self):
-        """Ends it. Its log is complete then."""
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-                raise Failed("the simulator did not end when it was told to") from None
 
 
 class Client:
