@@ -56,37 +56,66 @@ impl FromStr for ApnsId {
     type Err = ApnsIdError;
 
     fn from_str(text: &str) -> Result<Self, ApnsIdError> {
-        let found = text.chars().count();
-        if found != 36 {
-            return Err(ApnsIdError::Length { found });
-        }
-        let mut bytes = [0; 16];
-        let mut digits = 0;
-        for (place, character) in text.chars().enumerate() {
-            let wrong = ApnsIdError::Character { position: place + 1, found: character };
-            if matches!(place, 8 | 13 | 18 | 23) {
-                if character != '-' {
-                    return Err(wrong);
-                }
-                continue;
-            }
-            let Some(digit) = character.to_digit(16) else { return Err(wrong) };
-            bytes[digits / 2] = (bytes[digits / 2] << 4) | digit as u8;
-            digits += 1;
-        }
-        Ok(Self(bytes))
+        parse(text.as_bytes()).ok_or_else(|| what_is_wrong(text))
+    }
+}
+
+/// Each answer brings one, so what is right is read without looking at characters.
+fn parse(text: &[u8]) -> Option<ApnsId> {
+    let text: &[u8; 36] = text.try_into().ok()?;
+    if HYPHENS.iter().any(|&place| text[place] != b'-') {
+        return None;
+    }
+    let (mut bytes, mut seen) = ([0; 16], 0);
+    for (byte, place) in bytes.iter_mut().zip(PAIRS) {
+        let (high, low) = (NIBBLES[usize::from(text[place])], NIBBLES[usize::from(text[place + 1])]);
+        seen |= high | low;
+        *byte = (high << 4) | low;
+    }
+    (seen & NO_DIGIT == 0).then_some(ApnsId(bytes))
+}
+
+const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+
+/// Where the two digits of each byte begin.
+const PAIRS: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+
+/// What [`NIBBLES`] says of a byte that is no hexadecimal digit.
+const NO_DIGIT: u8 = 0x80;
+
+/// The value of each byte as a hexadecimal digit.
+const NIBBLES: [u8; 256] = {
+    let mut nibbles = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        let digit = b"0123456789abcdef"[value];
+        nibbles[digit as usize] = value as u8;
+        nibbles[digit.to_ascii_uppercase() as usize] = value as u8;
+        value += 1;
+    }
+    nibbles
+};
+
+/// The first thing that is wrong with a text that is no identifier.
+fn what_is_wrong(text: &str) -> ApnsIdError {
+    let length = text.chars().count();
+    let fits = |place, found: char| if HYPHENS.contains(&place) { found == '-' } else { found.is_ascii_hexdigit() };
+    let wrong = text.chars().enumerate().find(|&(place, found)| !fits(place, found));
+    match wrong.filter(|_| length == 36) {
+        Some((place, found)) => ApnsIdError::Character { position: place + 1, found },
+        None => ApnsIdError::Length { found: length },
     }
 }
 
 impl fmt::Display for ApnsId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, byte) in self.0.iter().enumerate() {
-            if matches!(place, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
-            }
-            write!(f, "{byte:02x}")?;
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [b'-'; 36];
+        for (byte, place) in self.0.iter().zip(PAIRS) {
+            text[place] = DIGITS[usize::from(byte >> 4)];
+            text[place + 1] = DIGITS[usize::from(byte & 15)];
         }
-        Ok(())
+        f.write_str(str::from_utf8(&text).expect("hexadecimal digits are ASCII"))
     }
 }
 

@@ -208,11 +208,14 @@ struct Hex<'a>(&'a [u8]);
 impl Hex<'_> {
     /// Gives the digits to something that takes text.
     fn write<R>(&self, take: impl FnOnce(&str) -> R) -> R {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        // Reckoned and not looked up, which the compiler does for many bytes at once: each notification comes through here.
+        const fn digit(nibble: u8) -> u8 {
+            nibble + if nibble > 9 { b'a' - 10 } else { b'0' }
+        }
         let mut text = [0_u8; DeviceToken::MAX_LEN * 2];
         let (pairs, _) = text.as_chunks_mut::<2>();
         for (pair, byte) in pairs.iter_mut().zip(self.0) {
-            *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+            *pair = [digit(byte >> 4), digit(byte & 15)];
         }
         let text = text.get(..self.0.len() * 2).expect("a token has at most MAX_LEN bytes");
         take(str::from_utf8(text).expect("hexadecimal digits are ASCII"))

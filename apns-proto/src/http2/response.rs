@@ -64,7 +64,8 @@ impl Response {
             fields.note(name, value);
         }
         let date = fields.date.and_then(parse_http_date);
-        let body = if body.len() > MAX_BODY && !is_success(status) { body.slice(..MAX_BODY) } else { body };
+        let kept = if is_success(status) { body.len() } else { body.len().min(MAX_BODY) };
+        let body = body.slice(..kept);
 
         let mut inner = ProviderRejection::new(api, status);
         if let Some(id) = fields.apns_id.and_then(|text| text.parse().ok()) {
