@@ -181,6 +181,7 @@ impl<K> Client<K> {
                     self.retire(CloseReason::Finished);
                     return;
                 }
+                Some(SendError::Backlog) if self.wire.make_room() => {}
                 // The others pass, or an event tells what follows from them.
                 Some(_) => return,
             }

@@ -351,6 +351,16 @@ impl Connection {
         (pipe.outbound.len() + self.unwritten >= CHUNK).then_some(SendError::Backlog)
     }
 
+    /// Has the engine write what it was given, where only a guess of its size stood in the way of one more request.
+    /// Says whether there is room now.
+    pub(crate) fn make_room(&mut self) -> bool {
+        if !self.dirty {
+            return false;
+        }
+        self.drive();
+        self.refusal().is_none()
+    }
+
     /// Requests that are not settled.
     pub(crate) fn open_streams(&self) -> usize {
         self.exchanges.len()

@@ -5,19 +5,28 @@ use http::{HeaderName, HeaderValue, Method, Uri};
 
 use super::message::SendError;
 use crate::http2;
-use crate::http2::{Indexing, Request};
+use crate::http2::{Header, Indexing, Request};
 
 /// Makes the heads of the requests of one connection.
 #[derive(Debug)]
 pub(super) struct Heads {
     authority: Authority,
-    /// Names that are in the compression table since their first use, whose values stay out of it.
-    named: Vec<&'static str>,
+    /// The fields that were used before. There are about a dozen names in all.
+    used: Vec<Used>,
+}
+
+/// A field that was used before: its name is in the compression table.
+#[derive(Debug)]
+struct Used {
+    text: &'static str,
+    name: HeaderName,
+    /// The last value that is to be indexed. It mostly comes back, and is checked once.
+    last: Option<HeaderValue>,
 }
 
 impl Heads {
     pub(super) const fn new(authority: Authority) -> Self {
-        Self { authority, named: Vec::new() }
+        Self { authority, used: Vec::new() }
     }
 
     /// The head of this request, whose `:authority` is the connection's.
@@ -42,21 +51,31 @@ impl Heads {
         let headers = head.headers_mut();
         headers.reserve(request.headers.len());
         for header in &request.headers {
-            let mut value = HeaderValue::from_maybe_shared(header.value.clone()).map_err(|_| SendError::Malformed)?;
-            value.set_sensitive(match header.indexing {
-                Indexing::Incremental => false,
-                Indexing::Never => true,
-                // The name comes into the table at its first use; `sensitive` keeps later values out.
-                Indexing::Without => {
-                    let seen = self.named.contains(&header.name);
-                    if !seen {
-                        self.named.push(header.name);
-                    }
-                    seen
-                }
-            });
-            headers.append(HeaderName::from_static(header.name), value);
+            let (name, value) = self.field(header)?;
+            headers.append(name, value);
         }
         Ok(head)
+    }
+
+    fn field(&mut self, header: &Header) -> Result<(HeaderName, HeaderValue), SendError> {
+        let checked = || HeaderValue::from_maybe_shared(header.value.clone()).map_err(|_| SendError::Malformed);
+        let Some(used) = self.used.iter_mut().find(|used| used.text == header.name) else {
+            let (name, mut value) = (HeaderName::from_static(header.name), checked()?);
+            // Also where later values stay out of the table: this one brings the name into it.
+            value.set_sensitive(header.indexing == Indexing::Never);
+            let last = (header.indexing == Indexing::Incremental).then(|| value.clone());
+            self.used.push(Used { text: header.name, name: name.clone(), last });
+            return Ok((name, value));
+        };
+        if header.indexing != Indexing::Incremental {
+            let mut value = checked()?;
+            value.set_sensitive(true);
+            return Ok((used.name.clone(), value));
+        }
+        let value = match &used.last {
+            Some(last) if last.as_bytes() == header.value => last.clone(),
+            _ => used.last.insert(checked()?).clone(),
+        };
+        Ok((used.name.clone(), value))
     }
 }

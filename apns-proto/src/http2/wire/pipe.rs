@@ -159,8 +159,13 @@ impl Outbound {
     /// Moves at most `most` bytes to `out`.
     pub(super) fn hand_out(&mut self, most: usize, out: &mut BytesMut) -> bool {
         let count = self.queue.len().min(most);
-        out.extend_from_slice(&self.queue[..count]);
-        self.queue.advance(count);
+        if out.is_empty() && count == self.queue.len() {
+            // All of it, into a buffer that goes to and fro: nothing is copied.
+            std::mem::swap(out, &mut self.queue);
+        } else {
+            out.extend_from_slice(&self.queue[..count]);
+            self.queue.advance(count);
+        }
         self.handed += count as u64;
         if self.queue.is_empty() {
             self.control = 0;

@@ -242,6 +242,22 @@ fn requests_are_taken_up_to_a_chunk() {
 }
 
 #[test]
+fn a_chunk_is_filled_although_the_size_of_requests_is_only_guessed_before_they_are_written() {
+    let mut hand = Hand::greeted(&[], usize::MAX);
+    let mut sent = 0;
+    while hand.client.refusal().is_none() || hand.client.make_room() {
+        hand.client.send_request(push("{}")).unwrap();
+        sent += 1;
+    }
+    // The guess alone would have held the next ones back after some fifty.
+    assert!(sent > 300, "{sent}");
+    let mut out = BytesMut::new();
+    assert!(hand.client.transmit(&mut out));
+    assert!(out.len() > CHUNK * 9 / 10, "{sent} requests, {} bytes", out.len());
+    assert!(!hand.client.make_room(), "nothing waits for the engine");
+}
+
+#[test]
 fn bodies_beyond_the_peers_window_wait_for_it_and_are_never_lost() {
     for split in SPLITS {
         for window in [0, 10] {
