@@ -46,7 +46,10 @@ impl<R: Runtime> BinaryBuilder<R> {
     /// Where the runtime panics when a task is spawned outside of it.
     pub fn start(mut self) -> Result<Client<R>, BuildError> {
         let config = self.config;
-        self.common.window = config.window_count();
+        // A full window is proven, not waited for; so each has to become full, and a next one to be begun meanwhile.
+        let window = config.window_count();
+        let windows = self.common.connections.saturating_mul(window + window / 5);
+        self.common.under_way = self.common.queue.saturating_add(windows);
         self.common.start(None, || Gateway::new(config.clone()))
     }
 }

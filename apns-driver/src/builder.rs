@@ -41,8 +41,8 @@ pub(crate) struct Common<R> {
     pub(crate) session: SessionConfig,
     pub(crate) connections: usize,
     pub(crate) queue: usize,
-    /// How many notifications one connection may have without an outcome.
-    pub(crate) window: usize,
+    /// The most notifications of one bulk run that are under way or wait to be yielded.
+    pub(crate) under_way: usize,
     pub(crate) connect_timeout: Duration,
     /// Where the age of the provider token is noted.
     pub(crate) token: TokenAge,
@@ -59,7 +59,7 @@ impl<R: Runtime> Common<R> {
             session: SessionConfig::default().with_seed(seed),
             connections: 1,
             queue: 10_000,
-            window: 0,
+            under_way: 0,
             connect_timeout: Duration::from_secs(10),
             token: TokenAge::default(),
         }
@@ -73,10 +73,7 @@ impl<R: Runtime> Common<R> {
     {
         let target = Target::new(&self.runtime, self.endpoint, self.tls, alpn, self.connect_timeout)?;
         let target = Arc::new(target);
-        // A full window is proven, not waited for; so each has to become full, and a next one to be begun meanwhile.
-        let windows = self.connections.saturating_mul(self.window + self.window / 5);
-        let under_way = self.queue.saturating_add(windows);
-        let core = Arc::new(Core::new(Queue::new(self.queue, self.connections), under_way, self.token));
+        let core = Arc::new(Core::new(Queue::new(self.queue, self.connections), self.under_way, self.token));
         for number in 0..self.connections {
             let config = self.session.clone().with_seed(self.session.seed().wrapping_add(number as u64));
             let task = SessionTask::new(

@@ -132,7 +132,9 @@ impl<R: Runtime> Http2Builder<R> {
             }
             Credential::Certificate => Credential::Certificate,
         };
-        self.common.window = self.config.max_streams();
+        // Each is answered by itself, so it is enough that the next ones are at hand when answers come in; what is under
+        // way stays small enough for the processor's cache.
+        self.common.under_way = self.common.connections.saturating_mul(2 * self.config.max_streams());
         let mut api = provider_api(&self.common.endpoint, credential, self.config)?;
         if let Some(topic) = self.topic {
             api = api.with_topic(topic);

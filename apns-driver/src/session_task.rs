@@ -98,11 +98,14 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
     fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Registered before looking, so that nothing that comes meanwhile is missed.
         self.core.queue.register(self.number, cx);
+        // Where something moves turn after turn, deadlines are looked at again with the next wake-up.
+        let mut timers = true;
         for _ in 0..TURNS {
             let now = self.runtime.now();
-            if self.session.poll_timeout().is_some_and(|due| due <= now.instant) {
+            if timers && self.session.poll_timeout().is_some_and(|due| due <= now.instant) {
                 self.session.handle_timeout(now);
             }
+            timers = false;
             let mut moved = self.poll_dials(cx, now);
             moved |= self.take_orders(now);
             moved |= self.take_jobs(now);
@@ -119,6 +122,7 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
             if self.alarm.poll(cx, deadline).is_pending() {
                 return Poll::Pending;
             }
+            timers = true;
         }
         cx.waker().wake_by_ref();
         Poll::Pending
