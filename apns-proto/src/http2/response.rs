@@ -57,15 +57,16 @@ impl Response {
         now: WallTime,
         status: u16,
         headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-        body: Bytes,
+        mut body: Bytes,
     ) -> Self {
         let mut fields = Fields::default();
         for (name, value) in headers {
             fields.note(name, value);
         }
         let date = fields.date.and_then(parse_http_date);
-        let kept = if is_success(status) { body.len() } else { body.len().min(MAX_BODY) };
-        let body = body.slice(..kept);
+        if !is_success(status) {
+            body.truncate(MAX_BODY);
+        }
 
         let mut inner = ProviderRejection::new(api, status);
         if let Some(id) = fields.apns_id.and_then(|text| text.parse().ok()) {
