@@ -109,7 +109,6 @@ pub fn encode(frame: &Frame<'_>, out: &mut BytesMut) -> Result<(), EncodeError> 
     let [i0, i1, i2, i3] = frame.identifier.to_be_bytes();
 
     // Each fixed run is put together first and copied in one piece: measured at two thirds of field by field.
-    out.reserve(frame.encoded_len());
     match frame.format {
         Format::Simple => {
             out.put_slice(&[0, t0, t1]);
@@ -127,9 +126,20 @@ pub fn encode(frame: &Frame<'_>, out: &mut BytesMut) -> Result<(), EncodeError> 
         Format::Items => {
             let frame_len = u32::try_from(frame.frame_len()).expect("two lengths of 16 bits and 24 bytes fit 32 bits");
             let [f0, f1, f2, f3] = frame_len.to_be_bytes();
-            out.put_slice(&[2, f0, f1, f2, f3, item::IDENTIFIER, 0, 4, i0, i1, i2, i3, item::TOKEN, t0, t1]);
-            out.put_slice(token);
-            out.put_slice(&[item::PAYLOAD, p0, p1]);
+            let before = [2, f0, f1, f2, f3, item::IDENTIFIER, 0, 4, i0, i1, i2, i3, item::TOKEN, t0, t1];
+            let behind = [item::PAYLOAD, p0, p1];
+            if let Ok(token) = <&[u8; 32]>::try_from(token) {
+                // Nearly all tokens have this length, and what is of known length is copied without a call.
+                let mut run = [0; 15 + 32 + 3];
+                run[..15].copy_from_slice(&before);
+                run[15..47].copy_from_slice(token);
+                run[47..].copy_from_slice(&behind);
+                out.put_slice(&run);
+            } else {
+                out.put_slice(&before);
+                out.put_slice(token);
+                out.put_slice(&behind);
+            }
             out.put_slice(payload);
             if let Some(expiration) = frame.expiration {
                 let [e0, e1, e2, e3] = expiration.to_be_bytes();
