@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use apns_proto::http2::{Api, Reason, Response};
+use apns_proto::http2::{Api, MAX_BODY, Reason, Response};
 use apns_proto::{Outcome, Rejection, Retry, TokenVerdict, WallTime};
 use serde::Deserialize;
 
@@ -143,4 +143,36 @@ fn every_reason_has_a_row() {
 fn the_two_apis_differ_where_apple_says_so() {
     let disallowed = |api| Reason::TopicDisallowed.reaction(api).unwrap().word();
     assert_eq!((disallowed(Api::Device), disallowed(Api::Broadcast)), ("fix_credentials", "fix_request"));
+}
+
+#[test]
+fn every_field_of_an_answer_is_read() {
+    let (apns, request) = ("eabeca8d-6f2b-4c0f-9a4a-4e2b8a3b6c7d", "123e4567-e89b-12d3-a456-426655440000");
+    let headers = [
+        ("apns-id", apns.as_bytes()),
+        ("APNS-Request-Id", request.as_bytes()),
+        ("apns-channel-id", b"dHN0LXNyY2gtY2hubA=="),
+    ];
+    let response = Response::parse(Api::Broadcast, WallTime::EPOCH, 201, headers, "{}".into());
+    assert_eq!((response.status(), &response.body()[..]), (201, &b"{}"[..]));
+    assert_eq!(response.apns_id().map(|id| id.to_string()).as_deref(), Some(apns));
+    assert_eq!(response.request_id().map(|id| id.to_string()).as_deref(), Some(request));
+    assert_eq!(response.channel_id(), Some("dHN0LXNyY2gtY2hubA=="));
+
+    let bare = Response::parse(Api::Broadcast, WallTime::EPOCH, 201, [], "".into());
+    assert_eq!((bare.apns_id(), bare.request_id(), bare.channel_id()), (None, None, None));
+}
+
+#[test]
+fn a_success_is_any_status_of_two_hundred_and_keeps_its_body_whole() {
+    let large = "x".repeat(MAX_BODY + 1);
+    for (status, success) in [(100, false), (199, false), (200, true), (201, true), (299, true), (300, false)] {
+        let response = Response::parse(Api::Broadcast, WallTime::EPOCH, status, [], large.clone().into());
+        assert_eq!(response.is_success(), success, "{status}");
+        assert_eq!(response.body().len(), if success { MAX_BODY + 1 } else { MAX_BODY }, "{status}");
+    }
+    // What looks like a refusal in the body of a success is none.
+    let body = r#"{"reason":"BadDeviceToken"}"#;
+    let odd = Response::parse(Api::Device, WallTime::EPOCH, 200, [], body.into());
+    assert_eq!(odd.into_rejection().token_verdict(), TokenVerdict::Keep);
 }
