@@ -31,13 +31,10 @@ where
         // The client is told nothing that it could take for the whole list.
         return;
     };
-    match part(&mut stream).await {
-        Parted::Closed | Parted::Silent => {
-            // What cannot be noted is told again.
-            drop(service.feedback_read(app, READER, &upto).await);
-        }
-        // Who breaks off may not have read it.
-        Parted::Broken => {}
+    // Who breaks off, or stays, may not have read it.
+    if part(&mut stream).await == Parted::Closed {
+        // What cannot be noted is told again.
+        drop(service.feedback_read(app, READER, &upto).await);
     }
 }
 

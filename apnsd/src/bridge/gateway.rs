@@ -76,8 +76,18 @@ enum Ending {
     Closed,
     /// Something is refused.
     Refused(Due),
-    /// The bridge wants no more; everything up to the last one was taken.
+    /// The bridge wants no more. What was read and not stored was not taken.
     GoingDown,
+}
+
+/// How a connection is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// All was said.
+    Properly,
+    /// Nothing was taken that could be named, and what the client may be writing is not read. It takes a proper end for a
+    /// yes, and would see none of that in its next write.
+    ByReset,
 }
 
 type Stored = Result<(), SubmitError>;
@@ -101,8 +111,8 @@ struct Intake {
 }
 
 impl Visit {
-    /// Goes on until one side has enough.
-    pub(super) async fn run<S>(mut self, mut stream: S)
+    /// Goes on until one side has enough. Says how to leave.
+    pub(super) async fn run<S>(mut self, stream: &mut S) -> Leave
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -110,20 +120,17 @@ impl Visit {
         let mut intake = Intake { waiting: VecDeque::new(), batch: None, limit: usize::MAX, pause: None };
         let app = self.client.admitted.app.clone();
         self.service.note_bridge(&app, |figures| figures.connections += 1);
-        let ending = self.take(&mut stream, &mut line, &mut intake).await;
-        let last = line.last_identifier();
+        let ending = self.take(stream, &mut line, &mut intake).await;
+        let closed = matches!(ending, Ending::Closed);
         let response = match ending {
             Ending::Closed => None,
             Ending::Refused(due) => {
                 // Before it is said, so that the answer to it finds them.
-                let unread = intake.waiting.into_iter().filter_map(|arrival| match arrival.what {
-                    What::Again(taken) => Some(taken),
-                    What::New(..) | What::Refused(_) => None,
-                });
-                self.client.hold(Instant::now().into_std(), line.behind(due.place).flatten().chain(unread));
+                let held = line.behind(due.place).flatten().chain(intake.taken_before());
+                self.client.hold(Instant::now().into_std(), held);
                 Some(ErrorResponse { status: due.status, identifier: due.identifier })
             }
-            Ending::GoingDown => last.map(|identifier| ErrorResponse { status: Status::SHUTDOWN, identifier }),
+            Ending::GoingDown => intake.going_down(&self.client, line.last_identifier()),
         };
         drop(self.storing);
         self.service.note_bridge(&app, |figures| {
@@ -136,11 +143,14 @@ impl Visit {
             Some(response) => {
                 let mut bytes = BytesMut::new();
                 response.emit(&mut bytes);
-                say_and_part(&mut stream, &bytes).await;
+                say_and_part(stream, &bytes).await;
+                Leave::Properly
             }
-            None => {
-                part(&mut stream).await;
+            None if closed => {
+                part(stream).await;
+                Leave::Properly
             }
+            None => Leave::ByReset,
         }
     }
 
@@ -288,7 +298,10 @@ impl Intake {
                 return true;
             }
             // The app was removed, or the service stops. What was not stored is sent again elsewhere.
-            Err(SubmitError::UnknownApp(_) | SubmitError::Outbox(OutboxError::Closed)) => return false,
+            Err(SubmitError::UnknownApp(_) | SubmitError::Outbox(OutboxError::Closed)) => {
+                self.put_back(arrivals);
+                return false;
+            }
             Err(SubmitError::TooFast { wait }) => Some(Box::pin(sleep(wait))),
             // Perhaps there is room for some of them.
             Err(SubmitError::Outbox(error)) if error.is_full() && arrivals.len() > 1 => {
@@ -301,11 +314,42 @@ impl Intake {
             }
             Err(SubmitError::Outbox(_)) => Some(Box::pin(sleep(STORE_RETRY))),
         };
+        self.put_back(arrivals);
+        self.pause = pause;
+        true
+    }
+
+    fn put_back(&mut self, arrivals: Vec<Arrival>) {
         for arrival in arrivals.into_iter().rev() {
             self.waiting.push_front(arrival);
         }
-        self.pause = pause;
-        true
+    }
+
+    /// Those of what waits that were taken on an earlier connection.
+    fn taken_before(self) -> impl Iterator<Item = Arc<Taken>> {
+        self.waiting.into_iter().filter_map(|arrival| match arrival.what {
+            What::Again(taken) => Some(taken),
+            What::New(..) | What::Refused(_) => None,
+        })
+    }
+
+    /// What a client hears when the bridge goes down: the last one that was taken, here or earlier. Where none was, the
+    /// first that was read and not stored; silence would be a yes to it. `None` where nothing whole was read.
+    fn going_down(mut self, client: &Client, last: Option<u32>) -> Option<ErrorResponse> {
+        let (mut last, mut unread) = (last, None);
+        // Sent again behind nothing new: these were taken, and nothing else is said of them.
+        while let Some(Arrival { what: What::Again(_), .. }) = self.waiting.front()
+            && let Some(arrival) = self.waiting.pop_front()
+        {
+            last = Some(arrival.identifier.unwrap_or(0));
+        }
+        if let Some(arrival) = self.waiting.front() {
+            unread = Some(arrival.identifier.unwrap_or(0));
+        }
+        // The client sends these once more as well, because they stand behind what is named.
+        client.hold(Instant::now().into_std(), self.taken_before());
+        let shutdown = last.map(|identifier| ErrorResponse { status: Status::SHUTDOWN, identifier });
+        shutdown.or_else(|| unread.map(|identifier| ErrorResponse { status: Status::PROCESSING_ERROR, identifier }))
     }
 
     /// The new one at this index cannot be taken, and nothing behind it is.
@@ -372,5 +416,53 @@ async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use apns_proto::{DeviceToken, Notification, Payload};
+
+    use super::super::clients::{Admitted, Clients};
+    use super::*;
+
+    fn arrivals(client: &Client, kinds: &str) -> Intake {
+        let waiting = kinds.bytes().zip(1..).map(|(kind, number)| {
+            let likeness = [number; 32];
+            let what = match kind {
+                b'a' => What::Again(client.take(likeness, BridgeErrors::Frame)),
+                _ => What::New(
+                    likeness,
+                    Notification::new(DeviceToken::from_bytes([number; 32]).unwrap(), Payload::alert("Tea is ready")),
+                ),
+            };
+            Arrival { identifier: Some(number.into()), what }
+        });
+        Intake { waiting: waiting.collect(), batch: None, limit: usize::MAX, pause: None }
+    }
+
+    #[test]
+    fn going_down_is_never_silent_about_what_was_read() {
+        let now = Instant::now().into_std();
+        let said = |status, identifier| Some(ErrorResponse { status, identifier });
+        let shutdown = |identifier| said(Status::SHUTDOWN, identifier);
+        for (kinds, last, expected, held) in [
+            ("", None, None, &[][..]),
+            ("", Some(7), shutdown(7), &[]),
+            ("nn", Some(7), shutdown(7), &[]),
+            ("nn", None, said(Status::PROCESSING_ERROR, 1), &[]),
+            // What was taken earlier and stands at the front is as good as taken here.
+            ("aan", None, shutdown(2), &[]),
+            ("a", Some(7), shutdown(1), &[]),
+            // Behind what is not taken it comes once more, and has to be recognised once more.
+            ("naa", None, said(Status::PROCESSING_ERROR, 1), &[2, 3]),
+            ("ana", Some(7), shutdown(1), &[3]),
+        ] {
+            let admitted = Admitted { app: "shop".parse().unwrap(), topic: None, fingerprint: [0; 32] };
+            let client = Clients::default().enter(now, admitted);
+            assert_eq!(arrivals(&client, kinds).going_down(&client, last), expected, "{kinds}");
+            let again: Vec<u8> = (1..=3).filter(|number| client.recall(now, &[*number; 32]).is_some()).collect();
+            assert_eq!(again, held, "{kinds}");
+        }
     }
 }

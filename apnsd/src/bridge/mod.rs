@@ -38,7 +38,7 @@ use tokio_rustls::rustls::{self, CertificateError};
 use tokio_rustls::server::TlsStream;
 
 use self::clients::{Admission, Admitted, Clients, Stranger};
-use self::gateway::{Storing, Visit};
+use self::gateway::{Leave, Storing, Visit};
 use self::reading::Reading;
 pub(crate) use self::status::refusal;
 use self::tls::Door;
@@ -120,6 +120,9 @@ enum Role {
     Feedback,
 }
 
+/// How many may be shaking hands at a port at the same time. The longest there makes room for one more.
+const HANDSHAKES: usize = 128;
+
 /// How long connections may take to end when the bridge goes down.
 const ENDED_WITHIN: Duration = Duration::from_secs(12);
 
@@ -200,6 +203,8 @@ impl Bridge {
 
 impl Hall {
     async fn welcome(self: Arc<Self>, role: Role, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+        // Those who have not shown who they are yet make room for each other, and for nobody else.
+        let strangers = Arc::new(Connections::new(HANDSHAKES));
         let connections = Arc::new(Connections::new(self.config.limits.connections));
         let mut tasks = JoinSet::new();
         loop {
@@ -209,16 +214,16 @@ impl Hall {
             };
             while tasks.try_join_next().is_some() {}
             let Ok((stream, peer)) = accepted else {
-                // Out of file descriptors, most likely. The idle make room.
-                connections.evict();
+                // Out of file descriptors, most likely. Strangers make room, and then the idle.
+                if !strangers.evict() {
+                    connections.evict();
+                }
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 continue;
             };
-            let Some(place) = connections.take() else {
-                self.complaints.say(peer.ip(), "all connections are taken, and none is idle");
-                continue;
-            };
-            tasks.spawn(self.clone().receive(role, stream, peer, place, stop.clone()));
+            // None of them is busy, so the longest there leaves.
+            let Some(place) = strangers.take() else { continue };
+            tasks.spawn(self.clone().receive(role, stream, peer, place, connections.clone(), stop.clone()));
         }
         drop(listener);
         let ended = async { while tasks.join_next().await.is_some() {} };
@@ -232,7 +237,8 @@ impl Hall {
         role: Role,
         stream: TcpStream,
         peer: SocketAddr,
-        place: Place,
+        stranger: Place,
+        connections: Arc<Connections>,
         mut stop: watch::Receiver<bool>,
     ) {
         // Only speed is lost without it.
@@ -242,7 +248,7 @@ impl Hall {
             biased;
             // A client for whom the handshake is over is told properly of whatever comes.
             shaken = shake => shaken,
-            () = place.seat.leave.notified() => return,
+            () = stranger.seat.leave.notified() => return,
             _ = stop.wait_for(|stop| *stop) => return,
         };
         let mut stream = match shaken {
@@ -251,13 +257,23 @@ impl Hall {
             Err(_) => return self.complaints.say(peer.ip(), "the TLS handshake took too long"),
         };
         let Some(admitted) = self.admitted(&stream) else { return };
+        drop(stranger);
+        let Some(place) = connections.take() else {
+            self.complaints.say(peer.ip(), "all connections are taken, and none is idle");
+            return;
+        };
         match role {
             Role::Feedback => {
                 let reader = self.reader(&admitted.app);
                 let _alone = reader.lock().await;
                 feedback::serve(&mut stream, &self.service, &admitted.app, self.config.errors).await;
             }
-            Role::Gateway => self.visit(admitted, place, stop).run(stream).await,
+            Role::Gateway => {
+                if self.visit(admitted, place, stop).run(&mut stream).await == Leave::ByReset {
+                    // Where that fails the system ends it in its own way.
+                    drop(stream.get_ref().0.set_zero_linger());
+                }
+            }
         }
     }
 

@@ -137,15 +137,36 @@ async fn the_longest_idle_one_makes_room_and_is_told_what_was_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn strangers_make_room_for_each_other_and_nobody_who_is_in_leaves_for_them() {
+    let bridged = Bridged::with("", "max_connections = 1\n").await;
+    let mut old = bridged.connect().await;
+    let mut strangers = Vec::new();
+    // More than may shake hands at the same time.
+    for _ in 0..200 {
+        strangers.push(TcpStream::connect(bridged.gateway()).await.unwrap());
+    }
+    let mut answer = Vec::new();
+    let ended = tokio::time::timeout(SOON, strangers[0].read_to_end(&mut answer)).await;
+    assert!(ended.is_ok() && answer.is_empty(), "the first of them had to leave");
+    old.write(&frame(1, &token(1), &payload(1))).await;
+    until("it arrives", || async { bridged.accepted().len() == 1 }).await;
+    let mut other = bridged.connect().await;
+    other.write(&frame(1, &token(2), &payload(2))).await;
+    until("it arrives", || async { bridged.accepted().len() == 2 }).await;
+    assert_eq!(old.response().await.identifier, 1, "for somebody who is known it does");
+    bridged.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_idle_connection_ends_with_the_last_one_that_was_taken() {
     let bridged = Bridged::with("", "idle = \"300ms\"\n").await;
     let mut old = bridged.connect().await;
     old.write(&frame(5, &token(1), &payload(1))).await;
     let response = old.response().await;
     assert_eq!((response.status, response.identifier), (Status::SHUTDOWN, 5));
-    // One that took nothing has nothing to say.
+    // Where nothing was taken there is nothing to name; whoever writes just then must not see a proper end.
     let (bytes, ended) = bridged.connect().await.read_to_end().await;
-    assert!(bytes.is_empty() && ended.is_ok());
+    assert!(bytes.is_empty() && ended.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
     bridged.daemon.stop().await;
 }
 

@@ -38,6 +38,20 @@ async fn b28_who_is_gone_is_told_once_with_the_true_time_and_the_api_keeps_a_cop
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_has_read_to_the_end_is_told_again() {
+    let bridged = Bridged::new().await;
+    let mut old = bridged.connect().await;
+    old.write(&frame(1, &gone(1), &payload(1))).await;
+    bridged.settled(1).await;
+    // Connects, and neither reads nor closes. The next one waits until this one is given up.
+    let idle = Old::connect_as(&bridged, bridged.feedback(), &Manners::usual(&bridged)).await.unwrap();
+    assert_eq!(records(&bridged).await.len(), 1);
+    assert_eq!(records(&bridged).await.len(), 0, "this one read it");
+    drop(idle);
+    bridged.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bad_token_is_no_feedback_unless_that_is_asked_for() {
     let bridged = Bridged::new().await;
     let mut old = bridged.connect().await;

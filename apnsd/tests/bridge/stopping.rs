@@ -13,6 +13,8 @@ use crate::client::{Manners, Old, frame, payload};
 use crate::support::{World, shop, token, until};
 use crate::world::{BRIDGE, Bridged, bad, script};
 
+const V1_2: &[&SupportedProtocolVersion] = &[&TLS12];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn going_down_names_the_last_one_that_was_taken() {
     let bridged = Bridged::new().await;
@@ -22,14 +24,13 @@ async fn going_down_names_the_last_one_that_was_taken() {
     }
     until("all are taken", || async { bridged.accepted().len() == 100 }).await;
     // With TLS 1.2 a client is through with the handshake when the other side is.
-    const V1_2: &[&SupportedProtocolVersion] = &[&TLS12];
     let idle = Manners { versions: V1_2, ..Manners::usual(&bridged) };
     let idle = Old::connect_as(&bridged, bridged.gateway(), &idle).await.unwrap();
     let Bridged { world, daemon } = bridged;
     let stopping = tokio::spawn(daemon.stop());
     assert_eq!(old.response().await, ErrorResponse { status: Status::SHUTDOWN, identifier: 599 });
     let (bytes, ended) = { idle }.read_to_end().await;
-    assert!(bytes.is_empty() && ended.is_ok(), "nothing was taken from it");
+    assert!(bytes.is_empty() && ended.is_err(), "nothing was taken from it, and a proper end would be a yes");
     stopping.await.unwrap();
     drop(world);
 }
@@ -61,6 +62,22 @@ fn sends_to(text: &str, world: &World, port: u16) -> String {
     let there = format!("port = {}\n", world.simulator.http2_address().port());
     assert!(text.contains(&there));
     text.replace(&there, &format!("port = {port}\n"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_stored_is_named_and_never_passed_over_in_silence() {
+    let bridged = Bridged::new().await;
+    // TLS 1.2, so that both sides are through with the handshake here.
+    let manners = Manners { versions: V1_2, ..Manners::usual(&bridged) };
+    let mut old = Old::connect_as(&bridged, bridged.gateway(), &manners).await.unwrap();
+    let usual = bridged.world.config_text(BRIDGE);
+    let (without, bridge) = (usual.split("[apps.shop]").next().unwrap(), BRIDGE);
+    let without = Config::parse(&format!("{without}{bridge}"), bridged.world.folder.path()).unwrap();
+    bridged.daemon.reload(&without).await.unwrap();
+    let all: Vec<u8> = (100..103).flat_map(|place| frame(place, &token(place), &payload(place))).collect();
+    old.write(&all).await;
+    assert_eq!(old.response().await, ErrorResponse { status: Status::PROCESSING_ERROR, identifier: 100 });
+    bridged.daemon.stop().await;
 }
 
 /// Names the file of the daemon that a child of this test is.
