@@ -47,9 +47,9 @@ impl<R: Runtime> BinaryBuilder<R> {
     pub fn start(mut self) -> Result<Client<R>, BuildError> {
         let config = self.config;
         // A full window is proven, not waited for; so each has to become full, and a next one to be begun meanwhile.
+        // What is begun costs memory beside the full one: a tenth keeps the peak within a tenth.
         let window = config.window_count();
-        let windows = self.common.connections.saturating_mul(window + window / 5);
-        self.common.under_way = self.common.queue.saturating_add(windows);
+        self.common.under_way = self.common.connections.saturating_mul(window + (window / 10).max(1));
         self.common.start(None, || Gateway::new(config.clone()))
     }
 }

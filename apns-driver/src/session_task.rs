@@ -69,6 +69,10 @@ const JOBS_A_TURN: usize = 256;
 /// when a peer makes them many by never closing.
 const LINGERING: usize = 8;
 
+/// How many events are passed on before those who wait for them get their turn: a proven window brings a hundred thousand
+/// outcomes at one blow, and they would gather here.
+const EVENTS_A_TURN: usize = 4096;
+
 /// How many turns one wake-up may take before other tasks get theirs.
 const TURNS: usize = 16;
 
@@ -110,9 +114,13 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
             moved |= self.take_orders(now);
             moved |= self.take_jobs(now);
             moved |= self.poll_pumps(cx, now);
-            moved |= self.take_events(now);
+            let events = self.take_events(now);
+            moved |= events > 0;
             if self.left && self.pumps.is_empty() {
                 return Poll::Ready(());
+            }
+            if events == EVENTS_A_TURN {
+                break;
             }
             if moved {
                 continue;
@@ -209,11 +217,11 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
         moved
     }
 
-    fn take_events(&mut self, now: Now) -> bool {
-        let mut moved = false;
+    /// Says how many there were.
+    fn take_events(&mut self, now: Now) -> usize {
         let session = self.number;
-        while let Some(event) = self.session.poll_event() {
-            moved = true;
+        for taken in 0..EVENTS_A_TURN {
+            let Some(event) = self.session.poll_event() else { return taken };
             let told = match event {
                 SessionEvent::Settled(settled) => {
                     self.answer(now, settled);
@@ -259,7 +267,7 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
             };
             self.tell(&told);
         }
-        moved
+        EVENTS_A_TURN
     }
 
     fn certificate_ends_soon(&self) -> Option<WallTime> {

@@ -22,6 +22,7 @@ mod feedback_client;
 mod plan;
 mod protocol;
 mod quiet;
+mod segments;
 #[cfg(feature = "server")]
 pub mod server;
 mod window;

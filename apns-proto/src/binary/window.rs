@@ -1,7 +1,6 @@
 //! The notifications of one connection that have no outcome yet, in the order of writing.
 
-use std::collections::VecDeque;
-
+use super::segments::Segments;
 use super::{Format, Frame};
 use crate::{Notification, Priority, PushType, Submission, WallTime};
 
@@ -59,7 +58,7 @@ struct Entry<K> {
 #[derive(Debug)]
 pub(super) struct Window<K> {
     /// Written ones first, then those that wait to be written.
-    entries: VecDeque<Entry<K>>,
+    entries: Segments<Entry<K>>,
     /// How many of `entries` were written.
     written: usize,
     /// After a failed write: how many of `entries` were written at least in part.
@@ -75,7 +74,7 @@ pub(super) struct Window<K> {
 impl<K> Window<K> {
     pub(super) const fn new(format: Format, count_limit: usize, byte_limit: usize) -> Self {
         Self {
-            entries: VecDeque::new(),
+            entries: Segments::new(),
             written: 0,
             begun: 0,
             front: Sequence::FIRST,
@@ -146,7 +145,7 @@ impl<K> Window<K> {
     pub(super) fn unwrite(&mut self, mut unsent: usize, kept: usize) {
         self.begun = self.written;
         while unsent > 0 && self.written > kept {
-            let entry = &mut self.entries[self.written - 1];
+            let Some(entry) = self.entries.get_mut(self.written - 1) else { return };
             if unsent >= entry.bytes {
                 // Not one byte of it left.
                 entry.submission.attempts = entry.submission.attempts.saturating_sub(1);
