@@ -8,6 +8,7 @@ use apns_proto::{LossPolicy, RetryPolicy, Topic};
 use apns_tokio::{Endpoint, Environment, Identity, Roots};
 use serde::{Deserialize, Serialize};
 
+use super::pyapns_file::is_path;
 use super::span::Span;
 use super::{ConfigError, Secret};
 
@@ -437,6 +438,10 @@ fn either(
 /// Reads a small file.
 pub(super) fn read(field: &str, path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, ConfigError> {
     use std::io::Read as _;
+    // A key that stands where its path belongs is not to come out in an error.
+    if !path.to_str().is_none_or(is_path) {
+        return Err(ConfigError::at(field, "it has to be the path of a file, and this is no path"));
+    }
     let cannot =
         |error: std::io::Error| ConfigError::at(field, format_args!("{} cannot be read: {error}", path.display()));
     let file = std::fs::File::open(path).map_err(cannot)?;

@@ -95,11 +95,18 @@ pub(super) fn parse(text: &str, base: &Path) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-/// pyapns tells a certificate from the path of one by the words at its beginning.
+/// pyapns tells a certificate from the path of one by the words at its beginning. What cannot be a path counts as a
+/// certificate as well: it may be a key, and a path is shown to people.
 pub(crate) fn certificate_or_path(environment: Environment, text: &Secret) -> AppDefinition {
-    if text.expose().contains("BEGIN CERTIFICATE") {
-        AppDefinition::with_certificate_data(environment, text.clone())
-    } else {
+    if is_path(text.expose()) {
         AppDefinition::with_certificate_file(environment, PathBuf::from(text.expose()))
+    } else {
+        AppDefinition::with_certificate_data(environment, text.clone())
     }
+}
+
+/// Whether this may be a path: a short line without the words that PEM begins with.
+pub(super) fn is_path(text: &str) -> bool {
+    const LONGEST: usize = 1024;
+    text.len() <= LONGEST && !text.contains(char::is_control) && !text.contains("-----BEGIN")
 }

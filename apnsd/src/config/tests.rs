@@ -132,6 +132,30 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
 }
 
 #[test]
+fn a_key_where_a_path_belongs_is_never_shown() {
+    let pem = "-----BEGIN PRIVATE KEY-----\\ns3cret\\n-----END PRIVATE KEY-----\\n";
+    let bytes = format!("s3cret{}", "MIIKcQIBAzCCCjc".repeat(100));
+    for key in [pem, &bytes, "s3cret\\tkey"] {
+        let autoprovision = format!(
+            r#"{{"autoprovision": [{{"app_id": "shop", "cert": "{key}", "environment": "sandbox", "timeout": 15}}]}}"#
+        );
+        let toml = |field: &str| {
+            format!("[apps.shop]\nenvironment = \"sandbox\"\n{field} = \"{key}\"\nkey_id = \"A\"\nteam_id = \"B\"\n")
+        };
+        for text in [autoprovision, toml("signing_key"), toml("certificate")] {
+            let config = parse(&text).unwrap();
+            let definition = config.apps.values().next().unwrap().clone();
+            let error = definition.resolve().expect_err("it is no path and no certificate").to_string();
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+    }
+    // What pyapns is given is no path for anybody who looks at the definition either.
+    let told = Secret::new("-----BEGIN PRIVATE KEY-----\ns3cret");
+    let definition = certificate_or_path(apns_tokio::Environment::Sandbox, &told);
+    assert!(!format!("{definition:?}").contains("s3cret"));
+}
+
+#[test]
 fn a_fault_of_the_text_is_found_by_its_line() {
     assert!(wrong("data = \"x\"\n\n[api\n").1.starts_with("line 3: "), "{:?}", wrong("data = \"x\"\n\n[api\n"));
 }
