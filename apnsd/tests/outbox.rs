@@ -401,3 +401,67 @@ async fn a_later_version_is_left_alone() {
     let error = SqliteOutbox::open(&folder.0, Bounds::default()).unwrap_err();
     assert!(error.to_string().contains("later version"), "{error}");
 }
+
+/// The limit of what is looked at in one step, and some more.
+const MANY: usize = 5100;
+
+async fn many(outbox: &SqliteOutbox, app: &AppName) -> Vec<NotificationId> {
+    let entries = (0..MANY).map(|number| entry(number as u8, None, 1000)).collect();
+    outbox.accept(app, entries).await.unwrap().into_iter().map(|accepted| accepted.id).collect()
+}
+
+#[tokio::test]
+async fn outcomes_of_a_clock_that_was_set_back_are_in_nobodys_way() {
+    let folder = Folder::new();
+    let outbox = folder.open(Bounds::default().with_outcomes(Duration::from_secs(5)));
+    let app = app("one");
+    let ids = many(&outbox, &app).await;
+    outbox.claim(&app, MANY, at(1000)).await.unwrap();
+    let far = 40 * 24 * 60 * 60 * 1000;
+    // More than are looked at in one step, and all in front.
+    let changes = ids.iter().enumerate().map(|(place, id)| {
+        let settled_at = if place < MANY - 10 { far } else { 1500 };
+        settle(*id, &app, Tries::default(), settled_at)
+    });
+    outbox.change(changes.collect()).await.unwrap();
+    while outbox.sweep(at(10_000)).await.unwrap() {}
+    let left = outbox.lookup(ids).await.unwrap().into_iter().flatten().count();
+    assert_eq!(left, MANY - 10, "the old ones behind them are forgotten, and those of the future stay");
+    outbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_accepted_before_the_clock_was_set_back_does_not_wait_for_it() {
+    let folder = Folder::new();
+    let outbox = folder.open(Bounds::default());
+    let app = app("one");
+    outbox.accept(&app, vec![entry(1, None, 1_000_000)]).await.unwrap();
+    assert_eq!(outbox.claim(&app, 1, at(1000)).await.unwrap().entries.len(), 1);
+    outbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_left_of_an_app_is_settled_in_steps_and_what_is_under_way_as_unknown() {
+    let folder = Folder::new();
+    let outbox = folder.open(Bounds::default());
+    let app = app("one");
+    let ids = many(&outbox, &app).await;
+    let under_way = outbox.claim(&app, 10, at(1000)).await.unwrap().entries;
+    assert_eq!(under_way.len(), 10);
+    let (mut steps, mut unknown, mut all) = (0, 0, 0);
+    loop {
+        let settled = outbox.abandon(&app, "its app was removed", at(2000)).await.unwrap();
+        if settled.is_empty() {
+            break;
+        }
+        assert!(settled.len() < MANY, "others have to wait for a step only");
+        steps += 1;
+        all += settled.len();
+        unknown += settled.iter().filter(|(_, record)| &*record.outcome == "unknown").count();
+    }
+    assert!(steps > 1);
+    assert_eq!((all, unknown), (ids.len(), 10));
+    let counts = outbox.total().await.unwrap();
+    assert_eq!((counts.waiting, counts.in_flight, counts.bytes), (0, 0, 0));
+    outbox.close().await.unwrap();
+}

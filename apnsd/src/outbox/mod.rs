@@ -61,7 +61,8 @@ pub trait Outbox: fmt::Debug + Send + Sync + 'static {
     /// before the first claim for the app.
     fn recover(&self, app: &AppName, policy: LossPolicy, now: WallTime) -> Answer<'_, Recovered>;
 
-    /// Settles everything of an app that waits, as not sent for this reason.
+    /// Settles what is left of an app whose engine has ended: what waits as not sent for this reason, what is in flight or
+    /// may have arrived as unknown. At most some thousand of them: to be called until it gives none.
     fn abandon(&self, app: &AppName, why: &str, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>>;
 
     /// Where these notifications stand; `None` for ids that are unknown or forgotten. In the order of the ids.

@@ -67,6 +67,8 @@ pub(super) fn open(path: &Path) -> Result<Connection, OutboxError> {
     connection.pragma_update(None, "journal_mode", "WAL").map_err(bad)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(bad)?;
     connection.pragma_update(None, "wal_autocheckpoint", 4000).map_err(bad)?;
+    // A large call makes the log long once, and not for ever.
+    connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024).map_err(bad)?;
     connection.pragma_update(None, "cache_size", -65_536).map_err(bad)?;
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(bad)?;
     match version {

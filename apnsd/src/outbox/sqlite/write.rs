@@ -102,7 +102,7 @@ impl Work<'_> {
         let (mut count, mut bytes) = (0, 0);
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO pending (row, app, state, due, accepted_at, attempts, replays, retries, key, body)
-             VALUES (?1, ?2, 0, ?3, ?3, 0, 0, 0, ?4, ?5)",
+             VALUES (?1, ?2, 0, 0, ?3, 0, 0, 0, ?4, ?5)",
         )?;
         for new in rows {
             let at = i64::try_from(new.at).unwrap_or(LIKE_NEVER);
@@ -275,7 +275,7 @@ impl Work<'_> {
         now: WallTime,
     ) -> rusqlite::Result<Recovered> {
         let mut recovered = Recovered::default();
-        for pending in self.pending(number, 1)? {
+        for pending in self.pending(number, 1, -1)? {
             let cause = match policy {
                 LossPolicy::Resend { at_most } if pending.tries.replays < at_most => {
                     let tries = Tries { replays: pending.tries.replays + 1, ..pending.tries };
@@ -298,6 +298,7 @@ impl Work<'_> {
         Ok(recovered)
     }
 
+    /// Ends at most twice [`STEP`] of them; others that wait for the writer get their turn between.
     pub(super) fn abandon(&mut self, app: &AppName, why: &str, now: WallTime) -> Done<Vec<(Cursor, OutcomeRecord)>> {
         let Some(number) = self.books.totals.apps.get(app).copied() else { return Ok(Vec::new()) };
         self.abandon_rows(app, number, why, now).map_err(|error| failed(&error))
@@ -311,7 +312,14 @@ impl Work<'_> {
         now: WallTime,
     ) -> rusqlite::Result<Vec<(Cursor, OutcomeRecord)>> {
         let mut ended = Vec::new();
-        for pending in self.pending(number, 0)? {
+        // What is in flight is in no index, so it is looked for only where there is any. Its engine has ended.
+        let in_flight = if self.books.of(number).in_flight > 0 { self.pending(number, 1, STEP)? } else { Vec::new() };
+        for pending in in_flight {
+            let outcome = Outcome::Unknown { cause: UnknownCause::ConnectionLost(why.into()) };
+            ended.push(self.end(app, &pending, &outcome, now)?);
+            self.books.landed(number, pending.bytes);
+        }
+        for pending in self.pending(number, 0, STEP)? {
             let outcome = match pending.tries.replays {
                 0 => abandoned(why),
                 // A copy may have arrived.
@@ -323,10 +331,12 @@ impl Work<'_> {
         Ok(ended)
     }
 
-    fn pending(&self, app: AppNumber, state: i64) -> rusqlite::Result<Vec<Pending>> {
-        let query = format!("SELECT {} FROM pending WHERE app = ? AND state = ? ORDER BY row", Pending::COLUMNS);
+    /// The first of an app, at most so many; all with -1.
+    fn pending(&self, app: AppNumber, state: i64, most: i64) -> rusqlite::Result<Vec<Pending>> {
+        let query =
+            format!("SELECT {} FROM pending WHERE app = ? AND state = ? ORDER BY row LIMIT ?", Pending::COLUMNS);
         let mut select = self.connection.prepare_cached(&query)?;
-        let rows = select.query_map(params![app, state], Pending::read)?;
+        let rows = select.query_map(params![app, state, most], Pending::read)?;
         rows.collect()
     }
 
@@ -404,15 +414,20 @@ impl Work<'_> {
     pub(super) fn sweep(&mut self, now: WallTime) -> Done<bool> {
         let steps = [
             (
-                "DELETE FROM outcome WHERE at < ?1 AND place IN (SELECT place FROM outcome ORDER BY place LIMIT ?2)",
+                // In the order of their places, which is that of their times but where a clock was set. Those of the
+                // future are passed over: they would be in the way of all behind them.
+                "DELETE FROM outcome WHERE at < ?1
+                 AND place IN (SELECT place FROM outcome WHERE at <= ?3 ORDER BY place LIMIT ?2)",
                 self.bounds.outcomes,
             ),
             (
-                "DELETE FROM gone WHERE found_at < ?1 AND place IN (SELECT place FROM gone ORDER BY place LIMIT ?2)",
+                "DELETE FROM gone WHERE found_at < ?1
+                 AND place IN (SELECT place FROM gone WHERE found_at <= ?3 ORDER BY place LIMIT ?2)",
                 self.bounds.gone_tokens,
             ),
             (
-                "DELETE FROM key WHERE (app, key) IN (SELECT app, key FROM key WHERE at < ?1 ORDER BY at LIMIT ?2)",
+                "DELETE FROM key WHERE (app, key) IN
+                 (SELECT app, key FROM key WHERE at < ?1 AND at <= ?3 ORDER BY at LIMIT ?2)",
                 self.bounds.idempotency,
             ),
         ];
@@ -420,16 +435,24 @@ impl Work<'_> {
         for (delete, kept) in steps {
             let oldest = millis(now).saturating_sub(span(kept));
             let limit = i64::try_from(SWEEP).unwrap_or(i64::MAX);
+            let future = millis(now).saturating_add(span(AHEAD));
             let gone = self
                 .connection
                 .prepare_cached(delete)
-                .and_then(|mut delete| delete.execute(params![oldest, limit]))
+                .and_then(|mut delete| delete.execute(params![oldest, limit, future]))
                 .map_err(|error| failed(&error))?;
-            more |= gone == SWEEP;
+            // Also where some of those that were looked at are not old: more of them may stand behind.
+            more |= gone > SWEEP / 2;
         }
         Ok(more)
     }
 }
+
+/// A time so far ahead is of a clock that was set back since.
+const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many notifications are ended at once when an app is removed.
+const STEP: i64 = 2000;
 
 fn span(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(LIKE_NEVER)
