@@ -1,8 +1,10 @@
 //! The service with its ports: what `apns serve` runs.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -257,14 +259,22 @@ impl Daemon {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hang_up = signal(SignalKind::hangup())?;
+        // Beside the signals: taking apps away has to wait for what is under way, and an order to stop must not.
+        let mut rereading: Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = None;
+        let mut once_more = false;
         loop {
             tokio::select! {
                 _ = interrupt.recv() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
                 _ = hang_up.recv() => match file {
-                    Some(file) => self.reread(file).await,
+                    Some(_) if rereading.is_some() => once_more = true,
+                    Some(file) => rereading = Some(Box::pin(self.reread(file))),
                     None => say(format_args!("there is no configuration file to read again")),
                 },
+                () = async { if let Some(work) = &mut rereading { work.await } }, if rereading.is_some() => {
+                    let again = std::mem::take(&mut once_more);
+                    rereading = file.filter(|_| again).map(|file| Box::pin(self.reread(file)) as _);
+                }
             }
         }
     }

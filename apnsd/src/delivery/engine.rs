@@ -273,6 +273,8 @@ impl<'a> Epoch<'a> {
 
     /// Goes on until everything that is under way has ended, or the time is over.
     async fn finish_up(&mut self, orders: &watch::Receiver<Order>) {
+        // One that hears of each order once more.
+        let mut orders = orders.clone();
         loop {
             self.advance();
             if self.is_over() {
@@ -280,9 +282,13 @@ impl<'a> Epoch<'a> {
                 return;
             }
             // A stop that comes while an app is being replaced may leave less time.
-            if let Order::Stop { deadline } = &*orders.borrow() {
-                self.deadline = Some(self.deadline.map_or(*deadline, |earlier| earlier.min(*deadline)));
-            }
+            let stopping = match &*orders.borrow_and_update() {
+                Order::Stop { deadline } => {
+                    self.deadline = Some(self.deadline.map_or(*deadline, |earlier| earlier.min(*deadline)));
+                    true
+                }
+                Order::Run(_) => false,
+            };
             let deadline = self.deadline.unwrap_or_else(Instant::now) + STORE_RETRY;
             tokio::select! {
                 outcome = self.outcomes.next(), if self.under_way > 0 => self.on_outcome(outcome),
@@ -290,8 +296,10 @@ impl<'a> Epoch<'a> {
                 changed = asked(&mut self.changing) => self.on_changed(changed),
                 () = optional(&mut self.store_rests) => self.store_rests = None,
                 _report = report(&mut self.closing) => {}
-                // What is left stays in flight in the outbox, where the next process finds it.
-                () = sleep_until(deadline) => return,
+                Ok(()) = orders.changed() => {}
+                // What is left stays in flight in the outbox, where the next process finds it. Where the app goes on, nobody
+                // would look for it there, and a store that takes no outcomes gives out nothing new either.
+                () = sleep_until(deadline), if stopping => return,
             }
         }
     }

@@ -32,6 +32,12 @@ impl Ticket {
     }
 }
 
+/// The end of one of which a copy may have arrived.
+fn too_late() -> Outcome {
+    let why = "its expiration passed before it could be sent again".into();
+    Outcome::Unknown { cause: UnknownCause::ConnectionLost(why) }
+}
+
 /// How the judgements of one app are made.
 #[derive(Debug)]
 pub(super) struct Judge<'a> {
@@ -44,10 +50,7 @@ impl Judge<'_> {
     pub(super) fn expired(&self, ticket: &Ticket, now: WallTime) -> Change {
         let outcome = match ticket.tries.replays {
             0 => Outcome::Expired,
-            _ => {
-                let why = "its expiration passed before it could be sent again".into();
-                Outcome::Unknown { cause: UnknownCause::ConnectionLost(why) }
-            }
+            _ => too_late(),
         };
         self.settle(ticket, ticket.tries, &outcome, None, now)
     }
@@ -83,6 +86,13 @@ impl Judge<'_> {
                     self.settle(ticket, tries, &delivery.outcome, notification, now)
                 }
             },
+            // An earlier copy may have arrived, of which this client knows nothing.
+            Outcome::Expired if tries.replays > 0 => self.settle(ticket, tries, &too_late(), notification, now),
+            Outcome::NotSent { cause } if tries.replays > 0 => {
+                let why = Arc::from(format!("{cause}; an earlier copy may have arrived"));
+                let outcome = Outcome::Unknown { cause: UnknownCause::ConnectionLost(why) };
+                self.settle(ticket, tries, &outcome, notification, now)
+            }
             outcome => self.settle(ticket, tries, outcome, notification, now),
         }
     }

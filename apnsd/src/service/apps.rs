@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use apns_proto::WallTime;
 use apns_tokio::Environment;
+use futures_util::future::join_all;
 use tokio::sync::{Notify, watch};
 
-use super::{Current, RunningApp, Service, StartError, UnknownApp};
+use super::{Current, RunningApp, Service, StartError, UnknownApp, to_the_end};
 use crate::AppName;
 use crate::config::{App, AppDefinition, Config, ConfigError, Transport};
 use crate::delivery::{Credential, Engine, Health, Order, Standing, now};
@@ -149,9 +150,8 @@ impl Service {
     }
 
     /// Takes an app out, and waits until its engine has ended.
-    async fn uninstall(&self, name: &AppName) {
-        let removed = self.0.apps.write().unwrap_or_else(PoisonError::into_inner).remove(name);
-        let Some(running) = removed else { return };
+    async fn uninstall(&self, name: &AppName) -> Option<Arc<RunningApp>> {
+        let running = self.0.apps.write().unwrap_or_else(PoisonError::into_inner).remove(name)?;
         running.removed.store(true, Ordering::SeqCst);
         running.orders.send_replace(Order::Stop { deadline: tokio::time::Instant::now() + REMOVED_WITHIN });
         let task = running.task.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -159,6 +159,7 @@ impl Service {
             // An engine that failed has ended.
             drop(task.await);
         }
+        Some(running)
     }
 
     /// Provisions an app, or replaces the one of this name; what waits for it is sent as the new definition says. The
@@ -170,17 +171,23 @@ impl Service {
     /// [`ProvisionError::Definition`] names the field that cannot be used; the app is what it was.
     pub async fn provision(&self, name: &AppName, definition: AppDefinition) -> Result<AppInfo, ProvisionError> {
         let (definition, app) = resolve(definition).await?;
-        let _one_after_another = self.0.changing.lock().await;
-        let same = self.app(name).is_ok_and(|running| running.now().definition == definition);
-        if !same || self.app(name).is_ok_and(|running| running.now().origin == Origin::File) {
-            let text = serde_json::to_string(&definition).map_err(ConfigError::whole)?;
-            self.0.outbox.keep_app(StoredApp { name: name.clone(), definition: text.into() }).await?;
-        }
-        // A client that provisions at each of its starts shall not cost a connection each time.
-        if !same {
-            self.install(name, definition, app, Origin::Provisioned);
-        }
-        Ok(self.info(name)?)
+        let (service, name) = (self.clone(), name.clone());
+        to_the_end(async move {
+            let _one_after_another = service.0.changing.lock().await;
+            let running = service.app(&name);
+            let same = running.as_ref().is_ok_and(|running| running.now().definition == definition);
+            if !same || running.as_ref().is_ok_and(|running| running.now().origin == Origin::File) {
+                let text = serde_json::to_string(&definition).map_err(ConfigError::whole)?;
+                service.0.outbox.keep_app(StoredApp { name: name.clone(), definition: text.into() }).await?;
+            }
+            match running {
+                // A client that provisions at each of its starts shall not cost a connection each time.
+                Ok(running) if same => running.set_origin(Origin::Provisioned),
+                Ok(_) | Err(UnknownApp) => service.install(&name, definition, app, Origin::Provisioned),
+            }
+            Ok(service.info(&name)?)
+        })
+        .await
     }
 
     /// Removes an app. What is under way is settled; what waits for it ends as not sent.
@@ -189,31 +196,86 @@ impl Service {
     ///
     /// [`ProvisionError::Filed`] for one that the configuration file defines.
     pub async fn remove(&self, name: &AppName) -> Result<(), ProvisionError> {
-        let _one_after_another = self.0.changing.lock().await;
-        self.app(name)?;
-        if self.0.filed.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name) {
-            return Err(ProvisionError::Filed);
-        }
-        self.0.outbox.forget_app(name).await?;
-        self.uninstall(name).await;
-        self.abandon(name).await?;
-        Ok(())
+        let (service, name) = (self.clone(), name.clone());
+        // A caller that gives up must not leave an engine that ends beside one that begins.
+        to_the_end(async move {
+            let _one_after_another = service.0.changing.lock().await;
+            service.app(&name)?;
+            if service.0.filed.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&name) {
+                return Err(ProvisionError::Filed);
+            }
+            service.0.outbox.forget_app(&name).await?;
+            service.take_out(&name).await;
+            Ok(())
+        })
+        .await
     }
 
-    pub(super) async fn abandon(&self, name: &AppName) -> Result<(), OutboxError> {
-        let settled = self.0.outbox.abandon(name, "its app was removed", now()).await?;
-        for (_, record) in &settled {
-            self.0.waiters.tell(record);
+    /// Ends an app and everything that waits for it. What cannot be settled now is settled when the store works again.
+    async fn take_out(&self, name: &AppName) {
+        let Some(running) = self.uninstall(name).await else { return };
+        self.abandon_or_later(name).await;
+        // Who watches its outcomes has seen those of the last ones now.
+        running.outcomes.send_modify(|outcomes| *outcomes += 1);
+    }
+
+    /// Settles what is left of an app that was removed, unless it came back.
+    pub(super) async fn settle_removed(&self, name: &AppName) {
+        let _one_after_another = self.0.changing.lock().await;
+        if !self.knows(name) {
+            self.abandon_or_later(name).await;
+        }
+    }
+
+    async fn abandon_or_later(&self, name: &AppName) {
+        let Err(error) = self.abandon(name).await else { return };
+        crate::log::say(format_args!(
+            "app {name} was removed, and what is left of it cannot be settled yet: {error}; this is tried again"
+        ));
+        let (service, name) = (self.clone(), name.clone());
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(STORE_RETRY).await;
+                let _one_after_another = service.0.changing.lock().await;
+                if service.knows(&name) {
+                    return;
+                }
+                match service.abandon(&name).await {
+                    Ok(()) | Err(OutboxError::Closed) => return,
+                    Err(_) => {}
+                }
+            }
+        });
+    }
+
+    async fn abandon(&self, name: &AppName) -> Result<(), OutboxError> {
+        loop {
+            let settled = self.0.outbox.abandon(name, "its app was removed", now()).await?;
+            if settled.is_empty() {
+                break;
+            }
+            for (_, record) in &settled {
+                self.0.waiters.tell(record);
+            }
         }
         self.0.room.notify_waiters();
         Ok(())
     }
 
-    pub(super) async fn reload_apps(&self, config: &Config) -> Result<(), ConfigError> {
+    pub(super) async fn reload_apps(&self, apps: BTreeMap<AppName, AppDefinition>) -> Result<(), ConfigError> {
+        let service = self.clone();
+        let reloaded = to_the_end(async move { service.reload_to_the_end(apps).await.map_err(ProvisionError::from) });
+        reloaded.await.map_err(|error| match error {
+            ProvisionError::Definition(error) => error,
+            other => ConfigError::whole(other),
+        })
+    }
+
+    async fn reload_to_the_end(&self, apps: BTreeMap<AppName, AppDefinition>) -> Result<(), ConfigError> {
         let _one_after_another = self.0.changing.lock().await;
         let before = self.0.filed.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut changed = Vec::new();
-        for (name, definition) in &config.apps {
+        for (name, definition) in &apps {
             // Also where the text is the same: the files that it names may have changed.
             let (definition, app) =
                 resolve(definition.clone()).await.map_err(|error| error.within(&format!("apps.{name}")))?;
@@ -225,19 +287,19 @@ impl Service {
                 changed.push((name.clone(), definition, app));
             }
         }
-        let outbox_failed = |error: OutboxError| ConfigError::whole(error);
+        // All that can fail comes first: where it does, no app is another one than before.
+        for (name, ..) in &changed {
+            self.0.outbox.forget_app(name).await.map_err(ConfigError::whole)?;
+        }
         for (name, definition, app) in changed {
-            self.0.outbox.forget_app(&name).await.map_err(outbox_failed)?;
             self.install(&name, definition, app, Origin::File);
         }
-        for name in before.keys().filter(|name| !config.apps.contains_key(*name)) {
-            let filed = self.app(name).is_ok_and(|running| running.now().origin == Origin::File);
-            if filed {
-                self.uninstall(name).await;
-                self.abandon(name).await.map_err(outbox_failed)?;
-            }
-        }
-        *self.0.filed.lock().unwrap_or_else(PoisonError::into_inner) = config.apps.clone();
+        let gone = before.keys().filter(|name| {
+            !apps.contains_key(*name) && self.app(name).is_ok_and(|running| running.now().origin == Origin::File)
+        });
+        // Together, because each may take as long as what is under way takes.
+        join_all(gone.map(|name| self.take_out(name))).await;
+        *self.0.filed.lock().unwrap_or_else(PoisonError::into_inner) = apps;
         Ok(())
     }
 
@@ -286,3 +348,6 @@ impl AppInfo {
 
 /// How long what is under way may take when an app is removed.
 const REMOVED_WITHIN: Duration = Duration::from_secs(10);
+
+/// The wait before a store that fails is asked again.
+const STORE_RETRY: Duration = Duration::from_secs(1);

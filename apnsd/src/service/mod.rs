@@ -6,6 +6,7 @@ mod stream;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -220,13 +221,19 @@ impl Service {
             return Ok(Vec::new());
         }
         running.rate.take(entries.len(), Instant::now()).map_err(|wait| SubmitError::TooFast { wait })?;
-        let accepted = self.0.outbox.accept(app, entries).await?;
-        running.standing.took(accepted.iter().filter(|one| !one.duplicate).count() as u64);
-        running.wake.notify_one();
-        if running.removed.load(Ordering::SeqCst) {
-            self.abandon(app).await?;
-        }
-        Ok(accepted)
+        // To its end, also when the caller hangs up: what is stored is nobody's until its engine knows of it.
+        let (service, name) = (self.clone(), app.clone());
+        to_the_end(async move {
+            let accepted = service.0.outbox.accept(&name, entries).await?;
+            running.standing.took(accepted.iter().filter(|one| !one.duplicate).count() as u64);
+            running.wake.notify_one();
+            if running.removed.load(Ordering::SeqCst) {
+                // It was accepted all the same, whatever comes of it.
+                service.settle_removed(&name).await;
+            }
+            Ok(accepted)
+        })
+        .await
     }
 
     /// Waits until something leaves the outbox, or the time is over. For callers that were told that it is full.
@@ -427,7 +434,7 @@ impl Service {
     /// [`ConfigError`] names the field.
     pub async fn reload(&self, config: &Config) -> Result<(), ConfigError> {
         config.check()?;
-        self.reload_apps(config).await?;
+        self.reload_apps(config.apps.clone()).await?;
         *self.0.access.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Access::new(&config.tokens));
         Ok(())
     }
@@ -470,6 +477,10 @@ pub enum StartError {
 }
 
 impl RunningApp {
+    fn set_origin(&self, origin: Origin) {
+        self.current.write().unwrap_or_else(PoisonError::into_inner).origin = origin;
+    }
+
     fn now(&self) -> Current {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -485,6 +496,16 @@ impl Drop for Forget<'_> {
     fn drop(&mut self) {
         self.waiters.prune(self.ids);
     }
+}
+
+/// Carries something out to its end, also when nobody waits for it any more. A panic in it, or a runtime that ends, counts
+/// as a store that is closed.
+async fn to_the_end<T, E>(work: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<OutboxError> + Send + 'static,
+{
+    tokio::spawn(work).await.unwrap_or_else(|_| Err(OutboxError::Closed.into()))
 }
 
 /// What the client would refuse is refused before it is stored.

@@ -5,6 +5,7 @@
 mod api;
 mod callers;
 mod delivery;
+mod giving_up;
 mod http;
 mod pyapns;
 mod pyapns_rest;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use apns_proto::{LossPolicy, WallTime};
+use apnsd::config::Config;
 use apnsd::outbox::sqlite::SqliteOutbox;
 use apnsd::outbox::{
     Accepted, Answer, Change, Claim, Counts, Cursor, FeedbackPage, GoneToken, NewEntry, Outbox, OutboxError,
@@ -11,7 +12,7 @@ use apnsd::outbox::{
 };
 use apnsd::{AppName, NotificationId, Service, SubmitError};
 
-use crate::support::{SOON, World, notification, shop, submit};
+use crate::support::{SOON, World, notification, shop, submit, until};
 
 /// Fails so many times at each of these, and works afterwards.
 #[derive(Debug)]
@@ -21,6 +22,21 @@ struct Flaky {
     claims: AtomicU32,
     changes: AtomicU32,
     recovers: AtomicU32,
+    abandons: AtomicU32,
+}
+
+impl Flaky {
+    fn never(config: &Config) -> Self {
+        let never = || AtomicU32::new(0);
+        Self {
+            works: SqliteOutbox::open(&config.data, config.bounds.clone()).unwrap(),
+            accepts: never(),
+            claims: never(),
+            changes: never(),
+            recovers: never(),
+            abandons: never(),
+        }
+    }
 }
 
 fn fails(left: &AtomicU32) -> bool {
@@ -49,7 +65,7 @@ impl Outbox for Flaky {
     }
 
     fn abandon(&self, app: &AppName, why: &str, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
-        self.works.abandon(app, why, now)
+        if fails(&self.abandons) { failure() } else { self.works.abandon(app, why, now) }
     }
 
     fn lookup(&self, ids: Vec<NotificationId>) -> Answer<'_, Vec<Option<Tracked>>> {
@@ -114,11 +130,11 @@ async fn a_store_that_fails_for_a_while_loses_nothing() {
     let world = World::new().await;
     let config = world.config("");
     let outbox = Flaky {
-        works: SqliteOutbox::open(&config.data, config.bounds.clone()).unwrap(),
         accepts: AtomicU32::new(1),
         claims: AtomicU32::new(2),
         changes: AtomicU32::new(2),
         recovers: AtomicU32::new(1),
+        ..Flaky::never(&config)
     };
     let service = Service::start_with(&config, Arc::new(outbox)).await.unwrap();
     let refused = service.submit(&shop(), vec![notification(1).into()]).await.unwrap_err();
@@ -127,5 +143,39 @@ async fn a_store_that_fails_for_a_while_loses_nothing() {
     let records = service.wait_all(&ids, SOON).await.unwrap();
     assert!(records.iter().all(|record| record.as_ref().is_some_and(OutcomeRecord::is_accepted)));
     assert_eq!(world.simulator.counts().requests, 200, "each of them once");
+    service.stop(SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_while_an_app_is_replaced_keeps_the_outcomes_that_are_known() {
+    let world = World::new().await;
+    let mut config = world.config("");
+    // For longer than what is under way may take when an app is replaced.
+    let outbox = Flaky { changes: AtomicU32::new(13), ..Flaky::never(&config) };
+    let service = Service::start_with(&config, Arc::new(outbox)).await.unwrap();
+    let ids = submit(&service, 20).await;
+    until("the service has answered", async || world.simulator.counts().requests > 0).await;
+    config.apps.get_mut(&shop()).unwrap().in_flight = Some(77);
+    service.reload(&config).await.unwrap();
+    let records = service.wait_all(&ids, SOON).await.unwrap();
+    assert!(records.iter().all(|record| record.as_ref().is_some_and(OutcomeRecord::is_accepted)), "{records:?}");
+    assert_eq!(world.simulator.counts().requests, 20, "each of them once");
+    service.stop(SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_while_an_app_is_removed_settles_it_later() {
+    let world = World::new().await;
+    let mut config = world.config("");
+    let mut definition = config.apps.remove(&shop()).unwrap();
+    definition.port = Some(1);
+    let outbox = Flaky { abandons: AtomicU32::new(1), ..Flaky::never(&config) };
+    let service = Service::start_with(&config, Arc::new(outbox)).await.unwrap();
+    service.provision(&shop(), definition).await.unwrap();
+    let ids = submit(&service, 3).await;
+    service.remove(&shop()).await.unwrap();
+    assert!(!service.knows(&shop()), "it is gone all the same");
+    let records = service.wait_all(&ids, SOON).await.unwrap();
+    assert!(records.iter().all(|record| record.as_ref().is_some_and(|record| &*record.outcome == "not_sent")));
     service.stop(SOON).await;
 }

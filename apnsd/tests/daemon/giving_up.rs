@@ -1,0 +1,90 @@
+//! Callers that hang up in the middle, and what has to come to its end all the same.
+
+use std::time::Duration;
+
+use apns_proto::{Expiration, LossPolicy, WallTime};
+use apnsd::Service;
+use apnsd::outbox::sqlite::SqliteOutbox;
+use apnsd::outbox::{NewEntry, Outbox as _};
+use futures_util::FutureExt as _;
+
+use crate::support::{SOON, World, notification, shop, submit, until};
+
+/// Answers that take their time.
+const SLOW: &str = r#"{"http2": {"rules": [{"when": {}, "then": [{"wait_ms": 500}, "answer"]}]}}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_caller_did_not_wait_for_is_delivered() {
+    let world = World::new().await;
+    let service = Service::start(&world.config("")).await.unwrap();
+    let first = submit(&service, 1).await;
+    service.wait(first[0], SOON).await.unwrap().unwrap();
+    let name = shop();
+    for number in 1..=10 {
+        let mut submitting = Box::pin(service.submit(&name, vec![notification(number).into()]));
+        // It has begun; whether it has ended by now makes no difference.
+        let _begun = (&mut submitting).now_or_never();
+        drop(submitting);
+        until("it is delivered", async || world.simulator.counts().requests == u64::from(number) + 1).await;
+    }
+    service.stop(SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_is_removed_to_the_end_and_nothing_is_sent_beside_it() {
+    let world = World::with_script(SLOW).await;
+    let mut config = world.config("");
+    let definition = config.apps.remove(&shop()).unwrap();
+    let service = Service::start(&config).await.unwrap();
+    service.provision(&shop(), definition.clone()).await.unwrap();
+    let warm = submit(&service, 1).await;
+    service.wait(warm[0], SOON).await.unwrap().unwrap();
+    let ids = submit(&service, 5).await;
+    until("all are under way", async || service.counts(&shop()).await.unwrap().in_flight == 5).await;
+    let name = shop();
+    let mut removing = Box::pin(service.remove(&name));
+    assert!((&mut removing).now_or_never().is_none(), "what is under way is waited for");
+    drop(removing);
+    // At once again: this one has to wait for the end of the other.
+    service.provision(&shop(), definition).await.unwrap();
+    let records = service.wait_all(&ids, SOON).await.unwrap();
+    assert!(records.iter().all(|record| record.as_ref().is_some_and(|record| record.is_accepted())), "{records:?}");
+    let after = submit(&service, 1).await;
+    assert!(service.wait(after[0], SOON).await.unwrap().unwrap().is_accepted());
+    assert_eq!(world.simulator.counts().requests, 7, "each of them once");
+    service.stop(SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_file_says_too_stays_when_it_was_provisioned() {
+    let world = World::new().await;
+    let mut config = world.config("");
+    let service = Service::start(&config).await.unwrap();
+    let definition = config.apps.remove(&shop()).unwrap();
+    assert_eq!(service.provision(&shop(), definition).await.unwrap().origin.word(), "provisioned");
+    service.reload(&config).await.unwrap();
+    assert!(service.knows(&shop()), "its caller did not take it back");
+    service.stop(SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_have_arrived_does_not_end_as_expired() {
+    // There is a connection only when it is too late.
+    let world = World::with_script(r#"{"http2": {"connections": [{"handshake_delay_ms": 3000}]}}"#).await;
+    let config = world.config("");
+    let soon = WallTime::from(std::time::SystemTime::now()).saturating_add(Duration::from_secs(2));
+    // As an earlier process left it: handed to the client, without an answer.
+    let earlier = SqliteOutbox::open(&config.data, config.bounds.clone()).unwrap();
+    let notification = notification(1).with_expiration(Expiration::At(soon));
+    let entry = NewEntry { notification, idempotency_key: None, at: WallTime::EPOCH };
+    let id = earlier.accept(&shop(), vec![entry]).await.unwrap()[0].id;
+    assert_eq!(earlier.claim(&shop(), 1, WallTime::EPOCH).await.unwrap().entries.len(), 1);
+    let recovered = earlier.recover(&shop(), LossPolicy::Resend { at_most: 3 }, WallTime::EPOCH).await.unwrap();
+    assert_eq!(recovered.resent, 1);
+    earlier.close().await.unwrap();
+
+    let service = Service::start(&config).await.unwrap();
+    let record = service.wait(id, SOON).await.unwrap().unwrap();
+    assert_eq!((&*record.outcome, record.tries.replays), ("unknown", 1), "{record:?}");
+    service.stop(SOON).await;
+}
