@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::bridge::{Bridge, Ports as BridgePorts};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, PyapnsConfig};
 use crate::delivery::Snapshot;
 use crate::http;
 use crate::listen::{Port, ServerCertificate};
@@ -167,6 +167,7 @@ impl Daemon {
     ///
     /// [`ConfigError`] names the field; everything is what it was then.
     pub async fn reload(&self, config: &Config) -> Result<(), ConfigError> {
+        let config = &self.at_its_ports(config);
         let renewed = match (&self.certificate, config.api.tls.clone()) {
             (Some(certificate), Some(tls)) => {
                 let read = tokio::task::spawn_blocking(move || ServerCertificate::read(&tls));
@@ -199,6 +200,26 @@ impl Daemon {
             certificate.replace(read);
         }
         Ok(())
+    }
+
+    /// The configuration with the ports that there are. They stay as they were started, and whether others can reach them
+    /// decides what is needed.
+    fn at_its_ports(&self, config: &Config) -> Config {
+        let mut config = config.clone();
+        let Addresses { api, api_tls, pyapns, pyapns_rest, bridge, bridge_feedback } = self.addresses;
+        config.api.listen = api;
+        if let (Some(tls), Some(address)) = (&mut config.api.tls, api_tls) {
+            tls.listen = address;
+        }
+        let (listen, rest_listen) = (pyapns, pyapns_rest);
+        match &mut config.pyapns {
+            Some(pyapns) => (pyapns.listen, pyapns.rest_listen) = (listen, rest_listen),
+            None => config.pyapns = Some(PyapnsConfig::new(listen, rest_listen)),
+        }
+        if let (Some(config), Some(gateway), Some(feedback)) = (&mut config.bridge, bridge, bridge_feedback) {
+            (config.listen, config.feedback_listen) = (gateway, feedback);
+        }
+        config
     }
 
     /// Closes the ports, settles what is under way within the configured time, and keeps the rest on disk.

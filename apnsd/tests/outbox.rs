@@ -435,8 +435,12 @@ async fn what_was_accepted_before_the_clock_was_set_back_does_not_wait_for_it() 
     let folder = Folder::new();
     let outbox = folder.open(Bounds::default());
     let app = app("one");
-    outbox.accept(&app, vec![entry(1, None, 1_000_000)]).await.unwrap();
-    assert_eq!(outbox.claim(&app, 1, at(1000)).await.unwrap().entries.len(), 1);
+    let (hour, day) = (60 * 60 * 1000, 24 * 60 * 60 * 1000);
+    outbox.accept(&app, vec![entry(1, None, day), entry(2, None, hour)]).await.unwrap();
+    outbox.sweep(at(1000)).await.unwrap();
+    let claim = outbox.claim(&app, 9, at(1000)).await.unwrap();
+    assert_eq!(claim.entries.len(), 1, "what may have been put off by so much waits for its time");
+    assert_eq!(claim.next_due, Some(at(hour)));
     outbox.close().await.unwrap();
 }
 

@@ -200,13 +200,6 @@ impl Taking {
                 Ok(accepted) => {
                     self.accepted += accepted.len() as u64;
                     let receipts = receipts(self.api.service(), &accepted, self.wait).await;
-                    let receipts = match receipts {
-                        Ok(receipts) => receipts,
-                        Err(problem) => {
-                            self.refuse(lines[0], problem).await?;
-                            return Ok(false);
-                        }
-                    };
                     let answers: Vec<Line> = lines
                         .iter()
                         .zip(receipts)
@@ -221,7 +214,7 @@ impl Taking {
                     let line = lines.remove(index);
                     self.refuse(line, Problem::invalid().field("(the whole)", cause)).await?;
                 }
-                Err(SubmitError::TooFast { wait }) if tokio::time::Instant::now() < deadline => {
+                Err(SubmitError::TooFast { wait }) if tokio::time::Instant::now() + wait < deadline => {
                     tokio::time::sleep(wait).await;
                 }
                 Err(error) => {

@@ -160,7 +160,7 @@ pub(super) async fn submit(
         let problem = Problem::from(error);
         if many { problem } else { problem.about_one() }
     })?;
-    let receipts = receipts(api.service(), &accepted, wait).await?;
+    let receipts = receipts(api.service(), &accepted, wait).await;
     let status = match wait {
         Some(_) if receipts.iter().all(|receipt| receipt.outcome.is_some()) => StatusCode::OK,
         _ => StatusCode::ACCEPTED,
@@ -203,18 +203,17 @@ fn read_array(text: &str, limit: usize) -> Result<Vec<Submission>, Problem> {
 }
 
 /// What is told of accepted notifications, with their outcomes where they are waited for.
-pub(super) async fn receipts(
-    service: &Service,
-    accepted: &[Accepted],
-    wait: Option<Duration>,
-) -> Result<Vec<Receipt>, Problem> {
+pub(super) async fn receipts(service: &Service, accepted: &[Accepted], wait: Option<Duration>) -> Vec<Receipt> {
     let mut outcomes = vec![None; accepted.len()];
     if let Some(wait) = wait {
         let ids: Vec<NotificationId> = accepted.iter().map(|one| one.id).collect();
-        outcomes = service.wait_all(&ids, wait).await?;
+        // They were accepted: a store that fails from then on keeps the outcomes from being told here, and no more.
+        if let Ok(known) = service.wait_all(&ids, wait).await {
+            outcomes = known;
+        }
     }
     let receipt = |(one, outcome): (&Accepted, _)| Receipt { id: one.id, duplicate: one.duplicate, outcome };
-    Ok(accepted.iter().zip(outcomes).map(receipt).collect())
+    accepted.iter().zip(outcomes).map(receipt).collect()
 }
 
 /// `GET /v1/notifications/{id}`

@@ -74,11 +74,16 @@ impl Disconnections {
     pub(super) async fn of(&self, service: &Service, app: &AppName) -> Arc<Log> {
         let log = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(app.clone()).or_default().clone();
         if !std::mem::replace(&mut log.state().watched, true) {
-            match service.outcomes(app, None).await {
-                Ok(outcomes) => drop(tokio::spawn(watch(outcomes, log.clone()))),
-                // An app that is just being removed; asked again the next time.
-                Err(_) => log.state().watched = false,
-            }
+            let (service, app, watched) = (service.clone(), app.clone(), log.clone());
+            // To its end, also when the caller hangs up: nobody else would begin it again.
+            let begun = tokio::spawn(async move {
+                match service.outcomes(&app, None).await {
+                    Ok(outcomes) => drop(tokio::spawn(watch(outcomes, watched))),
+                    // An app that is just being removed; asked again the next time.
+                    Err(_) => watched.state().watched = false,
+                }
+            });
+            drop(begun.await);
         }
         log
     }

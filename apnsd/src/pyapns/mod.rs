@@ -41,6 +41,9 @@ const READER: &str = "pyapns";
 const MOST_FEEDBACK: usize = 50_000;
 /// How many are read at once.
 const FEEDBACK_PAGE: usize = 1000;
+/// How many notifications of one call are stored together.
+const PART: usize = 5000;
+
 /// How long a caller is held back while the outbox is full or the app's rate is used up. Clients gave up after 15 s.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a full outbox is asked anew, at least.
@@ -133,11 +136,27 @@ impl Pyapns {
     }
 
     /// Has notifications stored. A caller waits a while where there is no room: its clients do not ask again by
-    /// themselves.
+    /// themselves. A large call is stored in parts, so that it does not hold up everybody else; where the store fails
+    /// between two of them, the first were taken.
     async fn submit(&self, app: &AppName, submissions: Vec<Submission>) -> Result<Vec<Accepted>, SubmitError> {
+        // What no part of it would pass is said before any is taken.
+        self.service().check(app, &submissions)?;
         let deadline = Instant::now() + PATIENCE;
+        let mut accepted = Vec::with_capacity(submissions.len());
+        for part in submissions.chunks(PART) {
+            accepted.extend(self.submit_part(app, part, deadline).await?);
+        }
+        Ok(accepted)
+    }
+
+    async fn submit_part(
+        &self,
+        app: &AppName,
+        part: &[Submission],
+        deadline: Instant,
+    ) -> Result<Vec<Accepted>, SubmitError> {
         loop {
-            let error = match self.service().submit(app, submissions.clone()).await {
+            let error = match self.service().submit(app, part.to_vec()).await {
                 Ok(accepted) => return Ok(accepted),
                 Err(error) => error,
             };

@@ -165,10 +165,20 @@ impl Service {
 
     fn start_sweeper(&self) {
         let outbox = self.0.outbox.clone();
+        let inner = Arc::downgrade(&self.0);
         let task = tokio::spawn(async move {
             loop {
                 // A store that fails is asked again like one that has no more to do.
                 while outbox.sweep(now()).await == Ok(true) {}
+                // An engine that waits for a time has it from a clock that may have been set since.
+                if let Some(inner) = inner.upgrade() {
+                    inner
+                        .apps
+                        .read()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .values()
+                        .for_each(|app| app.wake.notify_one());
+                }
                 tokio::time::sleep(SWEEP_EVERY).await;
             }
         });
@@ -234,6 +244,15 @@ impl Service {
             Ok(accepted)
         })
         .await
+    }
+
+    /// Whether the client of this app would take all of these.
+    pub(crate) fn check(&self, app: &AppName, submissions: &[Submission]) -> Result<(), SubmitError> {
+        let current = self.app(app)?.now();
+        for (index, submission) in submissions.iter().enumerate() {
+            check(&submission.notification, &current.app).map_err(|cause| SubmitError::Invalid { index, cause })?;
+        }
+        Ok(())
     }
 
     /// Waits until something leaves the outbox, or the time is over. For callers that were told that it is full.

@@ -346,3 +346,18 @@ async fn what_is_not_tls_is_turned_away_and_what_is_is_served() {
     assert!(ask(trusting(&cert)).await.is_err());
     daemon.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_read_again_is_judged_by_the_ports_that_there_are() {
+    let world = World::new().await;
+    let open = world.config_text("").replacen("127.0.0.1:0", "0.0.0.0:0", 1);
+    let secured = format!("{open}[[token]]\nname = \"shop\"\nsecret = \"a secret of this length\"\nadmin = true\n");
+    let config = |text: &str| Config::parse(text, world.folder.path()).unwrap();
+    let daemon = Daemon::start(config(&secured)).await.unwrap();
+    // By itself this one is fine; but the port is open to others.
+    let refused = daemon.reload(&world.config("")).await.unwrap_err();
+    assert!(refused.to_string().starts_with("api.listen: "), "{refused}");
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], daemon.addresses().api.unwrap().port()));
+    assert_eq!(get(address, "/v1/apps").await.status, 401, "tokens are asked for as before");
+    daemon.stop().await;
+}

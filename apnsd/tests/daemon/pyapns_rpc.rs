@@ -251,6 +251,21 @@ async fn notifications_come_in_every_shape() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_larger_than_what_is_stored_at_once_is_taken_whole_or_refused_before_any_is_taken() {
+    let old = Old::new().await;
+    let tokens = || array(&(1..=5500).map(|number| text(&hex(number))).collect::<Vec<_>>());
+    let large = members(&[("aps", members(&[("alert", text(&"x".repeat(5000)))]))]);
+    let refused = old.call(&notify("shop", tokens(), large)).await;
+    assert!(refused.contains("<fault>"), "{refused}");
+    assert_eq!(old.daemon.service().total().await.unwrap().waiting, 0);
+    assert_eq!(old.call(&notify("shop", tokens(), alert("one for all"))).await, NIL);
+    let found: std::collections::BTreeSet<String> =
+        old.requests(5500).await.iter().map(|request| token_of(request).to_owned()).collect();
+    assert_eq!(found.len(), 5500, "each once");
+    old.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn payloads_arrive_as_they_were_written() {
     let old = Old::new().await;
     let value = |inner: &str| format!("<value>{inner}</value>\n");

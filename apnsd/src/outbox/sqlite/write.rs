@@ -102,7 +102,7 @@ impl Work<'_> {
         let (mut count, mut bytes) = (0, 0);
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO pending (row, app, state, due, accepted_at, attempts, replays, retries, key, body)
-             VALUES (?1, ?2, 0, 0, ?3, 0, 0, 0, ?4, ?5)",
+             VALUES (?1, ?2, 0, ?3, ?3, 0, 0, 0, ?4, ?5)",
         )?;
         for new in rows {
             let at = i64::try_from(new.at).unwrap_or(LIKE_NEVER);
@@ -444,9 +444,24 @@ impl Work<'_> {
             // Also where some of those that were looked at are not old: more of them may stand behind.
             more |= gone > SWEEP / 2;
         }
+        self.bring_forward(now).map_err(|error| failed(&error))?;
         Ok(more)
     }
+
+    /// What is due later than anything is ever put off was written by a clock that was set back since.
+    fn bring_forward(&self, now: WallTime) -> rusqlite::Result<()> {
+        let now = millis(now);
+        let mut update =
+            self.connection.prepare_cached("UPDATE pending SET due = ?2 WHERE app = ?1 AND state = 0 AND due > ?3")?;
+        for app in self.books.totals.apps.values() {
+            update.execute(params![app, now, now.saturating_add(span(LONGEST_WAIT))])?;
+        }
+        Ok(())
+    }
 }
+
+/// Nothing is put off for longer: retries and `Retry-After` end with an hour.
+const LONGEST_WAIT: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// A time so far ahead is of a clock that was set back since.
 const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
