@@ -17,6 +17,7 @@ use crate::listen::{Port, ServerCertificate};
 use crate::log::say;
 use crate::pyapns::Pyapns;
 use crate::service::{Service, StartError};
+use crate::signals::{Signal, Signals};
 
 /// A running daemon.
 ///
@@ -223,15 +224,15 @@ impl Daemon {
 
     /// Runs until the process is told to stop (SIGTERM, SIGINT). SIGHUP has the file read again; what is wrong with it
     /// is said, and the configuration in force stays.
-    ///
-    /// # Errors
-    ///
-    /// When the system does not hand out signals.
-    pub async fn run(self, file: Option<PathBuf>) -> io::Result<()> {
-        self.signals(file.as_deref()).await?;
+    pub async fn run(self, file: Option<PathBuf>, mut signals: Signals) {
+        while signals.next().await == Signal::Reread {
+            match &file {
+                Some(file) => self.reread(file).await,
+                None => say(format_args!("there is no configuration file to read again")),
+            }
+        }
         say(format_args!("stopping: what is under way is settled, the rest stays on disk"));
         self.stop().await;
-        Ok(())
     }
 }
 
@@ -250,32 +251,7 @@ impl Daemon {
         }
     }
 
-    /// Waits for the order to stop.
-    #[cfg(unix)]
-    async fn signals(&self, file: Option<&Path>) -> io::Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => return Ok(()),
-                _ = terminate.recv() => return Ok(()),
-                _ = hang_up.recv() => match file {
-                    Some(file) => self.reread(file).await,
-                    None => say(format_args!("there is no configuration file to read again")),
-                },
-            }
-        }
-    }
-
-    #[cfg(not(unix))]
-    async fn signals(&self, _file: Option<&Path>) -> io::Result<()> {
-        tokio::signal::ctrl_c().await
-    }
-
     /// Reads the file again.
-    #[cfg(unix)]
     async fn reread(&self, file: &Path) {
         let path = file.to_owned();
         let config = tokio::task::spawn_blocking(move || Config::load(&path)).await;
