@@ -3,10 +3,13 @@
 import hashlib
 import re
 import shutil
+import struct
+import subprocess
 from collections import Counter
 
 from delivery import BAD_REQUEST, INVALID_TOKEN, KEY_ID, TEAM_ID, TOPIC, accepted, expect, expect_equal, refused
-from simulator import Client, Running, Simulator
+from foreign_servers import openssl
+from simulator import Client, Running, Simulator, wait_until
 
 COUNT = 2_000
 # The first, the last, neighbours, and some between them.
@@ -50,6 +53,71 @@ class Bridge(Running):
         """How many it took for what they were, sent again: it says so when it stops."""
         found = re.search(r"error responses, and (\d+) recognised that were sent again$", self.said(), re.MULTILINE)
         return int(found[1]) if found else 0
+
+
+class RsaBridge(Bridge):
+    """Has a server certificate of RSA, whose key is in one of the two forms of PEM."""
+
+    def __init__(self, simulator, form):
+        super().__init__(simulator)
+        self._form = form
+
+    def _command(self):
+        key, server = self.path / "server.key", self.path / "server.pem"
+        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=gateway.push.apple.com",
+                "-addext", "subjectAltName=DNS:gateway.push.apple.com", "-keyout", key, "-out", server)
+        if self._form == "PKCS#1":
+            openssl("rsa", "-traditional", "-in", key, "-out", key)
+        begin = {"PKCS#1": "-----BEGIN RSA PRIVATE KEY-----", "PKCS#8": "-----BEGIN PRIVATE KEY-----"}[self._form]
+        expect(key.read_text().startswith(begin), f"openssl wrote another form than {self._form}")
+        return super()._command() + ["--server-cert", server, "--server-key", key]
+
+    def s_client(self, *options):
+        """`openssl s_client` that trusts this bridge, and tells old protocols by their version like an old client."""
+        command = ["openssl", "s_client", "-connect", f"127.0.0.1:{self.gateway_port}", "-quiet", "-verify_return_error"]
+        command += ["-verify_hostname", "gateway.push.apple.com", "-CAfile", self.path / "server.pem"]
+        command += ["-cert", self.path / "client.pem", "-key", self.path / "client.key", *options]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def rsa_check(form):
+    """OpenSSL, kept to what its version 1.0 knew about RSA, delivers; what there is no way for is said in the log."""
+    old = ["-tls1_2", "-sigalgs", "RSA+SHA512:RSA+SHA256:RSA+SHA1:ECDSA+SHA256", "-curves", "P-256"]
+    suites = ("ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384")
+    with Simulator(http2=True) as simulator:
+        with RsaBridge(simulator, form) as bridge:
+            tokens = [hashlib.sha256(suite.encode()).digest() for suite in suites]
+            for suite, token in zip(suites, tokens):
+                payload = b'{"aps":{"alert":"Tea is ready"}}'
+                client = bridge.s_client(*old, "-cipher", suite)
+                client.stdin.write(struct.pack(">BIIH", 1, 1, 2_000_000_000, 32) + token)
+                client.stdin.write(struct.pack(">H", len(payload)) + payload)
+                client.stdin.flush()
+                arrived = lambda: token.hex() in accepted(simulator.records())
+                try:
+                    wait_until(f"a notification arrives over {suite}", arrived)
+                finally:
+                    client.kill()
+                    said, _ = client.communicate()
+                expect("error" not in said.decode(errors="replace"), f"{suite}: {said}")
+            suite = "it offers none of the cipher suites here: ECDHE-RSA with AES-GCM or ChaCha20"
+            hopeless = {
+                "RSA key exchange": (["-tls1_2", "-cipher", "AES128-GCM-SHA256:AES128-SHA"], suite),
+                "CBC": (["-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA:ECDHE-RSA-AES128-SHA256"], suite),
+                "TLS 1.1": (["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], "its TLS is older than 1.2, the oldest that is spoken here"),
+            }
+            for name, (options, line) in hopeless.items():
+                before = bridge.said().count("is not let in: ")
+                client = bridge.s_client(*options)
+                client.communicate(timeout=30)
+                expect(client.returncode != 0, f"{name}: the client has nothing to complain about")
+                # The same words for the same client are said once a minute.
+                new = bridge.said().count("is not let in: ") > before
+                expect(f"is not let in: {line}" in bridge.said() and (new or name == "CBC"), f"{name}: {bridge.said()}")
+            bridge.stop()
+        simulator.stop()
+        expect_equal("accepted by the simulator", accepted(simulator.records()), Counter(token.hex() for token in tokens))
+    return f"{len(suites)} suites of TLS 1.2 for RSA deliver; {', '.join(hopeless)} alone are turned away in plain words"
 
 
 class BridgedDelivery:

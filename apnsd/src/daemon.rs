@@ -19,6 +19,7 @@ use crate::listen::{Port, ServerCertificate};
 use crate::log::say;
 use crate::pyapns::Pyapns;
 use crate::service::{Service, StartError};
+use crate::signals::{Signal, Signals};
 
 /// A running daemon.
 ///
@@ -246,15 +247,10 @@ impl Daemon {
 
     /// Runs until the process is told to stop (SIGTERM, SIGINT). SIGHUP has the file read again; what is wrong with it
     /// is said, and the configuration in force stays.
-    ///
-    /// # Errors
-    ///
-    /// When the system does not hand out signals.
-    pub async fn run(self, file: Option<PathBuf>) -> io::Result<()> {
-        self.signals(file.as_deref()).await?;
+    pub async fn run(self, file: Option<PathBuf>, mut signals: Signals) {
+        self.told_to_stop(file.as_deref(), &mut signals).await;
         say(format_args!("stopping: what is under way is settled, the rest stays on disk"));
         self.stop().await;
-        Ok(())
     }
 }
 
@@ -273,24 +269,18 @@ impl Daemon {
         }
     }
 
-    /// Waits for the order to stop.
-    #[cfg(unix)]
-    async fn signals(&self, file: Option<&Path>) -> io::Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
-        // Beside the signals: taking apps away has to wait for what is under way, and an order to stop must not.
+    /// Waits for the order to stop. A file is read beside the signals: taking apps away has to wait for what is under way,
+    /// and an order to stop must not.
+    async fn told_to_stop(&self, file: Option<&Path>, signals: &mut Signals) {
         let mut rereading: Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = None;
         let mut once_more = false;
         loop {
             tokio::select! {
-                _ = interrupt.recv() => return Ok(()),
-                _ = terminate.recv() => return Ok(()),
-                _ = hang_up.recv() => match file {
-                    Some(_) if rereading.is_some() => once_more = true,
-                    Some(file) => rereading = Some(Box::pin(self.reread(file))),
-                    None => say(format_args!("there is no configuration file to read again")),
+                signal = signals.next() => match (signal, file) {
+                    (Signal::Stop, _) => return,
+                    (Signal::Reread, Some(_)) if rereading.is_some() => once_more = true,
+                    (Signal::Reread, Some(file)) => rereading = Some(Box::pin(self.reread(file))),
+                    (Signal::Reread, None) => say(format_args!("there is no configuration file to read again")),
                 },
                 () = async { if let Some(work) = &mut rereading { work.await } }, if rereading.is_some() => {
                     let again = std::mem::take(&mut once_more);
@@ -300,13 +290,7 @@ impl Daemon {
         }
     }
 
-    #[cfg(not(unix))]
-    async fn signals(&self, _file: Option<&Path>) -> io::Result<()> {
-        tokio::signal::ctrl_c().await
-    }
-
     /// Reads the file again.
-    #[cfg(unix)]
     async fn reread(&self, file: &Path) {
         let path = file.to_owned();
         let config = tokio::task::spawn_blocking(move || Config::load(&path)).await;

@@ -39,6 +39,7 @@ pub mod outbox;
 mod pyapns;
 mod rate;
 mod service;
+mod signals;
 
 pub use access::{Access, Caller, Denied};
 pub use app_name::{AppName, AppNameError};
@@ -48,3 +49,4 @@ pub use notification_id::NotificationId;
 pub use service::{
     AppInfo, Origin, OutcomeStream, ProvisionError, Service, StartError, Submission, SubmitError, UnknownApp,
 };
+pub use signals::Signals;

@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
-use tokio_rustls::rustls::{self, ServerConfig};
+use tokio_rustls::rustls::{self, ServerConfig, SignatureAlgorithm};
 
 use crate::config::{ConfigError, Limits, TlsConfig};
 
@@ -289,6 +289,11 @@ impl ServerCertificate {
 
     pub(crate) fn new(certified: Arc<CertifiedKey>) -> Arc<Self> {
         Arc::new(Self(RwLock::new(certified)))
+    }
+
+    /// What kind of key it has, which decides about the suites of TLS 1.2.
+    pub(crate) fn algorithm(&self) -> SignatureAlgorithm {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).key.algorithm()
     }
 
     /// New connections get this one.

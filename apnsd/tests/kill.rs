@@ -22,8 +22,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use apns_sim::Simulator;
-use apnsd::Daemon;
 use apnsd::config::Config;
+use apnsd::{Daemon, Signals};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -67,8 +67,9 @@ fn main() {
 }
 
 async fn be_the_daemon(file: &Path) {
+    let signals = Signals::listen().unwrap();
     let daemon = Daemon::start(Config::load(file).unwrap()).await.unwrap();
-    daemon.run(None).await.unwrap();
+    daemon.run(None, signals).await;
 }
 
 /// A child that does not outlive the test.

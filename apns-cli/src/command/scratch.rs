@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use apns_sim::{Keep, Simulator};
 use apnsd::config::BridgeConfig;
-use apnsd::{Addresses, Daemon};
+use apnsd::{Addresses, Daemon, Signals};
 
 use super::serve::{ServeFailure, load, tell};
 use crate::exit::{Exit, Failure};
@@ -34,6 +34,7 @@ impl Trial {
         let mut config = load(&path)?;
         let read_again = self.bridge.is_none().then_some(path);
         config.bridge = self.bridge.or(config.bridge);
+        let signals = Signals::listen().map_err(ServeFailure::Signals)?;
         let daemon = Daemon::start(config).await.map_err(ServeFailure::Start)?;
         let addresses = daemon.addresses();
         tell(addresses);
@@ -41,7 +42,7 @@ impl Trial {
         let invitation = self.invitation;
         say(format_args!("nothing leaves this machine: notifications go to a pretend Apple. {invitation}"));
         say(format_args!("{}", to_try(&folder.0, addresses)));
-        daemon.run(read_again).await.map_err(ServeFailure::Signals)?;
+        daemon.run(read_again, signals).await;
         let counts = simulator.counts();
         say(format_args!(
             "the pretend Apple took {} notifications and refused {}",

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use apnsd::config::{Config, ConfigError};
-use apnsd::{Addresses, Daemon, DaemonError};
+use apnsd::{Addresses, Daemon, DaemonError, Signals};
 use clap::{Args, ValueEnum};
 
 use super::block_on;
@@ -76,9 +76,10 @@ pub(super) fn load(path: &Path) -> Result<Config, ServeFailure> {
 
 /// Runs until it is told to stop.
 pub(super) async fn serve(config: Config, path: Option<PathBuf>) -> Result<Exit, Failure> {
+    let signals = Signals::listen().map_err(ServeFailure::Signals)?;
     let daemon = Daemon::start(config).await.map_err(ServeFailure::Start)?;
     tell(daemon.addresses());
-    daemon.run(path).await.map_err(ServeFailure::Signals)?;
+    daemon.run(path, signals).await;
     Ok(Exit::Fine)
 }
 

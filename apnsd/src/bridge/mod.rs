@@ -34,7 +34,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::{self, CertificateError};
+use tokio_rustls::rustls::{self, CertificateError, PeerIncompatible, SignatureAlgorithm};
 use tokio_rustls::server::TlsStream;
 
 use self::clients::{Admission, Admitted, Clients, Stranger};
@@ -105,6 +105,7 @@ struct Hall {
     service: Service,
     config: BridgeConfig,
     door: Arc<Door>,
+    certificate: Arc<ServerCertificate>,
     tls: Arc<rustls::ServerConfig>,
     clients: Clients,
     /// One reader of feedback of each app at a time: the next begins where the one before has ended.
@@ -165,6 +166,7 @@ impl Bridge {
             tls: tls::settings(door.clone(), certificate.clone()),
             config,
             door: door.clone(),
+            certificate: certificate.clone(),
             clients: Clients::default(),
             readers: Mutex::default(),
             complaints: Complaints::default(),
@@ -253,7 +255,7 @@ impl Hall {
         };
         let mut stream = match shaken {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return self.complaints.say(peer.ip(), &why(&error)),
+            Ok(Err(error)) => return self.complaints.say(peer.ip(), &why(&error, self.certificate.algorithm())),
             Err(_) => return self.complaints.say(peer.ip(), "the TLS handshake took too long"),
         };
         let Some(admitted) = self.admitted(&stream) else { return };
@@ -309,8 +311,8 @@ impl Hall {
     }
 }
 
-/// Why a handshake failed, for a log.
-fn why(error: &io::Error) -> String {
+/// Why a handshake failed, for a log. The key of the server's certificate has a part in it.
+fn why(error: &io::Error, key: SignatureAlgorithm) -> String {
     let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) else {
         return format!("the TLS handshake broke off: {error}");
     };
@@ -320,9 +322,24 @@ fn why(error: &io::Error) -> String {
             None => error.to_string(),
         },
         rustls::Error::NoCertificatesPresented => "it shows no client certificate".to_owned(),
-        rustls::Error::PeerIncompatible(_) => {
-            format!("its TLS and this one have nothing in common, and 1.2 is the oldest here: {error}")
+        // Before 1.2 nobody named signature algorithms, and that is looked at before the version.
+        rustls::Error::PeerIncompatible(
+            PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled
+            | PeerIncompatible::SignatureAlgorithmsExtensionRequired,
+        ) => "its TLS is older than 1.2, the oldest that is spoken here".to_owned(),
+        rustls::Error::PeerIncompatible(
+            PeerIncompatible::NoCipherSuitesInCommon | PeerIncompatible::NoKxGroupsInCommon,
+        ) => {
+            let suites = match key {
+                SignatureAlgorithm::RSA => "ECDHE-RSA",
+                // Ed25519 keys go with the same suites.
+                _ => "ECDHE-ECDSA (ECDHE-RSA if the bridge is given an RSA certificate)",
+            };
+            let groups = "X25519, P-256 or P-384";
+            format!("it offers none of the cipher suites here: {suites} with AES-GCM or ChaCha20, on {groups}")
         }
+        rustls::Error::PeerIncompatible(_) => format!("its TLS and this one have nothing in common: {error}"),
         rustls::Error::AlertReceived(alert) => format!(
             "it ended the TLS handshake with {alert:?}: most likely it does not trust the bridge's certificate, or the \
              name in it"
@@ -363,5 +380,24 @@ impl Complaints {
         }
         said.lines.insert(key);
         say(format_args!("bridge: a client at {from} is not let in: {what}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_old_client_lacks_is_said_in_words() {
+        let said = |lacks: PeerIncompatible, key| why(&io::Error::other(rustls::Error::PeerIncompatible(lacks)), key);
+        let old = said(PeerIncompatible::SignatureAlgorithmsExtensionRequired, SignatureAlgorithm::RSA);
+        assert_eq!(old, "its TLS is older than 1.2, the oldest that is spoken here");
+        let with_rsa = said(PeerIncompatible::NoCipherSuitesInCommon, SignatureAlgorithm::RSA);
+        assert!(with_rsa.contains(": ECDHE-RSA with AES-GCM or ChaCha20"), "{with_rsa}");
+        let with_ecdsa = said(PeerIncompatible::NoCipherSuitesInCommon, SignatureAlgorithm::ECDSA);
+        assert!(
+            with_ecdsa.contains(": ECDHE-ECDSA (ECDHE-RSA if the bridge is given an RSA certificate)"),
+            "{with_ecdsa}"
+        );
     }
 }

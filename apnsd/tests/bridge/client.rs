@@ -13,8 +13,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use tokio_rustls::rustls::{CipherSuite, ClientConfig, RootCertStore, SupportedCipherSuite, SupportedProtocolVersion};
 
 use crate::support::SOON;
 use crate::world::Bridged;
@@ -26,6 +27,7 @@ pub(crate) struct Manners {
     /// The certificate and its key in PEM; without it, it shows none.
     pub(crate) identity: Option<(String, String)>,
     pub(crate) versions: &'static [&'static SupportedProtocolVersion],
+    pub(crate) suites: &'static [SupportedCipherSuite],
 }
 
 impl Manners {
@@ -35,7 +37,8 @@ impl Manners {
     }
 
     pub(crate) fn with(certificate: &str, key: &str) -> Self {
-        Self { identity: Some((certificate.to_owned(), key.to_owned())), versions: BOTH }
+        let identity = Some((certificate.to_owned(), key.to_owned()));
+        Self { identity, versions: BOTH, suites: ring::ALL_CIPHER_SUITES }
     }
 }
 
@@ -55,8 +58,8 @@ impl Old {
     pub(crate) async fn connect_with(ca: &str, to: SocketAddr, manners: &Manners) -> std::io::Result<Self> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
-        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
+        let provider = CryptoProvider { cipher_suites: manners.suites.to_vec(), ..ring::default_provider() };
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(manners.versions)
             .unwrap()
             .with_root_certificates(roots);
@@ -72,6 +75,10 @@ impl Old {
         let stream = TcpStream::connect(to).await?;
         let name = ServerName::try_from("gateway.push.apple.com").unwrap();
         Ok(Self { stream: TlsConnector::from(Arc::new(config)).connect(name, stream).await? })
+    }
+
+    pub(crate) fn suite(&self) -> Option<CipherSuite> {
+        self.stream.get_ref().1.negotiated_cipher_suite().map(|suite| suite.suite())
     }
 
     pub(crate) async fn write(&mut self, bytes: &[u8]) {

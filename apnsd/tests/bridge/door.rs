@@ -6,8 +6,11 @@ use apns_proto::binary::Status;
 use rcgen::{CertificateParams, DnType, KeyPair};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::rustls::SupportedProtocolVersion;
+use tokio_rustls::rustls::crypto::ring::cipher_suite::{
+    TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 
 use crate::client::{Manners, Old, frame, payload};
 use crate::support::{Folder, SOON, token, until};
@@ -22,6 +25,14 @@ pub(crate) fn certificate(topic: &str, change: impl FnOnce(&mut CertificateParam
     let key = KeyPair::generate().unwrap();
     (parameters.self_signed(&key).unwrap().pem(), key.serialize_pem())
 }
+
+/// Keys of RSA, which take their time to be made, are those that the driver's tests have.
+fn fixture(name: &str) -> String {
+    std::fs::read_to_string(format!("{}/../apns-driver/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+const V1_2: &[&SupportedProtocolVersion] = &[&TLS12];
+const V1_3: &[&SupportedProtocolVersion] = &[&TLS13];
 
 async fn is_let_in(bridged: &Bridged, manners: &Manners, number: u32) -> bool {
     // With TLS 1.3 a client learns only afterwards that its certificate is not wanted.
@@ -45,9 +56,6 @@ async fn a_certificate_needs_an_app_and_nothing_else() {
         parameters.not_after = rcgen::date_time_ymd(2016, 1, 1);
     });
     assert!(is_let_in(&bridged, &Manners::with(&certificate_pem, &key), 2).await, "expired");
-    let fixture = |name: &str| {
-        std::fs::read_to_string(format!("{}/../apns-driver/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
-    };
     let rsa = Manners::with(&fixture("universal.cert.pem"), &fixture("universal.key.pem"));
     assert!(is_let_in(&bridged, &rsa, 3).await, "RSA");
     let (stranger, key) = certificate("com.example.other", |_| {});
@@ -77,8 +85,6 @@ async fn a_fingerprint_lets_in_and_a_topic_alone_does_not_where_others_can_conne
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_1_2_and_1_3_are_spoken_and_p8_nothing_comes_that_an_old_client_would_read_in_vain() {
     let bridged = Bridged::new().await;
-    const V1_2: &[&SupportedProtocolVersion] = &[&TLS12];
-    const V1_3: &[&SupportedProtocolVersion] = &[&TLS13];
     for (number, versions) in [(1, V1_2), (2, V1_3)] {
         let manners = Manners { versions, ..Manners::usual(&bridged) };
         let mut old = Old::connect_as(&bridged, bridged.gateway(), &manners).await.unwrap();
@@ -87,6 +93,45 @@ async fn tls_1_2_and_1_3_are_spoken_and_p8_nothing_comes_that_an_old_client_woul
         assert!(old.has_nothing_to_read(), "no session ticket, nothing");
         old.close().await;
     }
+    bridged.daemon.stop().await;
+}
+
+/// What a client offers that only knows RSA keys.
+const RSA_ONLY: &[SupportedCipherSuite] =
+    &[TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_only_knows_rsa_needs_a_server_certificate_of_rsa_and_delivers() {
+    let folder = Folder::new();
+    // PKCS#8 and PKCS#1 of the same key.
+    let keys = [("PKCS#8", fixture("universal.key.pem")), ("PKCS#1", fixture("universal.pkcs1.pem"))];
+    let server_key = KeyPair::from_pem(&keys[0].1).unwrap();
+    let parameters = CertificateParams::new(["gateway.push.apple.com".to_owned()]).unwrap();
+    let server = parameters.self_signed(&server_key).unwrap().pem();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("server.pem"), &server).unwrap();
+    for (form, key) in keys {
+        std::fs::write(path("server.key"), key).unwrap();
+        let files =
+            format!("certificate = \"{}\"\nkey = \"{}\"\n", path("server.pem").display(), path("server.key").display());
+        let bridged = Bridged::with("", &files).await;
+        for (number, suite) in (1..).zip(RSA_ONLY) {
+            let manners = Manners {
+                versions: V1_2,
+                suites: std::slice::from_ref(suite),
+                ..Manners::with(&fixture("universal.cert.pem"), &fixture("universal.key.pem"))
+            };
+            let mut old = Old::connect_with(&server, bridged.gateway(), &manners).await.unwrap();
+            assert_eq!(old.suite(), Some(suite.suite()), "{form}");
+            old.write(&frame(number, &token(number), &payload(number))).await;
+            until("it arrives", || async { bridged.accepted().contains_key(token(number).as_bytes()) }).await;
+            old.close().await;
+        }
+        bridged.daemon.stop().await;
+    }
+    let bridged = Bridged::new().await;
+    let manners = Manners { versions: V1_2, suites: RSA_ONLY, ..Manners::usual(&bridged) };
+    assert!(!is_let_in(&bridged, &manners, 1).await, "the bridge's own certificate is ECDSA");
     bridged.daemon.stop().await;
 }
 

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::{Child, Command};
 
 use apns_proto::binary::{ErrorResponse, Status};
-use apnsd::Daemon;
 use apnsd::config::Config;
+use apnsd::{Daemon, Signals};
 use tokio_rustls::rustls::SupportedProtocolVersion;
 use tokio_rustls::rustls::version::TLS12;
 
@@ -87,8 +87,9 @@ const CHILD: &str = "APNSD_TEST_BRIDGE";
 #[tokio::test(flavor = "multi_thread")]
 async fn be_the_daemon() {
     let Ok(file) = std::env::var(CHILD) else { return };
+    let signals = Signals::listen().unwrap();
     let daemon = Daemon::start(Config::load(Path::new(&file)).unwrap()).await.unwrap();
-    daemon.run(None).await.unwrap();
+    daemon.run(None, signals).await;
 }
 
 struct Victim(Child);
