@@ -113,6 +113,7 @@ fn every_row_is_a_reason_of_its_own_and_back() {
         let reason = Reason::from(row.reason.as_str());
         assert!(!matches!(reason, Reason::Other(_)), "{} is unknown", row.reason);
         assert_eq!(reason.status(), Some(row.status), "{}", row.reason);
+        assert_eq!(Reason::parse(format!(r#"{{"reason":"{}"}}"#, row.reason).as_bytes()), Some(reason.clone()));
         assert!(reason.spellings().contains(&row.reason.as_str()));
         for alias in &row.aliases {
             assert_eq!(Reason::from(alias.as_str()), reason, "{alias} is the same");
