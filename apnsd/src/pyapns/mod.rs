@@ -11,6 +11,7 @@ mod rest;
 mod rpc;
 mod xml;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -183,14 +184,15 @@ impl Pyapns {
             feedback.upto = page.next;
             feedback.tokens.extend(page.tokens.iter().filter_map(Gone::of));
             if !more || feedback.tokens.len() >= MOST_FEEDBACK {
+                feedback.tokens = latest_of_each(feedback.tokens);
                 return Ok(feedback);
             }
             page = self.service().invalid_tokens(app, &feedback.upto, WallTime::EPOCH, FEEDBACK_PAGE).await?;
         }
     }
 
-    /// An answer whose last byte waits until it is kept that its reader has it. Whoever lost the connection before
-    /// reads the same again.
+    /// An answer whose last byte waits until it is kept that it was given. That the caller read it nobody here can know:
+    /// what is on its way to one that hangs up just then counts as read. The JSON API has all of them still.
     fn clearing_answer(&self, app: AppName, content_type: &'static str, body: String, upto: Cursor) -> Response {
         let service = self.service().clone();
         let mut all = Bytes::from(body);
@@ -218,6 +220,14 @@ impl Gone {
     fn of(gone: &GoneToken) -> Option<Self> {
         gone.since.map(|since| Self { token: gone.token.to_hex(), since })
     }
+}
+
+/// Each token once, with what was found out last: several notifications may have found it gone.
+fn latest_of_each(tokens: Vec<Gone>) -> Vec<Gone> {
+    let mut seen = HashSet::new();
+    let mut latest: Vec<Gone> = tokens.into_iter().rev().filter(|gone| seen.insert(gone.token.clone())).collect();
+    latest.reverse();
+    latest
 }
 
 /// Where no token is needed, no page in somebody's browser shall be able to send: it would name itself as the origin, or

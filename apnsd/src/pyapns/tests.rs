@@ -60,3 +60,11 @@ async fn feedback_is_told_again_when_its_answer_did_not_leave() {
     assert!(to_bytes(answer.into_body(), 100).await.is_err());
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[test]
+fn each_token_is_told_once_with_what_was_found_out_last() {
+    let gone = |token: &str, since| Gone { token: token.to_owned(), since: WallTime::from_secs(since) };
+    let told = latest_of_each(vec![gone("aa", 1), gone("bb", 2), gone("aa", 3), gone("cc", 4), gone("bb", 5)]);
+    let told: Vec<_> = told.iter().map(|gone| (&*gone.token, gone.since.as_secs())).collect();
+    assert_eq!(told, [("aa", 3), ("cc", 4), ("bb", 5)]);
+}
