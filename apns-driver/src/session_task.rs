@@ -116,11 +116,12 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
             moved |= self.poll_pumps(cx, now);
             let events = self.take_events(now);
             moved |= events > 0;
-            if self.left && self.pumps.is_empty() {
-                return Poll::Ready(());
-            }
+            // There may be more, also behind the last word of the session.
             if events == EVENTS_A_TURN {
                 break;
+            }
+            if self.left && self.pumps.is_empty() {
+                return Poll::Ready(());
             }
             if moved {
                 continue;
