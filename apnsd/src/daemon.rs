@@ -169,6 +169,11 @@ impl Daemon {
     /// [`ConfigError`] names the field; everything is what it was then.
     pub async fn reload(&self, config: &Config) -> Result<(), ConfigError> {
         let config = &self.at_its_ports(config);
+        // This port stays open also where the file has nothing of it any more.
+        if config.tokens.is_empty() && self.addresses.api_tls.is_some_and(|address| !address.ip().is_loopback()) {
+            let problem = "its port is open to others until the daemon is started anew, so access tokens are needed";
+            return Err(ConfigError::at("api.tls.listen", problem));
+        }
         let renewed = match (&self.certificate, config.api.tls.clone()) {
             (Some(certificate), Some(tls)) => {
                 let read = tokio::task::spawn_blocking(move || ServerCertificate::read(&tls));

@@ -436,11 +436,15 @@ async fn what_was_accepted_before_the_clock_was_set_back_does_not_wait_for_it() 
     let outbox = folder.open(Bounds::default());
     let app = app("one");
     let (hour, day) = (60 * 60 * 1000, 24 * 60 * 60 * 1000);
-    outbox.accept(&app, vec![entry(1, None, day), entry(2, None, hour)]).await.unwrap();
+    let ids = outbox.accept(&app, vec![entry(1, None, day), entry(2, None, hour), entry(3, None, 900)]).await.unwrap();
+    // One that was refused for the time being, and has to wait.
+    outbox.claim(&app, 1, at(1000)).await.unwrap();
+    let tries = Tries { retries: 1, ..Tries::default() };
+    outbox.change(vec![Change::Postpone(Postponement { id: ids[2].id, due: at(day), tries })]).await.unwrap();
     outbox.sweep(at(1000)).await.unwrap();
     let claim = outbox.claim(&app, 9, at(1000)).await.unwrap();
-    assert_eq!(claim.entries.len(), 1, "what may have been put off by so much waits for its time");
-    assert_eq!(claim.next_due, Some(at(hour)));
+    assert_eq!(claim.entries.len(), 2, "nobody put these off");
+    assert_eq!(claim.next_due, Some(at(day)));
     outbox.close().await.unwrap();
 }
 

@@ -105,8 +105,11 @@ pub(crate) fn certificate_or_path(environment: Environment, text: &Secret) -> Ap
     }
 }
 
-/// Whether this may be a path: a short line without the words that PEM begins with.
+/// Whether this may be a path: a short line without the words that PEM begins with, and not the base64 of a key.
 pub(super) fn is_path(text: &str) -> bool {
     const LONGEST: usize = 1024;
-    text.len() <= LONGEST && !text.contains(char::is_control) && !text.contains("-----BEGIN")
+    const SHORTEST_KEY: usize = 100;
+    let base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    let key = text.len() >= SHORTEST_KEY && text.trim_start_matches('/').bytes().all(base64);
+    text.len() <= LONGEST && !key && !text.contains(char::is_control) && !text.contains("-----BEGIN")
 }

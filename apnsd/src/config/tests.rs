@@ -135,7 +135,8 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
 fn a_key_where_a_path_belongs_is_never_shown() {
     let pem = "-----BEGIN PRIVATE KEY-----\\ns3cret\\n-----END PRIVATE KEY-----\\n";
     let bytes = format!("s3cret{}", "MIIKcQIBAzCCCjc".repeat(100));
-    for key in [pem, &bytes, "s3cret\\tkey"] {
+    let body = format!("s3cret{}", "MIGHAgEAMBMGByqGSM49".repeat(6));
+    for key in [pem, &bytes, &body, "s3cret\\tkey"] {
         let autoprovision = format!(
             r#"{{"autoprovision": [{{"app_id": "shop", "cert": "{key}", "environment": "sandbox", "timeout": 15}}]}}"#
         );

@@ -333,10 +333,12 @@ impl Work<'_> {
 
     /// The first of an app, at most so many; all with -1.
     fn pending(&self, app: AppNumber, state: i64, most: i64) -> rusqlite::Result<Vec<Pending>> {
+        // In the order of the index of what waits, which is there for a state that is written out only.
+        let columns = Pending::COLUMNS;
         let query =
-            format!("SELECT {} FROM pending WHERE app = ? AND state = ? ORDER BY row LIMIT ?", Pending::COLUMNS);
+            format!("SELECT {columns} FROM pending WHERE app = ? AND state = {state} ORDER BY due, row LIMIT ?");
         let mut select = self.connection.prepare_cached(&query)?;
-        let rows = select.query_map(params![app, state, most], Pending::read)?;
+        let rows = select.query_map(params![app, most], Pending::read)?;
         rows.collect()
     }
 
@@ -448,20 +450,17 @@ impl Work<'_> {
         Ok(more)
     }
 
-    /// What is due later than anything is ever put off was written by a clock that was set back since.
+    /// What was never refused was never put off, and is due at once. A later time is of a clock that was set back since.
     fn bring_forward(&self, now: WallTime) -> rusqlite::Result<()> {
-        let now = millis(now);
-        let mut update =
-            self.connection.prepare_cached("UPDATE pending SET due = ?2 WHERE app = ?1 AND state = 0 AND due > ?3")?;
+        let mut update = self
+            .connection
+            .prepare_cached("UPDATE pending SET due = ?2 WHERE app = ?1 AND state = 0 AND due > ?2 AND retries = 0")?;
         for app in self.books.totals.apps.values() {
-            update.execute(params![app, now, now.saturating_add(span(LONGEST_WAIT))])?;
+            update.execute(params![app, millis(now)])?;
         }
         Ok(())
     }
 }
-
-/// Nothing is put off for longer: retries and `Retry-After` end with an hour.
-const LONGEST_WAIT: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// A time so far ahead is of a clock that was set back since.
 const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
