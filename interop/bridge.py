@@ -46,8 +46,11 @@ class Bridge(Running):
         self.feedback_port = self._port("feedback service")
         for name in ("client.pem", "client.key", "both.pem"):
             shutil.copy(self._simulator.path / name, self.path / name)
-        # What clients have to trust is the bridge's own.
-        shutil.copy(self.path / "data" / "bridge-tls" / "ca.pem", self.path / "ca.pem")
+        shutil.copy(self._authority(), self.path / "ca.pem")
+
+    def _authority(self):
+        """What clients have to trust: the bridge's own."""
+        return self.path / "data" / "bridge-tls" / "ca.pem"
 
     def recognised(self):
         """How many it took for what they were, sent again: it says so when it stops."""
@@ -71,6 +74,9 @@ class RsaBridge(Bridge):
         begin = {"PKCS#1": "-----BEGIN RSA PRIVATE KEY-----", "PKCS#8": "-----BEGIN PRIVATE KEY-----"}[self._form]
         expect(key.read_text().startswith(begin), f"openssl wrote another form than {self._form}")
         return super()._command() + ["--server-cert", server, "--server-key", key]
+
+    def _authority(self):
+        return self.path / "server.pem"
 
     def s_client(self, *options):
         """`openssl s_client` that trusts this bridge, and tells old protocols by their version like an old client."""
