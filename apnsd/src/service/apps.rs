@@ -219,11 +219,12 @@ impl Service {
         running.outcomes.send_modify(|outcomes| *outcomes += 1);
     }
 
-    /// Settles what is left of an app that was removed, unless it came back.
+    /// Settles what is left of an app that was removed. Where it came back, its engine sends it.
     pub(super) async fn settle_removed(&self, name: &AppName) {
         let _one_after_another = self.0.changing.lock().await;
-        if !self.knows(name) {
-            self.abandon_or_later(name).await;
+        match self.app(name) {
+            Ok(running) => running.wake.notify_one(),
+            Err(UnknownApp) => self.abandon_or_later(name).await,
         }
     }
 
