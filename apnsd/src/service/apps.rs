@@ -153,11 +153,18 @@ impl Service {
     async fn uninstall(&self, name: &AppName) -> Option<Arc<RunningApp>> {
         let running = self.0.apps.write().unwrap_or_else(PoisonError::into_inner).remove(name)?;
         running.removed.store(true, Ordering::SeqCst);
-        running.orders.send_replace(Order::Stop { deadline: tokio::time::Instant::now() + REMOVED_WITHIN });
+        let deadline = tokio::time::Instant::now() + REMOVED_WITHIN;
+        running.orders.send_replace(Order::Stop { deadline });
         let task = running.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task {
+        if let Some(mut task) = task {
             // An engine that failed has ended.
-            drop(task.await);
+            tokio::select! {
+                _ended = &mut task => {}
+                stop = self.told_to_stop() => {
+                    running.orders.send_replace(Order::Stop { deadline: deadline.min(stop) });
+                    drop(task.await);
+                }
+            }
         }
         Some(running)
     }
