@@ -153,11 +153,18 @@ impl Service {
     async fn uninstall(&self, name: &AppName) -> Option<Arc<RunningApp>> {
         let running = self.0.apps.write().unwrap_or_else(PoisonError::into_inner).remove(name)?;
         running.removed.store(true, Ordering::SeqCst);
-        running.orders.send_replace(Order::Stop { deadline: tokio::time::Instant::now() + REMOVED_WITHIN });
+        let deadline = tokio::time::Instant::now() + REMOVED_WITHIN;
+        running.orders.send_replace(Order::Stop { deadline });
         let task = running.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task {
+        if let Some(mut task) = task {
             // An engine that failed has ended.
-            drop(task.await);
+            tokio::select! {
+                _ended = &mut task => {}
+                stop = self.told_to_stop() => {
+                    running.orders.send_replace(Order::Stop { deadline: deadline.min(stop) });
+                    drop(task.await);
+                }
+            }
         }
         Some(running)
     }
@@ -219,11 +226,12 @@ impl Service {
         running.outcomes.send_modify(|outcomes| *outcomes += 1);
     }
 
-    /// Settles what is left of an app that was removed, unless it came back.
+    /// Settles what is left of an app that was removed. Where it came back, its engine sends it.
     pub(super) async fn settle_removed(&self, name: &AppName) {
         let _one_after_another = self.0.changing.lock().await;
-        if !self.knows(name) {
-            self.abandon_or_later(name).await;
+        match self.app(name) {
+            Ok(running) => running.wake.notify_one(),
+            Err(UnknownApp) => self.abandon_or_later(name).await,
         }
     }
 

@@ -85,8 +85,8 @@ struct Inner {
     /// The apps that the configuration file defined when it was last read.
     filed: std::sync::Mutex<BTreeMap<AppName, AppDefinition>>,
     sweeper: std::sync::Mutex<Option<JoinHandle<()>>>,
-    /// Nothing is accepted any more.
-    stopping: AtomicBool,
+    /// By when the service stops; from then on nothing is accepted any more.
+    stop_by: watch::Sender<Option<tokio::time::Instant>>,
     /// Nothing ends any more.
     stopped: CancellationToken,
     started: WallTime,
@@ -154,7 +154,7 @@ impl Service {
             changing: Mutex::new(()),
             filed: std::sync::Mutex::default(),
             sweeper: std::sync::Mutex::default(),
-            stopping: AtomicBool::new(false),
+            stop_by: watch::Sender::new(None),
             stopped: CancellationToken::new(),
             started: now(),
         }));
@@ -199,7 +199,7 @@ impl Service {
     /// Whether the service takes nothing any more.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.0.stopping.load(Ordering::SeqCst)
+        self.0.stop_by.borrow().is_some()
     }
 
     /// Accepts notifications, all or none, in this order. When this returns `Ok`, they are on disk, and delivery goes on
@@ -461,12 +461,13 @@ impl Service {
     /// Settles what is under way, within `limit`, and keeps the rest on disk. Nothing can be submitted afterwards.
     pub async fn stop(&self, limit: Duration) {
         let deadline = tokio::time::Instant::now() + limit;
-        self.0.stopping.store(true, Ordering::SeqCst);
+        self.0.stop_by.send_replace(Some(deadline));
+        // At once, so that all have the same time, also where an app is being removed.
+        self.stop_engines(deadline);
         let _apps_stay = self.0.changing.lock().await;
+        // Once more for those that came or changed meanwhile.
+        self.stop_engines(deadline);
         let apps = std::mem::take(&mut *self.0.apps.write().unwrap_or_else(PoisonError::into_inner));
-        for app in apps.values() {
-            app.orders.send_replace(Order::Stop { deadline });
-        }
         for app in apps.values() {
             let task = app.task.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(task) = task {
@@ -480,6 +481,25 @@ impl Service {
         }
         // A store that is gone is closed.
         drop(self.0.outbox.close().await);
+    }
+
+    fn stop_engines(&self, deadline: tokio::time::Instant) {
+        for app in self.0.apps.read().unwrap_or_else(PoisonError::into_inner).values() {
+            app.orders.send_replace(Order::Stop { deadline });
+        }
+    }
+
+    /// Waits until the service is told to stop, and says by when.
+    async fn told_to_stop(&self) -> tokio::time::Instant {
+        let mut stop_by = self.0.stop_by.subscribe();
+        loop {
+            let told = *stop_by.borrow_and_update();
+            match told {
+                Some(deadline) => return deadline,
+                // The sender is there for as long as the service is.
+                None => drop(stop_by.changed().await),
+            }
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub struct OutcomeStream {
     after: Cursor,
     page: VecDeque<(Cursor, OutcomeRecord)>,
     changes: watch::Receiver<u64>,
+    /// No more are added; what is there is still read.
+    over: bool,
 }
 
 /// How many are read at once.
@@ -24,7 +26,7 @@ const PAGE: usize = 500;
 
 impl OutcomeStream {
     pub(super) fn new(outbox: Arc<dyn Outbox>, app: AppName, after: Cursor, changes: watch::Receiver<u64>) -> Self {
-        Self { outbox, app, after, page: VecDeque::new(), changes }
+        Self { outbox, app, after, page: VecDeque::new(), changes, over: false }
     }
 
     /// The next outcome with the cursor behind it, waiting for one if need be; `None` when the app was removed or the
@@ -42,8 +44,12 @@ impl OutcomeStream {
             // What is added from here on is seen as a change.
             self.changes.mark_unchanged();
             self.page = self.outbox.outcomes(&self.app, &self.after, PAGE).await?.into();
-            if self.page.is_empty() && self.changes.changed().await.is_err() {
-                return Ok(None);
+            if self.page.is_empty() {
+                if self.over {
+                    return Ok(None);
+                }
+                // The last of a removed app may be added between a look and the end.
+                self.over = self.changes.changed().await.is_err();
             }
         }
     }

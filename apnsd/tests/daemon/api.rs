@@ -6,7 +6,7 @@ use apnsd::Daemon;
 use serde_json::{Value, json};
 
 use crate::http::{EventSource, call, get, post};
-use crate::support::{World, token};
+use crate::support::{SOON, World, token};
 
 const NOTIFICATIONS: &str = "/v1/apps/shop/notifications";
 
@@ -99,6 +99,52 @@ async fn json_lines_are_answered_line_by_line() {
     let answer = call(api, "POST", &path, "Content-Type: application/x-ndjson\r\n", &two).await;
     let answers: Vec<Value> = answer.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(answers[1]["outcome"]["outcome"], "accepted", "{answers:?}");
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_lines_do_not_wait_for_a_rate_that_lets_them_in_much_later() {
+    let world = World::new().await;
+    let daemon = Daemon::start(world.config("rate = 1\n")).await.unwrap();
+    let api = daemon.addresses().api.unwrap();
+    // Minutes have to pass before there is anything to take again.
+    let many: Vec<_> = (0..300).map(body).collect();
+    assert_eq!(post(api, NOTIFICATIONS, &json!(many).to_string()).await.status, 202);
+    let lines = format!("{}\n{}\n", body(1), body(2));
+    let answer = call(api, "POST", NOTIFICATIONS, "Content-Type: application/x-ndjson\r\n", &lines);
+    let answer = tokio::time::timeout(SOON, answer).await.expect("there is an answer");
+    let answers: Vec<Value> = answer.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(answers.len(), 3, "{answers:?}");
+    assert_eq!((&answers[0]["line"], &answers[0]["problem"]["type"]), (&json!(1), &json!("#too-fast")));
+    assert_eq!(answers[2], json!({"done": false, "accepted": 0, "refused": 2}));
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_stored_is_not_refused_because_its_outcome_cannot_be_read() {
+    let world = World::new().await;
+    let config = world.config("");
+    let data = config.data.clone();
+    let daemon = Daemon::start(config).await.unwrap();
+    let api = daemon.addresses().api.unwrap();
+    let mut keyed = body(1);
+    keyed["idempotency_key"] = json!("tea");
+    let path = format!("{NOTIFICATIONS}?wait=30s");
+    let first = post(api, &path, &keyed.to_string()).await;
+    assert_eq!(first.json()["outcome"]["outcome"], "accepted", "{first:?}");
+    // The store takes notifications, and cannot tell outcomes.
+    let file = rusqlite::Connection::open(data.join("outbox.sqlite3")).unwrap();
+    file.execute_batch("ALTER TABLE outcome RENAME TO away").unwrap();
+    let again = post(api, &path, &keyed.to_string()).await;
+    assert_eq!(again.status, 202, "{again:?}");
+    assert_eq!(again.json(), json!({"id": first.json()["id"], "duplicate": true}));
+    let lines = format!("{keyed}\n{keyed}\n");
+    let answer = call(api, "POST", &path, "Content-Type: application/x-ndjson\r\n", &lines).await;
+    let answers: Vec<Value> = answer.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(answers[1], json!({"line": 2, "id": first.json()["id"], "duplicate": true}), "{answers:?}");
+    assert_eq!(answers[2], json!({"done": true, "accepted": 2, "refused": 0}));
+    file.execute_batch("ALTER TABLE away RENAME TO outcome").unwrap();
+    drop(file);
     daemon.stop().await;
 }
 

@@ -1,11 +1,12 @@
 //! Callers that hang up in the middle, and what has to come to its end all the same.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use apns_proto::{Expiration, LossPolicy, WallTime};
-use apnsd::Service;
+use apnsd::config::Config;
 use apnsd::outbox::sqlite::SqliteOutbox;
 use apnsd::outbox::{NewEntry, Outbox as _};
+use apnsd::{AppName, Daemon, Service, Signals};
 use futures_util::FutureExt as _;
 
 use crate::support::{SOON, World, notification, shop, submit, until};
@@ -65,6 +66,90 @@ async fn what_the_file_says_too_stays_when_it_was_provisioned() {
     service.reload(&config).await.unwrap();
     assert!(service.knows(&shop()), "its caller did not take it back");
     service.stop(SOON).await;
+}
+
+/// Nobody listens there.
+fn nowhere() -> Option<u16> {
+    Some(std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watches_an_app_that_is_removed_sees_its_last_outcomes() {
+    let world = World::new().await;
+    let mut config = world.config("");
+    let mut definition = config.apps.remove(&shop()).unwrap();
+    definition.port = nowhere();
+    let service = Service::start(&config).await.unwrap();
+    service.provision(&shop(), definition).await.unwrap();
+    let mut outcomes = service.outcomes(&shop(), None).await.unwrap();
+    let ids = submit(&service, 3).await;
+    let watching = tokio::spawn(async move {
+        let mut seen = Vec::new();
+        while let Some((_, record)) = outcomes.next().await.unwrap() {
+            seen.push((record.id, record.outcome.to_string()));
+        }
+        seen
+    });
+    service.remove(&shop()).await.unwrap();
+    let mut seen = tokio::time::timeout(SOON, watching).await.expect("it ends with the app").unwrap();
+    seen.sort_unstable();
+    assert_eq!(seen, ids.into_iter().map(|id| (id, "not_sent".to_owned())).collect::<Vec<_>>());
+    service.stop(SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg(unix)]
+async fn an_order_to_stop_is_heard_while_the_file_is_read_again() {
+    let world = World::new().await;
+    let file = world.folder.path().join("apnsd.toml");
+    // Without a connection, taking an app away takes ten seconds.
+    let away = world.config_text("").split_once("[apps.shop]").unwrap().1.replace(
+        &format!("port = {}", world.simulator.http2_address().port()),
+        &format!("port = {}", nowhere().unwrap()),
+    );
+    let text = format!("stop_within = \"1s\"\n{}", world.config_text(""));
+    std::fs::write(&file, format!("{text}[apps.away]{away}")).unwrap();
+    let signals = Signals::listen().unwrap();
+    let daemon = Daemon::start(Config::load(&file).unwrap()).await.unwrap();
+    let service = daemon.service().clone();
+    let gone: AppName = "away".parse().unwrap();
+    service.submit(&gone, vec![notification(1).into()]).await.unwrap();
+    until("it waits for a connection", async || service.counts(&gone).await.unwrap().in_flight == 1).await;
+    let running = tokio::spawn(daemon.run(Some(file.clone()), signals));
+    let tell = |signal: &str| {
+        let process = std::process::id().to_string();
+        assert!(std::process::Command::new("kill").args([signal, &process]).status().unwrap().success());
+    };
+    std::fs::write(&file, text).unwrap();
+    tell("-HUP");
+    until("the app is being taken away", async || !service.knows(&gone)).await;
+    let told = Instant::now();
+    tell("-TERM");
+    running.await.unwrap();
+    assert!(told.elapsed() < Duration::from_secs(7), "{:?}", told.elapsed());
+    drop(world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_is_being_removed_does_not_hold_up_a_stop() {
+    let world = World::with_script(SLOW).await;
+    let config = world.config("");
+    let mut definition = config.apps[&shop()].clone();
+    definition.port = nowhere();
+    let service = Service::start(&config).await.unwrap();
+    let gone: AppName = "away".parse().unwrap();
+    service.provision(&gone, definition).await.unwrap();
+    service.submit(&gone, vec![notification(1).into()]).await.unwrap();
+    until("it waits for a connection", async || service.counts(&gone).await.unwrap().in_flight == 1).await;
+    let removing = {
+        let (service, gone) = (service.clone(), gone.clone());
+        tokio::spawn(async move { service.remove(&gone).await })
+    };
+    until("the app is being taken away", async || !service.knows(&gone)).await;
+    let told = Instant::now();
+    service.stop(Duration::from_secs(1)).await;
+    assert!(told.elapsed() < Duration::from_secs(7), "{:?}", told.elapsed());
+    removing.await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

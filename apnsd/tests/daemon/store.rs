@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use apns_proto::{LossPolicy, WallTime};
 use apnsd::config::Config;
@@ -11,6 +12,8 @@ use apnsd::outbox::{
     OutcomeRecord, Recovered, StoredApp, Tracked,
 };
 use apnsd::{AppName, NotificationId, Service, SubmitError};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use crate::support::{SOON, World, notification, shop, submit, until};
 
@@ -23,6 +26,9 @@ struct Flaky {
     changes: AtomicU32,
     recovers: AtomicU32,
     abandons: AtomicU32,
+    /// So many calls are not stored before this opens.
+    held: AtomicU32,
+    gate: Semaphore,
 }
 
 impl Flaky {
@@ -35,6 +41,8 @@ impl Flaky {
             changes: never(),
             recovers: never(),
             abandons: never(),
+            held: never(),
+            gate: Semaphore::new(0),
         }
     }
 }
@@ -49,7 +57,17 @@ fn failure<T: Send + 'static>() -> Answer<'static, T> {
 
 impl Outbox for Flaky {
     fn accept(&self, app: &AppName, entries: Vec<NewEntry>) -> Answer<'_, Vec<Accepted>> {
-        if fails(&self.accepts) { failure() } else { self.works.accept(app, entries) }
+        if fails(&self.accepts) {
+            return failure();
+        }
+        if !fails(&self.held) {
+            return self.works.accept(app, entries);
+        }
+        let app = app.clone();
+        Box::pin(async move {
+            let _open = self.gate.acquire().await;
+            self.works.accept(&app, entries).await
+        })
     }
 
     fn claim(&self, app: &AppName, limit: usize, now: WallTime) -> Answer<'_, Claim> {
@@ -177,5 +195,65 @@ async fn a_store_that_fails_while_an_app_is_removed_settles_it_later() {
     assert!(!service.knows(&shop()), "it is gone all the same");
     let records = service.wait_all(&ids, SOON).await.unwrap();
     assert!(records.iter().all(|record| record.as_ref().is_some_and(|record| &*record.outcome == "not_sent")));
+    service.stop(SOON).await;
+}
+
+/// Begins to store one notification for an app, and has the app removed before that is done.
+async fn removed_meanwhile(service: &Service, outbox: &Flaky) -> JoinHandle<Result<Vec<Accepted>, SubmitError>> {
+    outbox.held.store(1, Ordering::SeqCst);
+    let submitting = {
+        let service = service.clone();
+        tokio::spawn(async move { service.submit(&shop(), vec![notification(1).into()]).await })
+    };
+    until("it is being stored", async || outbox.held.load(Ordering::SeqCst) == 0).await;
+    service.remove(&shop()).await.unwrap();
+    submitting
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_for_an_app_that_was_removed_and_came_back_is_sent() {
+    let world = World::new().await;
+    let mut config = world.config("");
+    let definition = config.apps.remove(&shop()).unwrap();
+    let outbox = Arc::new(Flaky::never(&config));
+    let service = Service::start_with(&config, outbox.clone()).await.unwrap();
+    service.provision(&shop(), definition.clone()).await.unwrap();
+    let submitting = removed_meanwhile(&service, &outbox).await;
+    service.provision(&shop(), definition).await.unwrap();
+    // The engine has nothing to do any more when it is stored.
+    let first = submit(&service, 1).await;
+    service.wait(first[0], SOON).await.unwrap().unwrap();
+    outbox.gate.add_permits(1);
+    let accepted = submitting.await.unwrap().unwrap();
+    // Well before everything is looked at once more by itself.
+    let record = service.wait(accepted[0].id, Duration::from_secs(20)).await.unwrap();
+    assert!(record.as_ref().is_some_and(OutcomeRecord::is_accepted), "{record:?}");
+    service.stop(SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_for_an_app_that_is_gone_was_accepted_and_ends_as_not_sent() {
+    let world = World::new().await;
+    let mut config = world.config("");
+    let definition = config.apps.remove(&shop()).unwrap();
+    let outbox = Arc::new(Flaky::never(&config));
+    let service = Service::start_with(&config, outbox.clone()).await.unwrap();
+    for failures in [0, 1] {
+        service.provision(&shop(), definition.clone()).await.unwrap();
+        let mut outcomes = service.outcomes(&shop(), None).await.unwrap();
+        let watching = tokio::spawn(async move { outcomes.next().await.unwrap() });
+        let submitting = removed_meanwhile(&service, &outbox).await;
+        outbox.abandons.store(failures, Ordering::SeqCst);
+        outbox.gate.add_permits(1);
+        let accepted = submitting.await.unwrap().expect("it is stored, whatever fails afterwards");
+        outbox.gate.forget_permits(1);
+        let record = service.wait(accepted[0].id, SOON).await.unwrap().unwrap();
+        assert_eq!(record.outcome, "not_sent", "{record:?}");
+        if failures == 0 {
+            let seen = watching.await.unwrap().map(|(_, record)| record.id);
+            assert_eq!(seen, Some(accepted[0].id), "who watches is told");
+        }
+    }
+    assert_eq!(world.simulator.counts().requests, 0);
     service.stop(SOON).await;
 }
