@@ -246,6 +246,11 @@ impl Service {
         .await
     }
 
+    /// Whether only so many a second are taken for this app.
+    pub(crate) fn has_rate(&self, app: &AppName) -> bool {
+        self.app(app).is_ok_and(|running| running.now().app.rate.is_some())
+    }
+
     /// Whether the client of this app would take all of these.
     pub(crate) fn check(&self, app: &AppName, submissions: &[Submission]) -> Result<(), SubmitError> {
         let current = self.app(app)?.now();
