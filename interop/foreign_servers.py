@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -79,31 +80,31 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def send(path, port):
-    """Sends COUNT notifications with `apns send`; the outcome of each."""
+def send(path, port, count, body):
+    """Sends so many notifications with `apns send`; the outcome of each."""
     batch = path / "batch.jsonl"
-    batch.write_text("".join(json.dumps({"token": token(number)}) + "\n" for number in range(COUNT)))
+    batch.write_text("".join(json.dumps({"token": token(number)}) + "\n" for number in range(count)))
     command = [os.environ["APNS"], "send", "--host", "127.0.0.1", "--port", port, "--ca", path / "ca.pem"]
     command += ["--cert", path / "client.pem", "--cert-key", path / "client.key", "--topic", "com.example.app"]
-    command += ["--body", "Tea is ready", "--batch", batch, "--json"]
+    command += ["--body", body, "--batch", batch, "--json"]
     ran = subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
     if ran.returncode != 0:
         raise Failed(f"apns send ended with status {ran.returncode}:\n{ran.stderr[-2000:]}\n{ran.stdout[:2000]}")
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
 
-def check(name, path, server, taken):
+def check(name, path, server, taken, count=COUNT, body="Tea is ready"):
     with server:
-        rows = send(path, server.port)
+        rows = send(path, server.port, count, body)
     outcomes = collections.Counter(row["outcome"] for row in rows)
-    if outcomes != {"accepted": COUNT}:
+    if outcomes != {"accepted": count}:
         raise Failed(f"{name}: {dict(outcomes)}")
     pushes = collections.Counter(taken(server.log))
-    wanted = collections.Counter(f"/3/device/{token(number)}" for number in range(COUNT))
+    wanted = collections.Counter(f"/3/device/{token(number)}" for number in range(count))
     if pushes != wanted:
-        twice = sum(count > 1 for count in pushes.values())
-        raise Failed(f"{name}: its log has {len(pushes)} of {COUNT} pushes, {twice} of them more than once")
-    print(f"ok {name}: {COUNT} accepted, each once in its log", flush=True)
+        twice = sum(times > 1 for times in pushes.values())
+        raise Failed(f"{name}: its log has {len(pushes)} of {count} pushes, {twice} of them more than once")
+    print(f"ok {name}: {count} accepted, each once in its log", flush=True)
 
 
 def paths_in(log):
@@ -118,7 +119,22 @@ def nghttpd_paths_in(log):
     return [paths[stream] for stream in answered if stream in paths]
 
 
-def main():
+def make_pages(path, count):
+    """A file for each device token, for which nghttpd answers 200."""
+    pages = path / "pages" / "3" / "device"
+    pages.mkdir(parents=True)
+    for number in range(count):
+        (pages / token(number)).touch()
+
+
+def nghttpd(path, *options):
+    port = free_port()
+    command = [shutil.which("nghttpd"), "-v", *options, "-d", path / "pages", "-a", "127.0.0.1", port]
+    return Server(path, [*command, path / "server.key", path / "server.pem"], port)
+
+
+def usual():
+    """Servers with the settings that they have."""
     with tempfile.TemporaryDirectory(prefix="apns-interop-") as directory:
         path = Path(directory)
         make_certificates(path)
@@ -128,10 +144,35 @@ def main():
               lambda _: paths_in(path / "node.log"))
         check("the h2 crate", path, Server(path, [os.environ["PLAIN_HTTP2"], key, certificate]), paths_in)
 
-        pages = path / "pages" / "3" / "device"
-        pages.mkdir(parents=True)
-        for number in range(COUNT):
-            (pages / token(number)).touch()
-        port = free_port()
-        command = [shutil.which("nghttpd"), "-v", "-m", "7", "-d", path / "pages", "-a", "127.0.0.1", port, key, certificate]
-        check("nghttpd", path, Server(path, command, port), nghttpd_paths_in)
+        make_pages(path, COUNT)
+        check("nghttpd", path, nghttpd(path, "-m", "7"), nghttpd_paths_in)
+
+
+# What nghttpd announces, and with how many bytes of text the notifications are sent. Windows are powers of two less one.
+UNUSUAL = {
+    "no header table": (["--header-table-size=0"], 12),
+    "a header table of 100 bytes": (["--header-table-size=100"], 12),
+    "a header table of 200 bytes": (["--header-table-size=200"], 12),
+    "a header table of 65536 bytes": (["--header-table-size=65536", "--encoder-header-table-size=65536"], 12),
+    "a stream window of 255 bytes": (["-w", "8"], 2000),
+    "a connection window of 1023 bytes": (["-W", "10"], 2000),
+    "both windows and one stream": (["-w", "8", "-W", "10", "-m", "1"], 2000),
+    "one stream": (["-m", "1"], 12),
+}
+
+
+def unusual():
+    """Servers with settings that a client meets once in its life."""
+    count = int(os.environ.get("INTEROP_UNUSUAL", 2000))
+    with tempfile.TemporaryDirectory(prefix="apns-interop-") as directory:
+        path = Path(directory)
+        make_certificates(path)
+        make_pages(path, count)
+        for name, (options, length) in UNUSUAL.items():
+            check(f"nghttpd with {name}", path, nghttpd(path, *options), nghttpd_paths_in, count, "x" * length)
+
+        log = path / "changing.log"
+        for length in (100, 3000):
+            command = [sys.executable, SERVERS / "changing_settings.py", path / "server.key", path / "server.pem", log, length, length]
+            check(f"Python's h2, whose SETTINGS change, {length} bytes of text", path, Server(path, command),
+                  lambda _: paths_in(log), count, "x" * length)
