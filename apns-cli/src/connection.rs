@@ -4,12 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use apns_proto::WallTime;
+use apns_proto::encoding;
 use apns_proto::http2::{Authentication, IdError, KeyId, SigningKey, SigningSource, TeamId};
 use apns_tokio::{CertificateEnvironment, Credentials, Endpoint, Environment, Identity, Roots, Validity, channels};
 
 use crate::calendar::Date;
 use crate::exit::Failure;
-use crate::input::read_file;
+use crate::input::{Source, read_file};
 use crate::output::say;
 use crate::settings::{CertificateFiles, CredentialFiles, KeyFile, Place, Settings};
 
@@ -161,10 +162,5 @@ impl Connection {
 /// The first line of a file, which is a password.
 pub(crate) fn read_password(path: &Path) -> Result<String, Failure> {
     let bytes = read_file(path, LARGEST_PASSWORD)?;
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    String::from_utf8(line.to_vec()).map_err(|_| Failure::Read {
-        name: path.display().to_string(),
-        error: std::io::Error::new(std::io::ErrorKind::InvalidData, "the password is not UTF-8"),
-    })
+    encoding::first_line(&bytes).map(str::to_owned).map_err(|error| Source::File(path.to_owned()).not_text(error))
 }

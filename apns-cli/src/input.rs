@@ -1,9 +1,11 @@
 //! Files and standard input, with a limit on what is read.
 
 use std::fs::{File, Metadata};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+use apns_proto::encoding::{self, EncodingError};
 
 use crate::exit::Failure;
 
@@ -59,6 +61,17 @@ impl Source {
         Ok(bytes)
     }
 
+    /// Reads all of it as text, if it has no more than `limit` bytes.
+    pub(crate) fn read_text(&self, limit: u64) -> Result<String, Failure> {
+        let bytes = self.read(limit)?;
+        encoding::text(&bytes).map(str::to_owned).map_err(|error| self.not_text(error))
+    }
+
+    /// The failure that this encoding is.
+    pub(crate) fn not_text(&self, error: EncodingError) -> Failure {
+        self.unreadable(io::Error::new(ErrorKind::InvalidData, error))
+    }
+
     /// The failure that this error is.
     pub(crate) fn unreadable(&self, error: io::Error) -> Failure {
         Failure::Read { name: self.name(), error }
@@ -70,13 +83,18 @@ pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
     Source::File(path.to_owned()).read(limit)
 }
 
-/// Lines out of a stream, each of at most a given length. Longer ones are skipped, not kept.
+/// Lines out of a stream of UTF-8, each of at most a given length. Longer ones are skipped, not kept.
 pub(crate) struct Lines<R> {
     reader: R,
     limit: usize,
     line: Vec<u8>,
     consumed: u64,
+    /// The first bytes of the stream, which tell its encoding.
+    head: Vec<u8>,
 }
+
+/// So many bytes tell the encoding.
+const HEAD: usize = 4;
 
 /// A line, without its end.
 #[derive(Debug, PartialEq, Eq)]
@@ -90,7 +108,7 @@ pub(crate) enum Line<'a> {
 impl<R: BufRead> Lines<R> {
     /// Lines of at most `limit` bytes, their ends not counted.
     pub(crate) const fn new(reader: R, limit: usize) -> Self {
-        Self { reader, limit, line: Vec::new(), consumed: 0 }
+        Self { reader, limit, line: Vec::new(), consumed: 0, head: Vec::new() }
     }
 
     /// How many bytes were read so far, the ends of lines included.
@@ -98,20 +116,25 @@ impl<R: BufRead> Lines<R> {
         self.consumed
     }
 
-    /// The next line; `None` at the end.
+    /// The next line; `None` at the end. A stream that is not UTF-8 from its first bytes on has no lines: the error is
+    /// [`InvalidData`](ErrorKind::InvalidData), and holds an [`EncodingError`].
     pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         self.line.clear();
+        let first = self.consumed == 0;
         let (mut any, mut too_long) = (false, false);
         loop {
             let available = match self.reader.fill_buf() {
                 Ok(available) => available,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
             if available.is_empty() {
                 break;
             }
             any = true;
+            if first {
+                self.head.extend(available.iter().take(HEAD - self.head.len()));
+            }
             let end = available.iter().position(|byte| *byte == b'\n');
             let piece = &available[..end.unwrap_or(available.len())];
             // One byte more may be the carriage return of the line's end.
@@ -128,6 +151,9 @@ impl<R: BufRead> Lines<R> {
         }
         if !any {
             return Ok(None);
+        }
+        if first {
+            encoding::skip_mark(&self.head).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
         }
         let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
         Ok(Some(if too_long || line.len() > self.limit { Line::TooLong } else { Line::Whole(line) }))
@@ -158,6 +184,22 @@ mod tests {
             let expected =
                 [Some("one"), Some(""), Some("twelve"), Some("seven77"), None, Some("1234567"), Some("last")];
             assert_eq!(read.iter().map(Option::as_deref).collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[test]
+    fn utf16_has_no_lines_however_the_stream_is_split() {
+        for bytes in [
+            "\u{feff}{}\n".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>(),
+            "{}\n{}\n".encode_utf16().flat_map(u16::to_be_bytes).collect(),
+        ] {
+            for buffer in 1..6 {
+                for limit in [0, 7] {
+                    let mut lines = Lines::new(BufReader::with_capacity(buffer, &bytes[..]), limit);
+                    let error = lines.next().unwrap_err();
+                    assert_eq!(error.to_string(), EncodingError::Utf16.to_string());
+                }
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use apns_proto::encoding::{self, EncodingError};
 use apns_proto::{
     ApnsId, CollapseId, DeviceToken, DeviceTokenError, InvalidNotification, Notification, PayloadError, Priority,
     PushType, Topic,
@@ -23,11 +24,8 @@ pub(crate) enum Invalid {
     #[error("the line has more than {LONGEST_LINE} bytes")]
     TooLong,
     /// The line is not UTF-8.
-    #[error("the line is not UTF-8 from byte {position} on")]
-    NotUtf8 {
-        /// How many bytes before it are good.
-        position: usize,
-    },
+    #[error("the line cannot be read: {0}")]
+    Encoding(EncodingError),
     /// The line is not JSON.
     #[error("the line is not valid JSON at byte {column}")]
     NotJson {
@@ -160,9 +158,10 @@ impl Read {
 
     /// A line of a batch.
     pub(crate) fn line(line: &[u8], composer: &Composer) -> Self {
-        let text = match std::str::from_utf8(line) {
+        // Where files were joined, each may have brought a byte order mark.
+        let text = match encoding::text(line) {
             Ok(text) => text,
-            Err(error) => return Self::nothing(Invalid::NotUtf8 { position: error.valid_up_to() }),
+            Err(error) => return Self::nothing(Invalid::Encoding(error)),
         };
         let members = match serde_json::from_str::<Members<'_>>(text) {
             Ok(Members(members)) => members,
@@ -458,7 +457,7 @@ mod tests {
         let custom = error(r#"{"token":"aa","custom":{"aps":1}}"#);
         assert_eq!(custom, PayloadError::ReservedKey.to_string());
         let read = Read::line(b"{\"token\":\"\xff\"}", &Composer::new(Service::Binary, Draft::default()));
-        assert_eq!(read.notification, Err(Invalid::NotUtf8 { position: 10 }));
+        assert_eq!(read.notification, Err(Invalid::Encoding(EncodingError::NotUtf8 { position: 10 })));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::duration;
 use crate::exit::Failure;
-use crate::input::read_file;
+use crate::input::Source;
 
 /// The service, TLS, and a client certificate.
 #[derive(Debug, Clone, Default, Args)]
@@ -349,8 +349,7 @@ impl Layer {
 
     fn from_file(path: &Path, name: &str) -> Result<Self, Failure> {
         let broken = |problem| SettingsError::File { path: path.to_owned(), problem };
-        let text = String::from_utf8(read_file(path, LARGEST_FILE)?)
-            .map_err(|error| broken(format!("it is not UTF-8 from byte {} on", error.utf8_error().valid_up_to())))?;
+        let text = Source::File(path.to_owned()).read_text(LARGEST_FILE)?;
         let mut profiles: BTreeMap<String, Self> =
             toml::from_str(&text).map_err(|error| broken(error.to_string().trim_end().to_owned()))?;
         let Some(layer) = profiles.remove(name) else {

@@ -56,6 +56,7 @@
 //!   `http2`, on by default).
 //! * [`machine`]: the contract of everything that has a connection. [`Connection`]: what sends notifications.
 //! * [`session`]: one connection after another, until each notification has its outcome.
+//! * [`encoding`]: text as people save it, for every reader of files.
 //! * [`guide`]: how to write a transport.
 //!
 //! The feature `server` adds the machines of the other side: gateway, feedback service, provider API.
@@ -67,6 +68,7 @@ mod backoff;
 pub mod binary;
 mod connection;
 mod device_token;
+pub mod encoding;
 mod explanation;
 pub mod guide;
 #[cfg(feature = "http2")]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use apns_proto::{
     Payload, PayloadBuilder, PayloadError, PayloadLimit, PushType, WallTime,
+    encoding::EncodingError,
     payload::{AccessoryMessage, InterruptionLevel, LiveActivity, LiveActivityAlert, LiveActivityEvent},
 };
 use proptest::prelude::*;
@@ -440,6 +441,13 @@ mod ready_made {
     }
 
     #[test]
+    fn a_byte_order_mark_is_not_sent() {
+        let json = "\u{feff}{ \"aps\":{\"alert\":\"\u{feff}\"}}";
+        assert_eq!(text(&Payload::from_json(json).unwrap()), "{ \"aps\":{\"alert\":\"\u{feff}\"}}");
+        assert_eq!(text(&Payload::from_json_compact(json).unwrap()), "{\"aps\":{\"alert\":\"\u{feff}\"}}");
+    }
+
+    #[test]
     fn what_is_not_a_payload_is_refused() {
         let error = |bytes: &[u8]| {
             let error = Payload::from_json(bytes.to_vec()).unwrap_err();
@@ -447,8 +455,10 @@ mod ready_made {
             error
         };
         assert_eq!(error(b""), PayloadError::Empty);
-        assert_eq!(error(b"\xef\xbb\xbf{}"), PayloadError::ByteOrderMark);
-        assert_eq!(error(b"{\"a\":\"\xff\"}"), PayloadError::InvalidUtf8 { position: 6 });
+        assert_eq!(error(b"\xef\xbb\xbf"), PayloadError::Empty);
+        assert_eq!(error(b"\xff\xfe{\0}\0"), EncodingError::Utf16.into());
+        assert_eq!(error(b"\0{\0}"), EncodingError::Utf16.into());
+        assert_eq!(error(b"{\"a\":\"\xff\"}"), EncodingError::NotUtf8 { position: 6 }.into());
         for other in ["[]", " 5 ", "\"aps\"", "null"] {
             assert_eq!(error(other.as_bytes()), PayloadError::NotAnObject);
         }

@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use apns_proto::encoding::EncodingError;
 use apns_proto::http2::{IdError, KeyId, ProviderToken, ProviderTokenError, SigningKey, SigningKeyError, TeamId};
 use apns_proto::{Now, WallTime};
 use base64::Engine as _;
@@ -30,6 +31,11 @@ fn inside(pem: &str) -> String {
 fn public_key() -> Vec<u8> {
     let info = STANDARD.decode(inside(include_str!("keys/public.pem"))).unwrap();
     info[info.len() - 65..].to_vec()
+}
+
+/// As PowerShell writes it.
+fn utf16(text: &str) -> Vec<u8> {
+    "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
 }
 
 fn key() -> SigningKey {
@@ -95,6 +101,7 @@ fn b81_what_is_no_signing_key_is_called_by_its_name() {
         ("encrypted PKCS#8", include_bytes!("keys/encrypted.pem").to_vec(), SigningKeyError::Encrypted),
         ("encrypted SEC1", include_bytes!("keys/encrypted-sec1.pem").to_vec(), SigningKeyError::Encrypted),
         ("SSH", ssh.into(), SigningKeyError::OtherBlock { label: "OPENSSH PRIVATE KEY".to_owned() }),
+        ("UTF-16", utf16(PKCS8), EncodingError::Utf16.into()),
         ("nothing", b" \n".to_vec(), SigningKeyError::Empty),
         ("a path", b"AuthKey_ABC123DEFG.p8".to_vec(), SigningKeyError::NoKey),
         ("bytes", vec![0x30, 0x82, 0xff, 0xff, 0x80], SigningKeyError::NoKey),

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::str;
 use std::time::{Duration, Instant};
 
+use apns_proto::encoding::{self, EncodingError};
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +64,9 @@ struct Head {
 /// Why what stands in a journal cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Damage {
+    /// It was saved in another encoding.
+    #[error(transparent)]
+    Encoding(#[from] EncodingError),
     /// It has no head, or one that nobody can read.
     #[error("its head cannot be read")]
     Head,
@@ -111,6 +115,7 @@ impl Account {
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, Damage> {
+        let bytes = encoding::skip_mark(bytes)?;
         let end = bytes.iter().position(|byte| *byte == b'\n').ok_or(Damage::Head)? + 1;
         let head: Head = match serde_json::from_slice(&bytes[..end]) {
             Ok(head) => head,

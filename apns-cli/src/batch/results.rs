@@ -7,6 +7,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use apns_proto::encoding::{self, EncodingError};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::lines::LineSet;
@@ -68,6 +69,9 @@ pub(crate) enum ScanError {
     /// The system says no.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// They were saved in another encoding.
+    #[error(transparent)]
+    Encoding(#[from] EncodingError),
     /// A row that was on disk is not what was written.
     #[error("row {row}: {error}")]
     Row {
@@ -116,7 +120,9 @@ pub(crate) fn scan(
         if read == 0 {
             break;
         }
-        let view = match parse(&line) {
+        // What somebody saved anew in an editor is no row that was broken off.
+        let text = if row == 1 { encoding::skip_mark(&line)? } else { &line };
+        let view = match parse(text) {
             Some(view) if view.n == 0 || view.n > most => Err(RowError::NoSuchLine(view.n)),
             Some(view) if settled.contains(view.n) => Err(RowError::Twice(view.n)),
             Some(view) => Ok(view),
@@ -326,6 +332,14 @@ mod tests {
             let error = found(row(n).as_bytes(), 1).unwrap_err();
             assert_eq!(error.to_string(), format!("row 1: the batch has no line {n}"));
         }
+    }
+
+    #[test]
+    fn rows_that_were_saved_in_an_editor_are_not_taken_for_broken_off() {
+        let text = format!("\u{feff}{}", row(1));
+        assert_eq!(found(text.as_bytes(), 0).unwrap(), (vec![(1, 1)], text.len() as u64, 0));
+        let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(found(&utf16, 0).unwrap_err().to_string(), EncodingError::Utf16.to_string());
     }
 
     #[test]

@@ -45,10 +45,7 @@ const LARGEST: u64 = 64 * 1024 * 1024;
 impl DecodeFlags {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         let text = match self.bytes.as_str() {
-            "-" => {
-                let read = Source::Stdin.read(LARGEST)?;
-                String::from_utf8_lossy(&read).into_owned()
-            }
+            "-" => Source::Stdin.read_text(LARGEST)?,
             _ => self.bytes,
         };
         let bytes = hex::parse(&text)?;

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::{block_on, interrupted};
 use crate::exit::{Exit, Failure};
-use crate::input::{Source, read_file};
+use crate::input::Source;
 use crate::output::say;
 
 /// The options of `apns sim`.
@@ -154,11 +154,7 @@ impl SimFlags {
 }
 
 fn read_script(path: &Path) -> Result<Script, Failure> {
-    let bytes = read_file(path, LARGEST_SCRIPT)?;
-    let text = String::from_utf8(bytes).map_err(|_| Failure::Read {
-        name: path.display().to_string(),
-        error: io::Error::new(ErrorKind::InvalidData, "it is not UTF-8"),
-    })?;
+    let text = Source::File(path.to_owned()).read_text(LARGEST_SCRIPT)?;
     Script::from_json(&text).map_err(|error| Failure::Script { path: path.to_owned(), error })
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
-use apns_proto::WallTime;
+use apns_proto::{WallTime, encoding::EncodingError};
 use x509_cert::der::DateTime;
 
 /// What an [`IdentityError`] is about.
@@ -59,6 +59,9 @@ pub enum IdentityError {
         /// The most that are read of each.
         limit: usize,
     },
+    /// Text in another encoding than UTF-8.
+    #[error("the credential cannot be read: {0}")]
+    Encoding(#[from] EncodingError),
     /// None of the forms that are known.
     #[error("this is neither PEM nor PKCS#12, nor a certificate or private key in DER or base64")]
     Unrecognized,

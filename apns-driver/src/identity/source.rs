@@ -1,5 +1,6 @@
 //! Telling the forms of a credential apart.
 
+use apns_proto::encoding;
 use zeroize::Zeroizing;
 
 use super::{
@@ -44,7 +45,8 @@ impl Source {
         if bytes.len() > LARGEST {
             return Err(IdentityError::TooLarge { limit: LARGEST });
         }
-        let trimmed = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii();
+        let bytes = encoding::skip_mark(bytes)?;
+        let trimmed = bytes.trim_ascii();
         if trimmed.is_empty() {
             return Err(IdentityError::Empty);
         }

@@ -3,6 +3,8 @@
 mod alert;
 mod failure;
 
+use apns_proto::encoding::{self, EncodingError};
+
 pub use alert::Alert;
 pub use apns_proto::TlsCause;
 pub use failure::TlsFailure;
@@ -64,6 +66,9 @@ impl Roots {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RootsError {
+    /// The text is in another encoding than UTF-8.
+    #[error("the certificate authorities cannot be read: {0}")]
+    Encoding(#[from] EncodingError),
     /// The text is not PEM.
     #[error("the certificate authorities are not in PEM form: {0}")]
     Pem(String),
@@ -75,7 +80,7 @@ pub enum RootsError {
 fn certificates(pem: &[u8]) -> Result<Vec<Vec<u8>>, RootsError> {
     use rustls_pki_types::CertificateDer;
     use rustls_pki_types::pem::PemObject;
-    let found: Vec<Vec<u8>> = CertificateDer::pem_slice_iter(pem)
+    let found: Vec<Vec<u8>> = CertificateDer::pem_slice_iter(encoding::skip_mark(pem)?)
         .map(|one| one.map(|der| der.to_vec()))
         .collect::<Result<_, _>>()
         .map_err(|error| RootsError::Pem(error.to_string()))?;

@@ -10,6 +10,7 @@ use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey as EcdsaKey};
 
 use super::der::{Elements, dotted, tag};
+use crate::encoding::{self, EncodingError};
 
 /// The private key of a `.p8` file: on the curve P-256, for ES256.
 ///
@@ -42,9 +43,10 @@ impl SigningKey {
     /// [`SigningKeyError`] names what the bytes are instead.
     pub fn read(bytes: &[u8]) -> Result<Self, SigningKeyError> {
         // DER of a key is never UTF-8: the object identifiers in it are not.
-        match str::from_utf8(bytes) {
+        match encoding::text(bytes) {
             Ok(text) => Self::from_text(text),
-            Err(_) => from_der(bytes),
+            Err(EncodingError::NotUtf8 { .. }) => from_der(bytes),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -63,8 +65,7 @@ impl SigningKey {
     }
 
     fn from_text(text: &str) -> Result<Self, SigningKeyError> {
-        let text = text.trim_start_matches('\u{feff}').trim();
-        let text = text.trim_matches(['"', '\'']).trim();
+        let text = text.trim().trim_matches(['"', '\'']).trim();
         if text.is_empty() {
             return Err(SigningKeyError::Empty);
         }
@@ -252,6 +253,9 @@ pub enum SigningKeyError {
     /// There is nothing in it.
     #[error("the signing key is empty")]
     Empty,
+    /// Text in another encoding than UTF-8.
+    #[error("the signing key cannot be read: {0}")]
+    Encoding(#[from] EncodingError),
     /// A PKCS#12 container (`.p12`, `.pfx`), which has a client certificate and its key.
     #[error(
         "this is PKCS#12 (.p12), which holds a client certificate: use it as such, or give the .p8 file of a signing key"

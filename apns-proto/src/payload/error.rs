@@ -2,6 +2,7 @@
 
 use super::{LiveActivityEvent, PayloadLimit};
 use crate::PushType;
+use crate::encoding::EncodingError;
 
 /// Why a payload was refused. Names keys, sizes and numbers, but never holds a text from the payload's values.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -28,15 +29,9 @@ pub enum PayloadError {
     /// No bytes. The service would answer `PayloadEmpty`, or status 4.
     #[error("the payload is empty: the smallest one is `{{}}`")]
     Empty,
-    /// The text starts with a byte order mark, which JSON forbids (RFC 8259, section 8.1).
-    #[error("the payload starts with a byte order mark: take it off")]
-    ByteOrderMark,
-    /// The bytes are not UTF-8.
-    #[error("the payload is not UTF-8 from byte {position} on")]
-    InvalidUtf8 {
-        /// How many bytes before it are good.
-        position: usize,
-    },
+    /// The text is not in UTF-8, which JSON has to be (RFC 8259, section 8.1).
+    #[error("the payload cannot be read: {0}")]
+    Encoding(#[from] EncodingError),
     /// The text is not JSON.
     #[error("the payload is not valid JSON at line {line}, column {column}{}", if *cut { ": it ends too early" } else { "" })]
     InvalidJson {

@@ -25,6 +25,7 @@ pub use limit::PayloadLimit;
 pub use live_activity::{End, LiveActivity, LiveActivityEvent, Start, Update};
 
 use crate::PushType;
+use crate::encoding;
 
 /// The encoded body of a push, ready to be sent any number of times. Cloning shares the bytes.
 ///
@@ -129,19 +130,21 @@ impl Payload {
         builder.build().expect("the short cuts set only what belongs together")
     }
 
-    /// Takes a ready-made payload and keeps it byte for byte.
+    /// Takes a ready-made payload and keeps it byte for byte, but for a byte order mark before it, which is left out: JSON
+    /// forbids it (RFC 8259, section 8.1).
     ///
     /// Of a key that stands there twice, only a second `aps` is noticed.
     ///
     /// # Errors
     ///
-    /// [`Empty`](PayloadError::Empty), [`ByteOrderMark`](PayloadError::ByteOrderMark),
-    /// [`InvalidUtf8`](PayloadError::InvalidUtf8), [`InvalidJson`](PayloadError::InvalidJson),
+    /// [`Empty`](PayloadError::Empty), [`Encoding`](PayloadError::Encoding), [`InvalidJson`](PayloadError::InvalidJson),
     /// [`NotAnObject`](PayloadError::NotAnObject) and [`DuplicateAps`](PayloadError::DuplicateAps).
     pub fn from_json(json: impl Into<Bytes>) -> Result<Self, PayloadError> {
-        let bytes = json.into();
-        let push_type = scan::scan(&bytes)?.push_type();
-        Ok(Self::from_parts(bytes, push_type))
+        let mut bytes = json.into();
+        let text = encoding::text(&bytes)?;
+        let push_type = scan::scan(text)?.push_type();
+        let mark = bytes.len() - text.len();
+        Ok(Self::from_parts(bytes.split_off(mark), push_type))
     }
 
     /// Takes a ready-made payload without the white space between its parts. The order of the keys, the text of numbers
@@ -159,7 +162,7 @@ impl Payload {
     /// # Ok::<(), apns_proto::PayloadError>(())
     /// ```
     pub fn from_json_compact(json: impl AsRef<[u8]>) -> Result<Self, PayloadError> {
-        let json = json.as_ref();
+        let json = encoding::text(json.as_ref())?;
         let push_type = scan::scan(json)?.push_type();
         Ok(Self::from_parts(scan::compact(json).into(), push_type))
     }

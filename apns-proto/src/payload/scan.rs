@@ -56,15 +56,11 @@ impl Signs {
     }
 }
 
-/// Checks that `bytes` are one JSON object in UTF-8, and looks for signs. Keeps nothing of the content; linear in time.
-pub(super) fn scan(bytes: &[u8]) -> Result<Signs, PayloadError> {
-    if bytes.is_empty() {
+/// Checks that the text is one JSON object, and looks for signs. Keeps nothing of the content; linear in time.
+pub(super) fn scan(text: &str) -> Result<Signs, PayloadError> {
+    if text.is_empty() {
         return Err(PayloadError::Empty);
     }
-    if bytes.starts_with(b"\xef\xbb\xbf") {
-        return Err(PayloadError::ByteOrderMark);
-    }
-    let text = str::from_utf8(bytes).map_err(|error| PayloadError::InvalidUtf8 { position: error.valid_up_to() })?;
     // serde_json's own words would quote the payload, so only the place is taken from its errors, and the two mistakes that
     // are not of syntax are found here.
     let syntax = |error: &serde_json::Error| PayloadError::InvalidJson {
@@ -91,11 +87,11 @@ const fn is_white_space(character: char) -> bool {
 }
 
 /// Leaves the white space between the tokens of valid JSON out, and all else as it is.
-pub(super) fn compact(json: &[u8]) -> Vec<u8> {
+pub(super) fn compact(json: &str) -> Vec<u8> {
     let mut compacted = Vec::with_capacity(json.len());
     let mut in_text = false;
     let mut escaped = false;
-    for &byte in json {
+    for byte in json.bytes() {
         if in_text {
             in_text = escaped || byte != b'"';
             escaped = !escaped && byte == b'\\';

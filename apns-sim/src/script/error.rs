@@ -20,8 +20,8 @@ impl ScriptError {
         Self { field, message: error.inner().to_string() }
     }
 
-    /// Something follows the script.
-    pub(super) fn behind(error: &serde_json::Error) -> Self {
-        Self { field: String::new(), message: error.to_string() }
+    /// About the text, or what follows the script in it.
+    pub(super) fn whole(problem: &impl std::fmt::Display) -> Self {
+        Self { field: String::new(), message: problem.to_string() }
     }
 }

@@ -25,6 +25,7 @@ pub(crate) use http2_play::{Http2Play, RequestArrival};
 pub(crate) use play::{Arrival, Play, mix};
 pub use rule::{Action, Condition, Kind, Rule};
 
+use apns_proto::encoding;
 use serde::{Deserialize, Serialize};
 
 /// What a [`Simulator`](crate::Simulator) does beyond taking everything that is well-formed. Data, not code: it can be
@@ -80,9 +81,10 @@ impl Script {
     ///
     /// [`ScriptError`], which names the field in question.
     pub fn from_json(text: &str) -> Result<Self, ScriptError> {
+        let text = encoding::text(text.as_bytes()).map_err(|error| ScriptError::whole(&error))?;
         let mut json = serde_json::Deserializer::from_str(text);
         let script = serde_path_to_error::deserialize(&mut json).map_err(|error| ScriptError::new(&error))?;
-        json.end().map_err(|error| ScriptError::behind(&error))?;
+        json.end().map_err(|error| ScriptError::whole(&error))?;
         Ok(script)
     }
 

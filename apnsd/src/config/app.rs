@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use apns_proto::http2::{KeyId, SigningKey, TeamId};
-use apns_proto::{LossPolicy, RetryPolicy, Topic};
+use apns_proto::{LossPolicy, RetryPolicy, Topic, encoding};
 use apns_tokio::{Endpoint, Environment, Identity, Roots};
 use serde::{Deserialize, Serialize};
 
@@ -456,9 +456,6 @@ pub(super) fn read(field: &str, path: &Path) -> Result<zeroize::Zeroizing<Vec<u8
 /// The first line of a file that holds a secret.
 pub(super) fn first_line(field: &str, path: &Path) -> Result<Secret, ConfigError> {
     let bytes = read(field, path)?;
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let text =
-        str::from_utf8(line).map_err(|_| ConfigError::at(field, format_args!("{} is not UTF-8", path.display())))?;
-    Ok(Secret::new(text))
+    let cannot = |error| ConfigError::at(field, format_args!("{} cannot be read: {error}", path.display()));
+    encoding::first_line(&bytes).map(Secret::new).map_err(cannot)
 }

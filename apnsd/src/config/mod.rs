@@ -24,6 +24,8 @@ pub(crate) use pyapns_file::certificate_or_path;
 pub use secret::Secret;
 pub(crate) use span::Span;
 
+use apns_proto::encoding;
+
 use crate::AppName;
 use crate::outbox::Bounds;
 
@@ -192,9 +194,10 @@ impl Config {
         if size > LARGEST {
             return Err(cannot(&format_args!("it is larger than {LARGEST} bytes")));
         }
-        let text = std::fs::read_to_string(path).map_err(|error| cannot(&error))?;
+        let bytes = std::fs::read(path).map_err(|error| cannot(&error))?;
+        let text = encoding::text(&bytes).map_err(|error| cannot(&error))?;
         let base = path.parent().unwrap_or(Path::new("."));
-        Self::parse(&text, base)
+        Self::parse(text, base)
     }
 
     /// Reads the text of a file; relative paths start at `base`.
@@ -203,6 +206,7 @@ impl Config {
     ///
     /// [`ConfigError`] names the field.
     pub fn parse(text: &str, base: &Path) -> Result<Self, ConfigError> {
+        let text = encoding::text(text.as_bytes()).map_err(ConfigError::whole)?;
         let config =
             if text.trim_start().starts_with('{') { pyapns_file::parse(text, base)? } else { file::parse(text, base)? };
         config.check()?;

@@ -1,5 +1,6 @@
 //! Bodies: bounded, and not waited for for ever.
 
+use apns_proto::encoding;
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
@@ -42,7 +43,12 @@ pub(super) async fn read_text(headers: &HeaderMap, mut body: Body, limits: &Limi
         }
         bytes.extend_from_slice(&part);
     }
-    String::from_utf8(bytes.into()).map_err(|_| Problem::not_json().detail("it is not UTF-8"))
+    text(&bytes).map(str::to_owned)
+}
+
+/// A body, or a line of one, as text.
+pub(super) fn text(bytes: &[u8]) -> Result<&str, Problem> {
+    encoding::text(bytes).map_err(|error| Problem::not_json().detail(error))
 }
 
 /// What a body says of itself.

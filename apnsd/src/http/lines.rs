@@ -168,8 +168,8 @@ impl Taking {
         if trimmed.is_empty() {
             return Ok(());
         }
-        let read = match str::from_utf8(trimmed) {
-            Err(_) => Err(Problem::not_json().detail("it is not UTF-8")),
+        let read = match super::body::text(trimmed) {
+            Err(problem) => Err(problem),
             Ok(_) if trimmed.len() > self.api.limits().line => {
                 Err(Problem::body_too_large().detail(format!("a line may have {} bytes", self.api.limits().line)))
             }

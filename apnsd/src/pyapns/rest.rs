@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use apns_proto::{DeviceToken, Expiration, Notification, Payload, WallTime};
+use apns_proto::{DeviceToken, Expiration, Notification, Payload, WallTime, encoding};
 use apns_tokio::Environment;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -299,13 +299,18 @@ fn is_object(raw: &RawValue) -> bool {
     raw.get().starts_with('{')
 }
 
+fn read_json(body: &[u8]) -> Result<&RawValue, Refused> {
+    let text = encoding::text(body).map_err(|error| stumbled(&format!("The body cannot be read: {error}.")))?;
+    serde_json::from_str(text).map_err(|_| stumbled("The body is not JSON."))
+}
+
 fn read_provision(body: &[u8], environment: Environment) -> Result<Provision, Refused> {
     #[derive(Deserialize)]
     struct Wire {
         certificate: Option<Secret>,
         timeout: Option<Box<RawValue>>,
     }
-    let raw: &RawValue = serde_json::from_slice(body).map_err(|_| stumbled("The body is not JSON."))?;
+    let raw = read_json(body)?;
     let bad = |message: &str| refused(json::error(StatusCode::BAD_REQUEST, message, &[]));
     if !is_object(raw) {
         return Err(bad(NO_CERTIFICATE));
@@ -335,7 +340,7 @@ struct Wire<'a> {
 
 /// Reads an array of notifications, or one.
 fn read_notifications(body: &[u8]) -> Result<(Vec<Submission>, Vec<Sent>), Refused> {
-    let raw: &RawValue = serde_json::from_slice(body).map_err(|_| stumbled("The body is not JSON."))?;
+    let raw = read_json(body)?;
     let incomplete = || refused(json::error(StatusCode::BAD_REQUEST, INCOMPLETE, &[]));
     let elements = if is_object(raw) {
         vec![raw]

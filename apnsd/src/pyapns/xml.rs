@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 
+use apns_proto::encoding::{self, EncodingError};
 use base64::Engine as _;
 use quick_xml::Reader;
 use quick_xml::events::Event;
@@ -56,6 +57,8 @@ pub(super) struct Call {
 pub(super) enum XmlError {
     #[error("it is not well-formed: {problem} (at byte {at})")]
     Malformed { problem: String, at: u64 },
+    #[error("{0}")]
+    Unreadable(EncodingError),
     #[error("the encoding is not one of UTF-8, US-ASCII and ISO-8859-1")]
     Encoding,
     #[error("it is not {0}, as which it was announced")]
@@ -232,7 +235,7 @@ const fn is_xml(character: char) -> bool {
 }
 
 fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, XmlError> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let bytes = encoding::skip_mark(bytes).map_err(XmlError::Unreadable)?;
     let utf8 = |name| str::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| XmlError::NotInEncoding(name));
     match announced(bytes).as_deref() {
         None | Some("utf-8" | "utf8") => utf8("UTF-8"),
