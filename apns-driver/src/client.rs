@@ -240,6 +240,26 @@ impl<R: Runtime> Client<R> {
         CloseReport { unsettled: unsettled.unwrap_or_default() }
     }
 
+    /// Has connections opened before anything is submitted: so many, at most those of the pool. The order holds until there
+    /// are so many, or until another one is given; 0 takes it back.
+    ///
+    /// For callers that must know that what they submit can be written now: see [`capacity`](Self::capacity).
+    pub fn connect(&self, connections: usize) {
+        self.queue().want(connections);
+    }
+
+    /// How many notifications may be with the client without one of them waiting in it, about: those that have no outcome,
+    /// and those that could be written now, because the peer has room for them. None without a connection.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.queue().capacity()
+    }
+
+    /// Waits until [`capacity`](Self::capacity) is another number than `seen`.
+    pub async fn capacity_changed(&self, seen: usize) -> usize {
+        self.queue().capacity_changed(seen).await
+    }
+
     /// Watches what happens to the connections from now on.
     #[must_use]
     pub fn events(&self) -> Events {

@@ -40,6 +40,8 @@ pub(crate) struct Queue {
     room: Event,
     /// A session finished something that others wait for.
     progress: Event,
+    /// Another number of jobs may be with the sessions.
+    capacity: Event,
 }
 
 #[derive(Debug)]
@@ -51,6 +53,8 @@ struct State {
     popped: u64,
     closing: Option<Closing>,
     proof: Option<ProofOrder>,
+    /// So many connections are wanted, although nothing may wait for them.
+    wanted: usize,
     consumers: Vec<Consumer>,
 }
 
@@ -60,6 +64,8 @@ struct Consumer {
     /// The last proof order that it carried out.
     proven: u64,
     connected: bool,
+    /// How many jobs may be with it without one of them waiting there.
+    capacity: usize,
     /// It sends nothing any more.
     over: bool,
     /// And what it left is settled.
@@ -68,6 +74,15 @@ struct Consumer {
 
 /// So many jobs that wait are work for one more connection.
 const CROWD: usize = 256;
+
+/// What a session may do before it has anything to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Leave {
+    /// Take jobs, to open a connection for them where it has none.
+    pub(crate) to_take: bool,
+    /// Open a connection although nothing waits.
+    pub(crate) to_connect: bool,
+}
 
 /// How near a session is to sending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,10 +119,12 @@ impl Queue {
                 popped: 0,
                 closing: None,
                 proof: None,
+                wanted: 0,
                 consumers: (0..consumers).map(|_| Consumer::default()).collect(),
             }),
             room: Event::new(),
             progress: Event::new(),
+            capacity: Event::new(),
         }
     }
 
@@ -186,23 +203,59 @@ impl Queue {
     }
 
     /// Says whether a session has a connection; and whether it may take a job without one, to open one for it. Not when
-    /// another session of the pool has one, unless there is work for more and this one would connect at once.
-    pub(crate) fn set_connected(&self, consumer: usize, readiness: Readiness) -> bool {
+    /// another session of the pool has one, unless there is work for more and this one would connect at once. Of those
+    /// without a connection the first ones open those that are [wanted](Self::want).
+    pub(crate) fn set_connected(&self, consumer: usize, readiness: Readiness) -> Leave {
         let mut state = self.lock();
         let connected = readiness == Readiness::Connected;
         let was_connected = std::mem::replace(&mut state.consumers[consumer].connected, connected);
-        let may_take = match readiness {
+        let to_take = match readiness {
             Readiness::Connected => true,
             Readiness::CanDial if state.jobs.len() >= CROWD => true,
             Readiness::CanDial | Readiness::BackingOff => !state.consumers.iter().any(|other| other.connected),
         };
+        let to_connect = !connected && state.is_wanted(consumer);
         if was_connected && !connected {
             // The others may take without a connection from here on.
             let wakers = state.take_wakers();
             drop(state);
             wake(wakers);
         }
-        may_take
+        Leave { to_take, to_connect }
+    }
+
+    /// So many connections are wanted, although nothing may wait for them: until there are so many, or another number is
+    /// wanted.
+    pub(crate) fn want(&self, connections: usize) {
+        let mut state = self.lock();
+        if std::mem::replace(&mut state.wanted, connections) != connections {
+            let wakers = state.take_wakers();
+            drop(state);
+            wake(wakers);
+        }
+    }
+
+    /// Says how many jobs may be with a session without one of them waiting there.
+    pub(crate) fn set_capacity(&self, consumer: usize, capacity: usize) {
+        self.lock().consumers[consumer].capacity = capacity;
+        self.capacity.notify(usize::MAX);
+    }
+
+    /// How many jobs may be with the sessions.
+    pub(crate) fn capacity(&self) -> usize {
+        self.lock().consumers.iter().map(|consumer| consumer.capacity).sum()
+    }
+
+    /// Waits until that is another number than this one.
+    pub(crate) async fn capacity_changed(&self, seen: usize) -> usize {
+        loop {
+            let listener = self.capacity.listen();
+            let capacity = self.capacity();
+            if capacity != seen {
+                return capacity;
+            }
+            listener.await;
+        }
     }
 
     /// Whether a session has a connection.
@@ -285,11 +338,13 @@ impl Queue {
         let mut state = self.lock();
         state.consumers[consumer].over = true;
         state.consumers[consumer].connected = false;
+        state.consumers[consumer].capacity = 0;
         let jobs = if state.all_over() { state.take_jobs() } else { VecDeque::new() };
         let wakers = state.take_wakers();
         drop(state);
         wake(wakers);
         self.room.notify(usize::MAX);
+        self.capacity.notify(usize::MAX);
         jobs
     }
 
@@ -345,6 +400,17 @@ impl State {
             () if self.jobs.len() >= self.capacity => Some(Refusal::Full),
             () => None,
         }
+    }
+
+    /// Whether this session, which has no connection, is to open one of those that are wanted.
+    fn is_wanted(&mut self, consumer: usize) -> bool {
+        let connected = self.consumers.iter().filter(|one| one.connected).count();
+        if connected >= self.wanted {
+            self.wanted = 0;
+            return false;
+        }
+        let before = self.consumers[..consumer].iter().filter(|one| !one.connected && !one.over).count();
+        connected + before < self.wanted
     }
 
     fn all_over(&self) -> bool {

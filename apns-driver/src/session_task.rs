@@ -33,6 +33,8 @@ pub(crate) struct SessionTask<R: Runtime, P: Protocol<Reply>> {
     alarm: Alarm<R>,
     /// Jobs on their way from the queue to the session; empty between two calls.
     jobs: Vec<Job>,
+    /// What the queue was told of how many jobs may be with the session.
+    capacity: usize,
     /// The proof order that the session works on.
     proving: Option<u64>,
     left: bool,
@@ -94,6 +96,7 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
             pumps: Vec::new(),
             dials: FuturesUnordered::new(),
             jobs: Vec::new(),
+            capacity: 0,
             proving: None,
             left: false,
         }
@@ -114,6 +117,8 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
             moved |= self.take_orders(now);
             moved |= self.take_jobs(now);
             moved |= self.poll_pumps(cx, now);
+            // Before the outcomes are told: who hears of one may want to know what there is room for.
+            self.tell_capacity();
             let events = self.take_events(now);
             moved |= events > 0;
             // There may be more, also behind the last word of the session.
@@ -181,7 +186,9 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
             () if self.session.may_dial(now) => Readiness::CanDial,
             () => Readiness::BackingOff,
         };
-        if !self.core.queue.set_connected(self.number, readiness) {
+        let leave = self.core.queue.set_connected(self.number, readiness);
+        self.session.want_connection(now, leave.to_connect);
+        if !leave.to_take {
             return false;
         }
         let mut left = if connected { JOBS_A_TURN } else { 1 };
@@ -199,6 +206,13 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
             }
         }
         moved
+    }
+
+    fn tell_capacity(&mut self) {
+        let capacity = if self.left { 0 } else { self.session.capacity() };
+        if std::mem::replace(&mut self.capacity, capacity) != capacity {
+            self.core.queue.set_capacity(self.number, capacity);
+        }
     }
 
     fn poll_pumps(&mut self, cx: &mut Context<'_>, now: Now) -> bool {

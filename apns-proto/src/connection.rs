@@ -350,6 +350,12 @@ pub trait Connection<K>: Machine<Event = ConnectionEvent<K>> {
     /// How many submissions have no outcome yet.
     fn unsettled(&self) -> usize;
 
+    /// How many submissions may be with the connection without one of them waiting in it, about: those without an
+    /// outcome, and those that could be written now.
+    fn capacity(&self) -> usize {
+        self.unsettled() + self.room()
+    }
+
     /// More waits than fits. A connection whose answers come by themselves does nothing; one that has to ask for proof
     /// asks now, and retires.
     fn make_room(&mut self, now: Now);

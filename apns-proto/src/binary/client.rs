@@ -456,6 +456,9 @@ impl<K> Machine for Client<K> {
     }
 }
 
+/// How many more than those that were handed to the transport may be there at a time: enough for the next chunk.
+const AHEAD: usize = 512;
+
 impl<K> Connection<K> for Client<K> {
     fn submit(&mut self, now: Now, mut submission: Submission<K>) -> Result<(), Refused<K>> {
         let cause = if self.ending.is_some() || self.drain.is_some() || self.writing_failed {
@@ -479,6 +482,11 @@ impl<K> Connection<K> for Client<K> {
 
     fn unsettled(&self) -> usize {
         self.window.len()
+    }
+
+    /// The peer allows everything, so what counts is what was handed to the transport, and the next few that it takes.
+    fn capacity(&self) -> usize {
+        (self.window.len() + self.room()).min(self.window.written() + AHEAD).max(self.window.len())
     }
 
     fn make_room(&mut self, now: Now) {

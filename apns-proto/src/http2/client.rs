@@ -364,6 +364,11 @@ impl<K> Connection<K> for Client<K> {
         self.in_flight.len() + self.waiting.len()
     }
 
+    /// What the peer allows: nothing before its first SETTINGS.
+    fn capacity(&self) -> usize {
+        if self.phase == Phase::Open { self.limit() } else { self.unsettled() }
+    }
+
     /// Answers come by themselves.
     fn make_room(&mut self, _now: Now) {}
 

@@ -78,6 +78,8 @@ pub struct Session<P: Protocol<K>, K> {
     /// Gives each decision to send again a jitter of its own.
     retries_decided: u64,
     proof_wanted: Option<Proof>,
+    /// A connection is wanted although nothing waits for one.
+    wanted: bool,
     /// The latest time seen: a clock that goes backwards stands still here, for new connections too.
     latest: Option<Instant>,
 }
@@ -140,6 +142,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
             topic_refusals: 0,
             retries_decided: 0,
             proof_wanted: None,
+            wanted: false,
             latest: None,
         }
     }
@@ -167,6 +170,27 @@ impl<P: Protocol<K>, K> Session<P, K> {
             return 0;
         }
         self.taking().and_then(Link::connection).map_or(1, |connection| connection.room().max(1))
+    }
+
+    /// How many submissions may be with the session without one of them waiting in it, about: those without an outcome,
+    /// and those that could be written now. Without a connection that takes, none could.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        let unsettled = self.unsettled();
+        match self.taking().and_then(Link::connection) {
+            Some(connection) if self.can_submit() => unsettled - connection.unsettled() + connection.capacity(),
+            _ => unsettled,
+        }
+    }
+
+    /// Says whether a connection is wanted although nothing was submitted: so that a caller who must know that what it
+    /// submits can be written has one before it submits anything. It holds until it is taken back, and counts as long as
+    /// there is no connection that takes.
+    pub fn want_connection(&mut self, now: Now, wanted: bool) {
+        if std::mem::replace(&mut self.wanted, wanted) != wanted && wanted {
+            let now = self.forward(now);
+            self.advance(now);
+        }
     }
 
     /// Takes a notification under the caller's key. It is taken in every state; in one that sends nothing any more it
@@ -414,7 +438,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
     fn wants_link(&self) -> bool {
         self.stopped.is_none()
             && self.phase != Phase::Finished
-            && !self.backlog.is_empty()
+            && (!self.backlog.is_empty() || self.wanted && self.phase == Phase::Running)
             && self.taking().is_none()
             && self.links_in_use() < self.config.links()
     }

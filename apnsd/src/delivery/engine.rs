@@ -50,6 +50,8 @@ pub(crate) struct Engine {
 
 /// How much is claimed in one go.
 const CLAIM: usize = 1000;
+/// So many that wait are work for one more connection.
+const CROWD: u64 = 256;
 /// How many changes share one message to the outbox.
 const CHANGES: usize = 4000;
 /// How long what is under way may take when an app is replaced.
@@ -151,6 +153,13 @@ impl Engine {
         self.note(Health::NoConnection { why: why.to_string() });
     }
 
+    /// How many wait.
+    fn waiting(&self) -> u64 {
+        let counts = self.outbox.counts(&self.name).now_or_never();
+        // A store that has to look for it has a crowd for all that is known.
+        counts.map_or(CROWD, |counts| counts.map_or(0, |counts| counts.waiting))
+    }
+
     /// Tells everybody of outcomes that are kept.
     fn publish(&self, settled: &[(Cursor, OutcomeRecord)]) {
         if settled.is_empty() {
@@ -178,8 +187,15 @@ struct Epoch<'a> {
     /// Handed to the client, and no outcome yet.
     under_way: usize,
     links: HashSet<(usize, LinkId)>,
-    /// There may be something to claim.
+    /// How many may be with the client without one of them waiting in it. What is claimed is in doubt after a crash, so no
+    /// more is claimed than can be written.
+    capacity: usize,
+    /// There may be something new to claim.
     hungry: bool,
+    /// Something waits whose time has come.
+    more: bool,
+    /// So many connections were ordered since one came or went, or began to take more or less.
+    ordered: usize,
     claiming: Asked<'a, Claim>,
     changes: Vec<Change>,
     changing: Asked<'a, Vec<(Cursor, OutcomeRecord)>>,
@@ -209,7 +225,10 @@ impl<'a> Epoch<'a> {
             feed: Some(feed),
             under_way: 0,
             links: HashSet::new(),
+            capacity: 0,
             hungry: true,
+            more: false,
+            ordered: 0,
             claiming: None,
             changes: Vec::new(),
             changing: None,
@@ -233,6 +252,7 @@ impl<'a> Epoch<'a> {
                 return self.stopped;
             }
             let wake = self.engine.wake.notified();
+            let (client, capacity) = (self.client.clone(), self.capacity);
             tokio::select! {
                 biased;
                 event = self.events.next(), if !self.events_over => match event {
@@ -265,6 +285,10 @@ impl<'a> Epoch<'a> {
                     self.hungry = true;
                 }
                 () = wake => self.hungry = true,
+                capacity = client.capacity_changed(capacity) => {
+                    self.capacity = capacity;
+                    self.ordered = 0;
+                }
                 _report = report(&mut self.closing) => {}
                 () = &mut feedback => {}
             }
@@ -318,19 +342,42 @@ impl<'a> Epoch<'a> {
         if self.store_rests.is_some() {
             return;
         }
-        if self.changing.is_none() && !self.changes.is_empty() {
+        let idle = self.changing.is_none();
+        if idle && !self.changes.is_empty() {
             let rest = self.changes.split_off(self.changes.len().min(CHANGES));
             self.written = std::mem::replace(&mut self.changes, rest);
             self.changing = Some(self.engine.outbox.change(self.written.clone()));
         }
-        // One at a time until there is a connection: what was handed to the client is in doubt after a crash.
-        let window = if self.links.is_empty() { 1 } else { self.judge.app.in_flight };
-        let room = window.saturating_sub(self.under_way).min(CLAIM);
-        // Not for every single place that becomes free, as long as enough is under way.
-        let worthwhile = room >= (window / 4).clamp(1, CLAIM);
-        if self.feed.is_some() && self.hungry && self.claiming.is_none() && worthwhile {
+        if self.feed.is_none() {
+            return;
+        }
+        // Behind the changes, whose places become free with them; what is answered and not kept yet is in doubt as well.
+        let window = self.capacity.min(self.judge.app.in_flight);
+        let room = window.saturating_sub(self.under_way + self.changes.len()).min(CLAIM);
+        // With the changes, which share their sync, or when it is worth one of its own.
+        let worthwhile = idle || room >= (window / 4).clamp(1, CLAIM);
+        // Without room it is only asked whether anything waits: then a connection is needed.
+        let wanted = match room {
+            0 => self.hungry && !self.more && window == 0,
+            _ => (self.hungry || self.more) && worthwhile,
+        };
+        if wanted && self.claiming.is_none() {
             self.hungry = false;
             self.claiming = Some(self.engine.outbox.claim(&self.engine.name, room, now()));
+        }
+        self.order_connections();
+    }
+
+    /// Nothing is claimed before it can be written, so connections are opened before anything is handed to the client: the
+    /// first for whatever waits, and each of the others for a crowd.
+    fn order_connections(&mut self) {
+        let wanted = match () {
+            () if !self.more => 0,
+            () if self.engine.waiting() >= CROWD => (self.links.len() + 1).min(self.judge.app.connections),
+            () => 1,
+        };
+        if std::mem::replace(&mut self.ordered, wanted) != wanted {
+            self.client.connect(wanted);
         }
     }
 
@@ -368,8 +415,9 @@ impl<'a> Epoch<'a> {
                 }
             }
         }
+        self.more = claim.next_due.is_some_and(|due| due <= now);
         match claim.next_due {
-            Some(due) if due <= now => self.hungry = true,
+            Some(due) if due <= now => {}
             Some(due) => self.set_due(now, due),
             None => {}
         }
@@ -440,10 +488,11 @@ impl<'a> Epoch<'a> {
         match event {
             ClientEvent::Connected { session, link } => {
                 self.links.insert((*session, *link));
-                self.hungry = true;
+                self.ordered = 0;
             }
             ClientEvent::Closed { session, report } => {
                 self.links.remove(&(*session, report.link));
+                self.ordered = 0;
             }
             ClientEvent::DialFailed { failure, .. } if failure.fatal => {
                 self.engine.note(Health::Failing { why: failure.to_string() });

@@ -14,6 +14,9 @@ use crate::support::{SOON, World, notification, shop, submit, until};
 /// Answers that take their time.
 const SLOW: &str = r#"{"http2": {"rules": [{"when": {}, "then": [{"wait_ms": 500}, "answer"]}]}}"#;
 
+/// No answers at all.
+const SILENT: &str = r#"{"http2": {"rules": [{"when": {}, "then": [{"wait_ms": 3600000}]}]}}"#;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_caller_did_not_wait_for_is_delivered() {
     let world = World::new().await;
@@ -100,13 +103,11 @@ async fn who_watches_an_app_that_is_removed_sees_its_last_outcomes() {
 #[tokio::test(flavor = "multi_thread")]
 #[cfg(unix)]
 async fn an_order_to_stop_is_heard_while_the_file_is_read_again() {
-    let world = World::new().await;
+    let world = World::with_script(SILENT).await;
     let file = world.folder.path().join("apnsd.toml");
-    // Without a connection, taking an app away takes ten seconds.
-    let away = world.config_text("").split_once("[apps.shop]").unwrap().1.replace(
-        &format!("port = {}", world.simulator.http2_address().port()),
-        &format!("port = {}", nowhere().unwrap()),
-    );
+    // With one that is under way and not answered, taking an app away takes ten seconds.
+    let lines = world.config_text("");
+    let away = lines.split_once("[apps.shop]").unwrap().1;
     let text = format!("stop_within = \"1s\"\n{}", world.config_text(""));
     std::fs::write(&file, format!("{text}[apps.away]{away}")).unwrap();
     let signals = Signals::listen().unwrap();
@@ -114,7 +115,7 @@ async fn an_order_to_stop_is_heard_while_the_file_is_read_again() {
     let service = daemon.service().clone();
     let gone: AppName = "away".parse().unwrap();
     service.submit(&gone, vec![notification(1).into()]).await.unwrap();
-    until("it waits for a connection", async || service.counts(&gone).await.unwrap().in_flight == 1).await;
+    until("it is under way", async || service.counts(&gone).await.unwrap().in_flight == 1).await;
     let running = tokio::spawn(daemon.run(Some(file.clone()), signals));
     let tell = |signal: &str| {
         let process = std::process::id().to_string();
@@ -132,15 +133,14 @@ async fn an_order_to_stop_is_heard_while_the_file_is_read_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_that_is_being_removed_does_not_hold_up_a_stop() {
-    let world = World::with_script(SLOW).await;
+    let world = World::with_script(SILENT).await;
     let config = world.config("");
-    let mut definition = config.apps[&shop()].clone();
-    definition.port = nowhere();
+    let definition = config.apps[&shop()].clone();
     let service = Service::start(&config).await.unwrap();
     let gone: AppName = "away".parse().unwrap();
     service.provision(&gone, definition).await.unwrap();
     service.submit(&gone, vec![notification(1).into()]).await.unwrap();
-    until("it waits for a connection", async || service.counts(&gone).await.unwrap().in_flight == 1).await;
+    until("it is under way", async || service.counts(&gone).await.unwrap().in_flight == 1).await;
     let removing = {
         let (service, gone) = (service.clone(), gone.clone());
         tokio::spawn(async move { service.remove(&gone).await })
@@ -172,4 +172,42 @@ async fn what_may_have_arrived_does_not_end_as_expired() {
     let record = service.wait(id, SOON).await.unwrap().unwrap();
     assert_eq!((&*record.outcome, record.tries.replays), ("unknown", 1), "{record:?}");
     service.stop(SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_graceful_stop_puts_back_what_never_left() {
+    // The first answer proves the provider token; of the rest one at a time is on the wire.
+    let script = r#"{"http2": {"stream_limit": 1, "rules": [
+        {"when": {"arrival": 1}, "then": ["answer"]}, {"when": {}, "then": [{"wait_ms": 3600000}]}]}}"#;
+    let world = World::with_script(script).await;
+    let config = world.config("");
+    let service = Service::start(&config).await.unwrap();
+    let ids = submit(&service, 50).await;
+    until("one is on the wire", async || world.simulator.counts().requests == 2).await;
+    let told = Instant::now();
+    service.stop(Duration::from_secs(1)).await;
+    assert!(told.elapsed() < Duration::from_secs(3), "{:?}", told.elapsed());
+
+    world.simulator.set_script(apns_sim::Script::from_json("{}").unwrap());
+    let service = Service::start(&config).await.unwrap();
+    let records = service.wait_all(&ids, SOON).await.unwrap();
+    let word = |record: &Option<apnsd::outbox::OutcomeRecord>| record.as_ref().unwrap().outcome.to_string();
+    let words: Vec<String> = records.iter().map(word).collect();
+    assert_eq!(words.iter().filter(|word| *word == "unknown").count(), 1, "{words:?}");
+    assert_eq!(words.iter().filter(|word| *word == "accepted").count(), 49, "{words:?}");
+    assert_eq!(world.simulator.counts().requests, 50, "each of them once");
+    service.stop(SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_provider_a_stop_ends_at_once() {
+    let world = World::new().await;
+    let mut config = world.config("");
+    config.apps.get_mut(&shop()).unwrap().port = nowhere();
+    let service = Service::start(&config).await.unwrap();
+    submit(&service, 50).await;
+    until("it has tried", async || service.snapshot(&shop()).unwrap().health.word() == "no_connection").await;
+    let told = Instant::now();
+    service.stop(SOON).await;
+    assert!(told.elapsed() < Duration::from_secs(2), "{:?}", told.elapsed());
 }

@@ -13,6 +13,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test, although it brings its own main")]
 
+mod doubt;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -51,20 +53,29 @@ fn main() {
     if arguments.iter().any(|argument| argument == "--list") {
         // Among the tests that are left out by default there is none.
         if !arguments.iter().any(|argument| argument == "--ignored") {
-            println!("nothing_is_lost_when_the_daemon_is_killed: test");
+            TESTS.iter().for_each(|name| println!("{name}: test"));
         }
         return;
     }
-    if let Some(filter) = arguments.get(1).filter(|argument| !argument.starts_with('-'))
-        && !"nothing_is_lost_when_the_daemon_is_killed".contains(filter.as_str())
-    {
-        return;
-    }
+    let filter = arguments.get(1).filter(|argument| !argument.starts_with('-'));
     let (notifications, kills) = (number("APNSD_KILL_NOTIFICATIONS", 6000), number("APNSD_KILLS", 5));
     let seed = number("APNSD_KILL_SEED", u64::from(std::process::id()));
-    println!("{notifications} notifications, {kills} kills, seed {seed}");
-    runtime.block_on(nothing_is_lost_when_the_daemon_is_killed(notifications, kills, seed));
+    for name in TESTS.iter().filter(|name| filter.is_none_or(|filter| name.contains(filter.as_str()))) {
+        println!("{name}: {notifications} notifications, {kills} kills, seed {seed}");
+        match *name {
+            LOSS => runtime.block_on(nothing_is_lost_when_the_daemon_is_killed(notifications, kills, seed)),
+            FULL => runtime.block_on(doubt::only_what_left_is_in_doubt_with_a_silent_peer(kills)),
+            BUSY => runtime.block_on(doubt::no_more_is_in_doubt_than_the_peer_has_streams(kills, seed)),
+            _ => runtime.block_on(doubt::nothing_is_in_doubt_without_a_provider(kills)),
+        }
+    }
 }
+
+const LOSS: &str = "nothing_is_lost_when_the_daemon_is_killed";
+const FULL: &str = "only_what_left_is_in_doubt_with_a_silent_peer";
+const BUSY: &str = "no_more_is_in_doubt_than_the_peer_has_streams";
+const ALONE: &str = "nothing_is_in_doubt_without_a_provider";
+const TESTS: [&str; 4] = [LOSS, FULL, BUSY, ALONE];
 
 async fn be_the_daemon(file: &Path) {
     let signals = Signals::listen().unwrap();
@@ -124,8 +135,7 @@ async fn nothing_is_lost_when_the_daemon_is_killed(notifications: u64, kills: u6
     let folder = Folder(std::env::temp_dir().join(format!("apnsd-kill-{}", std::process::id())));
     simulator.write_certificates(&folder.0).unwrap();
     let config = folder.0.join("apnsd.toml");
-    // A port that was free a moment ago, and stays the same from one daemon to the next.
-    let api = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let api = free_port();
     std::fs::write(&config, config_text(&simulator, api)).unwrap();
 
     let began = Instant::now();
@@ -207,19 +217,27 @@ async fn nothing_is_lost_when_the_daemon_is_killed(notifications: u64, kills: u6
     );
 }
 
+/// A port that was free a moment ago, and stays the same from one daemon to the next.
+fn free_port() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
 fn app_of(number: u64) -> &'static str {
     APPS[usize::try_from(number % 2).unwrap()]
 }
 
 fn config_text(simulator: &Simulator, api: SocketAddr) -> String {
+    config_text_to(simulator, simulator.http2_address().port(), api)
+}
+
+fn config_text_to(simulator: &Simulator, port: u16, api: SocketAddr) -> String {
     let mut text = format!("data = \"data\"\n[api]\nlisten = \"{api}\"\n[pyapns]\nenabled = false\n");
     for app in APPS {
         text.push_str(&format!(
             "[apps.{app}]\nenvironment = \"sandbox\"\nsigning_key = \"AuthKey_SIMULATOR.p8\"\nkey_id = \"{}\"\n\
-             team_id = \"{}\"\ntopic = \"com.example.app\"\nhost = \"localhost\"\nport = {}\nca = \"ca.pem\"\n",
+             team_id = \"{}\"\ntopic = \"com.example.app\"\nhost = \"localhost\"\nport = {port}\nca = \"ca.pem\"\n",
             simulator.key_id(),
             simulator.team_id(),
-            simulator.http2_address().port(),
         ));
         if app == "resends" {
             text.push_str("loss = \"resend\"\nresend_at_most = 1000\n");
