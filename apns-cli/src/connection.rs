@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use apns_proto::WallTime;
 use apns_proto::encoding;
-use apns_proto::http2::{Authentication, IdError, KeyId, SigningKey, SigningSource, TeamId};
+use apns_proto::http2::{Authentication, IdError, KeyId, Requests, SigningKey, SigningSource, TeamId};
 use apns_tokio::{CertificateEnvironment, Credentials, Endpoint, Environment, Identity, Roots, Validity, channels};
 
 use crate::calendar::Date;
@@ -54,7 +54,7 @@ impl Settings {
     pub(crate) fn provider(
         &self,
         apple: fn(Environment) -> Endpoint,
-    ) -> Result<(Connection, Credentials, Authentication), Failure> {
+    ) -> Result<(Connection, Credentials, Requests), Failure> {
         let (place, port) = self.place()?;
         let (endpoint, environment) = match place {
             Place::Host(host) => (Endpoint::new(host, apns_proto::http2::host::PORT), None),
@@ -65,19 +65,23 @@ impl Settings {
             Some(port) => endpoint.with_port(port),
             None => endpoint,
         };
-        let (credentials, authentication) = match self.credential()? {
+        let (credentials, requests) = match self.credential()? {
             Some(CredentialFiles::Certificate(files)) => {
                 let identity = files.read()?;
                 warn_of_environment(&files, &identity, environment);
-                (identity.into(), Authentication::Certificate)
+                let requests = Requests::new(endpoint.host(), Authentication::Certificate)
+                    .with_certificate_topics(identity.certificate().push_topics());
+                (identity.into(), requests)
             }
-            Some(CredentialFiles::Key(file)) => (file.read()?.into(), Authentication::Token),
+            Some(CredentialFiles::Key(file)) => {
+                (file.read()?.into(), Requests::new(endpoint.host(), Authentication::Token))
+            }
             None => {
                 let message = "no credentials: give a signing key with --p8, or a client certificate with --cert";
                 return Err(Failure::Usage(message.to_owned()));
             }
         };
-        Ok((self.connection(endpoint)?, credentials, authentication))
+        Ok((self.connection(endpoint)?, credentials, requests))
     }
 
     fn connection(&self, endpoint: Endpoint) -> Result<Connection, Failure> {

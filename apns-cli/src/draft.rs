@@ -6,7 +6,7 @@ use apns_proto::http2::Requests;
 use apns_proto::payload::PayloadBuilder;
 use apns_proto::{
     ApnsId, CollapseId, DeviceToken, Expiration, Notification, Payload, PayloadError, PayloadLimit, Priority, PushType,
-    Topic, WallTime,
+    Topic, UnknownPushType, WallTime,
 };
 use clap::Args;
 use serde_json::value::RawValue;
@@ -75,9 +75,14 @@ pub(crate) struct DraftFlags {
     /// The app: its bundle id, without the suffix of a push type
     #[arg(long, value_name = "BUNDLE", value_parser = parse_topic, help_heading = "Delivery")]
     topic: Option<Topic>,
-    /// alert, background, voip, liveactivity or another of Apple's; by default what the payload says
+    /// alert, background, voip, liveactivity or another of Apple's; by default what the topic says by its suffix, then what
+    /// the certificate is for, then what the payload says
     #[arg(long, value_name = "TYPE", value_parser = parse_push_type, help_heading = "Delivery")]
     push_type: Option<PushType>,
+    /// Send a push type that is none of those known here, such as one that Apple added since; for --push-type and for the
+    /// lines of a batch
+    #[arg(long, help_heading = "Delivery")]
+    force_push_type: bool,
     /// A later notification with the same id takes the place of this one on the device
     #[arg(long, value_name = "ID", value_parser = parse_collapse_id, help_heading = "Delivery")]
     collapse_id: Option<CollapseId>,
@@ -195,6 +200,11 @@ impl DraftFlags {
         }
     }
 
+    /// Whether push types that are not known are sent.
+    pub(crate) const fn forces_push_type(&self) -> bool {
+        self.force_push_type
+    }
+
     /// Whether a name was given, which only one notification can have.
     pub(crate) const fn has_apns_id(&self) -> bool {
         self.apns_id.is_some()
@@ -202,6 +212,9 @@ impl DraftFlags {
 
     /// The draft that they make, with the payload's file read.
     pub(crate) fn into_draft(self) -> Result<Draft, Failure> {
+        if let Some(unknown) = self.push_type.as_ref().filter(|_| !self.force_push_type).and_then(unknown) {
+            return Err(Failure::Usage(format!("--push-type: {unknown}; --force-push-type sends it all the same")));
+        }
         let whole = match &self.payload {
             Some(source) => Some(Payload::from_json_compact(source.read(LARGEST_PAYLOAD)?)?),
             None => None,
@@ -230,6 +243,11 @@ impl DraftFlags {
             apns_id: self.apns_id,
         })
     }
+}
+
+/// Why a push type is not sent unless that is forced.
+pub(crate) fn unknown(push_type: &PushType) -> Option<UnknownPushType> {
+    PushType::from_known(push_type.as_str()).err()
 }
 
 /// Seconds since 1970 as they stand on the wire, where 0 asks for one attempt only.
@@ -333,6 +351,8 @@ pub(crate) struct Composer {
     defaults: Draft,
     /// The payload of drafts that say nothing of their own: encoded once, shared by all.
     shared: Option<Result<Payload, PayloadError>>,
+    /// Push types that are not known are sent.
+    force_push_type: bool,
 }
 
 impl Composer {
@@ -340,7 +360,13 @@ impl Composer {
     pub(crate) fn new(service: Service, defaults: Draft) -> Self {
         let given = !defaults.content.is_empty();
         let shared = given.then(|| defaults.content.clone().build(defaults.push_type.clone()));
-        Self { service, defaults, shared }
+        Self { service, defaults, shared, force_push_type: false }
+    }
+
+    /// Whether push types that are not known are sent. Default: no.
+    pub(crate) const fn forcing_push_type(mut self, force: bool) -> Self {
+        self.force_push_type = force;
+        self
     }
 
     /// Whether a draft that says nothing has a payload all the same.
@@ -352,6 +378,9 @@ impl Composer {
     pub(crate) fn compose(&self, token: DeviceToken, draft: Draft) -> Result<Notification, Invalid> {
         let defaults = &self.defaults;
         let push_type = draft.push_type.or_else(|| defaults.push_type.clone());
+        if let Some(unknown) = push_type.as_ref().filter(|_| !self.force_push_type).and_then(unknown) {
+            return Err(FieldError::PushType(unknown).into());
+        }
         let payload = if draft.content.is_empty() && push_type == defaults.push_type {
             self.shared.clone().ok_or(Invalid::NothingToSend)?
         } else {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use apns_proto::encoding::{self, EncodingError};
 use apns_proto::{
     ApnsId, CollapseId, DeviceToken, DeviceTokenError, InvalidNotification, Notification, PayloadError, Priority,
-    PushType, Topic,
+    PushType, Topic, UnknownPushType,
 };
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -94,6 +94,9 @@ pub(crate) enum FieldError {
         /// What does not fit.
         reason: String,
     },
+    /// There is no such push type.
+    #[error("`push_type`: {0}; --force-push-type sends it all the same")]
+    PushType(UnknownPushType),
     /// The binary protocol has no such priority.
     #[error("priority 1 does not exist in the binary protocol: use 5 or 10")]
     PriorityNotBinary,

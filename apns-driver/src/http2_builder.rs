@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apns_proto::http2::{
-    AfterRejection, AuthorityError, ClockSkew, Config, Credential, ProviderApi, ProviderToken, Reason, SigningSource,
-    TokenError, TokenSource,
+    AfterRejection, AuthorityError, CertificateTopics, ClockSkew, Config, Credential, ProviderApi, ProviderToken,
+    Reason, SigningSource, TokenError, TokenSource,
 };
 use apns_proto::{Now, Topic};
 
@@ -74,6 +74,7 @@ pub struct Http2Builder<R> {
     common: Common<R>,
     credential: Credential,
     topic: Option<Topic>,
+    certificate: Option<CertificateTopics>,
     config: Config,
 }
 
@@ -82,12 +83,19 @@ impl<R: Runtime> Http2Builder<R> {
 
     pub(crate) fn new(runtime: R, endpoint: Endpoint, credentials: Credentials) -> Self {
         let (identity, credential) = credentials.into_parts();
+        let certificate = identity.as_ref().map(|identity| identity.certificate().push_topics());
         let tls = TlsSettings { identity, alpn: vec![HTTP2.to_vec()], ..TlsSettings::default() };
-        Self { common: Common::new(runtime, endpoint, tls), credential, topic: None, config: Config::default() }
+        Self {
+            common: Common::new(runtime, endpoint, tls),
+            credential,
+            topic: None,
+            certificate,
+            config: Config::default(),
+        }
     }
 
     /// The topic of notifications that have none of their own: the bundle id, without the suffix of a push type.
-    /// Default: none; a certificate for one app decides it by itself.
+    /// Default: the one of the certificate's subject; none with a provider token.
     #[must_use]
     pub fn topic(mut self, topic: Topic) -> Self {
         self.topic = Some(topic);
@@ -138,6 +146,9 @@ impl<R: Runtime> Http2Builder<R> {
         let mut api = provider_api(&self.common.endpoint, credential, self.config)?;
         if let Some(topic) = self.topic {
             api = api.with_topic(topic);
+        }
+        if let Some(topics) = self.certificate {
+            api = api.with_certificate_topics(topics);
         }
         self.common.start(Some(HTTP2), || api.clone())
     }

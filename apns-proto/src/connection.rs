@@ -304,6 +304,11 @@ pub enum Warning {
     #[cfg(feature = "http2")]
     #[error(transparent)]
     Token(#[from] crate::http2::TokenError),
+    /// A notification is sent otherwise than it was given, or something about it is doubtful. Each kind is told once, by
+    /// all connections of one [`ProviderApi`](crate::http2::ProviderApi) and its clones together.
+    #[cfg(feature = "http2")]
+    #[error(transparent)]
+    Request(#[from] crate::http2::RequestWarning),
 }
 
 /// A submission that a connection did not take.

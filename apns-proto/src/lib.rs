@@ -100,7 +100,7 @@ pub use machine::{End, Machine, Transmit};
 pub use notification::{Expiration, Notification, Priority};
 pub use outcome::{InvalidNotification, LossPolicy, NotSentCause, Outcome, Proof, Retry, UnknownCause};
 pub use payload::{Payload, PayloadBuilder, PayloadError, PayloadLimit};
-pub use push_type::{OtherPushType, PushType, PushTypeError};
+pub use push_type::{OtherPushType, PushType, PushTypeError, UnknownPushType};
 pub use rejection::{Reaction, Rejection, TokenVerdict};
 pub use retry::{RetryDecision, RetryPolicy, RetryRoute};
 pub use session::{DialFailure, DialStep, LinkId, LinkReport, Session, SessionConfig, SessionEvent, TlsCause};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{ApnsId, Rejection};
+use crate::{ApnsId, PushType, Rejection};
 
 /// The end of one notification, the same for both protocols.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,6 +164,35 @@ pub enum InvalidNotification {
         "the topic is missing, which is needed with a provider token: set the app's bundle id on the notification or as the client's default"
     )]
     MissingTopic,
+    /// The payload reloads widgets or controls (`content-changed`), and nothing says which of them.
+    #[error(
+        "the payload has content-changed, which is for widgets and for controls: set the push type, widgets or controls"
+    )]
+    PushTypeUndecided,
+    /// The push type cannot be sent with a client certificate.
+    #[error("pushes of type {push_type} need a signing key and cannot be sent with a certificate")]
+    NeedsProviderToken {
+        /// The push type.
+        push_type: PushType,
+    },
+    /// The client certificate lists its topics, and this is none of them.
+    #[error("the certificate is not for the topic {topic}: it lists {listed}")]
+    TopicNotInCertificate {
+        /// The topic, with the suffix of its push type.
+        topic: Box<str>,
+        /// The topics of the certificate, for people.
+        listed: Box<str>,
+    },
+    /// The client certificate lists the topic for another push type.
+    #[error("the push type is {push_type}, but the certificate lists the topic {topic} for type {topic_type}")]
+    PushTypeNotForTopic {
+        /// The push type that was set.
+        push_type: PushType,
+        /// The topic.
+        topic: Box<str>,
+        /// The type that the topic is for.
+        topic_type: PushType,
+    },
     /// The header fields take more room than the service allows.
     #[error("the header fields take {size} bytes, more than the {limit} that the service allows")]
     HeadersTooLarge {

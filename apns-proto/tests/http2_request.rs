@@ -183,15 +183,16 @@ fn b105_a_team_id_before_the_topic_is_noticed() {
 fn doubtful_combinations_are_noticed() {
     let requests = with_certificate();
     let background = notification(Payload::background()).with_priority(Priority::Immediate);
-    assert_eq!(requests.warnings(&background), [RequestWarning::BackgroundPriority { asked: 10 }]);
+    let changed = RequestWarning::PriorityChanged { push_type: PushType::Background, asked: 10, sent: 5 };
+    assert_eq!(requests.warnings(&background), [changed]);
     let mixed = notification(Payload::background()).with_push_type(PushType::Alert);
     let expected = RequestWarning::OtherPayload { declared: PushType::Alert, found: PushType::Background };
     assert_eq!(requests.warnings(&mixed), [expected]);
-    let location = notification(json(r#"{"aps":{}}"#)).with_push_type(PushType::Location);
-    let expected = RequestWarning::NeedsProviderToken { push_type: PushType::Location };
-    assert_eq!(requests.warnings(&location), [expected]);
+    let update = json(r#"{"aps":{"event":"update","timestamp":1,"content-state":{}}}"#);
+    let expected = RequestWarning::NeedsProviderToken { push_type: PushType::LiveActivity };
+    assert_eq!(requests.warnings(&notification(update.clone())), [expected]);
     let by_token = Requests::new(host::PRODUCTION, Authentication::Token);
-    assert_eq!(by_token.warnings(&location), []);
+    assert_eq!(by_token.warnings(&notification(update)), []);
     let call = notification(Payload::alert("x")).with_push_type(PushType::Voip);
     assert_eq!(requests.warnings(&call), [], "a call may look like an alert");
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use apns_proto::binary::{self, Format};
-use apns_proto::http2::{self, Authentication, Requests};
+use apns_proto::http2::{self, Authentication};
 use apns_proto::{NotSentCause, Outcome, RetryPolicy};
 use apns_tokio::{BuildError, Client, ClientEvent, Credentials, Endpoint, Events, Identity};
 use clap::{ArgGroup, Args};
@@ -118,6 +118,7 @@ impl SendFlags {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         self.check()?;
         let settings = self.provider.settings()?;
+        let force_push_type = self.draft.forces_push_type();
         let mut draft = self.draft.into_draft()?;
         let (transport, connection, service) = if self.binary {
             let format = self.command.unwrap_or(Format::Items);
@@ -128,16 +129,17 @@ impl SendFlags {
                 Some(topic) => Some(topic),
                 None => default_topic(&settings)?,
             };
-            let (connection, credentials, authentication) = settings.provider(Endpoint::provider_api)?;
-            let service = Service::Provider(Requests::new(connection.endpoint.host(), authentication));
-            if authentication == Authentication::Token && draft.topic.is_none() && self.batch.is_none() {
+            let (connection, credentials, requests) = settings.provider(Endpoint::provider_api)?;
+            let by_token = requests.authentication() == Authentication::Token;
+            let service = Service::Provider(requests);
+            if by_token && draft.topic.is_none() && self.batch.is_none() {
                 return Err(Failure::Usage(
                     "no --topic: with a signing key the service has to be told the app".to_owned(),
                 ));
             }
             (Transport::Http2 { credentials, retries: self.retry }, connection, service)
         };
-        let composer = Composer::new(service, draft);
+        let composer = Composer::new(service, draft).forcing_push_type(force_push_type);
         if self.batch.is_none() && !composer.has_payload() {
             let message = "nothing says what to send: give --title, --body or the like, or --payload";
             return Err(Failure::Usage(message.to_owned()));

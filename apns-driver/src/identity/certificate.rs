@@ -3,6 +3,11 @@
 use std::fmt;
 
 use apns_proto::WallTime;
+#[cfg(feature = "http2")]
+use apns_proto::{
+    Topic,
+    http2::{CertificateTopics, TopicKind},
+};
 use ring::digest::{SHA256, digest};
 use x509_cert::{
     certificate::{CertificateInner, Raw},
@@ -106,6 +111,8 @@ pub struct Certificate {
     team_id: Option<String>,
     default_topic: Option<String>,
     topics: Vec<String>,
+    /// The topics of its list, each with the word for its kind, which may be missing.
+    listed: Vec<(String, String)>,
     environment: Option<CertificateEnvironment>,
 }
 
@@ -133,7 +140,7 @@ impl Certificate {
         let common_name = attribute(body.subject(), COMMON_NAME);
         let (known, named) = common_name.as_deref().map_or((None, None), by_common_name);
         let default_topic = attribute(body.subject(), UID).or_else(|| named.map(str::to_owned));
-        let mut topics = extensions.topics;
+        let mut topics: Vec<_> = extensions.topics.iter().map(|(topic, _)| topic.clone()).collect();
         if topics.is_empty() {
             topics.extend(default_topic.clone());
         }
@@ -157,6 +164,7 @@ impl Certificate {
             team_id: attribute(body.subject(), ORGANIZATIONAL_UNIT).filter(|unit| is_team_id(unit)),
             default_topic,
             topics,
+            listed: extensions.topics,
             environment: extensions.environment.or(known),
             der: der.to_vec(),
         })
@@ -249,6 +257,18 @@ impl Certificate {
         &self.topics
     }
 
+    /// The topics and their kinds, for the requests of the provider API.
+    #[cfg(feature = "http2")]
+    #[must_use]
+    pub fn push_topics(&self) -> CertificateTopics {
+        let topic = |text: &str| Topic::new(text).ok();
+        let default = self.default_topic().filter(|name| name.contains('.')).and_then(topic);
+        self.listed.iter().fold(CertificateTopics::new(default), |topics, (name, kind)| match topic(name) {
+            Some(listed) => topics.with_listed(listed, TopicKind::of_word(kind)),
+            None => topics,
+        })
+    }
+
     /// The environments it is for (Apple's extensions 1.2.840.113635.100.6.3.1 and 6.3.2, otherwise the common name);
     /// `None` when it says nothing, as those of private gateways do.
     #[must_use]
@@ -303,7 +323,7 @@ impl fmt::Debug for Certificate {
 #[derive(Default)]
 struct Extensions {
     environment: Option<CertificateEnvironment>,
-    topics: Vec<String>,
+    topics: Vec<(String, String)>,
     subject_key_id: Option<Vec<u8>>,
     authority_key_id: Option<Vec<u8>>,
 }
@@ -337,9 +357,21 @@ impl Extensions {
     /// A sequence in which each topic is a string and is followed by a sequence with its kind ("app", "voip",
     /// "complication"). The older VoIP extension may also be empty.
     fn note_topics(&mut self, value: &[u8]) {
+        // The place of the topic that the next kind belongs to.
+        let mut last = None;
         for element in Elements::inside(value, tlv::SEQUENCE).into_iter().flatten() {
-            if let Some(topic) = string(element.tag, element.value).filter(|topic| !self.topics.contains(topic)) {
-                self.topics.push(topic);
+            if let Some(topic) = string(element.tag, element.value) {
+                let known = self.topics.iter().position(|(known, _)| *known == topic);
+                last = Some(known.unwrap_or_else(|| {
+                    self.topics.push((topic, String::new()));
+                    self.topics.len() - 1
+                }));
+            } else if let Some(place) = last.take() {
+                let mut words = Elements::inside(element.whole, tlv::SEQUENCE).into_iter().flatten();
+                let word = words.next().and_then(|word| string(word.tag, word.value));
+                if let (Some(word), Some((_, kind))) = (word, self.topics.get_mut(place)) {
+                    *kind = word;
+                }
             }
         }
     }

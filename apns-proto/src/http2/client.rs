@@ -12,6 +12,7 @@ use bytes::BytesMut;
 pub(super) use self::answers::is_about_token;
 use super::ending::Ending;
 use super::keep_alive::KeepAlive;
+use super::provider_api::Told;
 use super::refusals::Refusals;
 use super::streams::Streams;
 use super::wire::client::{Config as WireConfig, Connection as Wire, SendError};
@@ -62,6 +63,7 @@ pub struct Client<K> {
     config: Config,
     wire: Wire,
     requests: Requests,
+    told: Told,
     credential: Credential,
     binding: TokenBinding,
     /// Taken and not sent yet.
@@ -135,6 +137,7 @@ impl<K> Client<K> {
         Self {
             wire: Wire::new(wire),
             requests: api.requests(),
+            told: api.told.clone(),
             credential: api.credential.clone(),
             binding: TokenBinding::new(),
             waiting: VecDeque::new(),
@@ -341,15 +344,20 @@ impl<K> Connection<K> for Client<K> {
             SubmitError::Retired
         } else if !self.has_room() {
             SubmitError::Full
-        } else if let Err(invalid) = self.requests.check(&submission.notification) {
-            SubmitError::Invalid(invalid)
         } else {
-            submission.notification.resolve_expiration(now.wall);
-            if self.waiting.is_empty() && self.in_flight.is_empty() {
-                self.used = now.instant;
+            match self.requests.examine(&submission.notification) {
+                Err(invalid) => SubmitError::Invalid(invalid),
+                Ok(warnings) => {
+                    let news = warnings.into_iter().filter(|warning| self.told.is_news(warning));
+                    self.events.extend(news.map(|warning| ConnectionEvent::Warning(warning.into())));
+                    submission.notification.resolve_expiration(now.wall);
+                    if self.waiting.is_empty() && self.in_flight.is_empty() {
+                        self.used = now.instant;
+                    }
+                    self.waiting.push_back(Waiting { submission, since: now.instant });
+                    return Ok(());
+                }
             }
-            self.waiting.push_back(Waiting { submission, since: now.instant });
-            return Ok(());
         };
         Err(Refused { submission, cause })
     }

@@ -15,6 +15,7 @@
 //! * [`Client`] sends notifications to devices; [`RequestClient`] sends broadcasts and manages channels.
 
 mod broadcast;
+mod certificate_topics;
 mod channels;
 mod client;
 mod config;
@@ -33,6 +34,7 @@ mod request;
 mod request_client;
 mod requests;
 mod response;
+mod sent_as;
 #[cfg(feature = "server")]
 pub mod server;
 mod signing_key;
@@ -50,6 +52,7 @@ mod warning;
 pub(crate) mod wire;
 
 pub use broadcast::{Broadcast, BundleId, BundleIdError, ChannelId, ChannelIdError};
+pub use certificate_topics::{CertificateTopics, TopicKind};
 pub use channels::{ChannelAnswer, ChannelError, ChannelRequest, ChannelStorage, MAX_CHANNEL_LIST};
 pub use client::Client;
 pub use config::Config;
@@ -62,6 +65,7 @@ pub use request::{Header, Indexing, Method, Request};
 pub use request_client::{Ask, NoResponse, RequestClient, RequestEvent};
 pub use requests::{Authentication, Requests};
 pub use response::{ClockSkew, MAX_BODY, MAX_RETRY_AFTER, Response};
+pub use sent_as::{PushTypeSource, SentAs};
 pub use signing_key::{SigningKey, SigningKeyError};
 pub use token_policy::{
     AfterRejection, TokenBinding, TokenChoice, TokenDecision, TokenError, TokenPolicy, TokenSchedule,

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::uri::Authority;
 
-use super::{Authentication, Client, Config, RequestClient, Requests, TokenSource};
+use super::{Authentication, CertificateTopics, Client, Config, RequestClient, RequestWarning, Requests, TokenSource};
 use crate::session::Protocol;
 use crate::{ConnectionEvent, Now, Topic};
 
@@ -63,7 +64,21 @@ pub struct ProviderApi {
     pub(super) authority: Authority,
     pub(super) credential: Credential,
     pub(super) topic: Option<Topic>,
+    certificate: Option<Arc<CertificateTopics>>,
     pub(super) config: Config,
+    pub(super) told: Told,
+}
+
+/// Which kinds of [`RequestWarning`] were told already. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Told(Arc<AtomicU32>);
+
+impl Told {
+    /// Whether this is the first of its kind.
+    pub(super) fn is_news(&self, warning: &RequestWarning) -> bool {
+        let kind = 1 << warning.kind();
+        self.0.fetch_or(kind, Ordering::Relaxed) & kind == 0
+    }
 }
 
 impl ProviderApi {
@@ -78,13 +93,28 @@ impl ProviderApi {
         if authority.contains('@') || parsed.host().is_empty() {
             return Err(refused());
         }
-        Ok(Self { authority: parsed, credential, topic: None, config: Config::default() })
+        Ok(Self {
+            authority: parsed,
+            credential,
+            topic: None,
+            certificate: None,
+            config: Config::default(),
+            told: Told::default(),
+        })
     }
 
     /// Sets the topic of notifications that have none of their own. Default: none.
     #[must_use]
     pub fn with_topic(mut self, topic: Topic) -> Self {
         self.topic = Some(topic);
+        self
+    }
+
+    /// Sets what the client certificate says about topics; see
+    /// [`Requests::with_certificate_topics`]. Default: nothing.
+    #[must_use]
+    pub fn with_certificate_topics(mut self, topics: CertificateTopics) -> Self {
+        self.certificate = Some(Arc::new(topics));
         self
     }
 
@@ -108,7 +138,10 @@ impl ProviderApi {
     }
 
     pub(super) fn requests(&self) -> Requests {
-        let requests = Requests::new(self.authority.as_str(), self.credential.authentication());
+        let mut requests = Requests::new(self.authority.as_str(), self.credential.authentication());
+        if let Some(topics) = &self.certificate {
+            requests = requests.with_certificate_topics(Arc::clone(topics));
+        }
         match &self.topic {
             Some(topic) => requests.with_topic(topic.clone()),
             None => requests,

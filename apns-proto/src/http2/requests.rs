@@ -1,11 +1,14 @@
 //! From notifications to requests.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::broadcast::{Broadcast, BundleId};
 use super::channels::ChannelRequest;
 use super::request::{Header, Indexing, Method, Request};
-use super::{ProviderToken, RequestWarning};
+use super::sent_as::{Decision, SentAs};
+use super::{CertificateTopics, ProviderToken, RequestWarning};
 use crate::payload::PayloadLimit;
 use crate::{ApnsId, Expiration, InvalidNotification, Notification, Priority, PushType, Topic, WallTime};
 
@@ -44,6 +47,7 @@ pub struct Requests {
     authority: Bytes,
     authentication: Authentication,
     topic: Option<Topic>,
+    certificate: Option<Arc<CertificateTopics>>,
     last_topic: Option<LastTopic>,
 }
 
@@ -59,7 +63,13 @@ impl Requests {
     /// For a server under this name, with the port where it is not 443.
     #[must_use]
     pub fn new(authority: impl Into<String>, authentication: Authentication) -> Self {
-        Self { authority: authority.into().into(), authentication, topic: None, last_topic: None }
+        Self { authority: authority.into().into(), authentication, topic: None, certificate: None, last_topic: None }
+    }
+
+    /// How connections prove who they are.
+    #[must_use]
+    pub const fn authentication(&self) -> Authentication {
+        self.authentication
     }
 
     /// Sets the topic of notifications that have none of their own. Default: none.
@@ -69,13 +79,19 @@ impl Requests {
         self
     }
 
+    /// Sets what the client certificate says about topics. Default: nothing.
+    ///
+    /// Its own topic stands in where neither the notification nor [`with_topic`](Self::with_topic) names one, and a list of
+    /// topics settles which push type a topic is for.
+    #[must_use]
+    pub fn with_certificate_topics(mut self, topics: impl Into<Arc<CertificateTopics>>) -> Self {
+        self.certificate = Some(topics.into());
+        self
+    }
+
     /// The request for a notification to one device (`POST /3/device/…`).
     ///
-    /// * `apns-push-type` is always there: the notification's own, else what its payload leaves no doubt about, else
-    ///   `alert`.
-    /// * `apns-topic` gets the suffix of the push type, unless it has it.
-    /// * `apns-priority` is 5 for a background push whatever was set, because the service takes no other; otherwise it is
-    ///   what was set, or left out.
+    /// `apns-push-type`, `apns-topic` and `apns-priority` are those of [`sent_as`](Self::sent_as).
     ///
     /// With [`Authentication::Token`] give the token; without one the request has no `authorization`. `now` resolves an
     /// expiration that was given as a span.
@@ -89,15 +105,14 @@ impl Requests {
         token: Option<&ProviderToken>,
         now: WallTime,
     ) -> Result<Request, InvalidNotification> {
-        let push_type = push_type_of(notification);
-        self.check_as(notification, &push_type)?;
+        let decision = Decision::new(notification, self.topic.as_ref(), self.certificate.as_deref());
+        self.check_as(notification, &decision)?;
 
         let mut headers = Vec::with_capacity(8);
         headers.extend(token.map(authorization));
-        headers.push(Header::new("apns-push-type", push_type_value(&push_type), Indexing::Incremental));
-        let priority = if push_type == PushType::Background { Some(BACKGROUND) } else { notification.priority() };
-        if let Some(topic) = notification.topic().or(self.topic.as_ref()) {
-            let value = LastTopic::value(&mut self.last_topic, topic, push_type);
+        headers.push(Header::new("apns-push-type", push_type_value(&decision.push_type), Indexing::Incremental));
+        let priority = decision.priority(notification);
+        if let Some(value) = LastTopic::value(&mut self.last_topic, &decision) {
             headers.push(Header::new("apns-topic", value, Indexing::Incremental));
         }
         if let Some(id) = notification.apns_id() {
@@ -123,30 +138,73 @@ impl Requests {
         })
     }
 
+    /// As what a notification is sent.
+    ///
+    /// The push type is the first of these that says anything:
+    ///
+    /// 1. the notification's own, or the one that its payload was built for;
+    /// 2. the topic: one that the certificate lists for a type, else one with the suffix of a type
+    ///    ([`PushType::of_topic`]);
+    /// 3. the certificate, where it has no topic for the app itself and one for a single type of it;
+    /// 4. the payload, where that leaves no doubt ([`Payload::inferred_push_type`](crate::Payload::inferred_push_type));
+    /// 5. a guess, of which a [warning](Self::warnings) tells: `background` for what wakes the app and shows nothing,
+    ///    `alert` for all else.
+    ///
+    /// With the type go the size limit, the suffix of the topic, and the priority where the service takes only one.
+    #[must_use]
+    pub fn sent_as(&self, notification: &Notification) -> SentAs {
+        let decision = self.decide(notification);
+        SentAs {
+            priority: decision.priority(notification),
+            topic: decision.topic().and_then(|topic| Topic::new(topic).ok()),
+            push_type: decision.push_type,
+            source: decision.source,
+        }
+    }
+
+    fn decide<'a>(&'a self, notification: &'a Notification) -> Decision<'a> {
+        Decision::new(notification, self.topic.as_ref(), self.certificate.as_deref())
+    }
+
     /// Whether the service could take a notification at all.
     ///
     /// # Errors
     ///
     /// * [`PayloadTooLarge`](InvalidNotification::PayloadTooLarge): above the limit of its push type;
-    /// * [`MissingTopic`](InvalidNotification::MissingTopic): no topic, with [`Authentication::Token`].
+    /// * [`MissingTopic`](InvalidNotification::MissingTopic): no topic, with [`Authentication::Token`];
+    /// * [`PushTypeUndecided`](InvalidNotification::PushTypeUndecided): the payload fits several types, and nothing says
+    ///   which;
+    /// * [`TopicNotInCertificate`](InvalidNotification::TopicNotInCertificate),
+    ///   [`PushTypeNotForTopic`](InvalidNotification::PushTypeNotForTopic): the certificate lists its topics, and not this
+    ///   one, or this one for another type;
+    /// * [`NeedsProviderToken`](InvalidNotification::NeedsProviderToken): no certificate can send this type.
     pub fn check(&self, notification: &Notification) -> Result<(), InvalidNotification> {
-        self.check_as(notification, &push_type_of(notification))
+        self.check_as(notification, &self.decide(notification))
     }
 
-    fn check_as(&self, notification: &Notification, push_type: &PushType) -> Result<(), InvalidNotification> {
-        check_size(notification.payload().size(), push_type.payload_limit())?;
-        let topic = notification.topic().or(self.topic.as_ref());
-        if topic.is_none() && self.authentication == Authentication::Token {
-            return Err(InvalidNotification::MissingTopic);
+    fn check_as(&self, notification: &Notification, decision: &Decision<'_>) -> Result<(), InvalidNotification> {
+        check_size(notification.payload().size(), decision.push_type.payload_limit())?;
+        match self.authentication {
+            Authentication::Token if decision.given.is_none() => return Err(InvalidNotification::MissingTopic),
+            Authentication::Certificate if decision.push_type.needs_provider_token() => {
+                return Err(InvalidNotification::NeedsProviderToken { push_type: decision.push_type.clone() });
+            }
+            Authentication::Token | Authentication::Certificate => {}
         }
-        Ok(())
+        decision.check(notification, self.certificate.as_deref())
     }
 
-    /// What is probably wrong with a notification, although it can be sent.
+    /// The same, and what is to be told about it.
+    pub(super) fn examine(&self, notification: &Notification) -> Result<Vec<RequestWarning>, InvalidNotification> {
+        let decision = self.decide(notification);
+        self.check_as(notification, &decision)?;
+        Ok(RequestWarning::all(notification, &decision, self.authentication))
+    }
+
+    /// What is probably wrong with a notification, although it can be sent, and what is changed about it.
     #[must_use]
     pub fn warnings(&self, notification: &Notification) -> Vec<RequestWarning> {
-        let topic = notification.topic().or(self.topic.as_ref());
-        RequestWarning::all(notification, topic, &push_type_of(notification), self.authentication)
+        RequestWarning::all(notification, &self.decide(notification), self.authentication)
     }
 
     /// The request for a broadcast (`POST /4/broadcasts/apps/…`).
@@ -203,22 +261,15 @@ impl Requests {
 
 impl LastTopic {
     /// The topic with its suffix, made anew only if it is another than before.
-    fn value(last: &mut Option<Self>, topic: &Topic, push_type: PushType) -> Bytes {
-        if let Some(last) = last.as_ref().filter(|last| last.topic == *topic && last.push_type == push_type) {
-            return last.value.clone();
+    fn value(last: &mut Option<Self>, decision: &Decision<'_>) -> Option<Bytes> {
+        let topic = decision.given?;
+        if let Some(last) = last.as_ref().filter(|last| last.topic == *topic && last.push_type == decision.push_type) {
+            return Some(last.value.clone());
         }
-        let value = Bytes::from(push_type.topic(topic.as_str()).into_owned());
-        *last = Some(Self { topic: topic.clone(), push_type, value: value.clone() });
-        value
+        let value = Bytes::from(decision.topic()?.into_owned());
+        *last = Some(Self { topic: topic.clone(), push_type: decision.push_type.clone(), value: value.clone() });
+        Some(value)
     }
-}
-
-/// The only priority that a background push may have ("Pushing background updates to your App").
-const BACKGROUND: Priority = Priority::PowerSaving;
-
-fn push_type_of(notification: &Notification) -> PushType {
-    let declared = notification.push_type().cloned();
-    declared.or_else(|| notification.payload().inferred_push_type()).unwrap_or(PushType::Alert)
 }
 
 const fn check_size(size: usize, limit: PayloadLimit) -> Result<(), InvalidNotification> {

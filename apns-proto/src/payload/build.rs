@@ -76,8 +76,7 @@ impl PayloadBuilder {
     }
 
     fn finish(&self, json: Vec<u8>) -> Payload {
-        let push_type = self.push_type.clone().or_else(|| self.signs().push_type());
-        Payload::from_parts(json.into(), push_type)
+        Payload::from_parts(json.into(), self.push_type.clone(), self.signs())
     }
 
     /// The text that may be shortened.
@@ -178,8 +177,11 @@ impl PayloadBuilder {
             match key {
                 ApsKey::Badge | ApsKey::Sound => signs.noticeable = true,
                 ApsKey::ContentAvailable => signs.content_available = true,
-                ApsKey::Event => signs.event = true,
-                ApsKey::Timestamp | ApsKey::ContentState => signs.activity = true,
+                ApsKey::Event => (signs.more, signs.event) = (true, true),
+                ApsKey::Timestamp => (signs.more, signs.timestamp) = (true, true),
+                ApsKey::ContentState => (signs.more, signs.content_state) = (true, true),
+                ApsKey::ContentChanged => (signs.more, signs.content_changed) = (true, true),
+                ApsKey::EncryptedData => (signs.more, signs.encrypted) = (true, true),
                 ApsKey::ThreadId
                 | ApsKey::Category
                 | ApsKey::MutableContent
@@ -193,8 +195,6 @@ impl PayloadBuilder {
                 | ApsKey::Attributes
                 | ApsKey::InputPushToken
                 | ApsKey::InputPushChannel
-                | ApsKey::ContentChanged
-                | ApsKey::EncryptedData
                 | ApsKey::SessionIdentifier
                 | ApsKey::KeyId
                 | ApsKey::MessageIndex

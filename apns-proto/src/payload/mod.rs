@@ -13,6 +13,7 @@ mod live_activity;
 mod scan;
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,6 +24,8 @@ pub use error::PayloadError;
 pub use keys::InterruptionLevel;
 pub use limit::PayloadLimit;
 pub use live_activity::{End, LiveActivity, LiveActivityEvent, Start, Update};
+
+use scan::Signs;
 
 use crate::PushType;
 use crate::encoding;
@@ -50,10 +53,34 @@ use crate::encoding;
 pub struct Payload(Arc<Content>);
 
 /// Behind one pointer, so that a notification is small in queues and windows, where there may be a hundred thousand.
-#[derive(PartialEq, Eq, Hash)]
 struct Content {
     bytes: Bytes,
-    push_type: Option<PushType>,
+    /// What the builder was told.
+    declared: Option<PushType>,
+    /// What the content tells.
+    signs: Signs,
+}
+
+impl Content {
+    fn push_type(&self) -> Option<PushType> {
+        self.declared.clone().or_else(|| self.signs.push_type())
+    }
+}
+
+/// Equal when the bytes and the push type are: the signs follow from the bytes.
+impl PartialEq for Content {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes && self.push_type() == other.push_type()
+    }
+}
+
+impl Eq for Content {}
+
+impl Hash for Content {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bytes.hash(state);
+        self.push_type().hash(state);
+    }
 }
 
 impl Payload {
@@ -122,8 +149,8 @@ impl Payload {
             .build()
     }
 
-    fn from_parts(bytes: Bytes, push_type: Option<PushType>) -> Self {
-        Self(Arc::new(Content { bytes, push_type }))
+    fn from_parts(bytes: Bytes, declared: Option<PushType>, signs: Signs) -> Self {
+        Self(Arc::new(Content { bytes, declared, signs }))
     }
 
     fn whole(builder: &PayloadBuilder) -> Self {
@@ -142,9 +169,9 @@ impl Payload {
     pub fn from_json(json: impl Into<Bytes>) -> Result<Self, PayloadError> {
         let mut bytes = json.into();
         let text = encoding::text(&bytes)?;
-        let push_type = scan::scan(text)?.push_type();
+        let signs = scan::scan(text)?;
         let mark = bytes.len() - text.len();
-        Ok(Self::from_parts(bytes.split_off(mark), push_type))
+        Ok(Self::from_parts(bytes.split_off(mark), None, signs))
     }
 
     /// Takes a ready-made payload without the white space between its parts. The order of the keys, the text of numbers
@@ -163,8 +190,8 @@ impl Payload {
     /// ```
     pub fn from_json_compact(json: impl AsRef<[u8]>) -> Result<Self, PayloadError> {
         let json = encoding::text(json.as_ref())?;
-        let push_type = scan::scan(json)?.push_type();
-        Ok(Self::from_parts(scan::compact(json).into(), push_type))
+        let signs = scan::scan(json)?;
+        Ok(Self::from_parts(scan::compact(json).into(), None, signs))
     }
 
     /// The bytes that are sent.
@@ -194,15 +221,43 @@ impl Payload {
     /// * [`Alert`](PushType::Alert): otherwise, if `aps` has `alert`, `badge` or `sound`.
     /// * [`Background`](PushType::Background): `aps` has `content-available` and nothing else.
     ///
-    /// Anything else says nothing; `content-changed` fits widgets and controls alike.
+    /// Anything else leaves a doubt; `content-changed` fits widgets and controls alike.
     #[must_use]
     pub fn inferred_push_type(&self) -> Option<PushType> {
-        self.0.push_type.clone()
+        self.0.push_type()
+    }
+
+    /// The push type that the builder was told ([`PayloadBuilder::push_type`]); none for ready-made JSON. It is a choice of
+    /// the caller's, like [`Notification::with_push_type`](crate::Notification::with_push_type), and is not in the bytes.
+    #[must_use]
+    pub fn declared_push_type(&self) -> Option<&PushType> {
+        self.0.declared.as_ref()
     }
 
     /// Whether the type is known to be this one.
     pub(crate) fn is_inferred(&self, push_type: &PushType) -> bool {
-        self.0.push_type.as_ref() == Some(push_type)
+        match self.declared_push_type() {
+            Some(declared) => declared == push_type,
+            None => self.0.signs.push_type().as_ref() == Some(push_type),
+        }
+    }
+
+    /// What the content says of the push type, whatever was declared.
+    #[cfg(feature = "http2")]
+    pub(crate) fn content_push_type(&self) -> Option<PushType> {
+        self.0.signs.push_type()
+    }
+
+    /// Whether it wakes the app and shows nothing, with further keys that mean nothing for the push type.
+    #[cfg(feature = "http2")]
+    pub(crate) fn is_silent(&self) -> bool {
+        self.0.signs.is_silent()
+    }
+
+    /// The first key that a push of this type needs and that is not there.
+    #[cfg(feature = "http2")]
+    pub(crate) fn missing_key(&self, push_type: &PushType) -> Option<&'static str> {
+        push_type.required_keys().iter().copied().find(|key| !self.0.signs.has(key))
     }
 
     /// Whether the payload is small enough.

@@ -19,10 +19,16 @@ pub(super) struct Signs {
     pub(super) content_available: bool,
     /// Any other key in `aps`.
     pub(super) more: bool,
+    /// `content-changed`.
+    pub(super) content_changed: bool,
+    /// `encryptedData`.
+    pub(super) encrypted: bool,
     /// `event` is one of the three of Live Activities.
     pub(super) event: bool,
-    /// `timestamp` or `content-state`.
-    pub(super) activity: bool,
+    /// `timestamp`.
+    pub(super) timestamp: bool,
+    /// `content-state`.
+    pub(super) content_state: bool,
     /// Top level `mdm` as a text.
     pub(super) mdm: bool,
     /// Top level `container-identifier` as a text.
@@ -37,7 +43,7 @@ impl Signs {
     /// The push type, where the content leaves no doubt.
     pub(super) fn push_type(self) -> Option<PushType> {
         if self.aps {
-            if self.event && self.activity {
+            if self.event && (self.timestamp || self.content_state) {
                 Some(PushType::LiveActivity)
             } else if self.noticeable {
                 Some(PushType::Alert)
@@ -52,6 +58,26 @@ impl Signs {
             Some(PushType::FileProvider)
         } else {
             None
+        }
+    }
+
+    /// Whether it wakes the app and shows nothing, as far as `aps` says. Other keys may mean that more is wanted.
+    pub(super) const fn is_silent(self) -> bool {
+        self.content_available && !self.noticeable && !self.content_changed && !self.encrypted && !self.event
+    }
+
+    /// Whether this key of [`PushType::required_keys`] is there.
+    pub(super) fn has(self, key: &str) -> bool {
+        match key {
+            "aps.content-available" => self.content_available,
+            "aps.content-changed" => self.content_changed,
+            "aps.encryptedData" => self.encrypted,
+            "aps.event" => self.event,
+            "aps.timestamp" => self.timestamp,
+            "container-identifier" => self.container,
+            "domain" => self.domain,
+            "mdm" => self.mdm,
+            _ => false,
         }
     }
 }
@@ -146,7 +172,10 @@ impl<'de> Visitor<'de> for TopVisitor {
                 Key::Noticeable
                 | Key::ContentAvailable
                 | Key::Event
-                | Key::Activity
+                | Key::Timestamp
+                | Key::ContentState
+                | Key::ContentChanged
+                | Key::Encrypted
                 | Key::StartUpdateEnd
                 | Key::Other => {
                     signs.own = true;
@@ -187,10 +216,13 @@ fn look_into_aps(aps: &RawValue, signs: &mut Signs) {
                         signs.more = true;
                         signs.event |= matches!(serde_json::from_str::<Key>(value), Ok(Key::StartUpdateEnd));
                     }
-                    Key::Activity => {
+                    Key::Timestamp => (signs.more, signs.timestamp) = (true, true),
+                    Key::ContentState => (signs.more, signs.content_state) = (true, true),
+                    Key::ContentChanged => {
                         signs.more = true;
-                        signs.activity = true;
+                        signs.content_changed |= value != "false";
                     }
+                    Key::Encrypted => (signs.more, signs.encrypted) = (true, true),
                     Key::Aps | Key::Mdm | Key::Container | Key::Domain | Key::StartUpdateEnd | Key::Other => {
                         signs.more = true;
                     }
@@ -214,7 +246,10 @@ enum Key {
     Noticeable,
     ContentAvailable,
     Event,
-    Activity,
+    Timestamp,
+    ContentState,
+    ContentChanged,
+    Encrypted,
     StartUpdateEnd,
     Other,
 }
@@ -239,7 +274,10 @@ impl<'de> Deserialize<'de> for Key {
                     b"alert" | b"badge" | b"sound" => Key::Noticeable,
                     b"content-available" => Key::ContentAvailable,
                     b"event" => Key::Event,
-                    b"timestamp" | b"content-state" => Key::Activity,
+                    b"timestamp" => Key::Timestamp,
+                    b"content-state" => Key::ContentState,
+                    b"content-changed" => Key::ContentChanged,
+                    b"encryptedData" => Key::Encrypted,
                     b"start" | b"update" | b"end" => Key::StartUpdateEnd,
                     _ => Key::Other,
                 })

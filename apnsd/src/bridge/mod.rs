@@ -28,7 +28,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use apns_proto::Topic;
+use apns_proto::{PushType, Topic};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -290,13 +290,7 @@ impl Hall {
 
     fn visit(&self, admitted: Admitted, place: Place, stop: watch::Receiver<bool>) -> Visit {
         let own_topic = self.service.info(&admitted.app).ok().and_then(|app| app.topic);
-        // An app that says what its topic is knows better than an old certificate, but for the kind of it.
-        let topic = match (own_topic, &admitted.topic) {
-            (Some(_), Some(named)) if named.ends_with(".voip") => Some(named),
-            (Some(_), _) => None,
-            (None, named) => named.as_ref(),
-        };
-        let topic = topic.and_then(|topic| Topic::new(topic.as_str()).ok());
+        let topic = topic_of(own_topic.as_deref(), admitted.topic.as_deref());
         let reading = Reading::new(self.config.max_payload, topic);
         Visit {
             service: self.service.clone(),
@@ -309,6 +303,19 @@ impl Hall {
             storing: Storing::counted_by(&self.storing),
         }
     }
+}
+
+/// The topic of a client's notifications, where it is not the app's own.
+///
+/// An app that says what its topic is knows better than an old certificate, but for the push type that it is for.
+fn topic_of(own: Option<&str>, named: Option<&str>) -> Option<Topic> {
+    let named = named?;
+    let Some(own) = own else { return Topic::new(named).ok() };
+    let push_type = PushType::of_topic(named)?;
+    if PushType::of_topic(own).is_some() || push_type.topic_suffix().is_empty() {
+        return None;
+    }
+    Topic::new(push_type.topic(own)).ok()
 }
 
 /// Why a handshake failed, for a log. The key of the server's certificate has a part in it.
@@ -385,6 +392,23 @@ impl Complaints {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn the_push_type_of_a_clients_certificate_is_kept_whatever_topic_the_app_has() {
+        fn topic(own: Option<&str>, named: Option<&str>) -> Option<String> {
+            topic_of(own, named).map(|topic| topic.to_string())
+        }
+        assert_eq!(topic(None, Some("com.x.voip")).as_deref(), Some("com.x.voip"));
+        assert_eq!(topic(Some("com.x"), Some("com.x")), None);
+        assert_eq!(topic(Some("com.x"), None), None);
+        for push_type in PushType::known().filter(|known| !known.topic_suffix().is_empty()) {
+            let suffixed = push_type.topic("com.x").into_owned();
+            assert_eq!(topic(Some("com.x"), Some(&suffixed)), Some(suffixed.clone()));
+            assert_eq!(topic(Some("com.y"), Some(&suffixed)), Some(push_type.topic("com.y").into_owned()));
+            assert_eq!(topic(Some(&suffixed), Some("com.x")), None, "the app has the push type already");
+        }
+        assert_eq!(topic(Some("com.x"), Some("com.apple.mgmt.External.1")), None);
+    }
+
     use super::*;
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use apns_proto::binary::{DecodedNotification, Limits, NotificationDecoder, Status};
-use apns_proto::{DeviceToken, Expiration, Notification, Payload, Priority, PushType, Topic, WallTime};
+use apns_proto::{DeviceToken, Expiration, Notification, Payload, Priority, Topic, WallTime};
 use ring::digest::{Context, SHA256};
 
 use super::clients::Client;
@@ -91,10 +91,6 @@ impl Reading {
             notification = notification.with_priority(Priority::from_number(number).ok_or(Status::PROTOCOL_ERROR)?);
         }
         if let Some(topic) = &self.topic {
-            // The one thing that a payload does not tell, and that the topics of old certificates do.
-            if topic.as_str().ends_with(".voip") {
-                notification = notification.with_push_type(PushType::Voip);
-            }
             notification = notification.with_topic(topic.clone());
         }
         Ok(notification)
@@ -164,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_expiration_makes_a_difference_and_old_voip_certificates_are_known() {
+    fn the_expiration_makes_a_difference_and_the_topic_of_the_certificate_is_kept() {
         let likeness = |arrival: &Arrival| match &arrival.what {
             What::New(likeness, _) => *likeness,
             what => panic!("{what:?}"),
@@ -173,7 +169,7 @@ mod tests {
         let all: std::collections::BTreeSet<_> = arrivals.iter().map(likeness).collect();
         assert_eq!(all.len(), 3);
         let What::New(_, notification) = &arrivals[0].what else { panic!("it is new") };
-        assert_eq!(notification.push_type(), Some(&PushType::Voip));
+        assert_eq!(notification.topic().map(Topic::as_str), Some("com.example.app.voip"));
     }
 
     #[test]

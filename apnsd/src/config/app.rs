@@ -1,9 +1,10 @@
 //! One app: what it is, and what becomes of it when its files are read.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use apns_proto::http2::{KeyId, SigningKey, TeamId};
+use apns_proto::http2::{Authentication, CertificateTopics, KeyId, Requests, SigningKey, TeamId};
 use apns_proto::{LossPolicy, RetryPolicy, Topic, encoding};
 use apns_tokio::{Endpoint, Environment, Identity, Roots};
 use serde::{Deserialize, Serialize};
@@ -196,6 +197,8 @@ pub(crate) struct App {
     pub(crate) transport: Transport,
     pub(crate) credential: Credential,
     pub(crate) topic: Option<Topic>,
+    /// What the certificate says about topics.
+    pub(crate) certificate_topics: Option<Arc<CertificateTopics>>,
     pub(crate) endpoint: Endpoint,
     pub(crate) feedback: Endpoint,
     pub(crate) feedback_every: Duration,
@@ -206,6 +209,26 @@ pub(crate) struct App {
     pub(crate) retry: RetryPolicy,
     pub(crate) loss: LossPolicy,
     pub(crate) rate: Option<u32>,
+}
+
+impl App {
+    /// How its client turns notifications into requests; `None` on the binary protocol. Whom they go to makes no difference
+    /// here.
+    pub(crate) fn requests(&self) -> Option<Requests> {
+        let authentication = match (self.transport, &self.credential) {
+            (Transport::Binary, _) => return None,
+            (Transport::Http2, Credential::SigningKey { .. }) => Authentication::Token,
+            (Transport::Http2, Credential::Certificate(_)) => Authentication::Certificate,
+        };
+        let mut requests = Requests::new("", authentication);
+        if let Some(topic) = &self.topic {
+            requests = requests.with_topic(topic.clone());
+        }
+        Some(match &self.certificate_topics {
+            Some(topics) => requests.with_certificate_topics(Arc::clone(topics)),
+            None => requests,
+        })
+    }
 }
 
 /// The most connections of one app.
@@ -323,6 +346,10 @@ impl AppDefinition {
             }
             (None, Credential::SigningKey { .. }) => None,
         };
+        let certificate_topics = match &credential {
+            Credential::Certificate(identity) => Some(Arc::new(identity.certificate().push_topics())),
+            Credential::SigningKey { .. } => None,
+        };
         let at = |endpoint: Endpoint, host: &Option<String>, port: Option<u16>| {
             Endpoint::new(host.as_deref().unwrap_or(endpoint.host()), port.unwrap_or(endpoint.port()))
         };
@@ -363,6 +390,7 @@ impl AppDefinition {
             transport: self.transport,
             credential,
             topic,
+            certificate_topics,
             endpoint: at(standard, &self.host, self.port),
             feedback: at(Endpoint::feedback(environment), &self.feedback_host, self.feedback_port),
             feedback_every,

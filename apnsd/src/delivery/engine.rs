@@ -507,7 +507,10 @@ impl<'a> Epoch<'a> {
             ClientEvent::TokenWanted { .. } => {
                 self.engine.note_trouble(&"the token source has no provider token");
             }
-            ClientEvent::Missed { .. } | ClientEvent::Dialling { .. } | ClientEvent::Warning { .. } => {}
+            ClientEvent::Warning { warning, .. } => {
+                say(format_args!("app {}: {warning}", self.engine.name));
+            }
+            ClientEvent::Missed { .. } | ClientEvent::Dialling { .. } => {}
             // An event of a later kind changes nothing that is known here.
             _ => {}
         }

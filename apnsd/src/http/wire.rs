@@ -20,6 +20,9 @@ struct Wire<'a> {
     payload: &'a RawValue,
     topic: Option<String>,
     push_type: Option<String>,
+    /// Whether a push type is taken that is not known here.
+    #[serde(default)]
+    force_push_type: bool,
     priority: Option<u8>,
     /// Seconds since 1970; 0 for one attempt.
     expiration: Option<u64>,
@@ -69,7 +72,13 @@ impl Wire<'_> {
             notification = notification.with_topic(topic);
         }
         if let Some(text) = self.push_type {
-            let push_type = text.parse::<PushType>().map_err(|error| FieldProblem::new("push_type", error))?;
+            let push_type = if self.force_push_type {
+                text.parse::<PushType>().map_err(|error| FieldProblem::new("push_type", error))?
+            } else {
+                PushType::from_known(&text).map_err(|error| {
+                    FieldProblem::new("push_type", format_args!("{error}; force_push_type: true takes it all the same"))
+                })?
+            };
             notification = notification.with_push_type(push_type);
         }
         if let Some(number) = self.priority {

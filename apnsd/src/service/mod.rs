@@ -12,7 +12,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use apns_proto::binary::Limits;
-use apns_proto::http2::{Authentication, Requests};
 use apns_proto::{InvalidNotification, Notification, WallTime};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
@@ -23,7 +22,7 @@ pub use error::{SubmitError, UnknownApp};
 pub use stream::OutcomeStream;
 
 use crate::access::Access;
-use crate::config::{App, AppDefinition, Config, ConfigError, Credential, Transport};
+use crate::config::{App, AppDefinition, Config, ConfigError};
 use crate::delivery::{BridgeFigures, Health, KeyRing, Listener, Order, Snapshot, Standing, Waiters, now};
 use crate::outbox::{
     Accepted, Counts, Cursor, FeedbackPage, NewEntry, Outbox, OutboxError, OutcomeRecord, State, Tracked,
@@ -219,9 +218,10 @@ impl Service {
         for (index, submission) in submissions.into_iter().enumerate() {
             let Submission { mut notification, idempotency_key } = submission;
             check(&notification, &current.app).map_err(|cause| SubmitError::Invalid { index, cause })?;
-            // What only the payload knows does not survive its being written down.
-            if let (None, Some(push_type)) = (notification.push_type(), notification.payload().inferred_push_type()) {
-                notification = notification.with_push_type(push_type);
+            // What only the payload's builder was told does not survive its being written down.
+            if let (None, Some(declared)) = (notification.push_type(), notification.payload().declared_push_type()) {
+                let declared = declared.clone();
+                notification = notification.with_push_type(declared);
             }
             let expiration = notification.expiration().resolve(at);
             notification = notification.with_expiration(expiration);
@@ -554,16 +554,8 @@ where
 
 /// What the client would refuse is refused before it is stored.
 fn check(notification: &Notification, app: &App) -> Result<(), InvalidNotification> {
-    let authentication = match (app.transport, &app.credential) {
-        (Transport::Binary, _) => return Limits::default().check(notification),
-        (Transport::Http2, Credential::SigningKey { .. }) => Authentication::Token,
-        (Transport::Http2, Credential::Certificate(_)) => Authentication::Certificate,
-    };
-    // Whom it goes to makes no difference here.
-    let requests = Requests::new("", authentication);
-    let requests = match &app.topic {
-        Some(topic) => requests.with_topic(topic.clone()),
-        None => requests,
-    };
-    requests.check(notification)
+    match app.requests() {
+        Some(requests) => requests.check(notification),
+        None => Limits::default().check(notification),
+    }
 }
