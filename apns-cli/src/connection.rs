@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use apns_driver::files::shown;
 use apns_proto::WallTime;
 use apns_proto::encoding;
 use apns_proto::http2::{Authentication, IdError, KeyId, Requests, SigningKey, SigningSource, TeamId};
@@ -106,7 +107,7 @@ impl CertificateFiles {
         let now = WallTime::from(std::time::SystemTime::now());
         if let Validity::ExpiresSoon { .. } = identity.validity(now) {
             let at = Date(identity.not_after().as_secs());
-            say(format_args!("apns: the client certificate in {} expires at {at}: renew it", self.cert.display()));
+            say(format_args!("apns: the client certificate in {} expires at {at}: renew it", shown(&self.cert)));
         }
         Ok(identity)
     }
@@ -119,7 +120,7 @@ fn warn_of_environment(files: &CertificateFiles, identity: &Identity, environmen
         (Some(CertificateEnvironment::Production), Some(Environment::Sandbox)) => "the sandbox: leave --sandbox out",
         _ => return,
     };
-    say(format_args!("apns: the client certificate in {} is not for {remedy}", files.cert.display()));
+    say(format_args!("apns: the client certificate in {} is not for {remedy}", shown(&files.cert)));
 }
 
 impl KeyFile {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use apns_driver::files::shown;
 use apns_proto::PayloadError;
 use apns_proto::http2::SigningKeyError;
 use apns_sim::{ScriptError, StartError};
@@ -58,13 +59,13 @@ pub(crate) enum Failure {
     #[error("{name} cannot be written: {error}")]
     Write { name: String, error: io::Error },
     /// The client certificate or its key.
-    #[error("the client certificate in {} cannot be used: {error}", path.display())]
+    #[error("the client certificate in {} cannot be used: {error}", shown(path))]
     Identity { path: PathBuf, error: IdentityError },
     /// The signing key for provider tokens.
-    #[error("the signing key in {} cannot be used: {error}", path.display())]
+    #[error("the signing key in {} cannot be used: {error}", shown(path))]
     Key { path: PathBuf, error: SigningKeyError },
     /// The certificate authorities.
-    #[error("the certificate authorities in {} cannot be used: {error}", path.display())]
+    #[error("the certificate authorities in {} cannot be used: {error}", shown(path))]
     Roots { path: PathBuf, error: RootsError },
     /// The payload that all notifications share.
     #[error("the payload cannot be used: {0}")]
@@ -82,7 +83,7 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Start(#[source] BuildError),
     /// The script of a simulator.
-    #[error("the script in {} cannot be used: {error}", path.display())]
+    #[error("the script in {} cannot be used: {error}", shown(path))]
     Script { path: PathBuf, error: ScriptError },
     /// The simulator could not be started.
     #[error("the simulator cannot start: {0}")]
@@ -97,7 +98,7 @@ pub(crate) enum Failure {
     #[error("nobody can listen at {address}: {error}")]
     Listen { address: std::net::SocketAddr, error: io::Error },
     /// A program that is to do a part of the work.
-    #[error("{} cannot be run: {error}", path.display())]
+    #[error("{} cannot be run: {error}", shown(path))]
     Program { path: PathBuf, error: io::Error },
     /// The asynchronous runtime could not be started.
     #[error("the system gives no threads or timers: {0}")]

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use apns_driver::files::shown;
 use apns_proto::encoding::{self, EncodingError};
 
 use crate::exit::Failure;
@@ -31,7 +32,7 @@ impl Source {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Stdin => "standard input".to_owned(),
-            Self::File(path) => path.display().to_string(),
+            Self::File(path) => shown(path).to_string(),
         }
     }
 

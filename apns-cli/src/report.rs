@@ -4,6 +4,7 @@ use std::io::{IsTerminal, stdout};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use apns_driver::files::shown;
 use apns_proto::http2::Reason;
 use apns_proto::{CloseReason, NotSentCause, Outcome, Reaction, Rejection};
 use apns_tokio::{ClientEvent, Endpoint};
@@ -259,10 +260,10 @@ impl Report {
                 Ok((_, held)) => say(format_args!(
                     "apns: {held} device tokens were refused, but none was accepted, so they may be of the other \
                      environment; they are not in {}",
-                    path.display()
+                    shown(&path)
                 )),
                 Err(error) => {
-                    failure = failure.or(Some(Failure::Write { name: path.display().to_string(), error }));
+                    failure = failure.or(Some(Failure::Write { name: shown(&path).to_string(), error }));
                 }
             }
         }

@@ -6,6 +6,7 @@ use std::env::{self, VarError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use apns_driver::files::shown;
 use clap::Args;
 use serde::{Deserialize, Deserializer};
 
@@ -100,7 +101,7 @@ pub(crate) enum SettingsError {
         problem: String,
     },
     /// The configuration file is not what it has to be.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}: {problem}", shown(path))]
     File {
         /// The file.
         path: PathBuf,
@@ -108,7 +109,7 @@ pub(crate) enum SettingsError {
         problem: String,
     },
     /// The configuration file has no such table.
-    #[error("{} has no profile `{name}`{}", path.display(), known_profiles(known))]
+    #[error("{} has no profile `{name}`{}", shown(path), known_profiles(known))]
     NoProfile {
         /// The file.
         path: PathBuf,

@@ -54,6 +54,7 @@
 //! * [`Runtime`], [`Clock`], [`Secured`], [`Alpn`], [`tls`]: what a transport brings, and what it is given.
 //! * [`Client`] with its builders, [`Pending`], [`Delivery`], [`SendAll`], [`Events`]: the handle of applications.
 //! * [`feedback`]: reading the feedback service.
+//! * [`files`]: private files, and which paths may be shown.
 //! * [`identity`]: client certificates in every form in which people keep them.
 //! * [`drive`]: the loop for one machine on one stream, for servers and tests.
 
@@ -69,6 +70,7 @@ mod drive;
 mod endpoint;
 mod events;
 pub mod feedback;
+pub mod files;
 #[cfg(feature = "http2")]
 mod http2_builder;
 pub mod identity;

@@ -69,6 +69,7 @@ pub mod binary;
 mod connection;
 mod device_token;
 pub mod encoding;
+mod escaped;
 mod explanation;
 pub mod guide;
 #[cfg(feature = "http2")]
@@ -94,6 +95,7 @@ pub use connection::{
     Unsettled, Warning,
 };
 pub use device_token::{DeviceToken, DeviceTokenError};
+pub use escaped::Escaped;
 pub use explanation::Explanation;
 pub use invalid_tokens::{InvalidToken, InvalidTokens};
 pub use machine::{End, Machine, Transmit};

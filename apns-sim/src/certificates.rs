@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::{fs, io};
 
+use apns_driver::files::replace_private;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
@@ -104,7 +105,8 @@ impl Certificates {
         fs::create_dir_all(directory)?;
         fs::write(directory.join("ca.pem"), &self.authority)?;
         fs::write(directory.join("client.pem"), &self.client)?;
-        write_private(&directory.join("client.key"), &self.client_key)
+        // A key is nobody else's business, not even that of a test.
+        replace_private(&directory.join("client.key"), self.client_key.as_bytes()).map(drop)
     }
 }
 
@@ -112,16 +114,6 @@ impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Certificates").finish_non_exhaustive()
     }
-}
-
-/// A key is nobody else's business, not even that of a test.
-pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    use std::io::Write as _;
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?.write_all(text.as_bytes())
 }
 
 /// Before 2050 a date has one form only, which every client reads.

@@ -6,13 +6,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
+use apns_driver::files::replace_private;
 use apns_proto::WallTime;
 use apns_proto::binary::FeedbackRecord;
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::certificates::{Certificates, DEFAULT_TOPIC, ServerCertificate, write_private};
+use crate::certificates::{Certificates, DEFAULT_TOPIC, ServerCertificate};
 use crate::log::{Counts, Entry, Keep, Log, Record, Service};
 use crate::provider::{KEY_ID, RequestRecord, SigningKeyPair, TEAM_ID, Trust};
 use crate::script::Script;
@@ -483,7 +484,7 @@ impl Simulator {
     pub fn write_certificates(&self, directory: impl AsRef<Path>) -> io::Result<()> {
         let directory = directory.as_ref();
         self.certificates.write(directory)?;
-        write_private(&directory.join("AuthKey_SIMULATOR.p8"), self.signing_key_pem())
+        replace_private(&directory.join("AuthKey_SIMULATOR.p8"), self.signing_key_pem().as_bytes()).map(drop)
     }
 
     /// Closes everything and waits until it is.

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use apns_driver::files::shown;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -304,7 +305,7 @@ impl Daemon {
             Ok(Err(error)) => Err(error),
             Err(_) => Err(ConfigError::whole("the service is stopping")),
         };
-        let name = file.display();
+        let name = shown(file);
         match result {
             Ok(()) => say(format_args!("{name} was read again, and is in force")),
             Err(error) => say(format_args!("{name} was read again and cannot be used, nothing has changed: {error}")),

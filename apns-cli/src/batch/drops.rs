@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+use apns_driver::files::replace_private;
 use apns_proto::binary::Status;
 use apns_proto::http2::{Api, ProviderRejection};
 use apns_proto::{DeviceToken, InvalidTokens, Outcome, Proof, Rejection, TokenVerdict, WallTime};
 
-use crate::batch::journal::replace;
 use crate::batch::results::RowView;
 
 /// Collects the tokens that nothing can be sent to any more. What was found is a matter of the rows alone, so that a
@@ -84,7 +84,7 @@ impl Drops {
         })
     }
 
-    /// Writes the tokens, one on a line, each once, in the place of what the file had before. Says how many there are,
+    /// Writes the tokens, one on a line, each once, in the place of what the file had before, for the owner alone to read. Says how many there are,
     /// and how many are held back: the service does not know them, but it has taken no token at all, so all may be of the
     /// other environment.
     pub(crate) fn write(mut self, path: &Path) -> io::Result<(usize, usize)> {
@@ -102,7 +102,7 @@ impl Drops {
                 count += 1;
             }
         }
-        replace(path, lines.as_bytes())?;
+        replace_private(path, lines.as_bytes())?;
         Ok((count, self.invalid.len()))
     }
 }

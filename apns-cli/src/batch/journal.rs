@@ -6,13 +6,13 @@
 //! handed over, because the write had to end first. The head changes only by putting a whole new file in the place of
 //! the old one.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::str;
 use std::time::{Duration, Instant};
 
+use apns_driver::files::{open_private, replace_private};
 use apns_proto::encoding::{self, EncodingError};
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -22,8 +22,8 @@ use crate::batch::fingerprint::Fingerprint;
 use crate::batch::lines::LineSet;
 use crate::hex;
 
-/// The version of the format.
-const FORMAT: u32 = 1;
+/// The version of the format: since the second one the digest is of the whole batch.
+const FORMAT: u32 = 2;
 
 /// What disks write as a whole, or not at all, is no larger.
 const BLOCK: usize = 4096;
@@ -110,7 +110,7 @@ impl Account {
     /// Reads it.
     pub(crate) fn read(path: &Path) -> Result<Self, ReadError> {
         let mut bytes = Vec::new();
-        File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
+        open_private(path)?.take(LARGEST).read_to_end(&mut bytes)?;
         Ok(Self::parse(&bytes)?)
     }
 
@@ -198,41 +198,12 @@ pub(crate) struct Journal {
     written: Option<Instant>,
 }
 
-/// The name of what is put in the place of a file, until it is.
-pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
-}
-
-/// Puts a file with these contents in the place of another one, or of none: after a crash there is the one or the other,
-/// whole. The file comes open for writing.
-pub(crate) fn replace(path: &Path, contents: &[u8]) -> io::Result<File> {
-    let new = beside(path, ".new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&new)?;
-    file.write_all(contents)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    sync_folder_of(path)?;
-    Ok(file)
-}
-
-/// Has the names in the folder of a file on disk.
-pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
-    if !cfg!(unix) {
-        // Elsewhere a folder cannot be opened as a file.
-        return Ok(());
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    File::open(folder)?.sync_all()
-}
-
 impl Journal {
     /// Begins a pass: puts a new journal in the place of the one before, if any.
     pub(crate) fn begin(path: PathBuf, account: Account) -> io::Result<Self> {
         let bytes = account.emit();
         let length = bytes.len() as u64;
-        let file = replace(&path, &bytes)?;
+        let file = replace_private(&path, &bytes)?;
         let handed = account.departures.mark;
         let slots = [length - BLOCK as u64, length - 2 * BLOCK as u64];
         Ok(Self { path, file, account, slots, handed, ahead: 1, written: None })
@@ -283,20 +254,21 @@ impl Journal {
         // Nothing behind it was handed over, although the mark ran ahead.
         self.account.departures.mark = self.handed.min(self.account.departures.mark);
         self.account.departures = self.account.departures.into_next_pass(returned);
-        replace(&self.path, &self.account.emit()).map(drop)
+        replace_private(&self.path, &self.account.emit()).map(drop)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use tempfile::TempDir;
 
     use super::*;
 
     fn account() -> Account {
-        let mut batch = tempfile::tempfile().unwrap();
         let undertaking = Undertaking {
-            batch: Fingerprint::of(&mut batch).unwrap(),
+            batch: Fingerprint::of(&mut io::empty()).unwrap(),
             protocol: "binary".to_owned(),
             host: "gateway.example".to_owned(),
             on_loss: "report".to_owned(),
@@ -373,8 +345,8 @@ mod tests {
         let mut other = whole.clone();
         other[BLOCK] ^= 1;
         assert_eq!(Account::parse(&other), Err(Damage::Marks));
-        let newer = String::from_utf8(whole).unwrap().replace("\"format\":1", "\"format\":2");
-        assert_eq!(Account::parse(newer.as_bytes()), Err(Damage::Format(2)));
+        let newer = String::from_utf8(whole).unwrap().replace("\"format\":2", "\"format\":3");
+        assert_eq!(Account::parse(newer.as_bytes()), Err(Damage::Format(3)));
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use apns_driver::files::{beside, shown};
 use apns_proto::{NotSentCause, Outcome};
 
 use crate::batch::handover::SharedJournal;
-use crate::batch::journal::beside;
 use crate::batch::lines::LineSet;
 use crate::batch::results::Results;
 use crate::batch::store::{JOURNAL, Store};
@@ -72,7 +72,7 @@ impl Ledger {
 
     /// Has everything on disk, and ends the pass.
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
-        let name = |path: PathBuf| move |error: io::Error| Failure::Write { name: path.display().to_string(), error };
+        let name = |path: PathBuf| move |error: io::Error| Failure::Write { name: shown(&path).to_string(), error };
         let results = self.results.finish();
         let Some(shared) = self.journal else {
             return results.map(drop).map_err(name(self.path));

@@ -1,14 +1,15 @@
 //! Results and journal together: what a start finds, and what it may do with it.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::batch::departures::Departures;
 use crate::batch::fingerprint::Fingerprint;
-use crate::batch::journal::{self, Account, Damage, Journal, ReadError, Undertaking};
+use crate::batch::journal::{Account, Damage, Journal, ReadError, Undertaking};
 use crate::batch::lines::LineSet;
 use crate::batch::results::{self, Results, RowView, ScanError};
+use apns_driver::files::{beside, create_private, open_private, shown};
 
 /// What follows the name of the results in that of the journal.
 pub(crate) const JOURNAL: &str = ".journal";
@@ -17,49 +18,51 @@ pub(crate) const JOURNAL: &str = ".journal";
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
     /// There are results, and nobody said that they are to be gone on with.
-    #[error("{} is there already: go on with --resume, or name another file", results.display())]
+    #[error("{} is there already: go on with --resume, or name another file", shown(results))]
     Exists { results: PathBuf },
     /// The name of the results is that of something that is no file.
-    #[error("{} is no regular file: name a file for the results", results.display())]
+    #[error("{} is no regular file, or a symbolic link to one: name a file for the results", shown(results))]
     NotAFile { results: PathBuf },
     /// Another process has them.
-    #[error("{} is being written by another process: wait for its end, or stop it", results.display())]
+    #[error("{} is being written by another process: wait for its end, or stop it", shown(results))]
     Locked { results: PathBuf },
     /// There are results, but nothing says how far lines may have left.
     #[error(
         "{} has rows, but its journal {} is missing, so nobody knows which lines may have left: put it back, or name \
          another file for the results and take the lines that have a row out of the batch",
-        results.display(), journal.display()
+        shown(results),
+        shown(journal)
     )]
     NoJournal { results: PathBuf, journal: PathBuf },
     /// There is a journal, but the results that belong to it are gone.
     #[error(
-        "there is a journal {}, but {} is missing: put it back, or remove the journal if everything shall be sent again",
-        journal.display(), results.display()
+        "there is a journal {}, but the results that belong to it are missing: put them back, or remove the journal if \
+         everything shall be sent again",
+        shown(journal)
     )]
-    NoResults { results: PathBuf, journal: PathBuf },
+    NoResults { journal: PathBuf },
     /// The journal cannot be used.
     #[error(
         "the journal {} is damaged: {damage}; put back a whole one, or name another file for the results and take the \
          lines that have a row out of the batch",
-        journal.display()
+        shown(journal)
     )]
     Journal { journal: PathBuf, damage: Damage },
     /// The results cannot be used.
-    #[error("{} was changed since it was written: {error}; put back what was there", results.display())]
+    #[error("{} was changed since it was written: {error}; put back what was there", shown(results))]
     Results { results: PathBuf, error: ScanError },
     /// The batch is another one.
     #[error(
         "the batch is not the one that {} was begun with: it had {then}, and has {now}; put it back as it was, or name \
          another file for the results of the new one",
-        results.display()
+        shown(results)
     )]
     OtherBatch { results: PathBuf, then: Fingerprint, now: Fingerprint },
     /// An option is another one.
-    #[error("{} was begun with {option} {then}, and this is {now}: resume with the same", results.display())]
+    #[error("{} was begun with {option} {then}, and this is {now}: resume with the same", shown(results))]
     OtherOption { results: PathBuf, option: &'static str, then: String, now: String },
     /// The system says no.
-    #[error("{} cannot be written: {error}", path.display())]
+    #[error("{} cannot be written: {error}", shown(path))]
     Io { path: PathBuf, error: io::Error },
 }
 
@@ -104,16 +107,18 @@ impl Store {
             let path = path.to_owned();
             move |error| StoreError::Io { path, error }
         };
-        let journal_path = journal::beside(path, JOURNAL);
-        if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        let journal_path = beside(path, JOURNAL);
+        // A link may lead to a file that somebody else wants overwritten: it is never followed.
+        let found = fs::symlink_metadata(path).ok();
+        if found.as_ref().is_some_and(|found| !found.is_file()) {
             return Err(StoreError::NotAFile { results: results() });
         }
-        let (there, journal_there) = (path.exists(), journal_path.exists());
+        let (there, journal_there) = (found.is_some(), fs::symlink_metadata(&journal_path).is_ok());
         if there && start == Start::Fresh {
             return Err(StoreError::Exists { results: results() });
         }
         if !there && journal_there {
-            return Err(StoreError::NoResults { results: results(), journal: journal_path });
+            return Err(StoreError::NoResults { journal: journal_path });
         }
         let mut file = open_locked(path, there)?;
         let Some(undertaking) = undertaking else {
@@ -153,8 +158,7 @@ impl Store {
 /// Opens the results, or makes them, and keeps other processes from them for as long as they are open.
 fn open_locked(path: &Path, there: bool) -> Result<File, StoreError> {
     let results = path.to_owned();
-    let opened = OpenOptions::new().read(true).write(true).create_new(!there).open(path);
-    let file = match opened {
+    let file = match if there { open_private(path) } else { create_private(path) } {
         Ok(file) => file,
         // Somebody else made them just now.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(StoreError::Locked { results }),

@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 
+use apns_driver::files::shown;
 use clap::{Args, ValueEnum};
 
 use crate::exit::{Exit, Failure};
@@ -120,7 +121,7 @@ struct Lines {
 
 impl Lines {
     fn open(path: &PathBuf) -> Result<Self, Failure> {
-        let name = path.display().to_string();
+        let name = shown(path).to_string();
         match File::options().create(true).append(true).open(path) {
             Ok(file) => Ok(Self { name, file: BufWriter::new(file) }),
             Err(error) => Err(Failure::Write { name, error }),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use apns_driver::files::shown;
 use apns_proto::http2::KeyId;
 use apnsd::AppName;
 use apnsd::config::{AppDefinition, BridgeClient, BridgeConfig, BridgeErrors, Config, ConfigError};
@@ -188,7 +189,7 @@ fn definition(
 
 fn to_try(folder: &Path, gateway: Option<SocketAddr>) -> String {
     let Some(gateway) = gateway else { return String::new() };
-    let (host, port, folder) = (gateway.ip(), gateway.port(), folder.display());
+    let (host, port, folder) = (gateway.ip(), gateway.port(), shown(folder));
     format!(
         "\n  apns send --binary --host {host} --port {port} --ca {folder}/data/bridge-tls/ca.pem \
          --cert {folder}/client.pem --cert-key {folder}/client.key --token {TOKEN} --body 'Tea is ready'\n\n  \

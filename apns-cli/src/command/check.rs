@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use apns_driver::files::shown;
 use apns_proto::WallTime;
 use apns_proto::http2::{KeyId, SigningKey, SigningKeyError};
 use apns_tokio::{Certificate, CertificateEnvironment, Identities, Identity, IdentityError, Validity};
@@ -102,7 +103,7 @@ impl Advice {
 
 impl Finding {
     fn new(file: &Path, kind: &'static str) -> Self {
-        Self { file: file.display().to_string(), kind, ..Self::default() }
+        Self { file: shown(file).to_string(), kind, ..Self::default() }
     }
 
     const fn is_usable(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use apns_driver::files::shown;
 use apns_sim::{Keep, Simulator};
 use apnsd::config::BridgeConfig;
 use apnsd::{Addresses, Daemon, Signals};
@@ -38,7 +39,7 @@ impl Trial {
         let daemon = Daemon::start(config).await.map_err(ServeFailure::Start)?;
         let addresses = daemon.addresses();
         tell(addresses);
-        say(format_args!("everything is in {}, and goes away when you stop this (Ctrl-C)", folder.0.display()));
+        say(format_args!("everything is in {}, and goes away when you stop this (Ctrl-C)", shown(&folder.0)));
         let invitation = self.invitation;
         say(format_args!("nothing leaves this machine: notifications go to a pretend Apple. {invitation}"));
         say(format_args!("{}", to_try(&folder.0, addresses)));
@@ -57,7 +58,7 @@ impl Trial {
 async fn app(folder: &Scratch, listen: &str) -> Result<(Simulator, PathBuf), Failure> {
     let simulator = Simulator::builder().keep(Keep::Counts).start().await?;
     let path = folder.0.join("apnsd.toml");
-    let cannot = |error| Failure::Write { name: folder.0.display().to_string(), error };
+    let cannot = |error| Failure::Write { name: shown(&folder.0).to_string(), error };
     simulator.write_certificates(&folder.0).map_err(cannot)?;
     fs::write(&path, config(&simulator, listen)).map_err(cannot)?;
     Ok((simulator, path))
@@ -97,7 +98,7 @@ impl Scratch {
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        let name = path.display().to_string();
+        let name = shown(&path).to_string();
         builder.create(&path).map_err(|error| Failure::Write { name, error })?;
         Ok(Self(path))
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use apns_driver::files::shown;
 use apns_proto::binary::{self, Format};
 use apns_proto::http2::{self, Authentication};
 use apns_proto::{NotSentCause, Outcome, RetryPolicy};
@@ -191,7 +192,7 @@ impl SendFlags {
         if let Some(path) = &self.drop_tokens
             && (self.results.as_ref() == Some(path) || self.batch == Some(Source::File(path.clone())))
         {
-            return Err(Failure::Usage(format!("--drop-tokens would overwrite {}", path.display())));
+            return Err(Failure::Usage(format!("--drop-tokens would overwrite {}", shown(path))));
         }
         if self.draft.has_apns_id() && self.token.len() > 1 {
             return Err(Failure::Usage("--apns-id names one notification, but there are several tokens".to_owned()));
@@ -293,10 +294,10 @@ impl Destination {
         let Self { path, start, undertaking } = self;
         let (store, found) = Store::open(&path, start, undertaking, |row| counts.add(row))?;
         if found.torn > 0 {
-            say(format_args!("apns: the last row of {} was broken off, and is taken away", path.display()));
+            say(format_args!("apns: the last row of {} was broken off, and is taken away", shown(&path)));
         }
         if telling == Telling::Everything && found.settled.len() > 0 {
-            say(format_args!("apns: going on; {} lines have a row in {}", found.settled.len(), path.display()));
+            say(format_args!("apns: going on; {} lines have a row in {}", found.settled.len(), shown(&path)));
         }
         if let Work::Batch { known, .. } = work {
             *known = found;

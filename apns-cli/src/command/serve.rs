@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use apns_driver::files::shown;
 use apnsd::config::{Config, ConfigError};
 use apnsd::{Addresses, Daemon, DaemonError, Signals};
 use clap::{Args, ValueEnum};
@@ -40,7 +41,7 @@ enum Ports {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeFailure {
     /// The configuration.
-    #[error("{} cannot be used: {error}", path.display())]
+    #[error("{} cannot be used: {error}", shown(path))]
     Config { path: PathBuf, error: ConfigError },
     /// The options that stand for a configuration.
     #[error("the options cannot be used: {0}")]
@@ -60,7 +61,7 @@ impl ServeFlags {
                 let config = load(&path)?;
                 if self.check {
                     config.check_apps().map_err(|error| ServeFailure::Config { path: path.clone(), error })?;
-                    say(format_args!("apns: {} can be used", path.display()));
+                    say(format_args!("apns: {} can be used", shown(&path)));
                     return Ok(Exit::Fine);
                 }
                 block_on(serve(config, Some(path)))?

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 
+use apns_driver::files::shown;
 use apns_sim::{Entry, Keep, Script, Simulator, TlsVersion};
 use clap::{Args, ValueEnum};
 use tokio::sync::oneshot;
@@ -77,8 +78,8 @@ impl SimFlags {
         let writer: Option<(String, Box<dyn Write + Send>)> = match &self.log {
             Some(Source::Stdin) => Some(("standard output".to_owned(), Box::new(io::stdout()))),
             Some(Source::File(path)) => {
-                let name = path.display().to_string();
-                let file = File::create(path).map_err(|error| Failure::Write { name: name.clone(), error })?;
+                let name = shown(path).to_string();
+                let file = private_log(path).map_err(|error| Failure::Write { name: name.clone(), error })?;
                 Some((name, Box::new(file)))
             }
             None => None,
@@ -112,7 +113,7 @@ impl SimFlags {
             .await?;
         simulator
             .write_certificates(&self.certs)
-            .map_err(|error| Failure::Write { name: self.certs.display().to_string(), error })?;
+            .map_err(|error| Failure::Write { name: shown(&self.certs).to_string(), error })?;
         say(format_args!("gateway listens at {}", simulator.gateway_address()));
         say(format_args!("feedback listens at {}", simulator.feedback_address()));
         if self.http2.is_some() {
@@ -121,7 +122,7 @@ impl SimFlags {
             say(format_args!("provider tokens: --p8 AuthKey_SIMULATOR.p8 --key-id {key_id} --team-id {team_id}"));
         }
         let files = "ca.pem, client.pem, client.key, AuthKey_SIMULATOR.p8";
-        say(format_args!("certificates are in {}: {files}", self.certs.display()));
+        say(format_args!("certificates are in {}: {files}", shown(&self.certs)));
 
         let log_ended = async {
             match &mut log {
@@ -151,6 +152,16 @@ impl SimFlags {
         ));
         written.map(|()| Exit::Fine)
     }
+}
+
+/// The log has device tokens and payloads: where it is made, it is made for the owner alone. A pipe or a device is taken as
+/// it is.
+fn private_log(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 fn read_script(path: &Path) -> Result<Script, Failure> {

@@ -107,8 +107,8 @@ fn the_password_is_the_first_line_of_a_file() {
     let wrong = folder.write("password", "wrong");
     assert!(problem(&path, &["--password-file", &wrong]).contains("the password does not open"));
     assert!(problem(&path, &[]).contains("needs a password"));
-    let missing = run(["check", path.to_str().unwrap(), "--password-file", &folder.path("missing")]).expect(2);
-    assert!(missing.stderr.contains("missing cannot be read"), "{}", missing.stderr);
+    let missing = run(["check", path.to_str().unwrap(), "--password-file", &folder.path("missing.txt")]).expect(2);
+    assert!(missing.stderr.contains("missing.txt cannot be read"), "{}", missing.stderr);
 }
 
 #[test]

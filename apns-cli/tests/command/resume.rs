@@ -334,7 +334,7 @@ fn files_that_are_torn_or_changed_are_noticed() {
     fs::write(scene.results(), &results[..results.len() - 10]).unwrap();
     refused("results was changed since it was written");
     fs::remove_file(scene.results()).unwrap();
-    refused("results is missing");
+    refused("the results that belong to it are missing");
     fs::write(scene.results(), &results).unwrap();
 
     let batch = fs::read(scene.folder.path("batch")).unwrap();

@@ -5,6 +5,8 @@ use std::{fmt, io, path::PathBuf, time::Duration};
 use apns_proto::{WallTime, encoding::EncodingError};
 use x509_cert::der::DateTime;
 
+use crate::files::shown;
+
 /// What an [`IdentityError`] is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -40,7 +42,7 @@ pub enum IdentityError {
     #[error("the credential is empty")]
     Empty,
     /// A file could not be read.
-    #[error("{}: {kind}", path.display())]
+    #[error("{}: {kind}", shown(path))]
     Io {
         /// The file.
         path: PathBuf,

@@ -28,6 +28,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use apns_driver::files::shown;
 use apns_proto::{PushType, Topic};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -138,12 +139,12 @@ impl Bridge {
             None => {
                 let folder = data.join(OWN_CERTIFICATE);
                 tls::own_certificate(&folder, &config.names).map_err(|error| {
-                    let problem = format_args!("no certificate can be made in {}: {error}", folder.display());
+                    let problem = format_args!("no certificate can be made in {}: {error}", shown(&folder));
                     ConfigError::at("bridge.certificate", problem)
                 })?;
                 say(format_args!(
                     "the bridge's own certificate: clients have to trust {}",
-                    folder.join("ca.pem").display()
+                    shown(&folder.join("ca.pem"))
                 ));
                 ServerCertificate::read_files("bridge", &folder.join("server.pem"), &folder.join("server.key"))?
             }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::{fs, io};
 
+use apns_driver::files::replace_private;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
@@ -147,7 +148,7 @@ pub(super) fn own_certificate(folder: &Path, names: &[String]) -> io::Result<()>
     let made = make(names).map_err(io::Error::other)?;
     fs::write(folder.join("README.txt"), HOW_TO_TRUST)?;
     fs::write(folder.join("ca.pem"), made.authority)?;
-    write_private(&folder.join("server.key"), &made.key)?;
+    replace_private(&folder.join("server.key"), made.key.as_bytes())?;
     // The last: where it is, the others are.
     fs::write(folder.join("server.pem"), made.certificate)
 }
@@ -182,15 +183,6 @@ fn lasting(mut params: CertificateParams, name: &str) -> CertificateParams {
     params.not_after = rcgen::date_time_ymd(2049, 1, 1);
     params.distinguished_name.push(DnType::CommonName, name);
     params
-}
-
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    use std::io::Write as _;
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?.write_all(text.as_bytes())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use apns_driver::files::{open_regular, shown};
 use apns_proto::http2::{Authentication, CertificateTopics, KeyId, Requests, SigningKey, TeamId};
 use apns_proto::{LossPolicy, RetryPolicy, Topic, encoding};
 use apns_tokio::{Endpoint, Environment, Identity, Roots};
@@ -471,12 +472,12 @@ pub(super) fn read(field: &str, path: &Path) -> Result<zeroize::Zeroizing<Vec<u8
         return Err(ConfigError::at(field, "it has to be the path of a file, and this is no path"));
     }
     let cannot =
-        |error: std::io::Error| ConfigError::at(field, format_args!("{} cannot be read: {error}", path.display()));
-    let file = std::fs::File::open(path).map_err(cannot)?;
+        |error: std::io::Error| ConfigError::at(field, format_args!("{} cannot be read: {error}", shown(path)));
+    let file = open_regular(path).map_err(cannot)?;
     let mut bytes = zeroize::Zeroizing::new(Vec::new());
     file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() as u64 > LARGEST_FILE {
-        return Err(ConfigError::at(field, format_args!("{} is larger than {LARGEST_FILE} bytes", path.display())));
+        return Err(ConfigError::at(field, format_args!("{} is larger than {LARGEST_FILE} bytes", shown(path))));
     }
     Ok(bytes)
 }
@@ -484,6 +485,6 @@ pub(super) fn read(field: &str, path: &Path) -> Result<zeroize::Zeroizing<Vec<u8
 /// The first line of a file that holds a secret.
 pub(super) fn first_line(field: &str, path: &Path) -> Result<Secret, ConfigError> {
     let bytes = read(field, path)?;
-    let cannot = |error| ConfigError::at(field, format_args!("{} cannot be read: {error}", path.display()));
+    let cannot = |error| ConfigError::at(field, format_args!("{} cannot be read: {error}", shown(path)));
     encoding::first_line(&bytes).map(Secret::new).map_err(cannot)
 }

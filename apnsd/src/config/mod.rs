@@ -24,6 +24,7 @@ pub(crate) use pyapns_file::certificate_or_path;
 pub use secret::Secret;
 pub(crate) use span::Span;
 
+use apns_driver::files::shown;
 use apns_proto::encoding;
 
 use crate::AppName;
@@ -187,9 +188,8 @@ impl Config {
     ///
     /// [`ConfigError`] names the field.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let cannot = |error: &dyn std::fmt::Display| {
-            ConfigError::whole(format_args!("{} cannot be read: {error}", path.display()))
-        };
+        let cannot =
+            |error: &dyn std::fmt::Display| ConfigError::whole(format_args!("{} cannot be read: {error}", shown(path)));
         let size = std::fs::metadata(path).map_err(|error| cannot(&error))?.len();
         if size > LARGEST {
             return Err(cannot(&format_args!("it is larger than {LARGEST} bytes")));

@@ -106,7 +106,7 @@ fn what_is_wrong_is_named_with_its_field() {
         ("[[token]]\nname = \"x\"\nadmin = true", "token[0].secret", "is needed"),
         ("[[token]]\nname = \"x\"\nsecret = \"0123456789abcdef\"", "token[0].apps", "for which apps"),
         ("[[token]]\nname = \"x\"\nsecret = \"short\"\nadmin = true", "token[0].secret", "this one has 5"),
-        ("[[token]]\nname = \"x\"\nfile = \"/nowhere\"\nadmin = true", "token[0].file", "/nowhere"),
+        ("[[token]]\nname = \"x\"\nfile = \"/nowhere.txt\"\nadmin = true", "token[0].file", "/nowhere.txt"),
         ("[pyapns]\nlisten = \"0.0.0.0:7077\"", "pyapns.listen", "needs access tokens"),
     ];
     for (text, field, problem) in table {

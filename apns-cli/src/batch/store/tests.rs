@@ -20,11 +20,11 @@ impl Place {
     }
 
     fn results(&self) -> PathBuf {
-        self.folder.path().join("results")
+        self.folder.path().join("results.jsonl")
     }
 
     fn journal(&self) -> PathBuf {
-        self.folder.path().join("results.journal")
+        self.folder.path().join("results.jsonl.journal")
     }
 
     fn open(&self, start: Start) -> Result<(Store, Known), StoreError> {
@@ -48,10 +48,9 @@ impl Place {
 }
 
 fn undertaking() -> Undertaking {
-    let mut batch = tempfile::tempfile().unwrap();
-    batch.write_all(&vec![b'\n'; LINES as usize]).unwrap();
+    let batch = vec![b'\n'; LINES as usize];
     Undertaking {
-        batch: Fingerprint::of(&mut batch).unwrap(),
+        batch: Fingerprint::of(&mut &*batch).unwrap(),
         protocol: "binary".to_owned(),
         host: "gateway.example".to_owned(),
         on_loss: "report".to_owned(),
@@ -112,11 +111,14 @@ fn one_without_the_other_is_not_guessed() {
     let place = Place::new();
     place.broken_off();
     fs::rename(place.journal(), place.folder.path().join("aside")).unwrap();
-    assert!(message(place.open(Start::Resume)).contains("results.journal is missing"));
+    assert!(message(place.open(Start::Resume)).contains("results.jsonl.journal is missing"));
     fs::rename(place.folder.path().join("aside"), place.journal()).unwrap();
     fs::remove_file(place.results()).unwrap();
     for start in [Start::Fresh, Start::Resume] {
-        assert!(message(place.open(start)).contains("results is missing: put it back"));
+        assert!(
+            message(place.open(start))
+                .contains("results.jsonl.journal, but the results that belong to it are missing: put them")
+        );
     }
 }
 
@@ -139,9 +141,7 @@ fn a_damaged_journal_or_changed_results_are_not_trusted() {
 fn another_batch_or_another_option_is_refused() {
     let place = Place::new();
     place.broken_off();
-    let mut other = tempfile::tempfile().unwrap();
-    other.write_all(b"x").unwrap();
-    let batch = Fingerprint::of(&mut other).unwrap();
+    let batch = Fingerprint::of(&mut &b"x"[..]).unwrap();
     let text = message(place.open_as(Start::Resume, Undertaking { batch, ..undertaking() }));
     assert!(text.contains("the batch is not the one") && text.contains("it had 60 bytes, digest"), "{text}");
     let text = message(place.open_as(Start::Resume, Undertaking { on_loss: "resend".to_owned(), ..undertaking() }));
@@ -156,6 +156,42 @@ fn results_are_a_file() {
     let folder = TempDir::new().unwrap();
     let opened = Store::open(folder.path(), Start::Resume, Some(undertaking()), |_| {});
     assert!(message(opened).contains("is no regular file"));
+}
+
+#[cfg(unix)]
+#[test]
+fn results_and_journal_are_the_owners_alone_and_links_are_not_followed() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    let place = Place::new();
+    let private = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    place.broken_off();
+    assert_eq!((private(&place.results()), private(&place.journal())), (0o600, 0o600));
+    fs::set_permissions(place.results(), fs::Permissions::from_mode(0o644)).unwrap();
+    place.open(Start::Resume).unwrap();
+    assert_eq!(private(&place.results()), 0o600, "also where an older run made it");
+
+    // Where the new journal is written before it takes the place of the old one.
+    let other = place.folder.path().join("other");
+    fs::write(&other, "kept").unwrap();
+    let mut new = place.journal().into_os_string();
+    new.push(".new");
+    symlink(&other, &new).unwrap();
+    place.open(Start::Resume).unwrap();
+    // In the place of the journal, and in that of the results, whether they lead somewhere or not.
+    fs::remove_file(place.journal()).unwrap();
+    symlink(&other, place.journal()).unwrap();
+    assert!(message(place.open(Start::Resume)).contains("symbolic link"));
+    fs::remove_file(place.journal()).unwrap();
+    for target in [&*other, Path::new("nowhere")] {
+        for start in [Start::Fresh, Start::Resume] {
+            drop(fs::remove_file(place.results()));
+            symlink(target, place.results()).unwrap();
+            assert!(message(place.open(start)).contains("symbolic link"), "{target:?}");
+        }
+    }
+    assert_eq!(fs::read_to_string(&other).unwrap(), "kept");
+    assert!(!place.folder.path().join("nowhere").exists());
 }
 
 /// What becomes of a batch over several runs, each killed in the middle of a write.
@@ -279,7 +315,7 @@ impl Life {
 }
 
 fn append(path: &Path, bytes: &[u8]) {
-    OpenOptions::new().append(true).open(path).unwrap().write_all(bytes).unwrap();
+    File::options().append(true).open(path).unwrap().write_all(bytes).unwrap();
 }
 
 proptest! {

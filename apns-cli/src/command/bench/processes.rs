@@ -10,6 +10,7 @@ use super::Protocol;
 use super::plan::Task;
 use super::row::Row;
 use crate::exit::Failure;
+use apns_driver::files::shown;
 
 /// A simulator, which ends with this value.
 pub(super) struct Server {
@@ -23,7 +24,7 @@ impl Server {
     /// Starts `apns sim` and waits until it listens.
     pub(super) fn start(program: &Path, http2_port: u16) -> Result<Self, Failure> {
         let certs = std::env::temp_dir().join(format!("apns-bench-{}", std::process::id()));
-        std::fs::create_dir_all(&certs).map_err(|error| Failure::Write { name: certs.display().to_string(), error })?;
+        std::fs::create_dir_all(&certs).map_err(|error| Failure::Write { name: shown(&certs).to_string(), error })?;
         let mut child = Command::new(program)
             .args(["sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0", "--http2"])
             .arg(format!("127.0.0.1:{http2_port}"))

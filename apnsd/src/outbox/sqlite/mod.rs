@@ -14,6 +14,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use apns_driver::files::shown;
 use apns_proto::{LossPolicy, WallTime};
 use rusqlite::{Connection, OpenFlags};
 
@@ -63,7 +64,7 @@ impl fmt::Debug for SqliteOutbox {
 }
 
 fn unusable(path: &Path, error: impl fmt::Display) -> OutboxError {
-    OutboxError::Unusable(format!("{}: {error}", path.display()))
+    OutboxError::Unusable(format!("{}: {error}", shown(path)))
 }
 
 fn failed(error: &rusqlite::Error) -> OutboxError {
