@@ -10,7 +10,6 @@ use apns_driver::{Clock, Runtime, Secured};
 use apns_proto::{End, Now};
 use async_std::net::{TcpStream, ToSocketAddrs};
 use async_std::task;
-use native_tls::TlsConnector;
 
 use crate::stream::TlsStream;
 use crate::tls;
@@ -32,7 +31,7 @@ impl Clock for AsyncStd {
 impl Runtime for AsyncStd {
     type Tcp = TcpStream;
     type Tls = TlsStream<TcpStream>;
-    type Connector = TlsConnector;
+    type Connector = tls::Connector;
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         drop(task::spawn(task));
@@ -58,7 +57,7 @@ impl Runtime for AsyncStd {
         tcp: TcpStream,
         host: &str,
     ) -> Result<Secured<Self::Tls>, TlsFailure> {
-        let stream = TlsStream::connect(connector, host, tcp).await.map_err(|error| tls::failure(host, &error))?;
+        let stream = tls::handshake(connector, tcp, host).await?;
         let alpn = stream.alpn();
         Ok(Secured { stream, alpn })
     }

@@ -42,6 +42,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         Ok(Self { tls: tls.await?, said_goodbye: false })
     }
 
+    /// The server's certificate, in DER.
+    pub(crate) fn peer_certificate(&self) -> Option<Vec<u8>> {
+        self.tls.peer_certificate().ok()??.to_der().ok()
+    }
+
     /// The protocol that the server chose.
     pub(crate) fn alpn(&self) -> Alpn {
         match self.tls.negotiated_alpn() {

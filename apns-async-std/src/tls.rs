@@ -4,31 +4,97 @@
 //! everywhere but on macOS, iOS and Windows; there an error keeps the system's own words and no cause.
 
 use std::io;
+use std::time::SystemTime;
 
-use apns_driver::tls::{Alert, TlsFailure, TlsSettings};
+use apns_driver::tls::{Alert, Roots, TlsCause, TlsFailure, TlsSettings};
 use apns_proto::End;
-use native_tls::{Certificate, Identity, Protocol, TlsConnector};
+use async_std::net::TcpStream;
+use native_tls::{Certificate, Identity, Protocol, TlsConnector, TlsConnectorBuilder};
 
-pub(crate) fn connector(settings: &TlsSettings) -> Result<TlsConnector, TlsFailure> {
+use crate::stream::TlsStream;
+
+/// TLS settings in the form that the system's TLS wants.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    usual: TlsConnector,
+    given: Option<GivenServers>,
+}
+
+/// Servers whose very certificate was given. The system's TLS asks for an issuer of each that is not its own, and
+/// native-tls has no way to tell it otherwise.
+#[derive(Debug, Clone)]
+struct GivenServers {
+    roots: Roots,
+    /// Verifies nothing, so that what it connects is compared with those given before anything is sent.
+    unverified: TlsConnector,
+}
+
+pub(crate) fn connector(settings: &TlsSettings) -> Result<Connector, TlsFailure> {
+    let build = |builder: TlsConnectorBuilder| {
+        builder.build().map_err(|error| {
+            TlsFailure::settings(format!("the system's TLS refuses them: {}", words(&error.to_string())))
+        })
+    };
+    let given = if settings.roots.gives_servers() {
+        let mut builder = builder(settings)?;
+        builder.danger_accept_invalid_certs(true).danger_accept_invalid_hostnames(true);
+        Some(GivenServers { roots: settings.roots.clone(), unverified: build(builder)? })
+    } else {
+        None
+    };
+    Ok(Connector { usual: build(builder(settings)?)?, given })
+}
+
+/// Does the handshake. A server that nobody vouches for gets a second one, on a connection of its own, where it may be
+/// one of those that were given.
+pub(crate) async fn handshake(
+    connector: &Connector,
+    tcp: TcpStream,
+    host: &str,
+) -> Result<TlsStream<TcpStream>, TlsFailure> {
+    let address = tcp.peer_addr();
+    let failure = match TlsStream::connect(&connector.usual, host, tcp).await {
+        Ok(stream) => return Ok(stream),
+        Err(error) => failure(host, &error),
+    };
+    match (&connector.given, address) {
+        (Some(given), Ok(address)) if failure.cause == TlsCause::UntrustedServer => {
+            let Ok(tcp) = TcpStream::connect(address).await else { return Err(failure) };
+            // Only speed is lost without it.
+            drop(tcp.set_nodelay(true));
+            let Ok(stream) = TlsStream::connect(&given.unverified, host, tcp).await else { return Err(failure) };
+            let certificate = stream.peer_certificate().ok_or_else(|| failure.clone())?;
+            match given.roots.judge_given(&certificate, host, SystemTime::now().into()) {
+                Some(verdict) => verdict.map(|()| stream),
+                None => Err(failure),
+            }
+        }
+        _ => Err(failure),
+    }
+}
+
+fn builder(settings: &TlsSettings) -> Result<TlsConnectorBuilder, TlsFailure> {
     let mut builder = TlsConnector::builder();
     builder.min_protocol_version(Some(Protocol::Tlsv12));
     builder.disable_built_in_roots(!settings.roots.trusts_platform());
     for der in settings.roots.given() {
         let authority = Certificate::from_der(der).map_err(|error| {
-            TlsFailure::settings(format!("a certificate authority that was given cannot be used: {error}"))
+            let why = words(&error.to_string());
+            TlsFailure::settings(format!("a certificate authority that was given cannot be used: {why}"))
         })?;
         builder.add_root_certificate(authority);
     }
     if let Some(identity) = &settings.identity {
         let (chain, key) = (identity.chain_pem(), identity.private_key_pem());
-        let identity = Identity::from_pkcs8(chain.as_bytes(), key.as_bytes())
-            .map_err(|error| TlsFailure::settings(format!("the client certificate cannot be used: {error}")))?;
+        let identity = Identity::from_pkcs8(chain.as_bytes(), key.as_bytes()).map_err(|error| {
+            TlsFailure::settings(format!("the client certificate cannot be used: {}", words(&error.to_string())))
+        })?;
         builder.identity(identity);
     }
     let alpn: Vec<_> = settings.alpn.iter().map(|name| String::from_utf8_lossy(name)).collect();
     let alpn: Vec<&str> = alpn.iter().map(|name| &**name).collect();
     builder.request_alpns(&alpn);
-    builder.build().map_err(|error| TlsFailure::settings(format!("the system's TLS refuses them: {error}")))
+    Ok(builder)
 }
 
 /// How OpenSSL begins to say what came of verifying the server (X509_verify_cert_error_string).
@@ -50,8 +116,24 @@ pub(crate) fn failure(host: &str, error: &native_tls::Error) -> TlsFailure {
     } else if text.contains("certificate verify failed") {
         TlsFailure::untrusted(host, verdict)
     } else {
-        TlsFailure::other(host, text)
+        TlsFailure::other(host, words(&text))
     }
+}
+
+/// What an error of OpenSSL says, without the places in its code that stand around it:
+/// `error:0A00010B:SSL routines:ssl3_get_record:wrong version number:../ssl/record/ssl3_record.c:354:`.
+fn words(text: &str) -> String {
+    let reason = |one: &str| {
+        let mut fields = one.trim().strip_prefix("error:")?.split(':');
+        let reason = fields.nth(3).filter(|reason| !reason.is_empty())?;
+        Some(match reason {
+            "wrong version number" | "packet length too long" | "http request" => "what came is not TLS".to_owned(),
+            "unexpected eof while reading" => "the connection was closed in the middle of the handshake".to_owned(),
+            "unsupported protocol" => "its TLS is older than 1.2, the oldest that is spoken here".to_owned(),
+            other => other.to_owned(),
+        })
+    };
+    text.split(", ").find_map(reason).unwrap_or_else(|| text.to_owned())
 }
 
 /// What a failed read says about how the peer's side ended.
@@ -64,4 +146,28 @@ fn alert(text: &str) -> Option<Alert> {
     let (_, number) = text.split_once("SSL alert number ")?;
     let digits = number.find(|c: char| !c.is_ascii_digit()).map_or(number, |end| &number[..end]);
     digits.parse().ok().map(Alert)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_openssl_says_is_told_without_its_places_in_code() {
+        for (text, told) in [
+            (
+                "error:0A00010B:SSL routines:ssl3_get_record:wrong version number:../ssl/record.c:354:",
+                "what came is not TLS",
+            ),
+            (
+                "error:0A000126:SSL routines::unexpected eof while reading:../ssl/rec.c:308:",
+                "the connection was closed in the middle of the handshake",
+            ),
+            ("error:1C80006B:Provider routines:x:wrong iv:a.c:1:, error:0A000001:b:c:d:e.c:2:", "wrong iv"),
+            ("errno=104", "errno=104"),
+            ("error:", "error:"),
+        ] {
+            assert_eq!(words(text), told);
+        }
+    }
 }

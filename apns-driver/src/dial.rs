@@ -25,7 +25,7 @@ pub(crate) struct Target<R: Runtime> {
 }
 
 impl<R: Runtime> Target<R> {
-    /// Says early what can be known before the first attempt: a client certificate that is not valid now, and TLS
+    /// Says early what can be known before the first attempt: a client certificate that cannot be used now, and TLS
     /// settings that cannot be used. `protocol` is what the server has to choose by ALPN.
     pub(crate) fn new(
         runtime: &R,
@@ -35,7 +35,7 @@ impl<R: Runtime> Target<R> {
         limit: Duration,
     ) -> Result<Self, BuildError> {
         if let Some(identity) = &tls.identity {
-            identity.ensure_valid(runtime.now().wall)?;
+            identity.ensure_usable(runtime.now().wall)?;
         }
         let connector = runtime.connector(&tls)?;
         Ok(Self { endpoint, connector, protocol, limit, identity: tls.identity })
@@ -47,8 +47,8 @@ pub(crate) async fn dial<R: Runtime>(runtime: &R, target: &Target<R>) -> Result<
     let Target { endpoint, connector, protocol, limit, identity } = target;
     let limit = *limit;
     if let Some(identity) = identity {
-        let valid = identity.ensure_valid(runtime.now().wall);
-        valid.map_err(|error| DialFailure::identity(error.to_string()))?;
+        let usable = identity.ensure_usable(runtime.now().wall);
+        usable.map_err(|error| DialFailure::identity(error.to_string()))?;
     }
     let deadline = runtime.now().instant + limit;
     let tcp = reach(runtime, endpoint, deadline).await?;

@@ -9,7 +9,9 @@
 #[macro_export]
 macro_rules! names {
     ($runtime:ident) => {
-        pub use $crate::identity::{Certificate, CertificateEnvironment, Identities};
+        pub use $crate::identity::{
+            Certificate, CertificateEnvironment, Identities, IdentityWarning, Purpose, Verdict,
+        };
         pub use $crate::tls::TlsCause;
         pub use $crate::{
             BuildError, ClientEvent, CloseReport, Delivery, Endpoint, Environment, Events, FeedbackFailure, Identity,

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers are part of the tests")]
 
-use apns_driver::identity::{CertificateEnvironment, Identities, Identity, IdentityError, Part, Validity};
+use apns_driver::Environment;
+use apns_driver::identity::{
+    Certificate, CertificateEnvironment, Identities, Identity, IdentityError, IdentityWarning, Part, Purpose, Validity,
+};
 use apns_proto::WallTime;
 
 macro_rules! fixture {
@@ -258,23 +261,106 @@ fn b84_expiry_is_told_ahead_and_refused_when_it_is_over() {
     assert_eq!(identity.validity(at(end - DAY)), Validity::ExpiresSoon { at: END });
     assert_eq!(identity.validity(at(end + DAY)), Validity::Expired { at: END });
     assert_eq!(identity.validity(at(START.as_secs() - 1)), Validity::NotYet { at: START });
-    assert_eq!(identity.ensure_valid(at(end - DAY)), Ok(Validity::ExpiresSoon { at: END }));
+    assert_eq!(identity.ensure_usable(at(end - DAY)), Ok(()));
+    let verdict = identity.judge(Purpose::default(), at(end - DAY));
+    assert_eq!(verdict.problems, []);
+    assert!(matches!(&verdict.warnings[..], [IdentityWarning::ExpiresSoon { at: END, .. }]), "{verdict:?}");
 }
 
 #[test]
 fn b84_an_expired_or_early_certificate_is_a_typed_error_with_its_date() {
     let now = WallTime::from_secs(1_800_000_000);
     let expired = Identity::from_pem(fixture!("expired.cert.pem"), Some(fixture!("expired.key.pem")), None).unwrap();
-    let error = expired.ensure_valid(now).unwrap_err();
+    let error = expired.ensure_usable(now).unwrap_err();
     let (subject, at) = (expired.subject().to_owned(), WallTime::from_secs(1_546_300_800));
     assert_eq!(error, IdentityError::Expired { subject, at });
     assert!(error.to_string().contains("expired at 2019-01-01T00:00:00Z"), "{error}");
 
     let early = Identity::from_pem(fixture!("early.cert.pem"), Some(fixture!("early.key.pem")), None).unwrap();
-    let error = early.ensure_valid(now).unwrap_err();
+    let error = early.ensure_usable(now).unwrap_err();
     let (subject, at) = (early.subject().to_owned(), WallTime::from_secs(4_070_908_800));
     assert_eq!(error, IdentityError::NotYetValid { subject, at });
     assert!(error.to_string().contains("not valid before 2099-01-01T00:00:00Z"), "{error}");
+}
+
+/// The judgement that checking and sending share.
+fn problems(certificate: &[u8], key: &[u8]) -> Vec<IdentityError> {
+    let identity = Identity::from_pem(certificate, Some(key), None).unwrap();
+    let now = WallTime::from_secs(1_800_000_000);
+    let verdict = identity.judge(Purpose::default(), now);
+    assert_eq!(identity.ensure_usable(now).err().as_ref(), verdict.problems.first());
+    verdict.problems
+}
+
+#[test]
+fn n6_keys_are_judged_by_whether_tls_can_sign_with_them() {
+    for (certificate, key, kind) in [
+        (fixture!("short.cert.pem"), fixture!("short.key.pem"), "RSA with 1024 bits"),
+        (fixture!("p521.cert.pem"), fixture!("p521.key.pem"), "ECDSA on P-521"),
+        (
+            fixture!("exponent-3.cert.pem"),
+            fixture!("exponent-3.key.pem"),
+            "RSA with 2048 bits and a public exponent below 65537",
+        ),
+    ] {
+        let found = problems(certificate, key);
+        assert_eq!(found, [IdentityError::UnsupportedKey { algorithm: kind.to_owned() }]);
+    }
+    for (certificate, key) in [
+        (fixture!("universal.cert.pem"), fixture!("universal.key.pem")),
+        (fixture!("development.cert.pem"), fixture!("development.key.pem")),
+        (fixture!("plain.cert.pem"), fixture!("plain.key.pem")),
+        (fixture!("ed25519.cert.pem"), fixture!("ed25519.key.pem")),
+        (fixture!("version-1.cert.pem"), fixture!("version-1.key.pem")),
+        (fixture!("odd.cert.pem"), fixture!("odd.key.pem")),
+    ] {
+        assert_eq!(problems(certificate, key), []);
+    }
+    // DSA is not even read, wherever it stands.
+    let dsa = Identity::from_pem(fixture!("dsa.cert.pem"), Some(fixture!("dsa.key.pem")), None).unwrap_err();
+    assert_eq!(dsa, IdentityError::UnsupportedKey { algorithm: "DSA".to_owned() });
+    let certificate = &Certificate::all_in(fixture!("dsa.cert.pem"), None).unwrap()[0];
+    let verdict = certificate.judge(Purpose::default(), WallTime::from_secs(1_800_000_000));
+    assert_eq!(verdict.problems, [dsa]);
+}
+
+#[test]
+fn n7_a_certificate_for_signing_code_is_no_push_certificate_and_a_team_no_topic() {
+    let (certificate, key) = (fixture!("code-signing.cert.pem"), fixture!("code-signing.key.pem"));
+    let found = problems(certificate, key);
+    assert!(matches!(&found[..], [IdentityError::CodeSigning { subject }] if subject.contains("Apple Distribution")));
+    let identity = Identity::from_pem(certificate, Some(key), None).unwrap();
+    assert_eq!((identity.default_topic(), identity.topics()), (None, &[][..]));
+}
+
+#[test]
+fn a_topic_and_an_environment_that_a_certificate_is_not_for_are_warned_of() {
+    let now = WallTime::from_secs(1_800_000_000);
+    let production =
+        Identity::from_pem(fixture!("production.cert.pem"), Some(fixture!("production.key.pem")), None).unwrap();
+    let warnings = |identity: &Identity, topic, environment| {
+        let purpose = Purpose::default().with_topic(topic).with_environment(environment);
+        identity.judge(purpose, now).warnings
+    };
+    assert_eq!(warnings(&production, Some("com.example.old"), Some(Environment::Production)), []);
+    let other = warnings(&production, Some("com.example.app"), Some(Environment::Sandbox));
+    let certificate = CertificateEnvironment::Production;
+    let expected = [
+        IdentityWarning::OtherTopic { topic: "com.example.app".to_owned(), topics: vec!["com.example.old".to_owned()] },
+        IdentityWarning::OtherEnvironment { certificate },
+    ];
+    assert_eq!(other, expected);
+    assert!(other.iter().all(IdentityWarning::is_certain_at_apple));
+    // Several topics, and both environments.
+    for (topic, environment) in
+        [("com.example.app.voip", Environment::Sandbox), ("com.example.app", Environment::Production)]
+    {
+        assert_eq!(warnings(&universal(), Some(topic), Some(environment)), []);
+    }
+    // One that says nothing is good for everything, as far as it goes.
+    let plain = Identity::from_pem(fixture!("plain.cert.pem"), Some(fixture!("plain.key.pem")), None).unwrap();
+    let found = warnings(&plain, Some("com.example.app"), Some(Environment::Sandbox));
+    assert!(matches!(found[..], [IdentityWarning::NoPushCertificate { .. }]), "{found:?}");
 }
 
 #[test]
@@ -561,7 +647,7 @@ mod with_password {
         let error = Identity::from_pkcs12(fixture!("no-key.p12"), PASSWORD).unwrap_err();
         assert!(matches!(error, IdentityError::CertificateWithoutKey { .. }), "{error:?}");
         let error = Identity::from_pkcs12(fixture!("no-certificate.p12"), PASSWORD).unwrap_err();
-        assert_eq!(error, IdentityError::KeyWithoutCertificate);
+        assert_eq!(error, IdentityError::Pkcs12WithoutCertificate);
     }
 
     #[test]

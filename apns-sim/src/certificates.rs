@@ -9,7 +9,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
 /// The topic in the client certificate, unless another is asked for.
 pub(crate) const DEFAULT_TOPIC: &str = "com.example.app";
@@ -55,8 +55,8 @@ pub(crate) struct Certificates {
     pub(crate) client: String,
     pub(crate) client_key: String,
     pub(crate) authority_der: CertificateDer<'static>,
-    pub(crate) server_der: CertificateDer<'static>,
-    pub(crate) server_key: PrivateKeyDer<'static>,
+    pub(crate) server: String,
+    pub(crate) server_key: String,
 }
 
 impl Certificates {
@@ -95,8 +95,8 @@ impl Certificates {
             client: client.pem(),
             client_key: client_key.serialize_pem(),
             authority_der: authority.der().clone(),
-            server_der: server.der().clone(),
-            server_key: PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(server_key.serialize_der())),
+            server: server.pem(),
+            server_key: server_key.serialize_pem(),
         })
     }
 

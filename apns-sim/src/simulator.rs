@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
+use apns_driver::Identity;
 use apns_driver::files::replace_private;
 use apns_proto::WallTime;
 use apns_proto::binary::FeedbackRecord;
@@ -56,6 +57,7 @@ pub struct Builder {
     provider_auth: ProviderAuth,
     tls: TlsVersion,
     server_certificate: ServerCertificate,
+    server_identity: Option<Identity>,
     alpn: Vec<Vec<u8>>,
     keep: Keep,
     hook: Option<Hook>,
@@ -74,6 +76,7 @@ impl Builder {
             provider_auth: ProviderAuth::default(),
             tls: TlsVersion::default(),
             server_certificate: ServerCertificate::default(),
+            server_identity: None,
             alpn: vec![b"h2".to_vec()],
             keep: Keep::default(),
             hook: None,
@@ -147,6 +150,13 @@ impl Builder {
         self
     }
 
+    /// The server's certificate and key, in place of one that is made. Default: one of the simulator's own authority.
+    #[must_use]
+    pub fn server_identity(mut self, identity: Identity) -> Self {
+        self.server_identity = Some(identity);
+        self
+    }
+
     /// Which protocols the provider API chooses from by ALPN. Default: `h2`. Without any, it chooses none, as a server
     /// does that knows nothing of ALPN.
     #[must_use]
@@ -200,9 +210,15 @@ impl Builder {
     pub async fn start(self) -> Result<Simulator, StartError> {
         let certificates = Certificates::generate(&self.topics, self.server_certificate);
         let certificates = certificates.map_err(|error| StartError::Certificates(error.to_string()))?;
-        let tls = Tls::new(&certificates, self.auth, self.tls);
+        let made =
+            || Identity::from_pem(certificates.server.as_bytes(), Some(certificates.server_key.as_bytes()), None);
+        let server = match self.server_identity {
+            Some(identity) => identity,
+            None => made().map_err(|error| StartError::Certificates(error.to_string()))?,
+        };
+        let tls = Tls::new(&certificates, &server, self.auth, self.tls);
         let tls = Arc::new(tls.map_err(|error| StartError::Certificates(error.to_string()))?);
-        let http2_tls = Tls::http2(&certificates, self.provider_auth, self.tls, self.alpn);
+        let http2_tls = Tls::http2(&certificates, &server, self.provider_auth, self.tls, self.alpn);
         let http2_tls = Arc::new(http2_tls.map_err(|error| StartError::Certificates(error.to_string()))?);
         let key = SigningKeyPair::generate().map_err(|error| StartError::Certificates(error.to_string()))?;
         let trust = Arc::new(Trust { key, topics: self.topics.into() });
@@ -250,6 +266,7 @@ impl fmt::Debug for Builder {
             .field("provider_auth", &self.provider_auth)
             .field("tls", &self.tls)
             .field("server_certificate", &self.server_certificate)
+            .field("server_identity", &self.server_identity)
             .field("alpn", &self.alpn)
             .field("keep", &self.keep)
             .field("hook", &self.hook.is_some())

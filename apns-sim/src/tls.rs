@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use apns_driver::Identity;
+use apns_driver::tls::TlsFailure;
+use apns_driver::tls::rustls::{certified_key, verify_tls12_signature, verify_tls13_signature};
 use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{
     self, CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
@@ -44,6 +48,9 @@ pub enum ClientAuth {
     /// A client needs one that the simulator's own authority issued.
     #[default]
     Required,
+    /// A client needs one. Who issued it, its dates, its version and its extensions do not matter, as with gateways
+    /// that know their clients by their keys.
+    Any,
     /// They are not asked for.
     NotAsked,
 }
@@ -57,6 +64,8 @@ pub enum ProviderAuth {
     Either,
     /// A certificate only: without one there is no connection.
     Certificate,
+    /// Any certificate, as [`ClientAuth::Any`] has it.
+    AnyCertificate,
     /// A provider token only: certificates are not asked for.
     Token,
 }
@@ -66,6 +75,7 @@ pub enum ProviderAuth {
 enum Asked {
     Required,
     Welcome,
+    Any,
     Not,
 }
 
@@ -74,56 +84,70 @@ enum Asked {
 pub(crate) struct Tls {
     provider: Arc<CryptoProvider>,
     versions: &'static [&'static SupportedProtocolVersion],
-    server: CertificateDer<'static>,
-    server_key: PrivateKeyDer<'static>,
+    server: Arc<CertifiedKey>,
     /// The protocols that are offered. Empty: whatever the client offers is ignored.
     alpn: Vec<Vec<u8>>,
     usual: Arc<ServerConfig>,
 }
 
 impl Tls {
-    pub(crate) fn new(made: &Certificates, auth: ClientAuth, highest: TlsVersion) -> Result<Self, rustls::Error> {
+    pub(crate) fn new(
+        made: &Certificates,
+        server: &Identity,
+        auth: ClientAuth,
+        highest: TlsVersion,
+    ) -> Result<Self, TlsFailure> {
         let asked = match auth {
             ClientAuth::Required => Asked::Required,
+            ClientAuth::Any => Asked::Any,
             ClientAuth::NotAsked => Asked::Not,
         };
-        Self::with(made, asked, highest, Vec::new())
+        Self::with(made, server, asked, highest, Vec::new())
     }
 
     /// For the provider API, with these protocols by ALPN. A client that offers nothing is let in, one that offers
     /// something else is not.
     pub(crate) fn http2(
         made: &Certificates,
+        server: &Identity,
         auth: ProviderAuth,
         highest: TlsVersion,
         alpn: Vec<Vec<u8>>,
-    ) -> Result<Self, rustls::Error> {
+    ) -> Result<Self, TlsFailure> {
         let asked = match auth {
             ProviderAuth::Either => Asked::Welcome,
             ProviderAuth::Certificate => Asked::Required,
+            ProviderAuth::AnyCertificate => Asked::Any,
             ProviderAuth::Token => Asked::Not,
         };
-        Self::with(made, asked, highest, alpn)
+        Self::with(made, server, asked, highest, alpn)
     }
 
-    fn with(made: &Certificates, asked: Asked, highest: TlsVersion, alpn: Vec<Vec<u8>>) -> Result<Self, rustls::Error> {
+    fn with(
+        made: &Certificates,
+        server: &Identity,
+        asked: Asked,
+        highest: TlsVersion,
+        alpn: Vec<Vec<u8>>,
+    ) -> Result<Self, TlsFailure> {
         let provider = Arc::new(ring::default_provider());
         let versions = highest.and_below();
         let verifier = match asked {
             Asked::Required | Asked::Welcome => {
                 let mut roots = RootCertStore::empty();
-                roots.add(made.authority_der.clone())?;
+                roots.add(made.authority_der.clone()).map_err(|error| failure(&error))?;
                 let mut builder = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
                 if asked == Asked::Welcome {
                     builder = builder.allow_unauthenticated();
                 }
-                builder.build().map_err(|error| rustls::Error::General(error.to_string()))?
+                builder.build().map_err(|error| TlsFailure::settings(error.to_string()))?
             }
+            Asked::Any => Arc::new(Unjudged { provider: provider.clone(), refusal: None }),
             Asked::Not => WebPkiClientVerifier::no_client_auth(),
         };
-        let (server, server_key) = (made.server_der.clone(), made.server_key.clone_key());
-        let usual = config(&provider, versions, verifier, server.clone(), server_key.clone_key(), alpn.clone())?;
-        Ok(Self { provider, versions, server, server_key, alpn, usual })
+        let server = certified_key(server, &provider)?;
+        let usual = config(&provider, versions, verifier, server.clone(), alpn.clone()).map_err(|e| failure(&e))?;
+        Ok(Self { provider, versions, server, alpn, usual })
     }
 
     pub(crate) fn usual(&self) -> Arc<ServerConfig> {
@@ -138,9 +162,8 @@ impl Tls {
             HandshakeFault::RefuseUnknownAuthority => CertificateError::UnknownIssuer,
             HandshakeFault::RefuseClient | HandshakeFault::Never => CertificateError::BadEncoding,
         };
-        let verifier = Arc::new(Refusing { provider: self.provider.clone(), reason });
-        let (server, key) = (self.server.clone(), self.server_key.clone_key());
-        config(&self.provider, self.versions, verifier, server, key, self.alpn.clone())
+        let verifier = Arc::new(Unjudged { provider: self.provider.clone(), refusal: Some(reason) });
+        config(&self.provider, self.versions, verifier, self.server.clone(), self.alpn.clone())
     }
 }
 
@@ -148,26 +171,29 @@ fn config(
     provider: &Arc<CryptoProvider>,
     versions: &[&'static SupportedProtocolVersion],
     verifier: Arc<dyn ClientCertVerifier>,
-    certificate: CertificateDer<'static>,
-    key: PrivateKeyDer<'static>,
+    server: Arc<CertifiedKey>,
     alpn: Vec<Vec<u8>>,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(versions)?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![certificate], key)?;
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(server)));
     config.alpn_protocols = alpn;
     Ok(Arc::new(config))
 }
 
-/// Wants a client certificate and refuses it.
-#[derive(Debug)]
-struct Refusing {
-    provider: Arc<CryptoProvider>,
-    reason: CertificateError,
+fn failure(error: &rustls::Error) -> TlsFailure {
+    TlsFailure::settings(apns_driver::tls::rustls::words(error))
 }
 
-impl ClientCertVerifier for Refusing {
+/// Wants a client certificate, and takes any or refuses every one.
+#[derive(Debug)]
+struct Unjudged {
+    provider: Arc<CryptoProvider>,
+    refusal: Option<CertificateError>,
+}
+
+impl ClientCertVerifier for Unjudged {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
@@ -178,7 +204,10 @@ impl ClientCertVerifier for Refusing {
         _intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        Err(self.reason.clone().into())
+        match &self.refusal {
+            Some(reason) => Err(reason.clone().into()),
+            None => Ok(ClientCertVerified::assertion()),
+        }
     }
 
     fn verify_tls12_signature(

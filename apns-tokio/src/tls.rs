@@ -3,17 +3,18 @@
 use std::io;
 use std::sync::Arc;
 
-use apns_driver::Identity;
 use apns_driver::identity::Certificate;
+use apns_driver::tls::rustls::{certified_key, verify_tls12_signature, verify_tls13_signature, what_is_wrong, words};
 use apns_driver::tls::{Alert, Roots, TlsFailure, TlsSettings};
-use apns_proto::End;
+use apns_proto::{End, WallTime};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::sign::SingleCertAndKey;
 use tokio_rustls::rustls::{
     self, CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
 };
@@ -25,15 +26,15 @@ pub(crate) fn connector(settings: &TlsSettings) -> Result<Connector, TlsFailure>
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .map_err(|error| TlsFailure::settings(format!("rustls: {error}")))?
+        .map_err(|error| TlsFailure::settings(format!("rustls: {}", words(&error))))?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(NamingVerifier::new(&settings.roots, provider)?));
+        .with_custom_certificate_verifier(Arc::new(ServerVerifier::new(&settings.roots, provider.clone())?));
     let mut config = match &settings.identity {
+        // What the server makes of the certificate is its own business, so nothing of it is judged here. rustls would
+        // read it as that of a peer, to see whether the key belongs to it, and that was seen when it was read.
         Some(identity) => {
-            let (chain, key) = certificate(identity);
-            builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| TlsFailure::settings(format!("the client certificate cannot be used: {error}")))?
+            let key = certified_key(identity, &provider)?;
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
         }
         None => builder.with_no_client_auth(),
     };
@@ -41,24 +42,22 @@ pub(crate) fn connector(settings: &TlsSettings) -> Result<Connector, TlsFailure>
     Ok(Arc::new(config))
 }
 
-fn certificate(identity: &Identity) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-    let chain = identity.chain().map(|one| CertificateDer::from(one.der().to_vec())).collect();
-    let key = PrivatePkcs8KeyDer::from(identity.private_key_der().to_vec());
-    (chain, PrivateKeyDer::Pkcs8(key))
-}
-
-fn roots(roots: &Roots) -> Result<RootCertStore, TlsFailure> {
+fn authorities(roots: &Roots) -> Result<RootCertStore, TlsFailure> {
     let mut store = RootCertStore::empty();
     if roots.trusts_platform() {
         // What the system lists and rustls cannot read is left out; a store that ends up empty is an error below.
         store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     for der in roots.given() {
-        store.add(CertificateDer::from(der.clone())).map_err(|error| {
-            TlsFailure::settings(format!("a certificate authority that was given cannot be used: {error}"))
-        })?;
+        if let Err(error) = store.add(CertificateDer::from(der.clone())) {
+            // It may still be that of a server, which is compared as it is.
+            Certificate::from_der(der).map_err(|_| {
+                let why = words(&error);
+                TlsFailure::settings(format!("a certificate authority that was given cannot be used: {why}"))
+            })?;
+        }
     }
-    if store.is_empty() {
+    if store.is_empty() && roots.given().is_empty() {
         return Err(TlsFailure::settings(
             "this system has no certificate authorities: install them (on Debian: apt-get install ca-certificates) or give one",
         ));
@@ -66,17 +65,28 @@ fn roots(roots: &Roots) -> Result<RootCertStore, TlsFailure> {
     Ok(store)
 }
 
-/// Verifies as rustls does, and says whose certificate it was that nobody vouches for.
+/// Trusts a certificate that was given, verifies others as rustls does, and says whose certificate it was that nobody
+/// vouches for.
 #[derive(Debug)]
-struct NamingVerifier(Arc<WebPkiServerVerifier>);
+struct ServerVerifier {
+    roots: Roots,
+    /// `None` where no authority is trusted, only servers.
+    chains: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
+}
 
-impl NamingVerifier {
-    fn new(trusted: &Roots, provider: Arc<CryptoProvider>) -> Result<Self, TlsFailure> {
-        let roots = Arc::new(roots(trusted)?);
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)
-            .build()
-            .map_err(|error| TlsFailure::settings(format!("the certificate authorities cannot be used: {error}")))?;
-        Ok(Self(verifier))
+impl ServerVerifier {
+    fn new(roots: &Roots, provider: Arc<CryptoProvider>) -> Result<Self, TlsFailure> {
+        let authorities = authorities(roots)?;
+        let chains = if authorities.is_empty() {
+            None
+        } else {
+            let verifier = WebPkiServerVerifier::builder_with_provider(authorities.into(), provider.clone()).build();
+            Some(verifier.map_err(|error| {
+                TlsFailure::settings(format!("the certificate authorities cannot be used: {error}"))
+            })?)
+        };
+        Ok(Self { roots: roots.clone(), chains, provider })
     }
 }
 
@@ -87,7 +97,7 @@ struct UntrustedIssuer {
     issuer: String,
 }
 
-impl ServerCertVerifier for NamingVerifier {
+impl ServerCertVerifier for ServerVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -96,7 +106,15 @@ impl ServerCertVerifier for NamingVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verdict = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let host = server_name.to_str();
+        match self.roots.judge_given(end_entity, &host, WallTime::from_secs(now.as_secs())) {
+            Some(Ok(())) => return Ok(ServerCertVerified::assertion()),
+            Some(Err(failure)) => return Err(CertificateError::Other(OtherError(Arc::new(failure))).into()),
+            None => {}
+        }
+        let verdict = self.chains.as_ref().map_or(Err(CertificateError::UnknownIssuer.into()), |chains| {
+            chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        });
         match verdict {
             // A bad signature is that of another authority under a name that is trusted.
             Err(rustls::Error::InvalidCertificate(
@@ -118,7 +136,7 @@ impl ServerCertVerifier for NamingVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, certificate, signed)
+        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -127,11 +145,11 @@ impl ServerCertVerifier for NamingVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, certificate, signed)
+        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -160,11 +178,15 @@ fn failure(host: &str, error: &io::Error) -> TlsFailure {
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. }),
-        ) => TlsFailure::expired(host, reason),
-        rustls::Error::InvalidCertificate(CertificateError::Other(other)) => TlsFailure::untrusted(host, other),
-        rustls::Error::InvalidCertificate(reason) => TlsFailure::untrusted(host, reason),
+        ) => TlsFailure::expired(host, what_is_wrong(reason)),
+        rustls::Error::InvalidCertificate(CertificateError::Other(other)) => match other.0.downcast_ref::<TlsFailure>()
+        {
+            Some(failure) => failure.clone(),
+            None => TlsFailure::untrusted(host, other),
+        },
+        rustls::Error::InvalidCertificate(reason) => TlsFailure::untrusted(host, what_is_wrong(reason)),
         rustls::Error::AlertReceived(alert) => TlsFailure::alert(host, Alert((*alert).into())),
-        _ => TlsFailure::other(host, error),
+        other => TlsFailure::other(host, words(other)),
     }
 }
 

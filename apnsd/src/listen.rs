@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use apns_driver::tls::rustls::certified_key;
+use apns_tokio::{Identity, IdentityError};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -15,8 +17,6 @@ use axum::response::Response;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
@@ -278,13 +278,12 @@ impl ServerCertificate {
     /// The same for the two files that stand in this table of the configuration.
     pub(crate) fn read_files(table: &str, certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>, ConfigError> {
         let at = |field: &str, problem: &dyn std::fmt::Display| ConfigError::at(format!("{table}.{field}"), problem);
-        let chain = CertificateDer::pem_file_iter(certificate)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| at("certificate", &error))?;
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| at("key", &error))?;
+        let identity = Identity::from_files(certificate, Some(key), None).map_err(|error| match &error {
+            IdentityError::Io { path, .. } if path == key => at("key", &error),
+            _ => at("certificate", &error),
+        })?;
         let provider = rustls::crypto::ring::default_provider();
-        let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| at("certificate", &error))?;
-        Ok(Arc::new(certified))
+        certified_key(&identity, &provider).map_err(|error| at("key", &error))
     }
 
     pub(crate) fn new(certified: Arc<CertifiedKey>) -> Arc<Self> {

@@ -166,5 +166,10 @@ behaviours! {
         every_kind_of_key_is_taken,
         what_is_no_certificate_is_refused_before_the_first_connection,
         an_expired_client_certificate_is_refused_before_the_first_connection,
+        n4_a_server_whose_certificate_was_given_is_trusted_as_it_stands,
+        n4_a_server_whose_certificate_was_given_has_its_name_and_its_dates_checked,
+        n5_the_own_certificate_is_for_the_server_to_judge,
+        n6_a_key_that_tls_does_not_sign_with_is_refused_before_the_first_connection,
+        n7_a_certificate_for_signing_code_is_refused_before_the_first_connection,
     }
 }

@@ -7,7 +7,9 @@ use std::time::SystemTime;
 use apns_driver::files::shown;
 use apns_proto::WallTime;
 use apns_proto::http2::{KeyId, SigningKey, SigningKeyError};
-use apns_tokio::{Certificate, CertificateEnvironment, Identities, Identity, IdentityError, Validity};
+use apns_tokio::{
+    Certificate, CertificateEnvironment, Identities, Identity, IdentityError, IdentityWarning, Purpose, Verdict,
+};
 use clap::Args;
 use serde::Serialize;
 
@@ -130,7 +132,10 @@ fn examine(path: &Path, file: &[u8], key: Option<&[u8]>, password: Option<&str>,
             let found = Certificate::all_in(file, password).unwrap_or_default();
             let leaf = found.iter().find(|one| !one.topics().is_empty()).or(found.first());
             let kind = "certificate without its private key";
-            let finding = leaf.map_or_else(|| Finding::new(path, kind), |leaf| certificate(path, kind, leaf, now));
+            let finding = leaf.map_or_else(
+                || Finding::new(path, kind),
+                |leaf| certificate(path, kind, leaf, leaf.judge(Purpose::default(), now), now),
+            );
             vec![finding.with_problem(Advice::new(error, remedy))]
         }
         Err(error) => vec![match SigningKey::read(file) {
@@ -161,7 +166,13 @@ fn signing_key(path: &Path) -> Finding {
 fn certificates(path: &Path, identities: &Identities, now: WallTime) -> Vec<Finding> {
     let several = identities.clone().single().err();
     let finding = |identity: &Identity| {
-        let finding = certificate(path, "client certificate with its private key", identity.certificate(), now);
+        let verdict = identity.judge(Purpose::default(), now);
+        let kind = if identity.certificate().signs_code() {
+            "code-signing certificate with its private key"
+        } else {
+            "client certificate with its private key"
+        };
+        let finding = certificate(path, kind, identity.certificate(), verdict, now);
         let finding = Finding { issuers: Some(identity.chain().len() - 1), ..finding };
         match &several {
             Some(error) => finding.with_problem(Advice::new(error, remedy(error))),
@@ -171,7 +182,7 @@ fn certificates(path: &Path, identities: &Identities, now: WallTime) -> Vec<Find
     identities.iter().map(finding).collect()
 }
 
-fn certificate(path: &Path, kind: &'static str, certificate: &Certificate, now: WallTime) -> Finding {
+fn certificate(path: &Path, kind: &'static str, certificate: &Certificate, verdict: Verdict, now: WallTime) -> Finding {
     let (not_before, not_after) = (certificate.not_before(), certificate.not_after());
     let finding = Finding {
         usable: true,
@@ -191,30 +202,24 @@ fn certificate(path: &Path, kind: &'static str, certificate: &Certificate, now: 
         fingerprint: Some(certificate.fingerprint().to_string()),
         ..Finding::new(path, kind)
     };
-    let mut finding = match certificate.validity(now) {
-        Validity::Expired { at } => finding.with_problem(Advice::new(
-            format_args!("the certificate expired at {}", Date(at.as_secs())),
-            Some("Make a new one in the developer portal, or move to a signing key, which does not expire."),
-        )),
-        Validity::NotYet { at } => finding.with_problem(Advice::new(
-            format_args!("the certificate is not valid before {}", Date(at.as_secs())),
-            Some("Set the clock of this computer if it is wrong; otherwise wait."),
-        )),
-        Validity::Ok | Validity::ExpiresSoon { .. } => finding,
-    };
-    if let Validity::ExpiresSoon { at } = certificate.validity(now) {
-        finding.warnings.push(Advice::new(
-            format_args!("the certificate expires soon, at {}", Date(at.as_secs())),
-            Some("Renew it in the developer portal now: both are good until the old one ends."),
-        ));
+    let mut finding = finding;
+    for problem in verdict.problems {
+        finding = finding.with_problem(Advice::new(&problem, remedy(&problem)));
     }
-    if certificate.topics().is_empty() && certificate.environment().is_none() {
-        finding.warnings.push(Advice::new(
-            "this is no push certificate of Apple: it names neither a topic nor an environment",
-            Some("A private gateway may take it; for Apple make a certificate of the kind `Apple Push Services`."),
-        ));
-    }
+    finding.warnings.extend(verdict.warnings.iter().map(|warning| Advice::new(warning, warning_remedy(warning))));
     finding
+}
+
+const fn warning_remedy(warning: &IdentityWarning) -> Option<&'static str> {
+    match warning {
+        IdentityWarning::ExpiresSoon { .. } => {
+            Some("Renew it in the developer portal now: both are good until the old one ends.")
+        }
+        IdentityWarning::NoPushCertificate { .. } => {
+            Some("A private gateway may take it; for Apple make a certificate of the kind `Apple Push Services`.")
+        }
+        _ => None,
+    }
 }
 
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
@@ -224,6 +229,8 @@ fn unusable(path: &Path, error: &IdentityError, not_a_key: &SigningKeyError) -> 
     let kind = match error {
         IdentityError::Empty => "empty file",
         IdentityError::KeyWithoutCertificate => "private key",
+        IdentityError::Pkcs12WithoutCertificate => "PKCS#12 file without a certificate",
+        IdentityError::UnsupportedKey { .. } => "credential with a key that is not supported",
         IdentityError::UnexpectedPem { labels } if labels.iter().any(|label| label.contains("REQUEST")) => {
             "certificate request"
         }
@@ -253,6 +260,10 @@ fn unusable(path: &Path, error: &IdentityError, not_a_key: &SigningKeyError) -> 
 /// What to do, where the words of the error do not say it already.
 fn remedy(error: &IdentityError) -> Option<&'static str> {
     match error {
+        IdentityError::Expired { .. } => {
+            Some("Make a new one in the developer portal, or move to a signing key, which does not expire.")
+        }
+        IdentityError::NotYetValid { .. } => Some("Set the clock of this computer if it is wrong; otherwise wait."),
         IdentityError::PasswordRequired { .. } => Some("Put it into a file, and name that with --password-file."),
         IdentityError::WrongPassword { .. } => {
             Some("The password is the one that was chosen at the export, not that of the keychain or the account.")

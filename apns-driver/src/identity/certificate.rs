@@ -9,6 +9,7 @@ use apns_proto::{
     http2::{CertificateTopics, TopicKind},
 };
 use ring::digest::{SHA256, digest};
+use rustls_pki_types::SignatureVerificationAlgorithm;
 use x509_cert::{
     certificate::{CertificateInner, Raw},
     der::{Decode as _, Encode as _, asn1::ObjectIdentifier},
@@ -17,6 +18,8 @@ use x509_cert::{
 
 use super::{
     error::{IdentityError, Part},
+    extensions::Extensions,
+    host_names::HostNames,
     material::Material,
     private_key,
     tlv::{self, Elements},
@@ -27,16 +30,6 @@ use super::{
 const UID: ObjectIdentifier = ObjectIdentifier::new_unwrap("0.9.2342.19200300.100.1.1");
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 const ORGANIZATIONAL_UNIT: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.11");
-const SUBJECT_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.14");
-const AUTHORITY_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.35");
-/// Apple's marks on push certificates: the environments.
-const DEVELOPMENT: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113635.100.6.3.1");
-const PRODUCTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113635.100.6.3.2");
-/// Apple's lists of topics ("Sending notification requests to APNs": "These extensions list all the push topics allowed
-/// for your certificate").
-const VOIP_TOPICS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113635.100.6.3.4");
-const TOPICS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113635.100.6.3.6");
-
 /// The SHA-256 digest of a certificate's DER.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; 32]);
@@ -92,6 +85,8 @@ pub(super) struct PublicKey {
     pub(super) algorithm: ObjectIdentifier,
     pub(super) curve: Option<ObjectIdentifier>,
     pub(super) bits: Vec<u8>,
+    /// `SubjectPublicKeyInfo` (RFC 5280 section 4.1).
+    pub(super) info: Vec<u8>,
 }
 
 /// An X.509 certificate that was read.
@@ -114,6 +109,9 @@ pub struct Certificate {
     /// The topics of its list, each with the word for its kind, which may be missing.
     listed: Vec<(String, String)>,
     environment: Option<CertificateEnvironment>,
+    host_names: HostNames,
+    is_authority: bool,
+    signs_code: bool,
 }
 
 impl Certificate {
@@ -139,7 +137,9 @@ impl Certificate {
 
         let common_name = attribute(body.subject(), COMMON_NAME);
         let (known, named) = common_name.as_deref().map_or((None, None), by_common_name);
-        let default_topic = attribute(body.subject(), UID).or_else(|| named.map(str::to_owned));
+        // The UID of a certificate for signing code is a team or a person, and no topic.
+        let uid = attribute(body.subject(), UID).filter(|uid| uid.contains('.'));
+        let default_topic = uid.or_else(|| named.map(str::to_owned));
         let mut topics: Vec<_> = extensions.topics.iter().map(|(topic, _)| topic.clone()).collect();
         if topics.is_empty() {
             topics.extend(default_topic.clone());
@@ -160,12 +160,16 @@ impl Certificate {
                 algorithm: key.algorithm.oid,
                 curve: key.algorithm.parameters.as_ref().and_then(|any| any.decode_as().ok()),
                 bits: key.subject_public_key.raw_bytes().to_vec(),
+                info: key.to_der().map_err(|error| IdentityError::malformed(Part::Certificate, error))?,
             },
             team_id: attribute(body.subject(), ORGANIZATIONAL_UNIT).filter(|unit| is_team_id(unit)),
             default_topic,
             topics,
             listed: extensions.topics,
             environment: extensions.environment.or(known),
+            host_names: extensions.host_names.unwrap_or_else(|| HostNames::common_name(common_name.as_deref())),
+            is_authority: extensions.is_authority,
+            signs_code: extensions.signs_code,
             der: der.to_vec(),
         })
     }
@@ -276,6 +280,47 @@ impl Certificate {
         self.environment
     }
 
+    /// Whether it lists its topics itself, in Apple's extensions. Then it is good for no other.
+    #[must_use]
+    pub const fn lists_topics(&self) -> bool {
+        !self.listed.is_empty()
+    }
+
+    /// Whether it is for signing code and not for TLS: the certificates that apps are distributed with.
+    #[must_use]
+    pub const fn signs_code(&self) -> bool {
+        self.signs_code
+    }
+
+    /// Whether it may issue certificates.
+    #[must_use]
+    pub const fn is_authority(&self) -> bool {
+        self.is_authority
+    }
+
+    /// Whether it is for this host, a name or an address: by its subject alternative names, or by its common name
+    /// where it has none.
+    #[must_use]
+    pub fn is_for_host(&self, host: &str) -> bool {
+        self.host_names.include(host)
+    }
+
+    /// Its public key as `SubjectPublicKeyInfo`, in DER.
+    #[must_use]
+    pub fn public_key_info(&self) -> &[u8] {
+        &self.public_key.info
+    }
+
+    /// Whether the owner of its key signed `message`. TLS libraries that read a certificate only as far as they would
+    /// trust it need to be told of others.
+    #[must_use]
+    pub fn has_signed(&self, algorithm: &dyn SignatureVerificationAlgorithm, message: &[u8], signature: &[u8]) -> bool {
+        let kind =
+            Elements::inside(self.public_key_info(), tlv::SEQUENCE).and_then(|mut info| info.read(tlv::SEQUENCE));
+        kind.is_some_and(|kind| kind == &*algorithm.public_key_alg_id())
+            && algorithm.verify_signature(&self.public_key.bits, message, signature).is_ok()
+    }
+
     pub(super) const fn public_key(&self) -> &PublicKey {
         &self.public_key
     }
@@ -319,64 +364,6 @@ impl fmt::Debug for Certificate {
     }
 }
 
-/// What the extensions say that matters here.
-#[derive(Default)]
-struct Extensions {
-    environment: Option<CertificateEnvironment>,
-    topics: Vec<(String, String)>,
-    subject_key_id: Option<Vec<u8>>,
-    authority_key_id: Option<Vec<u8>>,
-}
-
-impl Extensions {
-    fn note(&mut self, name: ObjectIdentifier, value: &[u8]) {
-        match name {
-            DEVELOPMENT => self.note_environment(CertificateEnvironment::Development),
-            PRODUCTION => self.note_environment(CertificateEnvironment::Production),
-            TOPICS | VOIP_TOPICS => self.note_topics(value),
-            SUBJECT_KEY_ID => {
-                self.subject_key_id = Elements::new(value).read(tlv::OCTET_STRING).map(<[u8]>::to_vec);
-            }
-            AUTHORITY_KEY_ID => {
-                // keyIdentifier [0] IMPLICIT OCTET STRING OPTIONAL (RFC 5280 section 4.2.1.1)
-                let inside = Elements::inside(value, tlv::SEQUENCE).and_then(|mut elements| elements.read(0x80));
-                self.authority_key_id = inside.map(<[u8]>::to_vec);
-            }
-            _ => {}
-        }
-    }
-
-    fn note_environment(&mut self, found: CertificateEnvironment) {
-        self.environment = match self.environment {
-            Some(known) if known != found => Some(CertificateEnvironment::Both),
-            Some(known) => Some(known),
-            None => Some(found),
-        };
-    }
-
-    /// A sequence in which each topic is a string and is followed by a sequence with its kind ("app", "voip",
-    /// "complication"). The older VoIP extension may also be empty.
-    fn note_topics(&mut self, value: &[u8]) {
-        // The place of the topic that the next kind belongs to.
-        let mut last = None;
-        for element in Elements::inside(value, tlv::SEQUENCE).into_iter().flatten() {
-            if let Some(topic) = string(element.tag, element.value) {
-                let known = self.topics.iter().position(|(known, _)| *known == topic);
-                last = Some(known.unwrap_or_else(|| {
-                    self.topics.push((topic, String::new()));
-                    self.topics.len() - 1
-                }));
-            } else if let Some(place) = last.take() {
-                let mut words = Elements::inside(element.whole, tlv::SEQUENCE).into_iter().flatten();
-                let word = words.next().and_then(|word| string(word.tag, word.value));
-                if let (Some(word), Some((_, kind))) = (word, self.topics.get_mut(place)) {
-                    *kind = word;
-                }
-            }
-        }
-    }
-}
-
 fn is_team_id(text: &str) -> bool {
     text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
@@ -407,19 +394,10 @@ fn attribute(name: &Name, wanted: ObjectIdentifier) -> Option<String> {
         .filter_map(|attribute| {
             let element = attribute.value.to_der().ok()?;
             let element = Elements::new(&element).next()?;
-            string(element.tag, element.value)
+            tlv::string(element.tag, element.value)
         })
         .last()
         .filter(|value| !value.is_empty())
-}
-
-fn string(tag: u8, value: &[u8]) -> Option<String> {
-    match tag {
-        tlv::UTF8_STRING | tlv::PRINTABLE_STRING | tlv::IA5_STRING => {
-            std::str::from_utf8(value).ok().map(str::to_owned)
-        }
-        _ => None,
-    }
 }
 
 /// For logs and messages: a name cannot smuggle line ends or terminal codes into them.

@@ -15,28 +15,32 @@ use super::{
     error::IdentityError,
     matching,
     material::Material,
-    pem,
+    pem, private_key,
     source::{Kind, LARGEST, Source},
     validity::Validity,
+    verdict::{Purpose, Verdict},
 };
 
 /// A client certificate with its private key and its chain.
 ///
 /// Whoever holds one may rely on it: the key belongs to the certificate, the chain is in order, and the key is PKCS#8.
 /// Its dates are not judged while reading, so that an expired one can still be shown; see
-/// [`validity`](Self::validity) and [`ensure_valid`](Self::ensure_valid).
+/// [`validity`](Self::validity) and [`judge`](Self::judge).
 ///
 /// Cheap to clone. `Debug` shows the certificate and never the key.
 #[derive(Clone)]
 pub struct Identity {
     chain: Arc<[Arc<Certificate>]>,
     key: Arc<Zeroizing<Vec<u8>>>,
+    /// Why TLS cannot sign with the key. It is looked at once: judging takes place before every connection.
+    key_trouble: Option<Arc<IdentityError>>,
 }
 
 impl Identity {
     /// `chain` begins with the certificate that `key` belongs to.
     pub(super) fn new(chain: Vec<Arc<Certificate>>, key: Zeroizing<Vec<u8>>) -> Self {
-        Self { chain: chain.into(), key: Arc::new(key) }
+        let trouble = chain.first().and_then(|leaf| private_key::ensure_signs(&key, leaf.public_key()).err());
+        Self { chain: chain.into(), key: Arc::new(key), key_trouble: trouble.map(Arc::new) }
     }
 
     /// Reads whatever this is: PEM with certificate and key, PKCS#12, or either of them in base64.
@@ -175,24 +179,33 @@ impl Identity {
         self.certificate().not_after()
     }
 
-    /// How the certificate's dates stand to `now`. Worth asking at every connect: a certificate can expire while the
-    /// process runs.
+    /// How the certificate's dates stand to `now`.
     #[must_use]
     pub fn validity(&self, now: WallTime) -> Validity {
         self.certificate().validity(now)
     }
 
-    /// As [`validity`](Self::validity), with an error where the certificate may not be used.
+    /// Whether it can be used. The one judgement that checking and sending share.
+    #[must_use]
+    pub fn judge(&self, purpose: Purpose<'_>, now: WallTime) -> Verdict {
+        let mut verdict = self.certificate().judge(purpose, now);
+        if let Some(trouble) = &self.key_trouble
+            && !verdict.problems.contains(trouble)
+        {
+            verdict.problems.push(IdentityError::clone(trouble));
+        }
+        verdict
+    }
+
+    /// The first of the problems that [`judge`](Self::judge) finds. Clients ask before every connection: a certificate
+    /// can expire while the process runs.
     ///
     /// # Errors
     ///
-    /// [`IdentityError::Expired`] and [`IdentityError::NotYetValid`].
-    pub fn ensure_valid(&self, now: WallTime) -> Result<Validity, IdentityError> {
-        match self.validity(now) {
-            valid @ (Validity::Ok | Validity::ExpiresSoon { .. }) => Ok(valid),
-            Validity::Expired { at } => Err(IdentityError::Expired { subject: self.subject().to_owned(), at }),
-            Validity::NotYet { at } => Err(IdentityError::NotYetValid { subject: self.subject().to_owned(), at }),
-        }
+    /// [`IdentityError::Expired`], [`IdentityError::NotYetValid`], [`IdentityError::CodeSigning`] and
+    /// [`IdentityError::UnsupportedKey`].
+    pub fn ensure_usable(&self, now: WallTime) -> Result<(), IdentityError> {
+        self.judge(Purpose::default(), now).problems.into_iter().next().map_or(Ok(()), Err)
     }
 }
 

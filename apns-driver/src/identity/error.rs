@@ -98,6 +98,13 @@ pub enum IdentityError {
          (AuthKey_….p8), use it to sign provider tokens"
     )]
     KeyWithoutCertificate,
+    /// A PKCS#12 file that holds a private key alone.
+    #[error(
+        "this PKCS#12 file holds a private key without its certificate; export it again with both (in Keychain Access \
+         choose the certificate, not the key), or join them: `openssl pkcs12 -export -inkey key.pem -in certificate.pem \
+         -out both.p12`"
+    )]
+    Pkcs12WithoutCertificate,
     /// A certificate alone.
     #[error(
         "the certificate of {subject} came without its private key; a .cer file never contains it: export both from the \
@@ -140,9 +147,7 @@ pub enum IdentityError {
         part: Part,
     },
     /// Encrypted or authenticated by something that is not supported.
-    #[error(
-        "the {part} uses {algorithm}, which is not supported; export it again with AES-256 (the default of OpenSSL 3)"
-    )]
+    #[error("the {part} uses {algorithm}, which is not supported; encrypt it anew with AES-256: {}", encrypt_anew(*part))]
     UnsupportedEncryption {
         /// What is encrypted.
         part: Part,
@@ -158,11 +163,23 @@ pub enum IdentityError {
         /// The line on which its PEM block begins, from 1.
         line: usize,
     },
-    /// A kind of key that TLS client certificates here are not made of.
-    #[error("the private key is {algorithm}, which is not supported; RSA, ECDSA and Ed25519 are")]
+    /// A key of a kind or size that TLS does not sign with here.
+    #[error(
+        "the key is {algorithm}, which is not supported: RSA with 2048 to 4096 bits, ECDSA on P-256 or P-384, and Ed25519 \
+         are; make a new key, and a certificate for it"
+    )]
     UnsupportedKey {
         /// The algorithm by name, or by object identifier where it has none here.
         algorithm: String,
+    },
+    /// A certificate for signing code, which is no client certificate.
+    #[error(
+        "the certificate of {subject} is for signing code, not for push notifications: use one of the kind `Apple Push \
+         Services`"
+    )]
+    CodeSigning {
+        /// Its subject.
+        subject: String,
     },
     /// The private key contradicts itself.
     #[error("the private key is not usable: {reason}")]
@@ -210,8 +227,18 @@ impl IdentityError {
     }
 }
 
+/// A command that reads what only old algorithms open, and writes the same with those of today.
+const fn encrypt_anew(part: Part) -> &'static str {
+    match part {
+        Part::Pkcs12 => "`openssl pkcs12 -legacy -nodes -in old.p12 | openssl pkcs12 -export -out new.p12`",
+        Part::Certificate | Part::PrivateKey | Part::Pem => {
+            "`openssl pkey -provider legacy -provider default -aes256 -in old.pem -out new.pem`"
+        }
+    }
+}
+
 /// As in RFC 3339; the plain number of seconds beyond the year 9999.
-fn date(time: WallTime) -> String {
+pub(crate) fn date(time: WallTime) -> String {
     DateTime::from_unix_duration(Duration::from_secs(time.as_secs()))
         .map_or_else(|_| format!("second {} since 1970", time.as_secs()), |date| date.to_string())
 }

@@ -6,10 +6,11 @@ use super::{Identity, certificate::Certificate, error::IdentityError, material::
 
 /// Every certificate whose key is there too, each with its chain; never empty.
 pub(super) fn identities(material: Material) -> Result<Vec<Identity>, IdentityError> {
-    let Material { certificates, keys, key_trouble, other_labels, .. } = material;
+    let Material { certificates, keys, key_trouble, is_pkcs12, other_labels, .. } = material;
     let certificates: Vec<_> = certificates.into_iter().map(Arc::new).collect();
     let Some(first) = certificates.first() else {
         return Err(match (keys.is_empty(), key_trouble) {
+            (false, _) if is_pkcs12 => IdentityError::Pkcs12WithoutCertificate,
             (true, None) if other_labels.is_empty() => IdentityError::Empty,
             (true, None) => IdentityError::UnexpectedPem { labels: other_labels },
             // It could be opened with more effort, which would be in vain.

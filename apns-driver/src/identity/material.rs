@@ -22,6 +22,8 @@ pub(super) struct Material {
     /// Why a key could not be read. It matters only if no other key serves.
     pub(super) key_trouble: Option<IdentityError>,
     keys_tried: usize,
+    /// Something of it came out of PKCS#12.
+    pub(super) is_pkcs12: bool,
     /// Labels of PEM blocks that are neither.
     pub(super) other_labels: Vec<String>,
 }
@@ -50,6 +52,9 @@ impl Material {
                 "PRIVATE KEY" => self.add_key(|| PrivateKey::from_pkcs8(&der), place)?,
                 "RSA PRIVATE KEY" => self.add_key(|| PrivateKey::from_pkcs1(&der), place)?,
                 "EC PRIVATE KEY" => self.add_key(|| PrivateKey::from_sec1(&der), place)?,
+                "DSA PRIVATE KEY" => {
+                    self.add_key(|| Err(IdentityError::UnsupportedKey { algorithm: "DSA".to_owned() }), place)?;
+                }
                 "ENCRYPTED PRIVATE KEY" => self.add_key(|| decrypted(&der, password), place)?,
                 _ if self.other_labels.contains(&block.label) || self.other_labels.len() == MOST => {}
                 _ => self.other_labels.push(block.label),
@@ -73,6 +78,7 @@ impl Material {
     #[cfg(feature = "pkcs12")]
     fn add_pkcs12(&mut self, der: &[u8], password: Option<&str>) -> Result<(), IdentityError> {
         let bags = pkcs12::open(der, password)?;
+        self.is_pkcs12 = true;
         for certificate in &bags.certificates {
             self.add_certificate(certificate)?;
         }

@@ -30,6 +30,8 @@ mod credential;
 #[cfg(feature = "pkcs12")]
 mod encrypted_key;
 mod error;
+mod extensions;
+mod host_names;
 mod matching;
 mod material;
 mod pem;
@@ -39,8 +41,11 @@ mod private_key;
 mod source;
 mod tlv;
 mod validity;
+mod verdict;
 
 pub use certificate::{Certificate, CertificateEnvironment, Fingerprint};
 pub use credential::{Identities, Identity};
+pub(crate) use error::date;
 pub use error::{IdentityError, Part};
 pub use validity::Validity;
+pub use verdict::{IdentityWarning, Purpose, Verdict};

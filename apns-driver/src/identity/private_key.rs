@@ -1,5 +1,7 @@
 //! Private keys in every wrapping, and whether one belongs to a certificate.
 
+use std::ops::RangeInclusive;
+
 use ring::{
     rand::SystemRandom,
     signature::{
@@ -165,6 +167,34 @@ impl PrivateKey {
             }
         }
     }
+}
+
+/// Whether TLS can sign with the private half of this. The sizes are those that rustls takes, with ring behind it.
+pub(super) fn ensure_supported(public: &PublicKey) -> Result<(), IdentityError> {
+    const RSA_BITS: RangeInclusive<usize> = 2048..=4096;
+    let supported = match (public.algorithm, public.curve) {
+        (RSA, _) => rsa_bits(&public.bits).is_some_and(|bits| RSA_BITS.contains(&bits)),
+        (EC, Some(curve)) => ring_algorithm(curve).is_some(),
+        (algorithm, _) => algorithm == ED25519,
+    };
+    if supported { Ok(()) } else { Err(IdentityError::UnsupportedKey { algorithm: kind(public) }) }
+}
+
+/// The same for the private key itself, in PKCS#8, which may have odder troubles than its size.
+pub(super) fn ensure_signs(pkcs8: &[u8], public: &PublicKey) -> Result<(), IdentityError> {
+    ensure_supported(public)?;
+    if public.algorithm == RSA
+        && let Err(error) = RsaKeyPair::from_pkcs8(pkcs8)
+    {
+        let what = match &*error.to_string() {
+            // The modulus is neither.
+            "TooSmall" => "a public exponent below 65537".to_owned(),
+            "TooLarge" => "a public exponent of more than 33 bits".to_owned(),
+            other => format!("numbers that are not taken ({other})"),
+        };
+        return Err(IdentityError::UnsupportedKey { algorithm: format!("{} and {what}", kind(public)) });
+    }
+    Ok(())
 }
 
 fn ring_algorithm(curve: ObjectIdentifier) -> Option<&'static EcdsaSigningAlgorithm> {

@@ -2,6 +2,7 @@
 
 use zeroize::Zeroizing;
 
+pub(super) const BOOLEAN: u8 = 0x01;
 pub(super) const INTEGER: u8 = 0x02;
 pub(super) const BIT_STRING: u8 = 0x03;
 pub(super) const OCTET_STRING: u8 = 0x04;
@@ -91,6 +92,14 @@ pub(super) fn header(bytes: &[u8]) -> Option<(usize, Option<usize>)> {
     let digits = bytes.get(2..2 + count)?;
     let length = digits.iter().try_fold(0_usize, |sum, &digit| sum.checked_mul(256)?.checked_add(digit.into()))?;
     Some((2 + count, Some(length)))
+}
+
+/// The text of a string type that names and topics are written in.
+pub(super) fn string(tag: u8, value: &[u8]) -> Option<String> {
+    match tag {
+        UTF8_STRING | PRINTABLE_STRING | IA5_STRING => std::str::from_utf8(value).ok().map(str::to_owned),
+        _ => None,
+    }
 }
 
 /// Appends one element.

@@ -30,8 +30,11 @@ impl Alert {
         }
     }
 
-    const fn name(self) -> Option<&'static str> {
+    /// Its name in RFC 8446: `unknown_ca`. `None` for those that do not end a handshake.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
         Some(match self.0 {
+            10 => "unexpected_message",
             40 => "handshake_failure",
             42 => "bad_certificate",
             43 => "unsupported_certificate",
@@ -41,8 +44,12 @@ impl Alert {
             48 => "unknown_ca",
             49 => "access_denied",
             70 => "protocol_version",
+            47 => "illegal_parameter",
+            50 => "decode_error",
+            51 => "decrypt_error",
             71 => "insufficient_security",
             80 => "internal_error",
+            109 => "missing_extension",
             112 => "unrecognized_name",
             116 => "certificate_required",
             120 => "no_application_protocol",

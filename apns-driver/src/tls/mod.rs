@@ -2,6 +2,9 @@
 
 mod alert;
 mod failure;
+mod given;
+#[cfg(feature = "rustls")]
+pub mod rustls;
 
 use apns_proto::encoding::{self, EncodingError};
 

@@ -29,6 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use apns_driver::files::shown;
+use apns_driver::tls::rustls::words;
 use apns_proto::{PushType, Topic};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -327,15 +328,9 @@ fn why(error: &io::Error, key: SignatureAlgorithm) -> String {
     match error {
         rustls::Error::InvalidCertificate(CertificateError::Other(other)) => match other.0.downcast_ref::<Stranger>() {
             Some(stranger) => stranger.to_string(),
-            None => error.to_string(),
+            None => words(error),
         },
         rustls::Error::NoCertificatesPresented => "it shows no client certificate".to_owned(),
-        // Before 1.2 nobody named signature algorithms, and that is looked at before the version.
-        rustls::Error::PeerIncompatible(
-            PeerIncompatible::Tls12NotOffered
-            | PeerIncompatible::Tls12NotOfferedOrEnabled
-            | PeerIncompatible::SignatureAlgorithmsExtensionRequired,
-        ) => "its TLS is older than 1.2, the oldest that is spoken here".to_owned(),
         rustls::Error::PeerIncompatible(
             PeerIncompatible::NoCipherSuitesInCommon | PeerIncompatible::NoKxGroupsInCommon,
         ) => {
@@ -347,12 +342,11 @@ fn why(error: &io::Error, key: SignatureAlgorithm) -> String {
             let groups = "X25519, P-256 or P-384";
             format!("it offers none of the cipher suites here: {suites} with AES-GCM or ChaCha20, on {groups}")
         }
-        rustls::Error::PeerIncompatible(_) => format!("its TLS and this one have nothing in common: {error}"),
-        rustls::Error::AlertReceived(alert) => format!(
-            "it ended the TLS handshake with {alert:?}: most likely it does not trust the bridge's certificate, or the \
-             name in it"
-        ),
-        error => format!("the TLS handshake failed: {error}"),
+        rustls::Error::PeerIncompatible(_) => words(error),
+        rustls::Error::AlertReceived(_) => {
+            format!("{}: most likely it does not trust the bridge's certificate, or the name in it", words(error))
+        }
+        error => format!("the TLS handshake failed: {}", words(error)),
     }
 }
 

@@ -4,16 +4,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use apns_driver::Identity;
+use apns_driver::tls::rustls::certified_key;
 use apns_proto::DeviceToken;
 use apns_proto::binary::{ErrorResponse, FeedbackDecoder, FeedbackRecord, Format, Frame, encode};
 use bytes::BytesMut;
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::sign::SingleCertAndKey;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{CipherSuite, ClientConfig, RootCertStore, SupportedCipherSuite, SupportedProtocolVersion};
 
@@ -64,12 +67,11 @@ impl Old {
             .unwrap()
             .with_root_certificates(roots);
         let config = match &manners.identity {
-            Some((certificate, key)) => builder
-                .with_client_auth_cert(
-                    vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()],
-                    PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
-                )
-                .unwrap(),
+            Some((certificate, key)) => {
+                let identity = Identity::from_pem(certificate.as_bytes(), Some(key.as_bytes()), None).unwrap();
+                let key = certified_key(&identity, &ring::default_provider()).unwrap();
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
+            }
             None => builder.with_no_client_auth(),
         };
         let stream = TcpStream::connect(to).await?;

@@ -58,6 +58,13 @@ async fn a_certificate_needs_an_app_and_nothing_else() {
     assert!(is_let_in(&bridged, &Manners::with(&certificate_pem, &key), 2).await, "expired");
     let rsa = Manners::with(&fixture("universal.cert.pem"), &fixture("universal.key.pem"));
     assert!(is_let_in(&bridged, &rsa, 3).await, "RSA");
+    for (number, name, what) in [(6, "version-1", "X.509 version 1"), (7, "odd", "an unknown critical extension")] {
+        let (certificate_pem, key) = (fixture(&format!("{name}.cert.pem")), fixture(&format!("{name}.key.pem")));
+        for (number, versions) in [(number, V1_2), (number + 10, V1_3)] {
+            let manners = Manners { versions, ..Manners::with(&certificate_pem, &key) };
+            assert!(is_let_in(&bridged, &manners, number).await, "n5: {what}");
+        }
+    }
     let (stranger, key) = certificate("com.example.other", |_| {});
     assert!(!is_let_in(&bridged, &Manners::with(&stranger, &key), 4).await);
     let nobody = Manners { identity: None, ..Manners::usual(&bridged) };

@@ -5,11 +5,31 @@ use apns_driver::{
     BinaryBuilder, BuildError, Client, ClientEvent, Endpoint, Http2Builder, Identity, IdentityError, Roots, Runtime,
 };
 use apns_proto::{CloseReason, DialFailure, DialStep, NotSentCause, Outcome, Payload, Proof, TlsCause};
-use apns_sim::{Faults, HandshakeFault, Http2Script, ProviderAuth, Script, ServerCertificate, Simulator, TlsVersion};
+use apns_sim::{
+    ClientAuth, Faults, HandshakeFault, Http2Script, ProviderAuth, Script, ServerCertificate, Simulator, TlsVersion,
+};
 use p12_keystore::{KeyStore, KeyStoreEntry, PrivateKey, PrivateKeyChain};
 
 use super::common::*;
 use super::watched::{self, ONE_AT_A_TIME, Watched};
+
+macro_rules! fixture {
+    ($name:literal) => {
+        include_bytes!(concat!("../../../apns-driver/tests/fixtures/", $name)).as_slice()
+    };
+}
+
+/// A certificate with its key, of those that stand beside each other.
+macro_rules! pair {
+    ($name:literal) => {
+        Identity::from_pem(
+            include_bytes!(concat!("../../../apns-driver/tests/fixtures/", $name, ".cert.pem")),
+            Some(include_bytes!(concat!("../../../apns-driver/tests/fixtures/", $name, ".key.pem"))),
+            None,
+        )
+        .unwrap()
+    };
+}
 
 /// How a client ended that sent one notification in vain.
 #[derive(Debug)]
@@ -212,12 +232,6 @@ pub async fn an_identity_from_pkcs12_is_taken<R: Runtime>() {
     assert!(answered(&client.send(good(2, &Payload::alert("x"))).await));
 }
 
-macro_rules! fixture {
-    ($name:literal) => {
-        include_bytes!(concat!("../../../apns-driver/tests/fixtures/", $name)).as_slice()
-    };
-}
-
 /// Of the forms in which people keep them: the TLS library sees each as PKCS#8.
 pub async fn every_kind_of_key_is_taken<R: Runtime>() {
     let pairs = [
@@ -255,4 +269,108 @@ pub async fn an_expired_client_certificate_is_refused_before_the_first_connectio
     assert!(matches!(error, BuildError::Identity(IdentityError::Expired { .. })), "{error:?}");
     let error = Client::<R>::http2(provider(&simulator), expired).start().unwrap_err();
     assert!(matches!(error, BuildError::Identity(IdentityError::Expired { .. })), "{error:?}");
+}
+
+/// Sends over both protocols to a server that shows this certificate, by this name.
+async fn deliver_to<R: Runtime>(server: Identity, roots: Roots, host: &str) -> [Ending; 2] {
+    let simulator = start(Simulator::builder().server_identity(server));
+    let gateway = Endpoint::new(host, simulator.gateway_address().port());
+    let client = Client::<R>::binary(gateway, identity(&simulator)).roots(roots.clone()).start().unwrap();
+    let mut events = client.events();
+    let pending = client.submit(good(1, &Payload::alert("x"))).await;
+    client.close(LIMIT).await;
+    let binary = Ending { outcome: pending.await.outcome, events: told(&mut events) };
+    let provider = Endpoint::new(host, simulator.http2_address().port());
+    let client = Client::<R>::http2(provider, identity(&simulator)).roots(roots).start().unwrap();
+    [binary, Ending::of(&client).await]
+}
+
+pub async fn n4_a_server_whose_certificate_was_given_is_trusted_as_it_stands<R: Runtime>() {
+    for (name, server) in [
+        ("its own issuer, an authority without alternative names", pair!("server-authority")),
+        ("its own issuer, no authority", pair!("server-self")),
+        ("its own issuer, signed with SHA-1", pair!("server-sha1")),
+        ("X.509 version 1", pair!("server-version-1")),
+        ("issued by somebody who was not given", pair!("server-issued")),
+        ("for another purpose", pair!("server-purpose")),
+    ] {
+        let given = vec![server.certificate().der().to_vec()];
+        // Alone, and beside authorities that have nothing to do with it.
+        let more = [given.clone(), vec![pair!("plain").certificate().der().to_vec()]].concat();
+        for roots in [Roots::Only(given), Roots::Only(more)] {
+            for ending in deliver_to::<R>(server.clone(), roots, "localhost").await {
+                assert!(matches!(ending.outcome, Outcome::Accepted { .. }), "{name}: {ending:?}");
+            }
+        }
+    }
+}
+
+pub async fn n4_a_server_whose_certificate_was_given_has_its_name_and_its_dates_checked<R: Runtime>() {
+    let only = |identity: &Identity| Roots::Only(vec![identity.certificate().der().to_vec()]);
+    for server in [pair!("server-version-1"), pair!("server-authority"), pair!("server-purpose")] {
+        let roots = only(&server);
+        for ending in deliver_to::<R>(server, roots, "127.0.0.1").await {
+            ending.assert_cause(TlsCause::WrongName, &["not for 127.0.0.1"]);
+        }
+    }
+    let expired = pair!("server-expired");
+    let roots = only(&expired);
+    for ending in deliver_to::<R>(expired, roots, "localhost").await {
+        ending.assert_cause(TlsCause::ServerExpired, &["is not valid now", "expired"]);
+    }
+    // Another of the same name.
+    let roots = only(&pair!("server-self"));
+    for ending in deliver_to::<R>(pair!("server-issued"), roots, "localhost").await {
+        ending.assert_cause(TlsCause::UntrustedServer, &["is not trusted"]);
+    }
+}
+
+pub async fn n5_the_own_certificate_is_for_the_server_to_judge<R: Runtime>() {
+    let any = || Simulator::builder().client_auth(ClientAuth::Any).provider_auth(ProviderAuth::AnyCertificate);
+    for (name, own) in [
+        ("X.509 version 1", pair!("version-1")),
+        ("unknown critical extension, odd policies and uses", pair!("odd")),
+        ("says nothing of pushing", pair!("plain")),
+    ] {
+        for tls in [TlsVersion::V1_2, TlsVersion::V1_3] {
+            let simulator = start(any().highest_tls(tls));
+            let client =
+                Client::<R>::binary(gateway(&simulator), own.clone()).roots(roots(&simulator)).start().unwrap();
+            let pending = client.submit(good(1, &Payload::alert("x"))).await;
+            client.close(LIMIT).await;
+            let outcome = pending.await.outcome;
+            assert_eq!(outcome, Outcome::accepted(Proof::Confirmed), "{name}, {tls:?}");
+            let client =
+                Client::<R>::http2(provider(&simulator), own.clone()).roots(roots(&simulator)).start().unwrap();
+            let outcome = client.send(good(2, &Payload::alert("x"))).await;
+            assert!(answered(&outcome), "{name}, {tls:?}: {outcome:?}");
+        }
+    }
+}
+
+pub async fn n6_a_key_that_tls_does_not_sign_with_is_refused_before_the_first_connection<R: Runtime>() {
+    let simulator = simulator();
+    for (own, words) in [
+        (pair!("short"), "RSA with 1024 bits"),
+        (pair!("p521"), "ECDSA on P-521"),
+        (pair!("exponent-3"), "a public exponent below 65537"),
+    ] {
+        for error in [
+            Client::<R>::binary(gateway(&simulator), own.clone()).start().unwrap_err(),
+            Client::<R>::http2(provider(&simulator), own.clone()).start().unwrap_err(),
+        ] {
+            let BuildError::Identity(error @ IdentityError::UnsupportedKey { .. }) = error else { panic!("{error:?}") };
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
+}
+
+pub async fn n7_a_certificate_for_signing_code_is_refused_before_the_first_connection<R: Runtime>() {
+    let (simulator, own) = (simulator(), pair!("code-signing"));
+    for error in [
+        Client::<R>::binary(gateway(&simulator), own.clone()).start().unwrap_err(),
+        Client::<R>::http2(provider(&simulator), own.clone()).start().unwrap_err(),
+    ] {
+        assert!(matches!(error, BuildError::Identity(IdentityError::CodeSigning { .. })), "{error:?}");
+    }
 }
