@@ -88,7 +88,8 @@ where
                     let source = this.source.as_mut().as_pin_mut();
                     let under_way = this.keys.len() < this.client.core().under_way;
                     match source.filter(|_| under_way).map(|source| source.poll_next(cx)) {
-                        Some(Poll::Ready(Some((key, notification)))) => {
+                        Some(Poll::Ready(Some((key, mut notification)))) => {
+                            this.client.note_handed_over(&mut notification);
                             let slot = this.keys.insert(key) as u32;
                             this.held.push_back(Job { notification, reply: Reply::bulk(this.sink.clone(), slot) });
                         }

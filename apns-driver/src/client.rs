@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use apns_proto::{NotSentCause, Notification, Outcome};
+use apns_proto::{Expiration, NotSentCause, Notification, Outcome};
 
 use crate::bulk::SendAll;
 use crate::events::{Broadcast, Events};
@@ -178,7 +178,8 @@ impl<R: Runtime> Client<R> {
 
     /// Waits for room in the queue, and takes a notification. A client that takes no more answers through the
     /// [`Pending`] that it was not sent.
-    pub async fn submit(&self, notification: Notification) -> Pending {
+    pub async fn submit(&self, mut notification: Notification) -> Pending {
+        self.note_handed_over(&mut notification);
         let (reply, pending) = Reply::one();
         if let Err(job) = self.queue().push(Job { notification, reply }).await {
             job.reply.send(self.handle.core.too_late(job.notification));
@@ -192,12 +193,16 @@ impl<R: Runtime> Client<R> {
     ///
     /// Gives it back when the queue is full or the client is closed.
     pub fn try_send(&self, notification: Notification) -> Result<Pending, TrySendError> {
+        let original = notification.expiration();
+        let mut notification = notification;
+        self.note_handed_over(&mut notification);
         let (reply, pending) = Reply::one();
         match self.queue().try_push(Job { notification, reply }) {
             Ok(()) => Ok(pending),
             Err((job, refusal)) => {
                 job.reply.revoke();
-                let notification = Box::new(job.notification);
+                // Not taken, so its span has not begun.
+                let notification = Box::new(job.notification.with_expiration(original));
                 Err(match refusal {
                     Refusal::Full => TrySendError::Full(notification),
                     Refusal::Closed => TrySendError::Closed(notification),
@@ -223,8 +228,8 @@ impl<R: Runtime> Client<R> {
     ///
     /// On the binary protocol this costs a connection: the gateway only speaks when it closes.
     pub async fn prove(&self, limit: Duration) {
-        let deadline = self.runtime.now().instant + limit;
-        self.queue().prove(Some(deadline)).await;
+        let deadline = self.runtime.now().instant.checked_add(limit);
+        self.queue().prove(deadline).await;
     }
 
     /// Takes no more, settles what was taken, and closes all connections, within `limit`.
@@ -233,7 +238,7 @@ impl<R: Runtime> Client<R> {
     pub async fn close(&self, limit: Duration) -> CloseReport {
         let core = &self.handle.core;
         core.leftovers.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
-        core.queue.close(Some(self.runtime.now().instant + limit));
+        core.queue.close(self.runtime.now().instant.checked_add(limit));
         core.queue.finished().await;
         core.broadcast.end();
         let unsettled = core.leftovers.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -283,6 +288,13 @@ impl<R: Runtime> Client<R> {
     pub fn stats(&self) -> Stats {
         let core = &self.handle.core;
         core.meter.read(self.runtime.now().wall, core.queue.levels())
+    }
+
+    /// The span of an expiration begins where the caller hands the notification over, and not when it leaves the queue.
+    pub(crate) fn note_handed_over(&self, notification: &mut Notification) {
+        if matches!(notification.expiration(), Expiration::After(_)) {
+            notification.resolve_expiration(self.runtime.now().wall);
+        }
     }
 
     pub(crate) fn try_push_all(&self, jobs: &mut VecDeque<Job>) -> Result<(), Refusal> {

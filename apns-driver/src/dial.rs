@@ -50,7 +50,7 @@ pub(crate) async fn dial<R: Runtime>(runtime: &R, target: &Target<R>) -> Result<
         let usable = identity.ensure_usable(runtime.now().wall);
         usable.map_err(|error| DialFailure::identity(error.to_string()))?;
     }
-    let deadline = runtime.now().instant + limit;
+    let deadline = runtime.now().instant.checked_add(limit);
     let tcp = reach(runtime, endpoint, deadline).await?;
     match within(runtime, deadline, runtime.secure(connector, tcp, endpoint.host())).await {
         Some(Ok(secured)) => check_protocol(endpoint, *protocol, secured),
@@ -80,7 +80,11 @@ fn check_protocol<S>(
     Err(DialFailure::tls(TlsCause::NoCommonProtocol, message))
 }
 
-async fn reach<R: Runtime>(runtime: &R, endpoint: &Endpoint, deadline: Instant) -> Result<R::Tcp, DialFailure> {
+async fn reach<R: Runtime>(
+    runtime: &R,
+    endpoint: &Endpoint,
+    deadline: Option<Instant>,
+) -> Result<R::Tcp, DialFailure> {
     let addresses = match within(runtime, deadline, runtime.resolve(endpoint.host(), endpoint.port())).await {
         Some(Ok(addresses)) if addresses.is_empty() => {
             return Err(DialFailure::passing(DialStep::Resolve, format!("{} has no address", endpoint.host())));
@@ -95,8 +99,10 @@ async fn reach<R: Runtime>(runtime: &R, endpoint: &Endpoint, deadline: Instant) 
     for (tried, address) in addresses.iter().enumerate() {
         // A dead address must not eat the time of those behind it.
         let now = runtime.now().instant;
-        let share = deadline.saturating_duration_since(now) / (addresses.len() - tried) as u32;
-        match within(runtime, now + share, runtime.dial(*address)).await {
+        let share = deadline.map(|deadline| {
+            now + deadline.saturating_duration_since(now) / u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX)
+        });
+        match within(runtime, share, runtime.dial(*address)).await {
             Some(Ok(tcp)) => return Ok(tcp),
             Some(Err(error)) => troubles.push(format!("{address}: {error}")),
             None => troubles.push(format!("{address}: no answer in time")),
@@ -105,8 +111,13 @@ async fn reach<R: Runtime>(runtime: &R, endpoint: &Endpoint, deadline: Instant) 
     Err(DialFailure::passing(DialStep::Connect, troubles.join("; ")))
 }
 
-/// `None` when the deadline came first.
-pub(crate) async fn within<R: Runtime, T>(runtime: &R, deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
+/// `None` when the deadline came first; without one, never.
+pub(crate) async fn within<R: Runtime, T>(
+    runtime: &R,
+    deadline: Option<Instant>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let Some(deadline) = deadline else { return Some(work.await) };
     let mut work = pin!(work);
     let mut sleep = pin!(runtime.sleep_until(deadline));
     poll_fn(|cx| {

@@ -147,8 +147,12 @@ impl<R: Runtime + Unpin> Stream for FeedbackStream<R> {
                         }
                         Some(_) | None => {}
                     }
-                    machine.handle_timeout(now);
-                    if pump.poll(cx, now, machine) == Pumped::Idle {
+                    let pumped = pump.poll(cx, now, machine);
+                    if this.alarm.may_judge(pump.is_drained()) {
+                        machine.handle_timeout(now);
+                        continue;
+                    }
+                    if pumped == Pumped::Idle {
                         let deadline = [machine.poll_timeout(), pump.deadline()].into_iter().flatten().min();
                         if this.alarm.poll(cx, deadline).is_pending() {
                             return Poll::Pending;

@@ -43,6 +43,9 @@ const TURNS: usize = 8;
 /// what was not even offered is known not to.
 const OFFER: usize = 16 * 1024;
 
+/// So much that comes after the end of lingering was not there before it.
+const ENOUGH: usize = 16 * 1024 * 1024;
+
 /// One stream: reads and writes together, ends each side by itself, lingers for the peer's last word.
 #[derive(Debug)]
 pub(crate) struct Pump<S> {
@@ -53,9 +56,15 @@ pub(crate) struct Pump<S> {
     /// Bytes were written since the last flush.
     unflushed: bool,
     write: Side,
+    /// How much of `out` the stream was offered and did not take yet.
+    offered: usize,
     read_open: bool,
     input: Box<[u8]>,
+    /// The last read found nothing.
+    drained: bool,
     linger: Option<Instant>,
+    /// How much came after that.
+    overdue: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,10 +95,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             sent: 0,
             unflushed: false,
             write: Side::Open,
+            offered: 0,
             read_open: true,
             input: vec![0; 16 * 1024].into_boxed_slice(),
+            drained: false,
             linger: None,
+            overdue: 0,
         }
+    }
+
+    /// Whether all that was there has been read.
+    pub(crate) const fn is_drained(&self) -> bool {
+        self.drained || !self.read_open
     }
 
     /// Whether the machine has said its last word, and only the peer's is waited for.
@@ -105,9 +122,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: Now, port: &mut impl Port) -> Pumped {
         let mut moved = false;
         for turn in 0.. {
-            let written = self.poll_write_side(cx, now, port);
+            // What the peer has said comes first: it may be a reason to write nothing more.
             let read = self.poll_read_side(cx, now, port);
-            if self.linger.is_some_and(|end| end <= now.instant) {
+            let written = self.poll_write_side(cx, now, port);
+            let waits_no_more = self.is_drained() || self.overdue > ENOUGH;
+            if waits_no_more && self.linger.is_some_and(|end| end <= now.instant) {
                 self.end_input(now, port, End::Cut);
                 self.write = Side::Closed;
             }
@@ -148,11 +167,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             match Pin::new(&mut self.stream).poll_write(cx, slice) {
                 Poll::Ready(Ok(count)) if count > 0 => {
                     self.sent += count;
+                    self.offered = 0;
                     self.unflushed = true;
                     moved = true;
                 }
                 Poll::Ready(Ok(_) | Err(_)) => return self.fail_writing(now, port, offer),
-                Poll::Pending => return moved,
+                Poll::Pending => {
+                    self.offered = offer;
+                    return moved;
+                }
             }
         }
         if self.unflushed {
@@ -175,6 +198,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         moved
     }
 
+    /// Nothing more is to leave. What the stream was never offered counts as not written.
+    pub(crate) fn stop_writing(&mut self, now: Now, port: &mut impl Port) {
+        if self.write == Side::Open && self.sent < self.out.len() {
+            self.fail_writing(now, port, self.offered);
+        }
+    }
+
     fn fail_writing(&mut self, now: Now, port: &mut impl Port, offered: usize) -> bool {
         let unsent = self.out.len() - self.sent - offered;
         self.out.clear();
@@ -182,6 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         self.unflushed = false;
         self.write = Side::Closed;
         self.linger.get_or_insert(now.instant + LINGER);
+        self.offered = 0;
         port.handle_write_failure(now, unsent);
         true
     }
@@ -193,13 +224,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         }
         match Pin::new(&mut self.stream).poll_read(cx, &mut self.input) {
             Poll::Ready(Ok(0)) => self.end_input(now, port, End::Clean),
-            Poll::Ready(Ok(count)) => port.handle_input(now, &self.input[..count]),
+            Poll::Ready(Ok(count)) => {
+                if self.linger.is_some_and(|end| end <= now.instant) {
+                    self.overdue += count;
+                }
+                port.handle_input(now, &self.input[..count]);
+            }
             Poll::Ready(Err(error)) => {
                 let end = (self.end_of)(&error);
                 self.end_input(now, port, end);
             }
-            Poll::Pending => return false,
+            Poll::Pending => {
+                self.drained = true;
+                return false;
+            }
         }
+        self.drained = false;
         true
     }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 use std::time::Instant;
 
 use apns_proto::Notification;
-use event_listener::Event;
+use event_listener::{Event, IntoNotification};
 
 use crate::reply::Reply;
 
@@ -52,17 +52,23 @@ struct State {
     pushed: u64,
     popped: u64,
     closing: Option<Closing>,
-    proof: Option<ProofOrder>,
     /// So many connections are wanted, although nothing may wait for them.
     wanted: usize,
+    /// The proofs that were asked for and are not done, in their order.
+    proofs: VecDeque<ProofOrder>,
+    /// How many proofs were asked for.
+    asked: u64,
     consumers: Vec<Consumer>,
 }
 
 #[derive(Debug, Default)]
 struct Consumer {
     waker: Option<Waker>,
-    /// The last proof order that it carried out.
+    /// The last proof order that it was given, and the last one that it has carried out.
+    given: u64,
     proven: u64,
+    /// What it carries out counts for orders of this round alone: jobs that come back begin a new one.
+    round: u64,
     connected: bool,
     /// How many jobs may be with it without one of them waiting there.
     capacity: usize,
@@ -103,10 +109,18 @@ pub(crate) struct Closing {
 
 /// Have everything that was pushed before `up_to` settled.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ProofOrder {
-    pub(crate) number: u64,
-    pub(crate) deadline: Option<Instant>,
+struct ProofOrder {
+    number: u64,
+    deadline: Option<Instant>,
     up_to: u64,
+}
+
+/// A proof that a session has to carry out: of all that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Proof {
+    number: u64,
+    round: u64,
+    pub(crate) deadline: Option<Instant>,
 }
 
 impl Queue {
@@ -118,8 +132,9 @@ impl Queue {
                 pushed: 0,
                 popped: 0,
                 closing: None,
-                proof: None,
                 wanted: 0,
+                proofs: VecDeque::new(),
+                asked: 0,
                 consumers: (0..consumers).map(|_| Consumer::default()).collect(),
             }),
             room: Event::new(),
@@ -180,17 +195,32 @@ impl Queue {
         self.room.listen()
     }
 
-    /// Hands out the next jobs, at most so many.
-    pub(crate) fn pop(&self, most: usize, out: &mut Vec<Job>) {
+    /// Hands out the next jobs to a session, at most so many, and none from behind the mark of a proof that it was not
+    /// given yet.
+    pub(crate) fn pop(&self, consumer: usize, most: usize, out: &mut Vec<Job>) {
         let mut state = self.lock();
-        let count = state.jobs.len().min(most);
+        let count = state.jobs.len().min(most).min(state.before_next_proof(consumer));
         out.extend(state.jobs.drain(..count));
-        state.popped += count as u64;
+        let wakers = state.note_popped(count);
         drop(state);
-        // As many places became free: as many callers can use them. Waking all would make the others fail.
+        wake(wakers);
+        self.make_room(count);
+    }
+
+    /// So many places became free: as many more callers are told of them. Telling all would make the others fail.
+    fn make_room(&self, count: usize) {
         if count > 0 {
-            self.room.notify(count);
+            self.room.notify(count.additional());
         }
+    }
+
+    /// Tells further callers of room that those who were told before have not taken: they may never look again. Says
+    /// whether there was anybody to tell.
+    pub(crate) fn offer_room(&self) -> bool {
+        let state = self.lock();
+        let room = if state.refusal().is_none() { state.capacity - state.jobs.len() } else { 0 };
+        drop(state);
+        room > 0 && self.room.notify(room.additional()) > 0
     }
 
     /// Registers a session's task to be woken for anything new.
@@ -270,22 +300,28 @@ impl Queue {
             state.jobs.push_front(job);
             state.popped -= 1;
         }
+        state.begin_round();
         let wakers = state.take_wakers();
         drop(state);
         wake(wakers);
     }
 
-    /// A proof order that this session has not carried out, once all jobs that it concerns were handed out.
-    pub(crate) fn proof_due(&self, consumer: usize) -> Option<ProofOrder> {
-        let state = self.lock();
-        let order = state.proof?;
-        (state.consumers[consumer].proven < order.number && state.popped >= order.up_to).then_some(order)
+    /// The next proof that this session has to carry out, once all jobs that it concerns were handed out.
+    pub(crate) fn proof_due(&self, consumer: usize) -> Option<Proof> {
+        let mut state = self.lock();
+        let order = state.next_proof(consumer).filter(|order| order.up_to <= state.popped)?;
+        let consumer = &mut state.consumers[consumer];
+        consumer.given = order.number;
+        Some(Proof { number: order.number, round: consumer.round, deadline: order.deadline })
     }
 
-    pub(crate) fn proof_done(&self, consumer: usize, number: u64) {
+    pub(crate) fn proof_done(&self, consumer: usize, proof: Proof) {
         let mut state = self.lock();
         let consumer = &mut state.consumers[consumer];
-        consumer.proven = consumer.proven.max(number);
+        if consumer.round == proof.round {
+            consumer.proven = consumer.proven.max(proof.number);
+        }
+        state.forget_proofs();
         drop(state);
         self.progress.notify(usize::MAX);
     }
@@ -294,24 +330,56 @@ impl Queue {
     pub(crate) async fn prove(&self, deadline: Option<Instant>) {
         let number = {
             let mut state = self.lock();
-            let number = state.proof.map_or(1, |order| order.number + 1);
-            let earlier = state.proof.and_then(|order| order.deadline);
-            let pending = state.consumers.iter().any(|consumer| !consumer.gone && consumer.proven + 1 < number);
-            // An order that still runs is widened, so its earlier deadline must not cut off the new one's.
-            let deadline = if pending { earlier.zip(deadline).map(|(one, other)| one.max(other)) } else { deadline };
-            state.proof = Some(ProofOrder { number, deadline, up_to: state.pushed });
-            let wakers = state.take_wakers();
-            drop(state);
-            wake(wakers);
-            number
+            let up_to = state.pushed;
+            let last = state.proofs.back().filter(|last| (last.up_to, last.deadline) == (up_to, deadline));
+            match last {
+                // The same again, as when many runs end while nothing is sent.
+                Some(last) => last.number,
+                None => {
+                    state.asked += 1;
+                    let number = state.asked;
+                    state.proofs.push_back(ProofOrder { number, deadline, up_to });
+                    state.forget_proofs();
+                    let wakers = state.take_wakers();
+                    drop(state);
+                    wake(wakers);
+                    number
+                }
+            }
         };
         loop {
             let listener = self.progress.listen();
-            if self.lock().consumers.iter().all(|consumer| consumer.gone || consumer.proven >= number) {
+            if self.lock().has_proven(number) {
                 return;
             }
             listener.await;
         }
+    }
+
+    /// Takes out what waits for a proof whose time is over.
+    pub(crate) fn overdue(&self, now: Instant) -> VecDeque<Job> {
+        let mut state = self.lock();
+        let late = state.proofs.iter().rev().find(|order| order.deadline.is_some_and(|deadline| deadline <= now));
+        let count = late.map_or(0, |order| order.up_to.saturating_sub(state.popped) as usize).min(state.jobs.len());
+        if count == 0 {
+            return VecDeque::new();
+        }
+        let rest = state.jobs.split_off(count);
+        let jobs = std::mem::replace(&mut state.jobs, rest);
+        let wakers = state.note_popped(count);
+        drop(state);
+        wake(wakers);
+        self.make_room(count);
+        jobs
+    }
+
+    /// The nearest deadline that a session cannot know: it is told of a proof when it has all that the proof concerns,
+    /// and of closing when nothing waits any more.
+    pub(crate) fn next_deadline(&self, consumer: usize) -> Option<Instant> {
+        let state = self.lock();
+        let given = state.consumers[consumer].given;
+        let proofs = state.proofs.iter().filter(|order| order.number > given).filter_map(|order| order.deadline);
+        proofs.chain(state.closing.and_then(|closing| closing.deadline)).min()
     }
 
     pub(crate) fn close(&self, deadline: Option<Instant>) {
@@ -350,7 +418,10 @@ impl Queue {
 
     /// A session has left, and nothing it took is without an end.
     pub(crate) fn gone(&self, consumer: usize) {
-        self.lock().consumers[consumer].gone = true;
+        let mut state = self.lock();
+        state.consumers[consumer].gone = true;
+        state.forget_proofs();
+        drop(state);
         self.progress.notify(usize::MAX);
     }
 
@@ -361,7 +432,10 @@ impl Queue {
             return VecDeque::new();
         }
         let jobs = state.take_jobs();
+        // Proofs have nothing to wait for in here any more.
+        let wakers = state.take_wakers();
         drop(state);
+        wake(wakers);
         self.room.notify(usize::MAX);
         jobs
     }
@@ -417,6 +491,47 @@ impl State {
         self.consumers.iter().all(|consumer| consumer.over)
     }
 
+    /// The first proof that a session was not given yet.
+    fn next_proof(&self, consumer: usize) -> Option<ProofOrder> {
+        let given = self.consumers[consumer].given;
+        self.proofs.iter().find(|order| order.number > given).copied()
+    }
+
+    /// How many jobs come before the mark of that proof.
+    fn before_next_proof(&self, consumer: usize) -> usize {
+        let left = |order: ProofOrder| order.up_to.saturating_sub(self.popped);
+        self.next_proof(consumer).map_or(usize::MAX, |order| usize::try_from(left(order)).unwrap_or(usize::MAX))
+    }
+
+    /// So many jobs were handed out. Where that reaches the mark of a proof, all sessions have to look.
+    fn note_popped(&mut self, count: usize) -> impl Iterator<Item = Waker> + use<> {
+        let before = self.popped;
+        self.popped += count as u64;
+        let reached = self.proofs.iter().any(|order| before < order.up_to && order.up_to <= self.popped);
+        reached.then(|| self.take_wakers()).into_iter().flatten()
+    }
+
+    /// Jobs came back that proofs concern: who has carried these out has to do it once more.
+    fn begin_round(&mut self) {
+        let Some(first) = self.proofs.iter().find(|order| order.up_to > self.popped) else { return };
+        let before = first.number - 1;
+        for consumer in &mut self.consumers {
+            consumer.proven = consumer.proven.min(before);
+            consumer.given = consumer.proven;
+            consumer.round += 1;
+        }
+    }
+
+    fn has_proven(&self, number: u64) -> bool {
+        self.consumers.iter().all(|consumer| consumer.gone || consumer.proven >= number)
+    }
+
+    fn forget_proofs(&mut self) {
+        while self.proofs.front().is_some_and(|first| self.has_proven(first.number)) {
+            self.proofs.pop_front();
+        }
+    }
+
     fn take_jobs(&mut self) -> VecDeque<Job> {
         self.popped += self.jobs.len() as u64;
         std::mem::take(&mut self.jobs)
@@ -435,20 +550,4 @@ fn wake(wakers: impl Iterator<Item = Waker>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::FutureExt;
-
-    use super::*;
-
-    #[test]
-    fn the_end_is_told_when_everything_that_was_left_is_settled() {
-        let queue = Queue::new(10, 1);
-        let (mut finished, mut proven) = (Box::pin(queue.finished()), Box::pin(queue.prove(None)));
-        assert_eq!((finished.as_mut().now_or_never(), proven.as_mut().now_or_never()), (None, None));
-        // Between these two the session settles what was left.
-        assert!(queue.leave(0).is_empty());
-        assert_eq!((finished.as_mut().now_or_never(), proven.as_mut().now_or_never()), (None, None));
-        queue.gone(0);
-        assert_eq!((finished.now_or_never(), proven.now_or_never()), (Some(()), Some(())));
-    }
-}
+mod tests;

@@ -1,9 +1,11 @@
 //! The task that drives one session: its connections, its share of the queue, its deadlines.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use apns_proto::session::Protocol;
 use apns_proto::{DialFailure, End, LinkId, NotSentCause, Now, Session, SessionEvent, Settled, Transmit, WallTime};
@@ -15,7 +17,7 @@ use crate::client::Core;
 use crate::dial::{Target, dial};
 use crate::events::ClientEvent;
 use crate::pump::{Port, Pump, Pumped};
-use crate::queue::{Job, Readiness};
+use crate::queue::{Job, Proof, Readiness};
 use crate::reply::{Delivery, Reply};
 use crate::{Runtime, Secured, Validity, trace};
 
@@ -35,8 +37,8 @@ pub(crate) struct SessionTask<R: Runtime, P: Protocol<Reply>> {
     jobs: Vec<Job>,
     /// What the queue was told of how many jobs may be with the session.
     capacity: usize,
-    /// The proof order that the session works on.
-    proving: Option<u64>,
+    /// The proofs that the session works on, in their order.
+    proving: VecDeque<Proof>,
     left: bool,
 }
 
@@ -97,7 +99,7 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
             dials: FuturesUnordered::new(),
             jobs: Vec::new(),
             capacity: 0,
-            proving: None,
+            proving: VecDeque::new(),
             left: false,
         }
     }
@@ -105,18 +107,19 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
     fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Registered before looking, so that nothing that comes meanwhile is missed.
         self.core.queue.register(self.number, cx);
-        // Where something moves turn after turn, deadlines are looked at again with the next wake-up.
-        let mut timers = true;
+        // Looked at also where something moves turn after turn.
+        let deadline = self.deadline();
+        let _ = self.alarm.poll(cx, deadline);
         for _ in 0..TURNS {
             let now = self.runtime.now();
-            if timers && self.session.poll_timeout().is_some_and(|due| due <= now.instant) {
-                self.session.handle_timeout(now);
-            }
-            timers = false;
             let mut moved = self.poll_dials(cx, now);
+            moved |= self.poll_pumps(cx, now);
+            if self.alarm.may_judge(self.pumps.iter().all(|(_, pump)| pump.is_drained())) {
+                self.pass_deadlines(now);
+                moved = true;
+            }
             moved |= self.take_orders(now);
             moved |= self.take_jobs(now);
-            moved |= self.poll_pumps(cx, now);
             // Before the outcomes are told: who hears of one may want to know what there is room for.
             self.tell_capacity();
             let events = self.take_events(now);
@@ -131,15 +134,44 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
             if moved {
                 continue;
             }
-            let lingering = self.pumps.iter().filter_map(|(_, pump)| pump.deadline());
-            let deadline = self.session.poll_timeout().into_iter().chain(lingering).min();
+            let deadline = self.deadline();
             if self.alarm.poll(cx, deadline).is_pending() {
-                return Poll::Pending;
+                if !self.core.queue.offer_room() {
+                    return Poll::Pending;
+                }
+                // Whether those take it shows when they had their turn.
+                break;
             }
-            timers = true;
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// The nearest of all deadlines: of the session, of connections that linger, and of the orders that callers gave.
+    fn deadline(&self) -> Option<Instant> {
+        let lingering = self.pumps.iter().filter_map(|(_, pump)| pump.deadline());
+        let ordered = (!self.left).then(|| self.core.queue.next_deadline(self.number)).flatten();
+        self.session.poll_timeout().into_iter().chain(ordered).chain(lingering).min()
+    }
+
+    /// All that was there has been read.
+    fn pass_deadlines(&mut self, now: Now) {
+        if !self.left {
+            self.refuse(self.core.queue.overdue(now.instant), &NotSentCause::OutOfTime);
+            if let Some(closing) = self.core.queue.closing()
+                && closing.deadline.is_some_and(|deadline| deadline <= now.instant)
+            {
+                // What the transport was not even offered has not left.
+                let session = &mut self.session;
+                for (link, pump) in &mut self.pumps {
+                    pump.stop_writing(now, &mut LinkPort { session: &mut *session, link: *link });
+                }
+                self.session.close(now, closing.deadline);
+            }
+        }
+        if self.session.poll_timeout().is_some_and(|due| due <= now.instant) {
+            self.session.handle_timeout(now);
+        }
     }
 
     fn poll_dials(&mut self, cx: &mut Context<'_>, now: Now) -> bool {
@@ -160,17 +192,17 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
 
     fn take_orders(&mut self, now: Now) -> bool {
         let mut moved = false;
-        if self.proving.is_none()
-            && !self.left
-            && let Some(order) = self.core.queue.proof_due(self.number)
+        while !self.left
+            && let Some(proof) = self.core.queue.proof_due(self.number)
         {
-            self.proving = Some(order.number);
-            self.session.prove(now, order.deadline);
+            self.proving.push_back(proof);
+            self.session.prove(now, proof.deadline);
             moved = true;
         }
         if let Some(closing) = self.core.queue.closing() {
+            // Its deadline is judged elsewhere.
             let over = closing.deadline.is_some_and(|deadline| deadline <= now.instant);
-            if over || self.core.queue.is_empty() {
+            if !over && self.core.queue.is_empty() {
                 // Harmless when repeated; only a nearer deadline changes anything.
                 moved |= !self.session.is_closing();
                 self.session.close(now, closing.deadline);
@@ -195,7 +227,7 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
         let mut moved = false;
         while left > 0 {
             // No more than there is room for: what waits in here cannot go to another session.
-            self.core.queue.pop(self.session.room().min(left), &mut self.jobs);
+            self.core.queue.pop(self.number, self.session.room().min(left), &mut self.jobs);
             if self.jobs.is_empty() {
                 break;
             }
@@ -269,8 +301,8 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
                     continue;
                 }
                 SessionEvent::Proven => {
-                    if let Some(number) = self.proving.take() {
-                        self.core.queue.proof_done(self.number, number);
+                    if let Some(proof) = self.proving.pop_front() {
+                        self.core.queue.proof_done(self.number, proof);
                     }
                     continue;
                 }

@@ -253,6 +253,7 @@ const fn not_sent(cause: &NotSentCause) -> &'static str {
     match cause {
         NotSentCause::NoConnection(_) => "no_connection",
         NotSentCause::Stopped(_) => "stopped",
+        NotSentCause::OutOfTime => "out_of_time",
         NotSentCause::Closed => "closed",
         NotSentCause::Invalid(_) => "invalid",
         _ => "other",

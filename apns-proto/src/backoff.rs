@@ -20,7 +20,8 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// Starts at `first` and doubles up to `limit`. The seed makes processes that fail together come back apart.
+    /// Starts at `first` and doubles up to `limit`, but never waits less than 10 ms: without a wait, attempts that fail at
+    /// once would be made as fast as the machine can. The seed makes processes that fail together come back apart.
     #[must_use]
     pub const fn new(first: Duration, limit: Duration, seed: u64) -> Self {
         Self { first, limit, failures: 0, random: seed }
@@ -33,7 +34,9 @@ impl Backoff {
         let whole = self.first.saturating_mul(1 << doublings).min(self.limit);
         // From 0.8 to 1.2, in steps of a thousandth: never past the limit by more than the jitter.
         let factor = 800 + (self.next_random() % 401) as u32;
-        whole.saturating_mul(factor) / 1000
+        // Divided first where the whole is so long that it has no thousandfold.
+        let moved = whole.checked_mul(factor).map_or_else(|| (whole / 1000).saturating_mul(factor), |product| product / 1000);
+        moved.max(LEAST)
     }
 
     /// Something worked: the next failure starts from the beginning.
@@ -52,6 +55,9 @@ impl Backoff {
         mix(self.random)
     }
 }
+
+/// The shortest wait.
+const LEAST: Duration = Duration::from_millis(10);
 
 /// What SplitMix64 adds to its state each time.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;

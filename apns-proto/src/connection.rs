@@ -26,21 +26,24 @@ pub struct Submission<K> {
     pub retries: u32,
     /// When it was submitted, where somebody noted it.
     pub since: Option<Instant>,
+    /// How many proofs a [`Session`](crate::Session) had been asked for when it was submitted: those that are asked for
+    /// later cover it.
+    pub mark: u64,
 }
 
 impl<K> Submission<K> {
     /// A notification that was never written.
     #[must_use]
     pub const fn new(key: K, notification: Notification) -> Self {
-        Self { key, notification, attempts: 0, replays: 0, token_refusals: 0, retries: 0, since: None }
+        Self { key, notification, attempts: 0, replays: 0, token_refusals: 0, retries: 0, since: None, mark: 0 }
     }
 
     /// Ends it.
     #[must_use]
     pub fn settle(self, outcome: Outcome) -> Settled<K> {
         let returned = if outcome.is_accepted() { None } else { Some(Box::new(self.notification)) };
-        let Self { key, attempts, replays, retries, since, .. } = self;
-        Settled { key, outcome, attempts, replays, retries, since, returned }
+        let Self { key, attempts, replays, retries, since, mark, .. } = self;
+        Settled { key, outcome, attempts, replays, retries, since, mark, returned }
     }
 
     /// Ends one that is not sent, or not sent again, for this reason. Where an earlier copy of it was lost without a
@@ -72,6 +75,8 @@ pub struct Settled<K> {
     pub retries: u32,
     /// When it was submitted, where somebody noted it.
     pub since: Option<Instant>,
+    /// The mark that the submission had.
+    pub mark: u64,
     /// The notification, when the service did not take it.
     pub returned: Option<Box<Notification>>,
 }
@@ -367,6 +372,10 @@ pub trait Connection<K>: Machine<Event = ConnectionEvent<K>> {
 
     /// Has everything submitted so far settled as soon as can be, by `deadline` at the latest.
     fn prove(&mut self, now: Now, deadline: Option<Instant>);
+
+    /// Gives back, with what is known of it, everything whose mark is below `mark`: nobody waits for it any more. A
+    /// connection that cannot part with some and keep the others closes, if it has any of those.
+    fn give_up(&mut self, now: Now, mark: u64);
 
     /// Takes no more, settles what it has, and closes; by `deadline` at the latest.
     fn drain(&mut self, now: Now, deadline: Option<Instant>);

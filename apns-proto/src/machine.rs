@@ -10,16 +10,28 @@ use crate::Now;
 ///
 /// # Contract
 ///
-/// Whoever drives a machine repeats this, with one reading of the clocks for each round:
+/// Whoever drives a machine repeats this, with one reading of the clocks for each round, taken before anything else:
 ///
-/// 1. [`handle_timeout`](Machine::handle_timeout) when the time from [`poll_timeout`](Machine::poll_timeout) has come;
-/// 2. [`poll_transmit`](Machine::poll_transmit), but only when the transport took all bytes of the call before;
+/// 1. [`handle_input`](Machine::handle_input) with all that the transport has, until it has nothing more; and
+///    [`poll_transmit`](Machine::poll_transmit), but only when the transport took all bytes of the call before. In any
+///    order, both until nothing moves;
+/// 2. [`handle_timeout`](Machine::handle_timeout) when the time from [`poll_timeout`](Machine::poll_timeout) has come;
 /// 3. [`poll_event`](Machine::poll_event) until it gives `None`;
 /// 4. [`poll_timeout`](Machine::poll_timeout);
 /// 5. wait for the first of: the transport took the bytes, bytes arrived, a command came, the deadline passed.
 ///
 /// Reading and writing are awaited together: a peer may say why it closes while it no longer reads.
 /// After any call that takes `&mut self`, what the `poll_` methods return may have changed.
+///
+/// # Deadlines
+///
+/// **Bytes that are there are read before a deadline is judged.** A process may stand still for longer than any deadline
+/// (SIGSTOP, a computer that sleeps, a busy machine), and what the peer said in time then lies in the socket. So step 1
+/// comes before step 2. Where a peer sends without a pause, a driver may judge once it has read more than the transport
+/// can have held when the deadline passed.
+///
+/// Only [`handle_timeout`](Machine::handle_timeout) judges a deadline. Every other method can be called with a time
+/// behind one, and hands out nothing new then that would be in doubt if the deadline ended the connection.
 ///
 /// No method fails and none panics, whatever the peer sends. Trouble ends in one terminal event of the machine.
 pub trait Machine {

@@ -91,8 +91,9 @@ impl Notification {
         self
     }
 
-    /// Turns a span into a time, once: sending again later must not prolong it.
-    pub(crate) fn resolve_expiration(&mut self, now: WallTime) {
+    /// Turns an [`Expiration::After`] into a time. Say it where the notification is handed over: neither waiting nor
+    /// sending again may prolong it.
+    pub fn resolve_expiration(&mut self, now: WallTime) {
         self.expiration = self.expiration.resolve(now);
     }
 
@@ -155,7 +156,8 @@ pub enum Expiration {
     Immediately,
     /// Stored and tried again until this time, in whole seconds.
     At(WallTime),
-    /// As [`At`](Expiration::At), counted from the moment the notification is submitted.
+    /// As [`At`](Expiration::At), counted from the moment the notification is handed over to be sent. The time that it
+    /// waits in a queue counts.
     After(Duration),
 }
 

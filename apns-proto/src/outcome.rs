@@ -133,6 +133,9 @@ pub enum NotSentCause {
     /// Connecting is pointless until a person acts: the credentials or the server are wrong.
     #[error("sending has stopped: {0}")]
     Stopped(Arc<str>),
+    /// The time allowed for it was over before it had left whole.
+    #[error("the time allowed for it was over before it could be sent whole")]
+    OutOfTime,
     /// The owner closed before its turn came.
     #[error("this side closed before its turn came")]
     Closed,

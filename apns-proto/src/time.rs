@@ -22,6 +22,13 @@ impl Now {
     }
 }
 
+/// This much later; with a span that no clock can show, so late that it never comes.
+pub(crate) fn later(time: Instant, span: Duration) -> Instant {
+    /// A century.
+    const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    time.checked_add(span.min(NEVER)).unwrap_or(time)
+}
+
 /// Wall time as a distance from 1970-01-01T00:00:00Z, with a resolution of one millisecond.
 ///
 /// Times before 1970 do not occur in these protocols and count as 1970.

@@ -878,63 +878,85 @@ fn what_is_presumed_and_not_told_yet_is_still_corrected() {
 }
 
 #[test]
-fn what_is_noticed_late_waits_for_what_lies_in_the_socket() {
-    // The process stood still, by a little or by much, and the answer came meanwhile. Timers are looked at first.
+fn what_lies_in_the_socket_counts_however_late_it_is_read() {
+    // The process stood still, by a little or by much, and the answer came meanwhile. It is read before or after the
+    // transport is asked for more, and the deadline is judged last.
     for held_up in [ms(3_001), ms(3_500), secs(60)] {
-        converse(&Config::default(), |talk| {
-            talk.submit(1..=2);
-            talk.send();
-            talk.now = after(talk.now, held_up);
-            talk.client.handle_timeout(talk.now);
-            talk.collect();
-            talk.offer();
-            talk.expect(&["> 1 as 1", "> 2 as 2", "answered"]);
-            talk.respond(8, 1);
-            talk.expect(&["1 rejected 8", "closed: status 8 for 1", "  2 discarded"]);
-        });
-        // Nothing had come: silence counts a moment later, and another late look does not put it off again.
-        converse(&Config::default(), |talk| {
-            talk.submit([1]);
-            talk.send();
-            for _ in 0..2 {
+        for writes_first in [false, true] {
+            let hasty = Config::default().with_answer_timeout(secs(3)).with_write_timeout(secs(3));
+            converse(&Config::default(), |talk| {
+                talk.submit(1..=2);
+                talk.send();
                 talk.now = after(talk.now, held_up);
+                if writes_first {
+                    talk.offer();
+                }
+                talk.respond(8, 1);
+                talk.client.handle_timeout(talk.now);
+                talk.expect(&["> 1 as 1", "> 2 as 2", "answered", "1 rejected 8", "closed: status 8 for 1", "  2 discarded"]);
+            });
+            // Nothing had come: the silence counts at once.
+            converse(&Config::default(), |talk| {
+                talk.submit([1]);
+                talk.send();
+                talk.now = after(talk.now, held_up);
+                if writes_first {
+                    talk.offer();
+                }
                 talk.client.handle_timeout(talk.now);
                 talk.collect();
-            }
-            talk.expect(&["> 1 as 1", "answered", "1 presumed"]);
-        });
-        // The same for the answer to a probe, and for a transport that took the bytes meanwhile.
-        let hasty = Config::default().with_answer_timeout(secs(3)).with_write_timeout(secs(3));
-        converse(&hasty, |talk| {
-            talk.submit([1]);
-            talk.drain(None);
-            talk.send();
-            talk.now = after(talk.now, held_up);
-            talk.client.handle_timeout(talk.now);
-            talk.respond(2, 2);
-            talk.expect(&["retired", "> 1 as 1", "> probe 2", "answered", "1 confirmed", "closed: probe answered"]);
-        });
+                talk.expect(&["> 1 as 1", "answered", "1 presumed"]);
+            });
+            // The same for the answer to a probe.
+            converse(&hasty, |talk| {
+                talk.submit([1]);
+                talk.drain(None);
+                talk.send();
+                talk.now = after(talk.now, held_up);
+                if writes_first {
+                    talk.offer();
+                }
+                talk.respond(2, 2);
+                talk.client.handle_timeout(talk.now);
+                talk.expect(&["retired", "> 1 as 1", "> probe 2", "answered", "1 confirmed", "closed: probe answered"]);
+            });
+        }
+        // And for a transport that took the bytes meanwhile.
+        let hasty = Config::default().with_write_timeout(secs(3));
         converse(&hasty, |talk| {
             talk.submit([1]);
             talk.offer();
             talk.now = after(talk.now, held_up);
-            talk.client.handle_timeout(talk.now);
             talk.take(talk.held.len());
             talk.send();
+            talk.client.handle_timeout(talk.now);
             talk.wait(secs(3));
             talk.expect(&["> 1 as 1", "answered", "1 presumed"]);
         });
         converse(&hasty, |talk| {
             talk.submit([1]);
             talk.offer();
-            for _ in 0..2 {
-                talk.now = after(talk.now, held_up);
-                talk.client.handle_timeout(talk.now);
-            }
+            talk.now = after(talk.now, held_up);
+            talk.client.handle_timeout(talk.now);
             talk.collect();
             talk.expect(&["answered", "closed: write stalled", "  1 unknown, lost"]);
         });
     }
+}
+
+#[test]
+fn nothing_new_is_written_where_a_deadline_waits_to_be_judged() {
+    let hasty = Config::default().with_answer_timeout(secs(3));
+    converse(&hasty, |talk| {
+        talk.submit([1]);
+        talk.drain(Some(secs(2)));
+        talk.now = after(talk.now, secs(60));
+        talk.offer();
+        assert!(talk.held.is_empty());
+        talk.client.handle_timeout(talk.now);
+        talk.collect();
+        talk.expect(&["retired", "answered", "closed: no answer", "  1 not written"]);
+    });
 }
 
 // ---- the write side ---------------------------------------------------------------------------------------------

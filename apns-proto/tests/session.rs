@@ -9,7 +9,7 @@ use std::time::Duration;
 use apns_proto::binary::server::Verdict;
 use apns_proto::binary::{Config, Format, Gateway, Status};
 use apns_proto::{
-    DialFailure, DialStep, End, Expiration, LinkId, LossPolicy, Priority, Session, SessionConfig, SessionEvent,
+    DialFailure, DialStep, End, Expiration, LinkId, LossPolicy, Priority, RetryPolicy, Session, SessionConfig, SessionEvent,
     Transmit, WallTime,
 };
 use bytes::BytesMut;
@@ -679,8 +679,58 @@ fn to_prove_ends_at_its_deadline() {
     world.at(ms(42), Happening::Prove(Some(secs(50))));
     world.run_for(secs(6));
     assert!((1..=2).all(|number| world.outcome(number) == "unknown, no answer"), "{:?}", world.transcript);
-    assert_eq!(world.times("proven"), 1);
+    assert_eq!(world.times("proven"), 3, "what the later ones wait for has ended with the first");
     assert!(world.session.can_submit());
+}
+
+#[test]
+fn what_is_submitted_after_a_proof_goes_on_and_is_no_part_of_it() {
+    let silent = |_: usize| Wire { script: Script { probe: Some(Verdict::FallSilent), ..Script::default() }, ..Wire::default() };
+    let mut world = world(wires(move |attempt| if attempt == 0 { silent(attempt) } else { Wire::default() }));
+    world.want_all(1..=3);
+    world.at(ms(40), Happening::Prove(Some(secs(5))));
+    world.at(ms(41), Happening::Wanted(4, Box::new(notification(4))));
+    world.run_for(secs(4));
+    assert_eq!((world.outcome(4), world.dials_at.len()), ("presumed".into(), 2), "it does not wait for the proof");
+    assert_eq!(world.times("proven"), 0);
+    world.run_for(secs(2));
+    assert_eq!(world.times("proven"), 1);
+    assert!((1..=3).all(|number| world.outcome(number) == "unknown, no answer"), "{:?}", world.transcript);
+    assert_eq!(world.times("closed"), 1, "the other connection goes on");
+}
+
+#[test]
+fn a_proof_does_not_wait_for_what_is_held_to_be_sent_again() {
+    let session = SessionConfig::default().with_retry(RetryPolicy::default().with_retries(3));
+    let mut world = World::new(Config::default(), session, good());
+    // A processing error, which is tried again after a while.
+    world.is_bad(1, 1);
+    world.want_all(1..=2);
+    world.at(ms(40), Happening::Prove(None));
+    world.run_for(ms(500));
+    assert_eq!((world.times("proven"), world.outcome(1)), (1, "none".into()), "{:?}", world.transcript);
+    world.want_all([3]);
+    world.run();
+    assert_eq!((world.outcome(3), world.times("proven")), ("confirmed".into(), 1));
+}
+
+#[test]
+fn two_connections_that_go_away_do_not_hold_up_a_third() {
+    // Gateways that answer no probe: each connection that proves its window is under way for long.
+    let silent = || Wire { script: Script { probe: Some(Verdict::FallSilent), ..Script::default() }, ..Wire::default() };
+    let mut world = world(wires(move |attempt| if attempt < 5 { silent() } else { Wire::default() }));
+    for number in 1..=6 {
+        let at = u64::from(number) * 1000;
+        world.at(ms(at), Happening::Wanted(number, Box::new(notification(number))));
+        if number < 6 {
+            world.at(ms(at + 200), Happening::Prove(None));
+        }
+    }
+    world.run_for(ms(6_500));
+    assert_eq!((world.dials_at.len(), world.most_lines), (6, 6));
+    assert_eq!(world.written.len(), 6, "each was written at once: {:?}", world.transcript);
+    world.run();
+    assert_eq!(world.outcome(6), "presumed");
 }
 
 #[test]
@@ -912,7 +962,7 @@ fn a_dial_that_outlives_the_proof_is_not_wanted() {
     session.prove(now, Some(now.instant + secs(1)));
     session.handle_timeout(after(now, secs(1)));
     let told = events(&mut session);
-    assert_eq!(told, ["1 not sent: no connection in time: the time allowed for it was too short", "proven"]);
+    assert_eq!(told, ["1 not sent: the time allowed for it was over before it could be sent whole", "proven"]);
     assert!(!session.connected(after(now, secs(2)), link));
     assert!(session.can_submit());
 }

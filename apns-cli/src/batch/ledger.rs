@@ -43,7 +43,12 @@ impl Ledger {
     pub(crate) fn keep_for_later(&mut self, line: u64, outcome: &Outcome) -> bool {
         let later = matches!(
             outcome,
-            Outcome::NotSent { cause: NotSentCause::NoConnection(_) | NotSentCause::Stopped(_) | NotSentCause::Closed }
+            Outcome::NotSent {
+                cause: NotSentCause::NoConnection(_)
+                    | NotSentCause::Stopped(_)
+                    | NotSentCause::OutOfTime
+                    | NotSentCause::Closed
+            }
         );
         if later && self.can_resume() {
             self.returned.insert(line);

@@ -274,6 +274,9 @@ impl<R: Runtime> Broadcasts<R> {
     ///
     /// [`ChannelFailure`]. Where that [leaves it open](ChannelFailure::is_unknown), sending again may show it twice.
     pub async fn send(&self, broadcast: Broadcast) -> Result<Published, ChannelFailure> {
+        // A span begins here, and not when there is a connection.
+        let expires = broadcast.expiration().resolve(self.service.runtime.now().wall);
+        let broadcast = broadcast.with_expiration(expires);
         let response = self.service.ask(Ask::Broadcast(broadcast)).await?;
         if response.is_success() {
             Ok(Published { request_id: response.request_id() })

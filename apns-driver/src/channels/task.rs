@@ -114,13 +114,20 @@ impl<R: Runtime> Task<R> {
     }
 
     fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Looked at also where the connections never rest.
+        let deadline = self.deadline(self.runtime.now());
+        let _ = self.alarm.poll(cx, deadline);
         for _ in 0..TURNS {
             let now = self.runtime.now();
             let mut moved = self.take_jobs(cx);
-            self.give_up(now);
             moved |= self.poll_dial(cx, now);
-            moved |= self.hand_out(now);
             moved |= self.poll_links(cx, now);
+            if self.alarm.may_judge(self.links.iter().all(|link| link.pump.is_drained())) {
+                self.give_up(now);
+                self.links.iter_mut().for_each(|link| link.pass_deadlines(now));
+                moved = true;
+            }
+            moved |= self.hand_out(now);
             if self.closing && self.links.is_empty() {
                 return Poll::Ready(());
             }
@@ -260,15 +267,20 @@ impl<R: Runtime> Task<R> {
 
 impl<R: Runtime> Link<R> {
     fn poll(&mut self, cx: &mut Context<'_>, now: Now) -> Pumped {
+        let pumped = self.pump.poll(cx, now, &mut self.machine);
+        if self.machine.unsettled() > 0 {
+            self.busy = now.instant;
+        }
+        pumped
+    }
+
+    fn pass_deadlines(&mut self, now: Now) {
         if self.machine.poll_timeout().is_some_and(|due| due <= now.instant) {
             self.machine.handle_timeout(now);
         }
-        if self.machine.unsettled() > 0 {
-            self.busy = now.instant;
-        } else if self.idle_ends().is_some_and(|end| end <= now.instant) {
+        if self.machine.unsettled() == 0 && self.idle_ends().is_some_and(|end| end <= now.instant) {
             self.machine.finish();
         }
-        self.pump.poll(cx, now, &mut self.machine)
     }
 
     fn idle_ends(&self) -> Option<Instant> {

@@ -7,11 +7,12 @@ use std::time::Instant;
 use bytes::BytesMut;
 
 use super::plan::{Named, Plan, Rest};
-use super::quiet::{Quiet, second_look_after};
+use super::quiet::Quiet;
 use super::window::{Place, Window, frame_of};
 use super::wire::PROBE_LEN;
 use super::{Config, ErrorResponse, ErrorResponseDecoder, encode, encode_probe};
 use crate::machine::CHUNK;
+use crate::time::later;
 use crate::{
     CloseReason, Closed, Connection, ConnectionEvent, End, Fate, Machine, Now, Outcome, PlanSummary, Proof, Refused,
     Rejection, Submission, SubmitError, Transmit, UnknownCause, Unsettled, Warning,
@@ -81,8 +82,6 @@ pub struct Client<K> {
     ending: Option<Ending>,
     /// The latest time seen: a clock that goes backwards stands still here.
     latest: Instant,
-    /// A failure that was noticed late counts from this time on.
-    second_look: Option<Instant>,
 }
 
 /// What the transport has and may not have taken yet.
@@ -135,7 +134,6 @@ impl<K> Client<K> {
             presumed: 0,
             ending: None,
             latest: now.instant,
-            second_look: None,
         }
     }
 
@@ -165,7 +163,7 @@ impl<K> Client<K> {
     fn write_probe(&mut self, now: Now, deadline: Option<Instant>, out: &mut BytesMut) {
         let identifier = self.window.next_sequence().identifier();
         encode_probe(identifier, out);
-        let answer_by = now.instant + self.config.answer_timeout();
+        let answer_by = later(now.instant, self.config.answer_timeout());
         let deadline = deadline.map_or(answer_by, |deadline| deadline.min(answer_by));
         self.probe = Some(Probe { identifier, deadline });
     }
@@ -181,19 +179,6 @@ impl<K> Client<K> {
     fn forward(&mut self, now: Now) -> Now {
         self.latest = self.latest.max(now.instant);
         Now { instant: self.latest, ..now }
-    }
-
-    /// Whether patience with the peer is over. A deadline that is noticed late says that this process was held up, and
-    /// what the peer did in time may not have been looked at yet: then it counts at a second look.
-    fn is_out_of_time(&mut self, now: Now) -> bool {
-        let Some(deadline) = self.failure_deadline().filter(|deadline| *deadline <= now.instant) else {
-            self.second_look = None;
-            return false;
-        };
-        let look = self.second_look.get_or_insert_with(|| {
-            if deadline < now.instant { now.instant + second_look_after(self.config.quiet_time()) } else { deadline }
-        });
-        *look <= now.instant
     }
 
     /// Whether silence may count as a yes at all.
@@ -321,8 +306,13 @@ impl<K> Client<K> {
         [self.stall_deadline(), self.answer_deadline()].into_iter().flatten().min()
     }
 
+    /// A connection that has lived until then works.
+    fn lived_long(&self) -> Option<Instant> {
+        self.opened.checked_add(self.config.quiet_time())
+    }
+
     fn stall_deadline(&self) -> Option<Instant> {
-        self.handed.map(|handed| handed.since + self.config.write_timeout())
+        self.handed?.since.checked_add(self.config.write_timeout())
     }
 
     fn answer_deadline(&self) -> Option<Instant> {
@@ -394,10 +384,10 @@ impl<K> Machine for Client<K> {
         }
         let passed = |deadline: Instant| deadline <= now.instant;
         self.presume(now);
-        if passed(self.opened + self.config.quiet_time()) {
+        if self.lived_long().is_some_and(passed) {
             self.note_answer();
         }
-        if !self.is_out_of_time(now) {
+        if !self.failure_deadline().is_some_and(passed) {
             return;
         }
         if self.stall_deadline().is_some_and(passed) {
@@ -416,7 +406,10 @@ impl<K> Machine for Client<K> {
         }
         let now = self.forward(now);
         self.note_taken(now);
-        self.presume(now);
+        if self.failure_deadline().is_some_and(|due| due <= now.instant) {
+            // Judged first: what is written to a connection that has failed would be in doubt.
+            return Transmit::Idle;
+        }
         let before = out.len();
         self.write_notifications(now, out, before + CHUNK);
         if let (Some(drain), None, None) = (self.drain, self.probe, self.window.next_unwritten()) {
@@ -449,10 +442,8 @@ impl<K> Machine for Client<K> {
             return None;
         }
         let presume = self.quiet.due().filter(|_| self.may_presume());
-        let life = (!self.answered).then(|| self.opened + self.config.quiet_time());
-        let failure =
-            self.failure_deadline().map(|deadline| self.second_look.map_or(deadline, |look| look.max(deadline)));
-        [presume, life, failure].into_iter().flatten().min()
+        let life = self.lived_long().filter(|_| !self.answered);
+        [presume, life, self.failure_deadline()].into_iter().flatten().min()
     }
 }
 
@@ -496,6 +487,12 @@ impl<K> Connection<K> for Client<K> {
     fn prove(&mut self, now: Now, deadline: Option<Instant>) {
         if !self.window.is_empty() {
             self.drain(now, deadline);
+        }
+    }
+
+    fn give_up(&mut self, now: Now, mark: u64) {
+        if self.window.any(|submission| submission.mark < mark) {
+            self.end_in_silence(now, CloseReason::NoAnswer, UnknownCause::NoAnswer);
         }
     }
 

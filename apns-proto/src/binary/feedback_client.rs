@@ -79,8 +79,6 @@ pub struct FeedbackClient {
     events: VecDeque<FeedbackEvent>,
     idle_time: Duration,
     heard: Instant,
-    /// Silence that was noticed late counts from this time on.
-    second_look: Option<Instant>,
     ended: bool,
 }
 
@@ -96,7 +94,6 @@ impl FeedbackClient {
             events: VecDeque::new(),
             idle_time: Self::IDLE_TIME,
             heard: now.instant,
-            second_look: None,
             ended: false,
         }
     }
@@ -132,7 +129,6 @@ impl Machine for FeedbackClient {
 
     fn handle_input(&mut self, now: Now, mut bytes: &[u8]) {
         self.heard = self.heard.max(now.instant);
-        self.second_look = None;
         while !self.ended {
             match self.decoder.decode(&mut bytes) {
                 Ok(Some(record)) => self.events.push_back(FeedbackEvent::Record(record)),
@@ -155,15 +151,7 @@ impl Machine for FeedbackClient {
     fn handle_write_failure(&mut self, _now: Now, _unsent: usize) {}
 
     fn handle_timeout(&mut self, now: Now) {
-        let due = self.heard + self.idle_time;
-        if self.ended || now.instant < due {
-            return;
-        }
-        // Noticed late, this process was held up: there may be records in the socket, and reading clears the list at
-        // the service. So the socket is read once more.
-        let late = now.instant > due;
-        let look = *self.second_look.get_or_insert(if late { now.instant + self.idle_time / 32 } else { due });
-        if look <= now.instant {
+        if self.poll_timeout().is_some_and(|due| due <= now.instant) {
             let end = if self.decoder.finish().is_ok() { FeedbackEnd::Idle } else { FeedbackEnd::Stalled };
             self.end(end);
         }
@@ -178,6 +166,6 @@ impl Machine for FeedbackClient {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        (!self.ended).then(|| self.second_look.unwrap_or(self.heard + self.idle_time))
+        self.heard.checked_add(self.idle_time).filter(|_| !self.ended)
     }
 }

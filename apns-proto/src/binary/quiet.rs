@@ -17,25 +17,15 @@ struct Mark {
 }
 
 /// Remembers when the transport took what, in bounded memory.
-///
-/// A quiet time whose end is noticed late says that this process was held up: what the gateway said in time may still
-/// lie unread in the socket. Such silence counts at a second look, when the socket was read.
 #[derive(Debug)]
 pub(super) struct Quiet {
     time: Duration,
     marks: VecDeque<Mark>,
-    /// When something late was first noticed.
-    noticed: Option<Instant>,
-}
-
-/// How long after a first look the second one is due: time for one round of reading.
-pub(super) fn second_look_after(quiet_time: Duration) -> Duration {
-    quiet_time / PARTS
 }
 
 impl Quiet {
     pub(super) const fn new(time: Duration) -> Self {
-        Self { time, marks: VecDeque::new(), noticed: None }
+        Self { time, marks: VecDeque::new() }
     }
 
     /// The transport took all that was written before `end`.
@@ -57,28 +47,16 @@ impl Quiet {
 
     /// The end of what has been quiet for long enough.
     pub(super) fn presumed(&mut self, now: Instant) -> Option<Sequence> {
-        let due = self.marks.front()?.last + self.time;
-        if due > now {
-            return None;
-        }
-        let noticed = if due == now { now } else { *self.noticed.get_or_insert(now) };
-        if due < now && now < noticed + second_look_after(self.time) {
-            return None;
-        }
-        self.noticed = None;
         let mut end = None;
-        // What fell due after the first look has been looked at but once.
-        while let Some(mark) = self.marks.front().filter(|mark| mark.last + self.time <= noticed) {
-            end = Some(mark.end);
-            self.marks.pop_front();
+        while self.due().is_some_and(|due| due <= now) {
+            end = self.marks.pop_front().map(|mark| mark.end);
         }
         end
     }
 
     /// When the next presumption is due.
     pub(super) fn due(&self) -> Option<Instant> {
-        let due = self.marks.front()?.last + self.time;
-        Some(self.noticed.map_or(due, |noticed| due.max(noticed + second_look_after(self.time))))
+        self.marks.front()?.last.checked_add(self.time)
     }
 }
 
@@ -100,24 +78,9 @@ mod tests {
             }
             assert!(quiet.marks.len() <= PARTS as usize + 2, "{} marks", quiet.marks.len());
         }
-        assert_eq!(quiet.presumed(start + Duration::from_secs(13)), None, "noticed late");
-        let last = quiet.presumed(quiet.due().unwrap());
+        let last = quiet.presumed(start + Duration::from_secs(13));
         assert_eq!(last, Some(Sequence::FIRST.plus(10_000)));
         assert_eq!(quiet.due(), None);
-    }
-
-    #[test]
-    fn what_falls_due_between_two_looks_is_looked_at_twice_as_well() {
-        let start = start().instant;
-        let second = Duration::from_secs(1);
-        let mut quiet = Quiet::new(3 * second);
-        quiet.taken(Sequence::FIRST.plus(1), start);
-        quiet.taken(Sequence::FIRST.plus(2), start + second);
-        assert_eq!(quiet.presumed(start + 3 * second + second / 2), None);
-        // Held up again, this time until the second one is overdue too.
-        assert_eq!(quiet.presumed(start + 10 * second), Some(Sequence::FIRST.plus(1)));
-        assert_eq!(quiet.presumed(start + 10 * second), None);
-        assert_eq!(quiet.presumed(quiet.due().unwrap()), Some(Sequence::FIRST.plus(2)));
     }
 
     #[test]

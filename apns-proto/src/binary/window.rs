@@ -112,6 +112,10 @@ impl<K> Window<K> {
         self.entries.is_empty()
     }
 
+    pub(super) fn any(&self, is_meant: impl Fn(&Submission<K>) -> bool) -> bool {
+        (0..self.len()).filter_map(|index| self.entries.get(index)).any(|entry| is_meant(&entry.submission))
+    }
+
     pub(super) fn written(&self) -> usize {
         self.written
     }

@@ -171,6 +171,10 @@ impl<K> Client<K> {
 
     /// Gives requests to the wire for as long as it takes them.
     fn fill(&mut self, now: Now) {
+        if self.next_deadline().is_some_and(|due| due <= now.instant) {
+            // Judged first: what is sent on a connection that has failed would be in doubt.
+            return;
+        }
         let mut token = None;
         while matches!(self.phase, Phase::Open | Phase::Draining) {
             let Some(first) = self.waiting.front() else { return };
@@ -382,6 +386,12 @@ impl<K> Connection<K> for Client<K> {
 
     /// Answers come by themselves.
     fn prove(&mut self, _now: Now, _deadline: Option<Instant>) {}
+
+    fn give_up(&mut self, now: Now, mark: u64) {
+        if self.phase != Phase::Closed {
+            self.give_up_marked(now, mark);
+        }
+    }
 
     fn drain(&mut self, now: Now, deadline: Option<Instant>) {
         if self.phase == Phase::Closed {

@@ -52,6 +52,9 @@ impl Default for Config {
 }
 
 impl Config {
+    /// With a shorter one, a connection would be nothing but PINGs.
+    pub(super) const LEAST_SILENCE: Duration = Duration::from_secs(1);
+
     /// How long a request waits for its answer before it is given up. Default: 30 s.
     #[must_use]
     pub const fn with_request_timeout(mut self, time: Duration) -> Self {
@@ -73,7 +76,8 @@ impl Config {
         self
     }
 
-    /// After how much silence a PING asks whether the service is still there while requests are open. Default: 10 s.
+    /// After how much silence a PING asks whether the service is still there while requests are open. Default: 10 s; at
+    /// least a second counts.
     #[must_use]
     pub const fn with_ping_when_silent(mut self, time: Duration) -> Self {
         self.ping_when_silent = time;
@@ -81,7 +85,7 @@ impl Config {
     }
 
     /// After how much silence an unused connection is asked with a PING before it is used again. The request waits for the
-    /// answer, so that it is not lost on a connection that died unnoticed. Default: 5 min.
+    /// answer, so that it is not lost on a connection that died unnoticed. Default: 5 min; at least a second counts.
     #[must_use]
     pub const fn with_ping_before_use(mut self, time: Duration) -> Self {
         self.ping_before_use = time;
@@ -89,7 +93,7 @@ impl Config {
     }
 
     /// After how much silence an unused connection is asked with a PING anyway. Default: 1 h, which is Apple's advice
-    /// (*Sending notification requests to APNs*).
+    /// (*Sending notification requests to APNs*); at least a second counts.
     #[must_use]
     pub const fn with_ping_when_idle(mut self, time: Duration) -> Self {
         self.ping_when_idle = time;

@@ -47,9 +47,9 @@ pub(super) enum Due {
 impl KeepAlive {
     pub(super) fn new(config: &Config, now: Now) -> Self {
         Self {
-            when_silent: config.ping_when_silent(),
-            before_use: config.ping_before_use(),
-            when_idle: config.ping_when_idle(),
+            when_silent: config.ping_when_silent().max(Config::LEAST_SILENCE),
+            before_use: config.ping_before_use().max(Config::LEAST_SILENCE),
+            when_idle: config.ping_when_idle().max(Config::LEAST_SILENCE),
             timeout: config.ping_timeout(),
             heard: now,
             busy_since: None,

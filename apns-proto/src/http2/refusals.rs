@@ -31,7 +31,7 @@ impl Refusals {
         }
         let wait = FIRST.saturating_mul(1 << self.alone.min(16));
         self.alone += 1;
-        self.until = Some(now + wait);
+        self.until = now.checked_add(wait);
         self.alone >= GIVE_UP
     }
 

@@ -170,7 +170,11 @@ impl<K> RequestClient<K> {
     }
 
     /// Asks, in every state; where nothing is sent any more it ends at once as not processed.
-    pub fn ask(&mut self, now: Now, key: K, ask: Ask) {
+    pub fn ask(&mut self, now: Now, key: K, mut ask: Ask) {
+        if let Ask::Broadcast(broadcast) = &mut ask {
+            let expires = broadcast.expiration().resolve(now.wall);
+            *broadcast = broadcast.clone().with_expiration(expires);
+        }
         if let Err(invalid) = self.request(&ask, None, now) {
             self.end(key, Err(NoResponse::Invalid(invalid)));
         } else if self.phase == Phase::Open {
@@ -226,6 +230,10 @@ impl<K> RequestClient<K> {
     }
 
     fn fill(&mut self, now: Now) {
+        if self.next_deadline().is_some_and(|due| due <= now.instant) {
+            // Judged first: what is sent on a connection that has failed would be in doubt.
+            return;
+        }
         while matches!(self.phase, Phase::Open | Phase::Finishing) && !self.waiting.is_empty() {
             match self.wire.refusal() {
                 None => {}
@@ -517,9 +525,12 @@ impl<K> Machine for RequestClient<K> {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        if self.phase == Phase::Closed {
-            return None;
-        }
+        if self.phase == Phase::Closed { None } else { self.next_deadline() }
+    }
+}
+
+impl<K> RequestClient<K> {
+    fn next_deadline(&self) -> Option<Instant> {
         let timeout = self.config.request_timeout();
         let sent = self.sent.first().and_then(|(_, sent)| sent.since.checked_add(timeout));
         let waiting = self.waiting.front().and_then(|waiting| waiting.since.checked_add(timeout));

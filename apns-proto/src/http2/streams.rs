@@ -65,6 +65,11 @@ impl<T> Streams<T> {
         Some((stream, self.values.get(place?)?))
     }
 
+    /// All streams, in the order of opening.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.order.iter().filter_map(|&(stream, place)| Some((stream, self.values.get(place?)?)))
+    }
+
     /// Takes out the stream that was opened first.
     pub(super) fn pop_first(&mut self) -> Option<(u32, T)> {
         let &(stream, _) = self.order.front()?;

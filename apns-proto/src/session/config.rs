@@ -53,15 +53,19 @@ impl SessionConfig {
         self
     }
 
-    /// How many connections may be open at once: one that sends, the others proving what they sent. Default: 2; at
-    /// least 1. Each may hold a full window.
+    /// How many connections may be open at once while they hold full windows: one that sends, the others proving what
+    /// they sent. Default: 2; at least 1.
+    ///
+    /// With 2 and more, connections that are going away and hold little do not keep another one from being opened, as long
+    /// as all together hold no more than this many full ones would; up to 14 more are open then.
     #[must_use]
     pub fn with_links(mut self, links: usize) -> Self {
         self.links = links.max(1);
         self
     }
 
-    /// The wait after a failed attempt: the first, and the limit to which it doubles. Default: 1 s and 60 s.
+    /// The wait after a failed attempt: the first, and the limit to which it doubles. Default: 1 s and 60 s; at least
+    /// 10 ms.
     #[must_use]
     pub const fn with_backoff(mut self, first: Duration, limit: Duration) -> Self {
         self.backoff_first = first;

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{LinkId, LinkReport, LinkState, Phase, Protocol, Session, SessionEvent, TOPIC_REFUSALS};
+use super::{Link, LinkId, LinkReport, LinkState, Phase, Protocol, Session, SessionEvent, TOPIC_REFUSALS};
+use crate::time::later;
 use crate::{
     CloseReason, Closed, Connection, ConnectionEvent, Fate, LossPolicy, Machine, NotSentCause, Now, Outcome,
     RetryDecision, RetryRoute, Settled, Submission, UnknownCause, Unsettled,
@@ -61,10 +62,10 @@ impl<P: Protocol<K>, K> Session<P, K> {
             _ => RetryDecision::GiveUp,
         };
         let RetryDecision::Again { wait, route } = decision else {
-            return self.events.push_back(SessionEvent::Settled(settled));
+            return self.tell(settled);
         };
         let (Some(notification), Outcome::Rejected(rejection)) = (settled.returned.take(), &settled.outcome) else {
-            return self.events.push_back(SessionEvent::Settled(settled));
+            return self.tell(settled);
         };
         self.retries_decided += 1;
         let submission = Submission {
@@ -74,7 +75,9 @@ impl<P: Protocol<K>, K> Session<P, K> {
             since: settled.since,
             ..Submission::new(settled.key, *notification)
         };
-        self.held.push(now.instant + wait, submission, rejection.clone());
+        // No proof waits for what is held.
+        self.proofs.settled(settled.mark);
+        self.held.push(later(now.instant, wait), submission, rejection.clone());
         if let (LinkState::Open(connection), RetryRoute::NewConnection | RetryRoute::NewToken) =
             (&mut self.links[index].state, route)
         {
@@ -135,16 +138,21 @@ impl<P: Protocol<K>, K> Session<P, K> {
     }
 
     pub(super) fn settle(&mut self, submission: Submission<K>, outcome: Outcome) {
-        self.events.push_back(SessionEvent::Settled(submission.settle(outcome)));
+        self.tell(submission.settle(outcome));
     }
 
     pub(super) fn settle_unsent(&mut self, submission: Submission<K>, outcome: Outcome) {
-        self.events.push_back(SessionEvent::Settled(submission.settle_unsent(outcome)));
+        self.tell(submission.settle_unsent(outcome));
+    }
+
+    fn tell(&mut self, settled: Settled<K>) {
+        self.proofs.settled(settled.mark);
+        self.events.push_back(SessionEvent::Settled(settled));
     }
 
     /// An attempt came to nothing.
     pub(super) fn failed(&mut self, now: Now, why: Arc<str>) {
-        self.not_before = Some(now.instant + self.backoff.failed());
+        self.not_before = Some(later(now.instant, self.backoff.failed()));
         self.last_failure = Some(why);
     }
 
@@ -176,11 +184,35 @@ impl<P: Protocol<K>, K> Session<P, K> {
         self.events.push_back(SessionEvent::GaveUp { why });
     }
 
+    /// What proofs wait for whose time is over gets an outcome now. The rest goes on.
+    pub(super) fn end_overdue_proofs(&mut self, now: Now) {
+        let Some(mark) = self.proofs.overdue(now.instant) else { return };
+        for index in 0..self.links.len() {
+            let Link { state: LinkState::Open(connection), oldest, .. } = &mut self.links[index] else { continue };
+            if *oldest < mark {
+                connection.give_up(now, mark);
+                self.collect(now, index);
+            }
+        }
+        let cause = match &self.last_failure {
+            Some(why) if !self.has_open_link() => NotSentCause::NoConnection(why.clone()),
+            _ => NotSentCause::OutOfTime,
+        };
+        for submission in std::mem::take(&mut self.backlog) {
+            if submission.mark < mark {
+                self.settle_unsent(submission, Outcome::NotSent { cause: cause.clone() });
+            } else {
+                self.backlog.push_back(submission);
+            }
+        }
+        if self.backlog.is_empty() && !self.wanted {
+            self.links.retain(|link| !matches!(link.state, LinkState::Dialling));
+        }
+    }
+
     /// The time allowed is over: whatever has no outcome gets one now.
     pub(super) fn settle_all(&mut self, now: Now) {
-        let cause = self.not_sending().unwrap_or(NotSentCause::NoConnection(
-            self.last_failure.clone().unwrap_or_else(|| Arc::from("the time allowed for it was too short")),
-        ));
+        let cause = self.not_sending().unwrap_or(NotSentCause::Closed);
         for index in 0..self.links.len() {
             if let LinkState::Open(connection) = &mut self.links[index].state {
                 connection.close(now);

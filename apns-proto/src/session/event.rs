@@ -66,7 +66,7 @@ pub enum SessionEvent<K> {
         /// Why.
         why: Arc<str>,
     },
-    /// All that was submitted before [`prove`](super::Session::prove) is settled.
+    /// All that was submitted before a call of [`prove`](super::Session::prove) is settled, or held to be sent again later.
     Proven,
     /// The session was closed and everything is settled. Nothing follows.
     Finished,

@@ -6,6 +6,7 @@ mod ending;
 mod event;
 mod held;
 mod progress;
+mod proofs;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ pub use dial::{DialFailure, DialStep, TlsCause};
 pub use event::{LinkId, LinkReport, SessionEvent};
 
 use self::held::Held;
+use self::proofs::Proofs;
 use crate::{
     Backoff, Connection, ConnectionEvent, End, Machine, NotSentCause, Notification, Now, Outcome, Submission, Transmit,
 };
@@ -32,6 +34,9 @@ pub trait Protocol<K> {
 
     /// Sees every event of every connection, before the session acts on it.
     fn observe(&mut self, now: Now, event: &ConnectionEvent<K>);
+
+    /// How many notifications one connection may hold.
+    fn most_held(&self) -> usize;
 }
 
 /// Sends notifications over one connection after another, until each has its outcome.
@@ -45,13 +50,15 @@ pub trait Protocol<K> {
 /// Every connection is a *link* with a [`LinkId`]. For each open link the driver does what [`Machine`] asks for, with
 /// the methods of the same names here that take the link. For the whole:
 ///
-/// 1. [`handle_timeout`](Self::handle_timeout) when the time from [`poll_timeout`](Self::poll_timeout) has come;
-/// 2. [`poll_event`](Self::poll_event) until it gives `None`; on [`SessionEvent::Dial`] connect, then call
+/// 1. [`poll_event`](Self::poll_event) until it gives `None`; on [`SessionEvent::Dial`] connect, then call
 ///    [`connected`](Self::connected) or [`dial_failed`](Self::dial_failed);
-/// 3. for each open link [`poll_transmit`](Self::poll_transmit), when the transport took all bytes of the call before;
+/// 2. for each open link [`handle_input`](Self::handle_input) with all that the transport has, and
+///    [`poll_transmit`](Self::poll_transmit), when the transport took all bytes of the call before;
+/// 3. [`handle_timeout`](Self::handle_timeout) when the time from [`poll_timeout`](Self::poll_timeout) has come and no
+///    link has unread bytes;
 /// 4. while [`can_submit`](Self::can_submit), [`submit`](Self::submit) what is waiting.
 ///
-/// Repeat from 2 until nothing changes, then wait. A link is over when [`poll_transmit`](Self::poll_transmit) gives
+/// Repeat until nothing changes, then wait. A link is over when [`poll_transmit`](Self::poll_transmit) gives
 /// [`Transmit::Shutdown`].
 #[derive(Debug)]
 pub struct Session<P: Protocol<K>, K> {
@@ -77,16 +84,11 @@ pub struct Session<P: Protocol<K>, K> {
     topic_refusals: u32,
     /// Gives each decision to send again a jitter of its own.
     retries_decided: u64,
-    proof_wanted: Option<Proof>,
     /// A connection is wanted although nothing waits for one.
     wanted: bool,
+    proofs: Proofs,
     /// The latest time seen: a clock that goes backwards stands still here, for new connections too.
     latest: Option<Instant>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Proof {
-    deadline: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -97,6 +99,8 @@ struct Link<C> {
     taking: bool,
     /// Whether it ever answered.
     answered: bool,
+    /// The lowest mark of what it was given since it had nothing.
+    oldest: u64,
 }
 
 #[derive(Debug)]
@@ -116,6 +120,9 @@ enum Phase {
 
 /// The room for events that is kept when all were taken. A proven window brings a hundred thousand at one blow.
 const EVENTS_KEPT: usize = 4096;
+
+/// The most connections beyond [`SessionConfig::links`] that may be open at once, because others go away and hold little.
+const LEAVING: usize = 14;
 
 /// So many answers in a row that condemn the certificate's topic end the session: each cost a connection, and the next
 /// would say the same.
@@ -141,8 +148,8 @@ impl<P: Protocol<K>, K> Session<P, K> {
             stopped: None,
             topic_refusals: 0,
             retries_decided: 0,
-            proof_wanted: None,
             wanted: false,
+            proofs: Proofs::new(),
             latest: None,
         }
     }
@@ -159,7 +166,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
     #[must_use]
     pub fn can_submit(&self) -> bool {
         let running = self.phase == Phase::Running && self.stopped.is_none();
-        running && self.backlog.is_empty() && self.proof_wanted.is_none()
+        running && self.backlog.is_empty()
     }
 
     /// How many submissions would be useful now, about: what the connection that takes has room for, and otherwise the
@@ -198,7 +205,8 @@ impl<P: Protocol<K>, K> Session<P, K> {
     pub fn submit(&mut self, now: Now, key: K, mut notification: Notification) {
         let now = self.forward(now);
         notification.resolve_expiration(now.wall);
-        let submission = Submission { since: Some(now.instant), ..Submission::new(key, notification) };
+        let mark = self.proofs.submitted();
+        let submission = Submission { since: Some(now.instant), mark, ..Submission::new(key, notification) };
         match self.not_sending() {
             Some(cause) => self.settle(submission, Outcome::NotSent { cause }),
             None => {
@@ -221,6 +229,8 @@ impl<P: Protocol<K>, K> Session<P, K> {
     pub fn take_back(&mut self) -> Vec<(K, Notification)> {
         let (fresh, kept) = std::mem::take(&mut self.backlog).into_iter().partition(|waiting| waiting.attempts == 0);
         self.backlog = kept;
+        fresh.iter().for_each(|submission: &Submission<K>| self.proofs.settled(submission.mark));
+        self.tell_proofs();
         if self.unsettled() == 0 {
             self.waiting_since = None;
         }
@@ -236,11 +246,13 @@ impl<P: Protocol<K>, K> Session<P, K> {
     }
 
     /// Has everything submitted so far settled as soon as can be; what is not by `deadline` is unknown, or not sent.
-    /// [`SessionEvent::Proven`] says when it is done.
+    /// [`SessionEvent::Proven`] says when it is done, once for each call and in their order.
+    ///
+    /// What is submitted later goes on and is no part of it. A notification that was refused and is held until it is sent
+    /// again is none either.
     pub fn prove(&mut self, now: Now, deadline: Option<Instant>) {
         let now = self.forward(now);
-        let earlier = self.proof_wanted.and_then(|proof| proof.deadline);
-        self.proof_wanted = Some(Proof { deadline: [earlier, deadline].into_iter().flatten().min() });
+        self.proofs.ask(deadline);
         self.advance(now);
     }
 
@@ -256,7 +268,8 @@ impl<P: Protocol<K>, K> Session<P, K> {
             }
             Phase::Finished => {}
         }
-        self.handle_timeout(now);
+        self.end_overdue_closing(now);
+        self.advance(now);
     }
 
     /// The link that was asked for is open. Says whether it is still wanted; if not, close the transport.
@@ -352,7 +365,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
             Phase::Closing { deadline } => deadline,
             Phase::Running | Phase::Finished => None,
         };
-        let proof = self.proof_wanted.and_then(|proof| proof.deadline);
+        let proof = self.proofs.next_deadline();
         let redial = self.not_before.filter(|_| self.wants_link());
         let links = self.links.iter().filter_map(|link| link.connection()?.poll_timeout());
         [closing, proof, redial, self.patience_ends(), self.held.due()].into_iter().flatten().chain(links).min()
@@ -367,19 +380,22 @@ impl<P: Protocol<K>, K> Session<P, K> {
                 self.collect(now, index);
             }
         }
-        while let Some(submission) = self.held.pop_due(now.instant) {
+        while let Some(mut submission) = self.held.pop_due(now.instant) {
+            submission.mark = self.proofs.submitted();
             self.backlog.push_back(submission);
         }
         if self.patience_ends().is_some_and(|end| end <= now.instant) {
             self.give_up();
         }
-        if self.proof_wanted.and_then(|proof| proof.deadline).is_some_and(|deadline| deadline <= now.instant) {
-            self.settle_all(now);
-        }
+        self.end_overdue_proofs(now);
+        self.end_overdue_closing(now);
+        self.advance(now);
+    }
+
+    fn end_overdue_closing(&mut self, now: Now) {
         if matches!(self.phase, Phase::Closing { deadline: Some(deadline) } if deadline <= now.instant) {
             self.settle_all(now);
         }
-        self.advance(now);
     }
 
     /// Why sending has stopped, if it has.
@@ -432,7 +448,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
         if self.has_open_link() {
             return None;
         }
-        Some(self.waiting_since? + self.config.patience())
+        self.waiting_since?.checked_add(self.config.patience())
     }
 
     fn wants_link(&self) -> bool {
@@ -440,7 +456,16 @@ impl<P: Protocol<K>, K> Session<P, K> {
             && self.phase != Phase::Finished
             && (!self.backlog.is_empty() || self.wanted && self.phase == Phase::Running)
             && self.taking().is_none()
-            && self.links_in_use() < self.config.links()
+            && self.may_open_another()
+    }
+
+    /// Connections that are going away and hold little do not count against the limit: what they wait for is the
+    /// peer's business, and what comes behind them must not wait for it too.
+    fn may_open_another(&self) -> bool {
+        let held = self.links.iter().filter_map(Link::connection).map(Connection::unsettled).sum::<usize>();
+        let (in_use, limit) = (self.links_in_use(), self.config.links());
+        let room = held <= (limit - 1).saturating_mul(self.protocol.most_held());
+        in_use < limit || (room && limit > 1 && in_use < limit.saturating_add(LEAVING))
     }
 
     fn has_open_link(&self) -> bool {

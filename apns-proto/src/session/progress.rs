@@ -20,10 +20,10 @@ impl<P: Protocol<K>, K> Session<P, K> {
             self.not_before = None;
             let id = LinkId(self.next_link);
             self.next_link += 1;
-            self.links.push(Link { id, state: LinkState::Dialling, taking: true, answered: false });
+            self.links.push(Link { id, state: LinkState::Dialling, taking: true, answered: false, oldest: 0 });
             self.events.push_back(SessionEvent::Dial { link: id });
         }
-        self.advance_proof(now);
+        self.advance_proofs(now);
         self.advance_closing(now);
     }
 
@@ -31,9 +31,10 @@ impl<P: Protocol<K>, K> Session<P, K> {
     /// Gives it back where there is more to do.
     pub(super) fn pass_on(&mut self, now: Now, submission: Submission<K>) -> Option<Submission<K>> {
         let plain = self.can_submit() && !submission.notification.expiration().has_passed(now.wall);
-        let taking = self.links.iter_mut().find(|link| link.taking);
-        match taking.map(|link| &mut link.state) {
-            Some(LinkState::Open(connection)) if plain && connection.has_room() => {
+        let Some(link) = self.links.iter_mut().find(|link| link.taking) else { return Some(submission) };
+        match &mut link.state {
+            LinkState::Open(connection) if plain && connection.has_room() => {
+                note_oldest(&mut link.oldest, connection, submission.mark);
                 connection.submit(now, submission).err().map(|refused| refused.submission)
             }
             _ => Some(submission),
@@ -43,7 +44,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
     /// Hands the backlog to the connection that takes.
     pub(super) fn fill(&mut self, now: Now) {
         while let Some(index) = self.links.iter().position(|link| link.taking) {
-            let LinkState::Open(connection) = &mut self.links[index].state else { return };
+            let Link { state: LinkState::Open(connection), oldest, .. } = &mut self.links[index] else { return };
             if self.backlog.is_empty() {
                 return;
             }
@@ -63,6 +64,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
                 self.settle_unsent(submission, Outcome::Expired);
                 continue;
             }
+            note_oldest(oldest, connection, submission.mark);
             let Err(refused) = connection.submit(now, submission) else { continue };
             match refused.cause {
                 SubmitError::Invalid(invalid) => {
@@ -81,22 +83,22 @@ impl<P: Protocol<K>, K> Session<P, K> {
         }
     }
 
-    pub(super) fn advance_proof(&mut self, now: Now) {
-        let Some(proof) = self.proof_wanted else { return };
-        if let Some(deadline) = proof.deadline {
-            self.settle_held_beyond(Some(deadline));
-        }
-        if !self.backlog.is_empty() || self.held.len() > 0 {
-            return;
-        }
-        for index in 0..self.links.len() {
-            if let LinkState::Open(connection) = &mut self.links[index].state {
-                connection.prove(now, proof.deadline);
-                self.collect(now, index);
+    /// Has the connections prove what open proofs wait for, once none of it waits for a connection.
+    pub(super) fn advance_proofs(&mut self, now: Now) {
+        if self.backlog.front().is_none_or(|first| !self.proofs.cover(first.mark)) {
+            for index in 0..self.links.len() {
+                let Link { state: LinkState::Open(connection), oldest, .. } = &mut self.links[index] else { continue };
+                if self.proofs.cover(*oldest) && connection.unsettled() > 0 {
+                    connection.prove(now, self.proofs.deadline_of(*oldest));
+                    self.collect(now, index);
+                }
             }
         }
-        if self.unsettled() == 0 && self.backlog.is_empty() {
-            self.proof_wanted = None;
+        self.tell_proofs();
+    }
+
+    pub(super) fn tell_proofs(&mut self) {
+        while self.proofs.pop_done() {
             self.events.push_back(SessionEvent::Proven);
         }
     }
@@ -119,4 +121,9 @@ impl<P: Protocol<K>, K> Session<P, K> {
             self.events.push_back(SessionEvent::Finished);
         }
     }
+}
+
+/// Follows the lowest mark that a connection may hold.
+fn note_oldest<K, C: Connection<K>>(oldest: &mut u64, connection: &C, mark: u64) {
+    *oldest = if connection.unsettled() == 0 { mark } else { mark.min(*oldest) };
 }

@@ -1,7 +1,7 @@
 //! A session, pretend services and a pretend network between them, all in pretend time.
 //!
-//! The session is driven as the real driver does it: timers first, then dials, submissions, and for each connection
-//! writing before reading. The network and the gateways go on while the driver stands still.
+//! The session is driven as the real driver does it: dials, submissions, for each connection reading and writing in either
+//! order until nothing moves, and then what is due. The network and the gateways go on while the driver stands still.
 
 #![allow(clippy::print_stdout, reason = "a failed run is replayed and printed")]
 
@@ -444,9 +444,6 @@ impl<S: Service> World<S> {
     fn drive(&mut self) -> bool {
         let mut now = self.now;
         now.instant -= std::mem::take(&mut self.behind);
-        if self.session.poll_timeout().is_some_and(|due| due <= now.instant) {
-            self.session.handle_timeout(now);
-        }
         let mut moved = self.poll_dials(now);
         while self.session.can_submit() {
             let Some((number, notification)) = self.wanted.pop_front() else { break };
@@ -474,6 +471,10 @@ impl<S: Service> World<S> {
                     self.written.entry(number).or_default().push(line.id);
                 }
             }
+        }
+        if self.session.poll_timeout().is_some_and(|due| due <= now.instant) {
+            self.session.handle_timeout(now);
+            moved = true;
         }
         let open = self.lines.iter().filter(|line| !line.client_over() && line.write != Side::Closed).count();
         self.most_lines = self.most_lines.max(open);

@@ -76,7 +76,11 @@ impl Judge<'_> {
             },
             // It did not leave, and the outbox has all the patience that is needed.
             Outcome::NotSent {
-                cause: NotSentCause::NoConnection(_) | NotSentCause::Stopped(_) | NotSentCause::Closed,
+                cause:
+                    NotSentCause::NoConnection(_)
+                    | NotSentCause::Stopped(_)
+                    | NotSentCause::OutOfTime
+                    | NotSentCause::Closed,
             } => again(now, tries),
             Outcome::Unknown { cause } => match self.app.loss {
                 LossPolicy::Resend { at_most } if tries.replays < at_most && may_be_sent_again(cause) => {

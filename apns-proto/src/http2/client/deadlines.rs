@@ -1,11 +1,12 @@
 //! What happens when time passes.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::{Client, Phase};
+use super::{Client, Phase, Waiting};
 use crate::http2::keep_alive::Due;
 use crate::http2::wire::client::{Fate as WireFate, Reset};
-use crate::{CloseReason, Fate, Now, UnknownCause};
+use crate::{CloseReason, ConnectionEvent, Fate, NotSentCause, Now, Outcome, Submission, UnknownCause};
 
 /// After so many requests in a row without an answer the service is asked with a PING whether it is there.
 const UNANSWERED: u32 = 3;
@@ -64,17 +65,17 @@ impl<K> Client<K> {
             if oldest.since.checked_add(self.config.request_timeout()).is_none_or(|due| due > now.instant) {
                 return;
             }
-            let reset = self.wire.reset(stream);
-            if reset.is_none() {
-                // Its event is waiting.
-                self.pump(now);
-            }
-            let Some(sent) = self.in_flight.remove(stream) else { continue };
-            match reset {
-                Some(Reset::Answered(response)) => self.on_answer(now, sent, response),
-                Some(Reset::Unanswered(WireFate::NotProcessed)) => self.give_back(sent.submission, Fate::NotWritten),
-                Some(Reset::Unanswered(WireFate::Unknown)) | None => {
-                    self.give_back(sent.submission, Fate::Unknown(UnknownCause::NoAnswer));
+            match self.give_up_request(now, stream) {
+                None => {}
+                Some((submission, WireFate::NotProcessed)) => {
+                    // The service took the head, and for so long opened no window for the body; or the transport took
+                    // next to nothing. The same would happen to what is sent behind it.
+                    let outcome = Outcome::NotSent { cause: NotSentCause::OutOfTime };
+                    self.events.push_back(ConnectionEvent::Settled(submission.settle_unsent(outcome)));
+                    self.retire(CloseReason::NoAnswer);
+                }
+                Some((submission, WireFate::Unknown)) => {
+                    self.give_back(submission, Fate::Unknown(UnknownCause::NoAnswer));
                     self.unanswered += 1;
                 }
             }
@@ -85,6 +86,50 @@ impl<K> Client<K> {
                 self.wire.ping(opaque);
             }
         }
+    }
+
+    /// Resets the stream of a request. `None` where there is an answer after all.
+    fn give_up_request(&mut self, now: Now, stream: u32) -> Option<(Submission<K>, WireFate)> {
+        let reset = self.wire.reset(stream);
+        if reset.is_none() {
+            // Its event is waiting.
+            self.pump(now);
+        }
+        let sent = self.in_flight.remove(stream)?;
+        match reset {
+            Some(Reset::Answered(response)) => {
+                self.on_answer(now, sent, response);
+                None
+            }
+            Some(Reset::Unanswered(fate)) => Some((sent.submission, fate)),
+            None => Some((sent.submission, WireFate::Unknown)),
+        }
+    }
+
+    /// Gives back what has a lower mark than this.
+    pub(super) fn give_up_marked(&mut self, now: Now, mark: u64) {
+        let (given_up, kept): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|waiting| waiting.submission.mark < mark);
+        self.waiting = kept;
+        for Waiting { submission, .. } in given_up.into_iter().rev() {
+            self.give_back(submission, Fate::NotWritten);
+        }
+        let streams: Vec<u32> = self
+            .in_flight
+            .iter()
+            .filter(|(_, sent)| sent.submission.mark < mark)
+            .map(|(stream, _)| stream)
+            .collect();
+        for stream in streams {
+            match self.give_up_request(now, stream) {
+                None => {}
+                Some((submission, WireFate::NotProcessed)) => self.give_back(submission, Fate::NotWritten),
+                Some((submission, WireFate::Unknown)) => {
+                    self.give_back(submission, Fate::Unknown(UnknownCause::NoAnswer));
+                }
+            }
+        }
+        self.pump(now);
     }
 
     /// Nothing was sent for as long as a request may take, although something waits.
