@@ -80,11 +80,7 @@ fn check_protocol<S>(
     Err(DialFailure::tls(TlsCause::NoCommonProtocol, message))
 }
 
-async fn reach<R: Runtime>(
-    runtime: &R,
-    endpoint: &Endpoint,
-    deadline: Option<Instant>,
-) -> Result<R::Tcp, DialFailure> {
+async fn reach<R: Runtime>(runtime: &R, endpoint: &Endpoint, deadline: Option<Instant>) -> Result<R::Tcp, DialFailure> {
     let addresses = match within(runtime, deadline, runtime.resolve(endpoint.host(), endpoint.port())).await {
         Some(Ok(addresses)) if addresses.is_empty() => {
             return Err(DialFailure::passing(DialStep::Resolve, format!("{} has no address", endpoint.host())));

@@ -40,14 +40,23 @@ pub(crate) async fn drive_with<C, S, M>(
 {
     let mut pump = Pump::new(stream, end_of);
     let mut alarm = Alarm::new(clock.clone());
+    let now = clock.now();
+    if machine.poll_timeout().is_some_and(|due| due <= now.instant) {
+        machine.handle_timeout(now);
+    }
     poll_fn(|cx| {
         // Looked at also where the stream never rests.
         let deadline = [machine.poll_timeout(), pump.deadline()].into_iter().flatten().min();
         let _ = alarm.poll(cx, deadline);
         for _ in 0..TURNS {
             let now = clock.now();
+            let before = machine.poll_timeout();
             let mut pumped = pump.poll(cx, now, machine);
-            if alarm.may_judge(pump.is_drained()) && machine.poll_timeout().is_some_and(|due| due <= now.instant) {
+            let deadline = machine.poll_timeout();
+            // What was set just now for just now is no deadline that a peer could have kept.
+            let at_once = deadline != before && pump.is_drained();
+            let judges = alarm.may_judge(pump.is_drained()) || at_once;
+            if judges && deadline.is_some_and(|due| due <= now.instant) {
                 machine.handle_timeout(now);
                 if pumped == Pumped::Idle {
                     pumped = Pumped::Moved;

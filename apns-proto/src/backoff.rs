@@ -35,7 +35,8 @@ impl Backoff {
         // From 0.8 to 1.2, in steps of a thousandth: never past the limit by more than the jitter.
         let factor = 800 + (self.next_random() % 401) as u32;
         // Divided first where the whole is so long that it has no thousandfold.
-        let moved = whole.checked_mul(factor).map_or_else(|| (whole / 1000).saturating_mul(factor), |product| product / 1000);
+        let moved =
+            whole.checked_mul(factor).map_or_else(|| (whole / 1000).saturating_mul(factor), |product| product / 1000);
         moved.max(LEAST)
     }
 

@@ -893,7 +893,14 @@ fn what_lies_in_the_socket_counts_however_late_it_is_read() {
                 }
                 talk.respond(8, 1);
                 talk.client.handle_timeout(talk.now);
-                talk.expect(&["> 1 as 1", "> 2 as 2", "answered", "1 rejected 8", "closed: status 8 for 1", "  2 discarded"]);
+                talk.expect(&[
+                    "> 1 as 1",
+                    "> 2 as 2",
+                    "answered",
+                    "1 rejected 8",
+                    "closed: status 8 for 1",
+                    "  2 discarded",
+                ]);
             });
             // Nothing had come: the silence counts at once.
             converse(&Config::default(), |talk| {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use apns_proto::binary::server::Verdict;
 use apns_proto::binary::{Config, Format, Gateway, Status};
 use apns_proto::{
-    DialFailure, DialStep, End, Expiration, LinkId, LossPolicy, Priority, RetryPolicy, Session, SessionConfig, SessionEvent,
-    Transmit, WallTime,
+    DialFailure, DialStep, End, Expiration, LinkId, LossPolicy, Priority, RetryPolicy, Session, SessionConfig,
+    SessionEvent, Transmit, WallTime,
 };
 use bytes::BytesMut;
 use pretend::gateways::Script;
@@ -685,7 +685,8 @@ fn to_prove_ends_at_its_deadline() {
 
 #[test]
 fn what_is_submitted_after_a_proof_goes_on_and_is_no_part_of_it() {
-    let silent = |_: usize| Wire { script: Script { probe: Some(Verdict::FallSilent), ..Script::default() }, ..Wire::default() };
+    let silent =
+        |_: usize| Wire { script: Script { probe: Some(Verdict::FallSilent), ..Script::default() }, ..Wire::default() };
     let mut world = world(wires(move |attempt| if attempt == 0 { silent(attempt) } else { Wire::default() }));
     world.want_all(1..=3);
     world.at(ms(40), Happening::Prove(Some(secs(5))));
@@ -717,7 +718,8 @@ fn a_proof_does_not_wait_for_what_is_held_to_be_sent_again() {
 #[test]
 fn two_connections_that_go_away_do_not_hold_up_a_third() {
     // Gateways that answer no probe: each connection that proves its window is under way for long.
-    let silent = || Wire { script: Script { probe: Some(Verdict::FallSilent), ..Script::default() }, ..Wire::default() };
+    let silent =
+        || Wire { script: Script { probe: Some(Verdict::FallSilent), ..Script::default() }, ..Wire::default() };
     let mut world = world(wires(move |attempt| if attempt < 5 { silent() } else { Wire::default() }));
     for number in 1..=6 {
         let at = u64::from(number) * 1000;

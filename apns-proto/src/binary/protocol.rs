@@ -35,8 +35,4 @@ impl<K> Protocol<K> for Gateway {
             self.budget.culprit(summary.accepted, summary.accepted + summary.rejected + summary.discarded);
         }
     }
-
-    fn most_held(&self) -> usize {
-        self.config.window_count()
-    }
 }

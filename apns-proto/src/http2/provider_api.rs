@@ -157,11 +157,6 @@ impl<K> Protocol<K> for ProviderApi {
     }
 
     fn observe(&mut self, _now: Now, _event: &ConnectionEvent<K>) {}
-
-    /// Also where fewer streams are configured: each request ends within its timeout, so what goes away is gone soon.
-    fn most_held(&self) -> usize {
-        self.config.max_streams().max(Config::default().max_streams())
-    }
 }
 
 #[cfg(test)]

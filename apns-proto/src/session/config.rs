@@ -56,8 +56,8 @@ impl SessionConfig {
     /// How many connections may be open at once while they hold full windows: one that sends, the others proving what
     /// they sent. Default: 2; at least 1.
     ///
-    /// With 2 and more, connections that are going away and hold little do not keep another one from being opened, as long
-    /// as all together hold no more than this many full ones would; up to 14 more are open then.
+    /// With 2 and more, connections that are going away for another reason than a full window do not keep the next one from
+    /// being opened; up to 14 more are open then.
     #[must_use]
     pub fn with_links(mut self, links: usize) -> Self {
         self.links = links.max(1);

@@ -34,9 +34,6 @@ pub trait Protocol<K> {
 
     /// Sees every event of every connection, before the session acts on it.
     fn observe(&mut self, now: Now, event: &ConnectionEvent<K>);
-
-    /// How many notifications one connection may hold.
-    fn most_held(&self) -> usize;
 }
 
 /// Sends notifications over one connection after another, until each has its outcome.
@@ -101,6 +98,8 @@ struct Link<C> {
     answered: bool,
     /// The lowest mark of what it was given since it had nothing.
     oldest: u64,
+    /// It goes away because its window was full.
+    full: bool,
 }
 
 #[derive(Debug)]
@@ -121,7 +120,7 @@ enum Phase {
 /// The room for events that is kept when all were taken. A proven window brings a hundred thousand at one blow.
 const EVENTS_KEPT: usize = 4096;
 
-/// The most connections beyond [`SessionConfig::links`] that may be open at once, because others go away and hold little.
+/// The most connections beyond [`SessionConfig::links`] that may be open at once, because others go away.
 const LEAVING: usize = 14;
 
 /// So many answers in a row that condemn the certificate's topic end the session: each cost a connection, and the next
@@ -459,13 +458,12 @@ impl<P: Protocol<K>, K> Session<P, K> {
             && self.may_open_another()
     }
 
-    /// Connections that are going away and hold little do not count against the limit: what they wait for is the
-    /// peer's business, and what comes behind them must not wait for it too.
+    /// Connections that are going away and are not full do not count against the limit, which bounds the memory: what they
+    /// wait for is the peer's business, and what comes behind them must not wait for it too.
     fn may_open_another(&self) -> bool {
-        let held = self.links.iter().filter_map(Link::connection).map(Connection::unsettled).sum::<usize>();
         let (in_use, limit) = (self.links_in_use(), self.config.links());
-        let room = held <= (limit - 1).saturating_mul(self.protocol.most_held());
-        in_use < limit || (room && limit > 1 && in_use < limit.saturating_add(LEAVING))
+        let full = self.links.iter().filter(|link| link.full && !matches!(link.state, LinkState::Over)).count();
+        in_use < limit || (full < limit && limit > 1 && in_use < limit.saturating_add(LEAVING))
     }
 
     fn has_open_link(&self) -> bool {

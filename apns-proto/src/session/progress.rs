@@ -20,7 +20,14 @@ impl<P: Protocol<K>, K> Session<P, K> {
             self.not_before = None;
             let id = LinkId(self.next_link);
             self.next_link += 1;
-            self.links.push(Link { id, state: LinkState::Dialling, taking: true, answered: false, oldest: 0 });
+            self.links.push(Link {
+                id,
+                state: LinkState::Dialling,
+                taking: true,
+                answered: false,
+                oldest: 0,
+                full: false,
+            });
             self.events.push_back(SessionEvent::Dial { link: id });
         }
         self.advance_proofs(now);
@@ -57,6 +64,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
                 if self.links[index].taking {
                     return;
                 }
+                self.links[index].full = true;
                 continue;
             }
             let Some(submission) = self.backlog.pop_front() else { return };

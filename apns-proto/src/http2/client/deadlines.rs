@@ -114,12 +114,8 @@ impl<K> Client<K> {
         for Waiting { submission, .. } in given_up.into_iter().rev() {
             self.give_back(submission, Fate::NotWritten);
         }
-        let streams: Vec<u32> = self
-            .in_flight
-            .iter()
-            .filter(|(_, sent)| sent.submission.mark < mark)
-            .map(|(stream, _)| stream)
-            .collect();
+        let streams: Vec<u32> =
+            self.in_flight.iter().filter(|(_, sent)| sent.submission.mark < mark).map(|(stream, _)| stream).collect();
         for stream in streams {
             match self.give_up_request(now, stream) {
                 None => {}
