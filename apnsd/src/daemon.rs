@@ -17,7 +17,6 @@ use crate::config::{Config, ConfigError, PyapnsConfig};
 use crate::delivery::Snapshot;
 use crate::http;
 use crate::listen::{Port, ServerCertificate};
-use crate::log::say;
 use crate::pyapns::Pyapns;
 use crate::service::{Service, StartError};
 use crate::signals::{Signal, Signals};
@@ -136,12 +135,13 @@ impl Daemon {
         let (stop, stopping) = watch::channel(false);
         let bridge = bridge_ports
             .map(|(ports, bridge, certificate)| Bridge::start(ports, bridge, certificate, service.clone(), &stopping));
-        let router = http::router(service.clone(), limits);
+        let refusals = service.refusals().clone();
+        let router = refusals.watch(http::router(service.clone(), limits), "api");
         let mut served: Vec<_> = api_ports.into_iter().map(|port| (port, router.clone())).collect();
         if let Some(settings) = settings {
             let pyapns = Pyapns::new(service.clone(), limits, settings);
-            served.extend(rpc_port.map(|port| (port, pyapns.rpc())));
-            served.extend(rest_port.map(|port| (port, pyapns.rest())));
+            served.extend(rpc_port.map(|port| (port, refusals.watch(pyapns.rpc(), "xmlrpc"))));
+            served.extend(rest_port.map(|port| (port, refusals.watch(pyapns.rest(), "rest"))));
         }
         let ports = served
             .into_iter()
@@ -251,12 +251,15 @@ impl Daemon {
         tokio::join!(ports, service.stop(self.stop_within));
     }
 
-    /// Runs until the process is told to stop (SIGTERM, SIGINT). SIGHUP has the file read again; what is wrong with it
-    /// is said, and the configuration in force stays.
+    /// Runs until the process is told to stop (SIGTERM, SIGINT); told so again, it ends without settling anything more.
+    /// SIGHUP has the file read again; what is wrong with it is said, and the configuration in force stays.
     pub async fn run(self, file: Option<PathBuf>, mut signals: Signals) {
         self.told_to_stop(file.as_deref(), &mut signals).await;
-        say(format_args!("stopping: what is under way is settled, the rest stays on disk"));
-        self.stop().await;
+        tracing::info!("stopping: what is under way is settled, the rest stays on disk");
+        tokio::select! {
+            () = self.stop() => {}
+            () = signals.told_to_stop() => tracing::warn!("ending at once: what is on its way is in doubt"),
+        }
     }
 }
 
@@ -267,10 +270,11 @@ impl Daemon {
             let Ok(Snapshot { bridge, .. }) = self.service.snapshot(&app.name) else { continue };
             if bridge.recognised > 0 || !bridge.responses.is_empty() {
                 let responses: u64 = bridge.responses.values().sum();
-                say(format_args!(
+                tracing::info!(
                     "bridge: app {}: {responses} error responses, and {} recognised that were sent again",
-                    app.name, bridge.recognised
-                ));
+                    app.name,
+                    bridge.recognised
+                );
             }
         }
     }
@@ -286,7 +290,7 @@ impl Daemon {
                     (Signal::Stop, _) => return,
                     (Signal::Reread, Some(_)) if rereading.is_some() => once_more = true,
                     (Signal::Reread, Some(file)) => rereading = Some(Box::pin(self.reread(file))),
-                    (Signal::Reread, None) => say(format_args!("there is no configuration file to read again")),
+                    (Signal::Reread, None) => tracing::warn!("there is no configuration file to read again"),
                 },
                 () = async { if let Some(work) = &mut rereading { work.await } }, if rereading.is_some() => {
                     let again = std::mem::take(&mut once_more);
@@ -307,8 +311,8 @@ impl Daemon {
         };
         let name = shown(file);
         match result {
-            Ok(()) => say(format_args!("{name} was read again, and is in force")),
-            Err(error) => say(format_args!("{name} was read again and cannot be used, nothing has changed: {error}")),
+            Ok(()) => tracing::info!("{name} was read again, and is in force"),
+            Err(error) => tracing::warn!("{name} was read again and cannot be used, nothing has changed: {error}"),
         }
     }
 }

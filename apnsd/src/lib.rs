@@ -44,9 +44,11 @@ mod signals;
 pub use access::{Access, Caller, Denied};
 pub use app_name::{AppName, AppNameError};
 pub use daemon::{Addresses, Daemon, DaemonError};
-pub use delivery::{BridgeFigures, Credential, Health, Snapshot};
+pub use delivery::{BridgeFigures, Credential, Health, Snapshot, Spans};
+pub use log::{LogConfig, LogFormat, LogLevel};
 pub use notification_id::NotificationId;
 pub use service::{
-    AppInfo, Origin, OutcomeStream, ProvisionError, Service, StartError, Submission, SubmitError, UnknownApp,
+    AppInfo, Origin, OutcomeStream, ProvisionError, Service, StartError, StoreHealth, Submission, SubmitError,
+    UnknownApp,
 };
 pub use signals::Signals;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -27,6 +27,7 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig, SignatureAlgorithm};
 
 use crate::config::{ConfigError, Limits, TlsConfig};
+use crate::http::watched::Peer;
 
 /// A port that is listened at, and does not answer yet.
 #[derive(Debug)]
@@ -77,8 +78,8 @@ impl Port {
                 _ = stop.wait_for(|stop| *stop) => break,
             };
             while tasks.try_join_next().is_some() {}
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, from) = match accepted {
+                Ok((stream, from)) => (stream, from.ip()),
                 Err(_) => {
                     // Out of file descriptors, most likely. The idle make room.
                     connections.evict();
@@ -91,7 +92,7 @@ impl Port {
                 drop(stream);
                 continue;
             };
-            tasks.spawn(converse(stream, self.tls.clone(), self.limits, router.clone(), place, stop.clone()));
+            tasks.spawn(converse(stream, from, self.tls.clone(), self.limits, router.clone(), place, stop.clone()));
         }
         drop(self.listener);
         let ended = async { while tasks.join_next().await.is_some() {} };
@@ -103,6 +104,7 @@ impl Port {
 
 async fn converse(
     stream: TcpStream,
+    from: IpAddr,
     tls: Option<TlsAcceptorBox>,
     limits: Limits,
     router: Router,
@@ -112,7 +114,7 @@ async fn converse(
     // Only speed is lost without it.
     drop(stream.set_nodelay(true));
     match tls {
-        None => talk_http(stream, limits, router, place, stop).await,
+        None => talk_http(stream, from, limits, router, place, stop).await,
         Some(TlsAcceptorBox(acceptor)) => {
             let shake = tokio::time::timeout(limits.head_within, acceptor.accept(stream));
             let shaken = tokio::select! {
@@ -120,18 +122,25 @@ async fn converse(
                 () = place.seat.leave.notified() => return,
             };
             if let Ok(Ok(stream)) = shaken {
-                talk_http(stream, limits, router, place, stop).await;
+                talk_http(stream, from, limits, router, place, stop).await;
             }
         }
     }
 }
 
-async fn talk_http<S>(stream: S, limits: Limits, router: Router, place: Place, mut stop: watch::Receiver<bool>)
-where
+async fn talk_http<S>(
+    stream: S,
+    from: IpAddr,
+    limits: Limits,
+    router: Router,
+    place: Place,
+    mut stop: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let seat = place.seat.clone();
-    let service = hyper::service::service_fn(|request: Request<Incoming>| {
+    let service = hyper::service::service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(from));
         let busy = Busy::new(seat.clone());
         let answer = answer(router.clone(), request);
         async move {

@@ -74,3 +74,10 @@ impl Signals {
         Signal::Stop
     }
 }
+
+impl Signals {
+    /// Waits until the process is told to stop, whatever it is told besides.
+    pub(crate) async fn told_to_stop(&mut self) {
+        while self.next().await != Signal::Stop {}
+    }
+}

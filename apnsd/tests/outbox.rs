@@ -49,7 +49,8 @@ fn at(milliseconds: u64) -> WallTime {
 fn entry(number: u8, key: Option<u8>, time: u64) -> NewEntry {
     let token = DeviceToken::from_bytes([number; 32]).unwrap();
     let notification = Notification::new(token, Payload::alert("Tea is ready"));
-    NewEntry { notification, idempotency_key: key.map(|key| format!("key {key}").into()), at: at(time) }
+    let key = key.map(|key| format!("key {key}").into());
+    NewEntry { notification, idempotency_key: key, digest: None, at: at(time) }
 }
 
 fn settle(id: NotificationId, app: &AppName, tries: Tries, now: u64) -> Change {
@@ -471,5 +472,108 @@ async fn what_is_left_of_an_app_is_settled_in_steps_and_what_is_under_way_as_unk
     assert_eq!((all, unknown), (ids.len(), 10));
     let counts = outbox.total().await.unwrap();
     assert_eq!((counts.waiting, counts.in_flight, counts.bytes), (0, 0, 0));
+    outbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_stands_for_one_notification() {
+    let folder = Folder::new();
+    let outbox = folder.open(Bounds::default());
+    let app = app("one");
+    let keyed = |number, key| {
+        let entry = entry(number, Some(key), 1000);
+        NewEntry { digest: Some(apnsd::outbox::digest(&entry.notification)), ..entry }
+    };
+    let first = outbox.accept(&app, vec![keyed(1, 1)]).await.unwrap()[0];
+    let again = outbox.accept(&app, vec![keyed(1, 1)]).await.unwrap()[0];
+    assert_eq!((again.id, again.duplicate), (first.id, true));
+    let error = outbox.accept(&app, vec![keyed(2, 2), keyed(2, 1)]).await.unwrap_err();
+    assert_eq!(error, OutboxError::KeyReused { index: 1 });
+    let error = outbox.accept(&app, vec![keyed(3, 3), keyed(4, 3)]).await.unwrap_err();
+    assert_eq!(error, OutboxError::KeyReused { index: 1 }, "within one call");
+    assert_eq!(outbox.counts(&app).await.unwrap().waiting, 1, "nothing of these was taken");
+    outbox.close().await.unwrap();
+}
+
+/// As the version before made it.
+#[tokio::test]
+async fn a_file_of_the_version_before_goes_on() {
+    let folder = Folder::new();
+    let outbox = folder.open(Bounds::default());
+    let app = app("one");
+    let first = outbox.accept(&app, vec![entry(1, Some(1), 1000)]).await.unwrap()[0];
+    outbox.close().await.unwrap();
+    let connection = rusqlite::Connection::open(folder.0.join("outbox.sqlite3")).unwrap();
+    connection.execute_batch("ALTER TABLE key DROP COLUMN digest; PRAGMA user_version = 1").unwrap();
+    drop(connection);
+    let outbox = folder.open(Bounds::default());
+    let again = outbox.accept(&app, vec![entry(1, Some(1), 1100)]).await.unwrap()[0];
+    assert_eq!((again.id, again.duplicate), (first.id, true));
+    outbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn outcomes_are_bounded_by_their_bytes() {
+    let folder = Folder::new();
+    let outbox = folder.open(Bounds::default().with_outcome_bytes(50_000));
+    let app = app("one");
+    let entries = (0..1000).map(|number| entry((number % 250) as u8, None, 1000)).collect();
+    let ids: Vec<_> = outbox.accept(&app, entries).await.unwrap().into_iter().map(|accepted| accepted.id).collect();
+    outbox.claim(&app, 1000, at(1000)).await.unwrap();
+    outbox.change(ids.iter().map(|id| settle(*id, &app, Tries::default(), 1500)).collect()).await.unwrap();
+    while outbox.sweep(at(2000)).await.unwrap() {}
+    let left = outbox.outcomes(&app, &Cursor::default(), 1000).await.unwrap();
+    assert!((50..500).contains(&left.len()), "{}", left.len());
+    assert_eq!(left.last().unwrap().1.id, ids[999], "the newest stay");
+    outbox.close().await.unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_files_are_for_their_owner_alone_whatever_the_directory() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode_of = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let set_mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let files = |folder: &Folder| -> Vec<PathBuf> {
+        std::fs::read_dir(&folder.0).unwrap().map(|file| file.unwrap().path()).collect()
+    };
+    let folder = Folder::new();
+    std::fs::create_dir_all(&folder.0).unwrap();
+    set_mode(&folder.0, 0o755);
+    let outbox = folder.open(Bounds::default());
+    outbox.accept(&app("one"), vec![entry(1, None, 1000)]).await.unwrap();
+    let made = files(&folder);
+    assert!(made.len() >= 4, "file, log, index of the log and lock: {made:?}");
+    made.iter().for_each(|file| assert_eq!(mode_of(file), 0o600, "{file:?}"));
+    // As a kill leaves them, and open to others, as an earlier version made them.
+    let copy = Folder::new();
+    std::fs::create_dir_all(&copy.0).unwrap();
+    for file in made {
+        let to = copy.0.join(file.file_name().unwrap());
+        std::fs::copy(&file, &to).unwrap();
+        set_mode(&to, 0o644);
+    }
+    outbox.close().await.unwrap();
+    let outbox = copy.open(Bounds::default());
+    assert_eq!(outbox.total().await.unwrap().waiting, 1);
+    files(&copy).iter().for_each(|file| assert_eq!(mode_of(file), 0o600, "{file:?}"));
+    outbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn after_a_close_the_main_file_has_everything() {
+    let folder = Folder::new();
+    let outbox = folder.open(Bounds::default());
+    let entries = (0..100).map(|number| entry(number, None, 1000)).collect();
+    outbox.accept(&app("one"), entries).await.unwrap();
+    outbox.lookup(Vec::new()).await.unwrap();
+    outbox.close().await.unwrap();
+    let copy = Folder::new();
+    std::fs::create_dir_all(&copy.0).unwrap();
+    std::fs::copy(folder.0.join("outbox.sqlite3"), copy.0.join("outbox.sqlite3")).unwrap();
+    let outbox = copy.open(Bounds::default());
+    assert_eq!(outbox.total().await.unwrap().waiting, 100);
     outbox.close().await.unwrap();
 }

@@ -36,6 +36,7 @@ impl Trial {
         let read_again = self.bridge.is_none().then_some(path);
         config.bridge = self.bridge.or(config.bridge);
         let signals = Signals::listen().map_err(ServeFailure::Signals)?;
+        config.log.install();
         let daemon = Daemon::start(config).await.map_err(ServeFailure::Start)?;
         let addresses = daemon.addresses();
         tell(addresses);

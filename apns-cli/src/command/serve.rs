@@ -78,6 +78,7 @@ pub(super) fn load(path: &Path) -> Result<Config, ServeFailure> {
 /// Runs until it is told to stop.
 pub(super) async fn serve(config: Config, path: Option<PathBuf>) -> Result<Exit, Failure> {
     let signals = Signals::listen().map_err(ServeFailure::Signals)?;
+    config.log.install();
     let daemon = Daemon::start(config).await.map_err(ServeFailure::Start)?;
     tell(daemon.addresses());
     daemon.run(path, signals).await;

@@ -312,7 +312,8 @@ impl Intake {
                 let service = visit.service.clone();
                 Some(Box::pin(async move { service.room(STORE_RETRY).await }))
             }
-            Err(SubmitError::Outbox(_)) => Some(Box::pin(sleep(STORE_RETRY))),
+            // Old clients give no idempotency keys.
+            Err(SubmitError::Outbox(_) | SubmitError::KeyReused { .. }) => Some(Box::pin(sleep(STORE_RETRY))),
         };
         self.put_back(arrivals);
         self.pause = pause;

@@ -47,7 +47,6 @@ use self::tls::Door;
 use crate::AppName;
 use crate::config::{BridgeConfig, ConfigError};
 use crate::listen::{Connections, Place, ServerCertificate};
-use crate::log::say;
 use crate::service::Service;
 
 /// The two ports, which are listened at, and nobody is answered yet.
@@ -143,10 +142,10 @@ impl Bridge {
                     let problem = format_args!("no certificate can be made in {}: {error}", shown(&folder));
                     ConfigError::at("bridge.certificate", problem)
                 })?;
-                say(format_args!(
+                tracing::info!(
                     "the bridge's own certificate: clients have to trust {}",
                     shown(&folder.join("ca.pem"))
-                ));
+                );
                 ServerCertificate::read_files("bridge", &folder.join("server.pem"), &folder.join("server.key"))?
             }
         };
@@ -371,7 +370,7 @@ impl Complaints {
         let now = Instant::now();
         if said.minute.is_none_or(|minute| now.duration_since(minute) >= Duration::from_secs(60)) {
             if said.left_out > 0 {
-                say(format_args!("bridge: {} more were not let in", said.left_out));
+                tracing::warn!("bridge: {} more were not let in", said.left_out);
             }
             *said = Said { minute: Some(now), ..Said::default() };
         }
@@ -381,7 +380,7 @@ impl Complaints {
             return;
         }
         said.lines.insert(key);
-        say(format_args!("bridge: a client at {from} is not let in: {what}"));
+        tracing::warn!("bridge: a client at {from} is not let in: {what}");
     }
 }
 

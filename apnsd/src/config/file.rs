@@ -11,6 +11,7 @@ use super::bridge::BridgeSection;
 use super::span::Span;
 use super::{AppDefinition, Config, ConfigError, PyapnsConfig, Secret, TlsConfig, TokenConfig};
 use crate::AppName;
+use crate::log::{LogFormat, LogLevel};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,9 +26,20 @@ struct File {
     pyapns: PyapnsSection,
     bridge: Option<BridgeSection>,
     #[serde(default)]
+    log: LogSection,
+    #[serde(default)]
     token: Vec<TokenSection>,
     #[serde(default)]
     apps: BTreeMap<AppName, AppDefinition>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct LogSection {
+    #[serde(default)]
+    format: LogFormat,
+    #[serde(default)]
+    level: LogLevel,
 }
 
 #[derive(Deserialize, Default)]
@@ -37,6 +49,7 @@ struct OutboxSection {
     max_per_app: Option<u64>,
     max_bytes: Option<u64>,
     keep_outcomes: Option<Span>,
+    keep_bytes: Option<u64>,
     keep_invalid_tokens: Option<Span>,
     keep_idempotency_keys: Option<Span>,
 }
@@ -107,6 +120,7 @@ pub(super) fn parse(text: &str, base: &Path) -> Result<Config, ConfigError> {
     bounds.per_app = outbox.max_per_app.unwrap_or_else(|| bounds.per_app.min(bounds.notifications.div_ceil(2)));
     set(&mut bounds.bytes, outbox.max_bytes);
     set(&mut bounds.outcomes, outbox.keep_outcomes.map(|span| span.0));
+    set(&mut bounds.outcome_bytes, outbox.keep_bytes);
     set(&mut bounds.gone_tokens, outbox.keep_invalid_tokens.map(|span| span.0));
     set(&mut bounds.idempotency, outbox.keep_idempotency_keys.map(|span| span.0));
 
@@ -149,6 +163,8 @@ pub(super) fn parse(text: &str, base: &Path) -> Result<Config, ConfigError> {
     for (index, token) in file.token.into_iter().enumerate() {
         config.tokens.push(read_token(token, base).map_err(|error| error.within(&format!("token[{index}]")))?);
     }
+    config.log.format = file.log.format;
+    config.log.level = file.log.level;
     config.apps = file.apps;
     for definition in config.apps.values_mut() {
         definition.rebase(base);

@@ -28,6 +28,7 @@ use apns_driver::files::shown;
 use apns_proto::encoding;
 
 use crate::AppName;
+use crate::log::LogConfig;
 use crate::outbox::Bounds;
 
 /// All that a daemon is told at its start.
@@ -48,6 +49,8 @@ pub struct Config {
     pub pyapns: Option<PyapnsConfig>,
     /// The bridge from the binary protocol; `None` for not at all.
     pub bridge: Option<BridgeConfig>,
+    /// The log.
+    pub log: LogConfig,
     /// Who may do what. Empty on loopback: anybody may do anything.
     pub tokens: Vec<TokenConfig>,
     /// The apps that the file defines.
@@ -177,6 +180,7 @@ impl Config {
             api: ApiConfig { listen: local(7080), tls: None, limits: Limits::default() },
             pyapns: Some(PyapnsConfig::new(local(7077), local(8088))),
             bridge: None,
+            log: LogConfig::default(),
             tokens: Vec::new(),
             apps: BTreeMap::new(),
         }

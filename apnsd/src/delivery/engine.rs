@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apns_proto::{LinkId, Notification, Outcome, Reaction, Rejection, WallTime};
+use apns_proto::{CloseReason, LinkId, Notification, Outcome, Reaction, Rejection, UnknownCause, WallTime};
 use apns_tokio::{Client, ClientEvent, CloseReport, Delivery, SendAll};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Notify, mpsc, watch};
@@ -17,7 +17,6 @@ use super::judge::{Judge, Ticket};
 use super::{Health, KeyRing, Standing, Waiters};
 use crate::AppName;
 use crate::config::{App, Credential, Transport};
-use crate::log::say;
 use crate::outbox::{Change, Claim, Cursor, GoneToken, Outbox, OutboxError, OutcomeRecord};
 
 /// What an engine is to do.
@@ -46,6 +45,8 @@ pub(crate) struct Engine {
     pub(crate) outcomes: watch::Sender<u64>,
     /// Room became free in the outbox.
     pub(crate) room: Arc<Notify>,
+    /// The store failed.
+    pub(crate) store_doubt: Arc<Notify>,
 }
 
 /// How much is claimed in one go.
@@ -123,7 +124,8 @@ impl Engine {
                     self.publish(&recovered.reported);
                     return true;
                 }
-                Err(error) => self.note_trouble(&error),
+                // That is not the app's fault, and its health does not speak of it.
+                Err(_) => self.store_doubt.notify_one(),
             }
             tokio::select! {
                 () = sleep(STORE_RETRY) => {}
@@ -144,11 +146,16 @@ impl Engine {
             Health::Untried | Health::Working | Health::Failing { .. } => self.standing.set_health(health),
         };
         if news {
-            say(format_args!("app {}: {line}", self.name));
+            let app = self.name.as_str();
+            match self.standing.health() {
+                Health::Untried | Health::Working => tracing::info!("app {app}: {line}"),
+                Health::NoConnection { .. } => tracing::warn!("app {app}: {line}"),
+                Health::Failing { .. } => tracing::error!("app {app}: {line}"),
+            }
         }
     }
 
-    /// No connection can be had, or the store fails.
+    /// No connection can be had.
     fn note_trouble(&self, why: &dyn std::fmt::Display) {
         self.note(Health::NoConnection { why: why.to_string() });
     }
@@ -194,6 +201,8 @@ struct Epoch<'a> {
     hungry: bool,
     /// Something waits whose time has come.
     more: bool,
+    /// The service has answered something since there was no connection.
+    answered: bool,
     /// So many connections were ordered since one came or went, or began to take more or less.
     ordered: usize,
     claiming: Asked<'a, Claim>,
@@ -228,6 +237,7 @@ impl<'a> Epoch<'a> {
             capacity: 0,
             hungry: true,
             more: false,
+            answered: false,
             ordered: 0,
             claiming: None,
             changes: Vec::new(),
@@ -394,7 +404,7 @@ impl<'a> Epoch<'a> {
     fn on_claim(&mut self, claim: Result<Claim, OutboxError>) {
         let claim = match claim {
             Ok(claim) => claim,
-            Err(error) => return self.on_store_failure(&error),
+            Err(_) => return self.on_store_failure(),
         };
         let now = now();
         for claimed in claim.entries {
@@ -444,8 +454,17 @@ impl<'a> Epoch<'a> {
         }
     }
 
-    fn note_health(&self, delivery: &Delivery) {
+    /// A peer that takes connections and says nothing is no service, whoever it is.
+    fn note_silence(&self) {
+        if !self.answered {
+            let why = format!("{} takes connections and does not answer", self.judge.app.endpoint);
+            self.engine.note(Health::Failing { why });
+        }
+    }
+
+    fn note_health(&mut self, delivery: &Delivery) {
         let engine = self.engine;
+        self.answered |= matches!(delivery.outcome, Outcome::Accepted { .. } | Outcome::Rejected(_));
         match &delivery.outcome {
             Outcome::Accepted { .. } => engine.note(Health::Working),
             // Not what is refused for its topic alone: that is one notification's, and the next may be right.
@@ -459,6 +478,7 @@ impl<'a> Epoch<'a> {
             Outcome::Rejected(Rejection::Provider(rejection)) if rejection.status() < 500 => {
                 engine.note(Health::Working);
             }
+            Outcome::Unknown { cause: UnknownCause::NoAnswer } => self.note_silence(),
             _ => {}
         }
     }
@@ -471,15 +491,15 @@ impl<'a> Epoch<'a> {
                 // What waits again has a time of its own, which the next claim tells.
                 self.hungry |= written.iter().any(|change| matches!(change, Change::Postpone(_)));
             }
-            Err(error) => {
+            Err(_) => {
                 self.changes.splice(0..0, written);
-                self.on_store_failure(&error);
+                self.on_store_failure();
             }
         }
     }
 
-    fn on_store_failure(&mut self, error: &OutboxError) {
-        self.engine.note_trouble(error);
+    fn on_store_failure(&mut self) {
+        self.engine.store_doubt.notify_one();
         self.hungry = true;
         self.store_rests = Some(Box::pin(sleep(STORE_RETRY)));
     }
@@ -487,10 +507,14 @@ impl<'a> Epoch<'a> {
     fn on_event(&mut self, event: &ClientEvent) {
         match event {
             ClientEvent::Connected { session, link } => {
+                self.answered &= !self.links.is_empty();
                 self.links.insert((*session, *link));
                 self.ordered = 0;
             }
             ClientEvent::Closed { session, report } => {
+                if matches!(report.reason, CloseReason::NoAnswer | CloseReason::WriteStalled) {
+                    self.note_silence();
+                }
                 self.links.remove(&(*session, report.link));
                 self.ordered = 0;
             }

@@ -11,5 +11,5 @@ pub(crate) use client::now;
 pub(crate) use engine::{Engine, Order};
 pub(crate) use keys::KeyRing;
 pub(crate) use standing::Standing;
-pub use standing::{BridgeFigures, Credential, Health, Snapshot};
+pub use standing::{BridgeFigures, Credential, Health, Snapshot, Spans};
 pub(crate) use waiters::{Listener, Waiters};

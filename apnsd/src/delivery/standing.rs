@@ -114,12 +114,37 @@ pub struct Snapshot {
     pub ended: BTreeMap<String, u64>,
     /// How many were sent again in doubt since the start.
     pub replays: u64,
+    /// How long they took, from being accepted to their end.
+    pub spans: Spans,
     /// How many ended in the last minute.
     pub last_minute: u64,
     /// The last of them, newest first.
     pub last: Vec<OutcomeRecord>,
     /// What the bridge did for it.
     pub bridge: BridgeFigures,
+}
+
+/// How long notifications took from being accepted to their end, counted by the length.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Spans {
+    /// How many took at most as long as the limit in the same place of [`LIMITS`](Self::LIMITS), and longer than the limit
+    /// before; the last are those that took longer than all.
+    pub counts: [u64; Self::LIMITS.len() + 1],
+    /// The sum of all, in milliseconds.
+    pub total_millis: u64,
+}
+
+impl Spans {
+    /// In milliseconds.
+    pub const LIMITS: [u64; 12] =
+        [10, 50, 100, 500, 1000, 5000, 10_000, 60_000, 300_000, 3_600_000, 21_600_000, 86_400_000];
+
+    fn add(&mut self, millis: u64) {
+        let place = Self::LIMITS.iter().position(|limit| millis <= *limit).unwrap_or(Self::LIMITS.len());
+        self.counts[place] += 1;
+        self.total_millis = self.total_millis.saturating_add(millis);
+    }
 }
 
 /// What the bridge did for an app since the start.
@@ -152,6 +177,7 @@ struct State {
     taken: u64,
     ended: BTreeMap<String, u64>,
     replays: u64,
+    spans: Spans,
     last: VecDeque<OutcomeRecord>,
     seconds: VecDeque<u64>,
     second_began: Instant,
@@ -166,6 +192,7 @@ impl Standing {
             taken: 0,
             ended: BTreeMap::new(),
             replays: 0,
+            spans: Spans::default(),
             last: VecDeque::new(),
             seconds: VecDeque::from([0]),
             second_began: Instant::now(),
@@ -228,6 +255,7 @@ impl Standing {
                 *state.ended.entry(reason.to_owned()).or_default() += 1;
             }
             state.replays += u64::from(record.tries.replays);
+            state.spans.add(record.settled_at.saturating_sub(record.accepted_at));
             state.last.push_front(record.clone());
             state.last.truncate(LAST);
             state.turn();
@@ -250,6 +278,7 @@ impl Standing {
                 taken: state.taken,
                 ended: state.ended.clone(),
                 replays: state.replays,
+                spans: state.spans.clone(),
                 last_minute: state.seconds.iter().sum(),
                 last: state.last.iter().cloned().collect(),
                 bridge: state.bridge.clone(),

@@ -214,6 +214,11 @@ impl Taking {
                     let line = lines.remove(index);
                     self.refuse(line, Problem::invalid().field("(the whole)", cause)).await?;
                 }
+                Err(error @ SubmitError::KeyReused { index }) => {
+                    submissions.remove(index);
+                    let line = lines.remove(index);
+                    self.refuse(line, Problem::invalid().field("idempotency_key", error)).await?;
+                }
                 Err(SubmitError::TooFast { wait }) if tokio::time::Instant::now() + wait < deadline => {
                     tokio::time::sleep(wait).await;
                 }

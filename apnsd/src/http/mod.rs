@@ -10,6 +10,7 @@ mod outcomes;
 mod page;
 pub(crate) mod problem;
 mod status;
+pub(crate) mod watched;
 mod wire;
 
 use std::str::FromStr;

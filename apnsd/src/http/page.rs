@@ -11,7 +11,7 @@ use super::Api;
 use super::problem::Problem;
 use crate::delivery::{Credential, Snapshot, now};
 use crate::outbox::{Counts, OutcomeRecord};
-use crate::service::AppInfo;
+use crate::service::{AppInfo, StoreHealth};
 
 /// Nothing from elsewhere, and nothing that runs.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action 'none'";
@@ -40,7 +40,8 @@ pub(super) async fn page(State(api): State<Api>, headers: HeaderMap) -> Result<R
     let total = api.service().total().await?;
     let known: u64 = rows.iter().map(|row| row.counts.waiting + row.counts.in_flight).sum();
     let orphans = if caller.is_admin() { (total.waiting + total.in_flight).saturating_sub(known) } else { 0 };
-    let html = render(&rows, orphans, api.service().started(), now());
+    let store = api.service().store_health().await;
+    let html = render(&rows, &store, orphans, api.service().started(), now());
     let headers = [(header::CONTENT_SECURITY_POLICY, POLICY), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, Html(html)).into_response())
 }
@@ -52,7 +53,7 @@ macro_rules! put {
     };
 }
 
-fn render(rows: &[Row], orphans: u64, started: WallTime, now: WallTime) -> String {
+fn render(rows: &[Row], store: &StoreHealth, orphans: u64, started: WallTime, now: WallTime) -> String {
     let mut html = String::with_capacity(16 * 1024);
     put!(
         html,
@@ -62,6 +63,13 @@ fn render(rows: &[Row], orphans: u64, started: WallTime, now: WallTime) -> Strin
          <header><h1>apnsd</h1><p>running for {}</p></header><main>",
         span(now.saturating_since(started).as_secs())
     );
+    if let Some(why) = &store.why {
+        put!(
+            html,
+            "<p class=\"warning failing\" id=\"outbox\"><b>nothing can be stored</b> and callers are refused: {}</p>",
+            escaped(why)
+        );
+    }
     warnings(&mut html, rows, now);
     if orphans > 0 {
         put!(
@@ -246,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_service_without_apps_has_a_page() {
-        let html = render(&[], 3, WallTime::from_secs(100), WallTime::from_secs(200));
+        let html = render(&[], &StoreHealth::default(), 3, WallTime::from_secs(100), WallTime::from_secs(200));
         assert!(
             html.contains("There is no app yet")
                 && html.contains("<b>3</b> notifications wait for apps")

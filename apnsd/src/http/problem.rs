@@ -107,6 +107,8 @@ impl Problem {
         for error in &mut self.errors {
             if error.field == "[0]" {
                 "(the whole)".clone_into(&mut error.field);
+            } else if let Some(member) = error.field.strip_prefix("[0].") {
+                error.field = member.to_owned();
             }
         }
         self
@@ -148,6 +150,7 @@ impl From<SubmitError> for Problem {
         match error {
             SubmitError::UnknownApp(error) => error.into(),
             SubmitError::Invalid { index, cause } => Self::invalid().field(format!("[{index}]"), cause),
+            SubmitError::KeyReused { index } => Self::invalid().field(format!("[{index}].idempotency_key"), &error),
             SubmitError::TooFast { wait } => Self::too_fast().detail(&error).retry_after(wait),
             SubmitError::Outbox(error) => error.into(),
         }

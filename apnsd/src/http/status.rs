@@ -1,12 +1,14 @@
 //! For whoever watches over the process.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::Api;
+use super::notifications::query;
+use super::problem::Problem;
 use crate::AppName;
 
 /// `GET /healthz`: the process answers.
@@ -17,8 +19,18 @@ pub(super) async fn healthz() -> &'static str {
 #[derive(Serialize)]
 struct Readiness {
     ready: bool,
+    outbox: StoreView,
     /// Only for callers who may see it.
     failing: Vec<Failing>,
+}
+
+#[derive(Serialize)]
+struct StoreView {
+    ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    free_bytes: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -27,10 +39,22 @@ struct Failing {
     why: String,
 }
 
-/// `GET /readyz`: the outbox answers, and no app's credential is known to fail.
-pub(super) async fn readyz(State(api): State<Api>, headers: HeaderMap) -> Response {
+/// `GET /readyz`: callers can be served, which means that the outbox stores. With `apps=all`, also that no app is known to
+/// fail: one app's credential is not to take the node away from all others.
+pub(super) async fn readyz(
+    State(api): State<Api>,
+    RawQuery(parameters): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let [apps] = query(parameters.as_deref(), ["apps"])?;
+    let all_apps = match apps.as_deref() {
+        None => false,
+        Some("all") => true,
+        Some(_) => return Err(Problem::invalid().field("apps", "it has to be `all`")),
+    };
+    let store = api.service().store_health().await;
     let failing = api.service().failing();
-    let ready = failing.is_empty() && api.service().total().await.is_ok();
+    let ready = store.is_ready() && !(all_apps && !failing.is_empty());
     let caller = api.caller(&headers).ok();
     let failing = failing
         .into_iter()
@@ -38,5 +62,6 @@ pub(super) async fn readyz(State(api): State<Api>, headers: HeaderMap) -> Respon
         .map(|(app, why)| Failing { app, why })
         .collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, failing })).into_response()
+    let outbox = StoreView { ready: store.is_ready(), free_bytes: store.disk.free, why: store.why };
+    Ok((status, Json(Readiness { ready, outbox, failing })).into_response())
 }

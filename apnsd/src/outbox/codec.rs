@@ -62,6 +62,18 @@ pub fn encode(notification: &Notification) -> Vec<u8> {
     bytes
 }
 
+/// What tells a notification from another one: its SHA-256 as a caller handed it in, before a span of its expiration is
+/// counted from the moment.
+#[must_use]
+pub fn digest(notification: &Notification) -> [u8; 32] {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    context.update(&encode(notification));
+    if let Expiration::After(span) = notification.expiration() {
+        context.update(&span.as_millis().to_be_bytes());
+    }
+    context.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
 /// Reads a notification.
 ///
 /// # Errors

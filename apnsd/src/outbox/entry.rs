@@ -16,6 +16,9 @@ pub struct NewEntry {
     pub notification: Notification,
     /// The caller's own name for it; the same name is not queued twice within a day.
     pub idempotency_key: Option<Arc<str>>,
+    /// What tells it from another notification under the same idempotency key, where it has one; see
+    /// [`digest`](super::digest).
+    pub digest: Option<[u8; 32]>,
     /// When it came.
     pub at: WallTime,
 }
@@ -193,6 +196,16 @@ pub struct Counts {
     pub in_flight: u64,
     /// Bytes of both.
     pub bytes: u64,
+}
+
+/// How much room there is where a store is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Disk {
+    /// Bytes that are free; `None` where the system does not say.
+    pub free: Option<u64>,
+    /// Bytes that the store takes up.
+    pub used: u64,
 }
 
 /// The definition of an app that was provisioned while running.

@@ -32,11 +32,23 @@ pub enum OutboxError {
         /// How many may.
         limit: u64,
     },
+    /// The idempotency key is remembered for another notification. Nothing was taken.
+    #[error("the idempotency key was given before, with another notification")]
+    KeyReused {
+        /// The place of the one that has it, from 0.
+        index: usize,
+    },
     /// A cursor that this store did not make.
     #[error("the cursor {cursor:?} was not made by this outbox")]
     Cursor {
         /// The text.
         cursor: String,
+    },
+    /// The disk has so little room that the next commit may fail.
+    #[error("the disk of the outbox is full: {free} bytes are free")]
+    DiskFull {
+        /// How many bytes are free.
+        free: u64,
     },
     /// The store failed.
     #[error("the outbox failed: {0}")]

@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use apns_proto::{LossPolicy, WallTime};
 
-pub use codec::{CodecError, decode, encode};
+pub use codec::{CodecError, decode, digest, encode};
 pub use entry::{
-    Accepted, Change, Claim, Claimed, Counts, Cursor, FeedbackPage, GoneToken, NewEntry, Postponement, Recovered,
+    Accepted, Change, Claim, Claimed, Counts, Cursor, Disk, FeedbackPage, GoneToken, NewEntry, Postponement, Recovered,
     Settlement, State, StoredApp, Tracked, Tries,
 };
 pub use error::OutboxError;
@@ -44,7 +44,8 @@ pub trait Outbox: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`OutboxError::Full`] when they do not fit; nothing was taken then.
+    /// [`OutboxError::Full`] when they do not fit, [`OutboxError::KeyReused`] when a key is remembered for another
+    /// notification; nothing was taken then.
     fn accept(&self, app: &AppName, entries: Vec<NewEntry>) -> Answer<'_, Vec<Accepted>>;
 
     /// Marks up to `limit` notifications of the app as in flight whose time has come, oldest first, and hands them out.
@@ -105,6 +106,13 @@ pub trait Outbox: fmt::Debug + Send + Sync + 'static {
     /// amount of work, and says whether there is more to do.
     fn sweep(&self, now: WallTime) -> Answer<'_, bool>;
 
+    /// Asks the place where it is kept whether more can be stored now, by storing something, and how much room there is.
+    fn probe(&self) -> Answer<'_, Disk>;
+
+    /// When the oldest notification of the app that waits was accepted, as far as that is found without looking at all of
+    /// them.
+    fn oldest_waiting(&self, app: &AppName) -> Answer<'_, Option<WallTime>>;
+
     /// Finishes what was begun. Nothing can be asked afterwards.
     fn close(&self) -> Answer<'_, ()>;
 }
@@ -116,6 +124,7 @@ pub struct Bounds {
     pub(crate) per_app: u64,
     pub(crate) bytes: u64,
     pub(crate) outcomes: Duration,
+    pub(crate) outcome_bytes: u64,
     pub(crate) gone_tokens: Duration,
     pub(crate) idempotency: Duration,
 }
@@ -128,6 +137,7 @@ impl Default for Bounds {
             per_app: 500_000,
             bytes: 4 << 30,
             outcomes: 7 * DAY,
+            outcome_bytes: 4 << 30,
             gone_tokens: 90 * DAY,
             idempotency: DAY,
         }
@@ -161,6 +171,13 @@ impl Bounds {
     #[must_use]
     pub const fn with_outcomes(mut self, span: Duration) -> Self {
         self.outcomes = span;
+        self
+    }
+
+    /// How many bytes of outcomes are kept, about; of more, the oldest are forgotten sooner. Default: 4 GiB.
+    #[must_use]
+    pub const fn with_outcome_bytes(mut self, bytes: u64) -> Self {
+        self.outcome_bytes = bytes;
         self
     }
 

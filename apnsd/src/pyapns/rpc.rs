@@ -133,6 +133,7 @@ impl From<SubmitError> for Fault {
         match error {
             SubmitError::UnknownApp(_) => Self::UnknownApp,
             SubmitError::Invalid { index, cause } => Self::failure(format_args!("notification {index}: {cause}")),
+            SubmitError::KeyReused { .. } => Self::failure(error),
             SubmitError::TooFast { .. } | SubmitError::Outbox(_) => Self::NotStored(error.to_string()),
         }
     }
@@ -168,6 +169,9 @@ pub(super) async fn answer(State(pyapns): State<Pyapns>, request: Request) -> Re
         }
         Err(Refusal::Fault(fault)) => {
             let mut response = document(xml::fault(fault.code(), &fault.to_string()));
+            response
+                .extensions_mut()
+                .insert(crate::http::watched::Refusal(u16::try_from(fault.code()).unwrap_or(u16::MAX)));
             if let Some(detail) = fault.detail() {
                 response.headers_mut().insert(DETAIL, header_text(detail));
             }

@@ -101,7 +101,7 @@ impl Service {
             let Ok(definition) = AppDefinition::from_json(definition.as_bytes()) else { continue };
             match resolve(definition).await {
                 Ok(resolved) => drop(apps.insert(name, (resolved, Origin::Provisioned))),
-                Err(error) => crate::log::say(format_args!("app {name} cannot be used as it was provisioned: {error}")),
+                Err(error) => tracing::warn!("app {name} cannot be used as it was provisioned: {error}"),
             }
         }
         for (name, ((definition, app), origin)) in apps {
@@ -143,6 +143,7 @@ impl Service {
             wake: running.wake.clone(),
             outcomes: running.outcomes.clone(),
             room: self.0.room.clone(),
+            store_doubt: self.0.store.doubt.clone(),
         };
         let task = tokio::spawn(engine.run(inbox));
         *running.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
@@ -237,9 +238,9 @@ impl Service {
 
     async fn abandon_or_later(&self, name: &AppName) {
         let Err(error) = self.abandon(name).await else { return };
-        crate::log::say(format_args!(
+        tracing::warn!(
             "app {name} was removed, and what is left of it cannot be settled yet: {error}; this is tried again"
-        ));
+        );
         let (service, name) = (self.clone(), name.clone());
         tokio::spawn(async move {
             loop {

@@ -26,6 +26,12 @@ pub enum SubmitError {
         /// Why.
         cause: InvalidNotification,
     },
+    /// Its idempotency key was given before, with another notification.
+    #[error("the idempotency key was given before, with another notification")]
+    KeyReused {
+        /// Its place, from 0.
+        index: usize,
+    },
     /// The app takes no more at the moment: its rate limit.
     #[error("too many notifications for this app: try again in {} s", .wait.as_secs_f64().ceil())]
     TooFast {

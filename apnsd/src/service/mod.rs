@@ -2,6 +2,7 @@
 
 mod apps;
 mod error;
+mod store;
 mod stream;
 
 use std::collections::BTreeMap;
@@ -19,13 +20,16 @@ use tokio_util::sync::CancellationToken;
 
 pub use apps::{AppInfo, Origin, ProvisionError};
 pub use error::{SubmitError, UnknownApp};
+use store::Store;
+pub use store::StoreHealth;
 pub use stream::OutcomeStream;
 
 use crate::access::Access;
 use crate::config::{App, AppDefinition, Config, ConfigError};
 use crate::delivery::{BridgeFigures, Health, KeyRing, Listener, Order, Snapshot, Standing, Waiters, now};
+use crate::http::watched::Refusals;
 use crate::outbox::{
-    Accepted, Counts, Cursor, FeedbackPage, NewEntry, Outbox, OutboxError, OutcomeRecord, State, Tracked,
+    Accepted, Counts, Cursor, FeedbackPage, NewEntry, Outbox, OutboxError, OutcomeRecord, State, Tracked, digest,
 };
 use crate::rate::RateLimit;
 use crate::{AppName, NotificationId};
@@ -74,6 +78,7 @@ pub struct Service(Arc<Inner>);
 
 struct Inner {
     outbox: Arc<dyn Outbox>,
+    store: Arc<Store>,
     keys: Arc<KeyRing>,
     waiters: Arc<Waiters>,
     room: Arc<Notify>,
@@ -83,12 +88,14 @@ struct Inner {
     changing: Mutex<()>,
     /// The apps that the configuration file defined when it was last read.
     filed: std::sync::Mutex<BTreeMap<AppName, AppDefinition>>,
-    sweeper: std::sync::Mutex<Option<JoinHandle<()>>>,
+    /// What is done from time to time, whoever asks for what.
+    housekeeping: std::sync::Mutex<Vec<JoinHandle<()>>>,
     /// By when the service stops; from then on nothing is accepted any more.
     stop_by: watch::Sender<Option<tokio::time::Instant>>,
     /// Nothing ends any more.
     stopped: CancellationToken,
     started: WallTime,
+    refusals: Refusals,
 }
 
 /// An app, its engine, and what both sides share.
@@ -144,6 +151,7 @@ impl Service {
     /// When an app of the configuration cannot be used, or the outbox fails.
     pub async fn start_with(config: &Config, outbox: Arc<dyn Outbox>) -> Result<Self, StartError> {
         let service = Self(Arc::new(Inner {
+            store: Arc::new(Store::new(outbox.clone())),
             outbox,
             keys: Arc::default(),
             waiters: Arc::default(),
@@ -152,20 +160,23 @@ impl Service {
             apps: RwLock::default(),
             changing: Mutex::new(()),
             filed: std::sync::Mutex::default(),
-            sweeper: std::sync::Mutex::default(),
+            housekeeping: std::sync::Mutex::default(),
             stop_by: watch::Sender::new(None),
             stopped: CancellationToken::new(),
             started: now(),
+            refusals: Refusals::default(),
         }));
         service.start_apps(config).await?;
-        service.start_sweeper();
+        service.start_housekeeping();
         Ok(service)
     }
 
-    fn start_sweeper(&self) {
+    fn start_housekeeping(&self) {
+        let store = self.0.store.clone();
+        let watching = tokio::spawn(async move { store.watch().await });
         let outbox = self.0.outbox.clone();
         let inner = Arc::downgrade(&self.0);
-        let task = tokio::spawn(async move {
+        let sweeping = tokio::spawn(async move {
             loop {
                 // A store that fails is asked again like one that has no more to do.
                 while outbox.sweep(now()).await == Ok(true) {}
@@ -181,7 +192,7 @@ impl Service {
                 tokio::time::sleep(SWEEP_EVERY).await;
             }
         });
-        *self.0.sweeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        self.0.housekeeping.lock().unwrap_or_else(PoisonError::into_inner).extend([watching, sweeping]);
     }
 
     fn app(&self, name: &AppName) -> Result<Arc<RunningApp>, UnknownApp> {
@@ -218,6 +229,7 @@ impl Service {
         for (index, submission) in submissions.into_iter().enumerate() {
             let Submission { mut notification, idempotency_key } = submission;
             check(&notification, &current.app).map_err(|cause| SubmitError::Invalid { index, cause })?;
+            let digest = idempotency_key.is_some().then(|| digest(&notification));
             // What only the payload's builder was told does not survive its being written down.
             if let (None, Some(declared)) = (notification.push_type(), notification.payload().declared_push_type()) {
                 let declared = declared.clone();
@@ -225,7 +237,7 @@ impl Service {
             }
             let expiration = notification.expiration().resolve(at);
             notification = notification.with_expiration(expiration);
-            entries.push(NewEntry { notification, idempotency_key, at });
+            entries.push(NewEntry { notification, idempotency_key, digest, at });
         }
         if entries.is_empty() {
             return Ok(Vec::new());
@@ -234,7 +246,15 @@ impl Service {
         // To its end, also when the caller hangs up: what is stored is nobody's until its engine knows of it.
         let (service, name) = (self.clone(), app.clone());
         to_the_end(async move {
-            let accepted = service.0.outbox.accept(&name, entries).await?;
+            let accepted = service.0.outbox.accept(&name, entries).await.inspect_err(|error| {
+                if matches!(error, OutboxError::Failed(_)) {
+                    service.0.store.doubt.notify_one();
+                }
+            });
+            let accepted = match accepted {
+                Err(OutboxError::KeyReused { index }) => return Err(SubmitError::KeyReused { index }),
+                accepted => accepted?,
+            };
             running.standing.took(accepted.iter().filter(|one| !one.duplicate).count() as u64);
             running.wake.notify_one();
             if running.removed.load(Ordering::SeqCst) {
@@ -436,10 +456,29 @@ impl Service {
             .collect()
     }
 
+    /// How the outbox stands. It is asked now, by storing something.
+    pub async fn store_health(&self) -> StoreHealth {
+        self.0.store.ask().await
+    }
+
+    /// When the oldest notification of an app that waits was accepted.
+    ///
+    /// # Errors
+    ///
+    /// When the outbox fails.
+    pub async fn oldest_waiting(&self, app: &AppName) -> Result<Option<WallTime>, OutboxError> {
+        self.0.outbox.oldest_waiting(app).await
+    }
+
     /// The access tokens in force.
     #[must_use]
     pub fn access(&self) -> Arc<Access> {
         self.0.access.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What its interfaces refused.
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.0.refusals
     }
 
     /// When this service started.
@@ -481,8 +520,8 @@ impl Service {
             }
         }
         self.0.stopped.cancel();
-        if let Some(sweeper) = self.0.sweeper.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            sweeper.abort();
+        for task in self.0.housekeeping.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            task.abort();
         }
         // A store that is gone is closed.
         drop(self.0.outbox.close().await);

@@ -80,7 +80,7 @@ async fn an_app_that_fails_does_not_disturb_the_others() {
         [word(0), word(1), word(2), word(3)] == ["failing", "no_connection", "failing", "failing"]
     })
     .await;
-    let ready = get(api, "/readyz").await;
+    let ready = get(api, "/readyz?apps=all").await;
     assert_eq!(ready.status, 503);
     let names: Vec<_> = ready.json()["failing"].as_array().unwrap().iter().map(|one| one["app"].clone()).collect();
     assert_eq!(names, ["expired", "untrusted", "wrong"]);

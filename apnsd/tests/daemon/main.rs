@@ -6,6 +6,7 @@ mod api;
 mod callers;
 mod delivery;
 mod giving_up;
+mod health;
 mod http;
 mod pyapns;
 mod pyapns_rest;

@@ -8,7 +8,7 @@ use apns_proto::{LossPolicy, WallTime};
 use apnsd::config::Config;
 use apnsd::outbox::sqlite::SqliteOutbox;
 use apnsd::outbox::{
-    Accepted, Answer, Change, Claim, Counts, Cursor, FeedbackPage, GoneToken, NewEntry, Outbox, OutboxError,
+    Accepted, Answer, Change, Claim, Counts, Cursor, Disk, FeedbackPage, GoneToken, NewEntry, Outbox, OutboxError,
     OutcomeRecord, Recovered, StoredApp, Tracked,
 };
 use apnsd::{AppName, NotificationId, Service, SubmitError};
@@ -19,20 +19,21 @@ use crate::support::{SOON, World, notification, shop, submit, until};
 
 /// Fails so many times at each of these, and works afterwards.
 #[derive(Debug)]
-struct Flaky {
+pub(crate) struct Flaky {
     works: SqliteOutbox,
-    accepts: AtomicU32,
-    claims: AtomicU32,
+    pub(crate) accepts: AtomicU32,
+    pub(crate) claims: AtomicU32,
     changes: AtomicU32,
     recovers: AtomicU32,
     abandons: AtomicU32,
+    pub(crate) probes: AtomicU32,
     /// So many calls are not stored before this opens.
     held: AtomicU32,
     gate: Semaphore,
 }
 
 impl Flaky {
-    fn never(config: &Config) -> Self {
+    pub(crate) fn never(config: &Config) -> Self {
         let never = || AtomicU32::new(0);
         Self {
             works: SqliteOutbox::open(&config.data, config.bounds.clone()).unwrap(),
@@ -41,6 +42,7 @@ impl Flaky {
             changes: never(),
             recovers: never(),
             abandons: never(),
+            probes: never(),
             held: never(),
             gate: Semaphore::new(0),
         }
@@ -136,6 +138,14 @@ impl Outbox for Flaky {
 
     fn sweep(&self, now: WallTime) -> Answer<'_, bool> {
         self.works.sweep(now)
+    }
+
+    fn probe(&self) -> Answer<'_, Disk> {
+        if fails(&self.probes) { failure() } else { self.works.probe() }
+    }
+
+    fn oldest_waiting(&self, app: &AppName) -> Answer<'_, Option<WallTime>> {
+        self.works.oldest_waiting(app)
     }
 
     fn close(&self) -> Answer<'_, ()> {

@@ -16,14 +16,14 @@ use super::{Folder, LIMIT, Random, Victim, config_text, config_text_to, free_por
 const APP: &str = "reports";
 
 /// A daemon that is killed again and again, and its peer.
-struct Scene {
-    simulator: Simulator,
+pub(crate) struct Scene {
+    pub(crate) simulator: Simulator,
     folder: Folder,
     api: SocketAddr,
 }
 
 impl Scene {
-    async fn new(script: &str) -> Self {
+    pub(crate) async fn new(script: &str) -> Self {
         use std::sync::atomic::{AtomicU32, Ordering};
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let simulator = Simulator::builder().script(Script::from_json(script).unwrap()).start().await.unwrap();
@@ -35,12 +35,12 @@ impl Scene {
         scene
     }
 
-    fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.folder.0.join("apnsd.toml")
     }
 
     /// Hands in so many at once.
-    async fn hand_in(&self, count: u64) {
+    pub(crate) async fn hand_in(&self, count: u64) {
         let batch: Vec<Value> = (0..count)
             .map(|number| json!({"token": token(number), "payload": {"aps": {"alert": "Tea is ready"}}}))
             .collect();

@@ -14,6 +14,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test, although it brings its own main")]
 
 mod doubt;
+#[cfg(unix)]
+mod stop;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -66,6 +68,8 @@ fn main() {
             LOSS => runtime.block_on(nothing_is_lost_when_the_daemon_is_killed(notifications, kills, seed)),
             FULL => runtime.block_on(doubt::only_what_left_is_in_doubt_with_a_silent_peer(kills)),
             BUSY => runtime.block_on(doubt::no_more_is_in_doubt_than_the_peer_has_streams(kills, seed)),
+            #[cfg(unix)]
+            SECOND => runtime.block_on(stop::a_second_signal_ends_at_once()),
             _ => runtime.block_on(doubt::nothing_is_in_doubt_without_a_provider(kills)),
         }
     }
@@ -75,6 +79,11 @@ const LOSS: &str = "nothing_is_lost_when_the_daemon_is_killed";
 const FULL: &str = "only_what_left_is_in_doubt_with_a_silent_peer";
 const BUSY: &str = "no_more_is_in_doubt_than_the_peer_has_streams";
 const ALONE: &str = "nothing_is_in_doubt_without_a_provider";
+#[cfg(unix)]
+const SECOND: &str = "a_second_signal_ends_at_once";
+#[cfg(unix)]
+const TESTS: [&str; 5] = [LOSS, FULL, BUSY, ALONE, SECOND];
+#[cfg(not(unix))]
 const TESTS: [&str; 4] = [LOSS, FULL, BUSY, ALONE];
 
 async fn be_the_daemon(file: &Path) {

@@ -31,6 +31,8 @@ pub(super) struct Books {
     /// Rows below this are reserved.
     pub(super) reserved: i64,
     pub(super) totals: Totals,
+    /// A commit failed, and nothing of some size was stored since.
+    pub(super) troubled: bool,
 }
 
 impl Books {
@@ -58,7 +60,7 @@ impl Books {
             add(&mut totals.all, counts);
             add(totals.by_app.entry(row.get(0)?).or_default(), counts);
         }
-        Ok(Self { tag, next_row, reserved: next_row, totals })
+        Ok(Self { tag, next_row, reserved: next_row, totals, troubled: false })
     }
 
     /// How much there is of an app.

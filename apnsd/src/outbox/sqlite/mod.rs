@@ -4,6 +4,7 @@
 //! never waits for the writer (write-ahead log).
 
 mod books;
+mod disk;
 mod id;
 mod read;
 mod schema;
@@ -21,8 +22,8 @@ use rusqlite::{Connection, OpenFlags};
 use self::books::Books;
 use self::thread::{Reader, Writer};
 use super::{
-    Accepted, Answer, Bounds, Change, Claim, Counts, Cursor, FeedbackPage, GoneToken, NewEntry, Outbox, OutboxError,
-    OutcomeRecord, Recovered, StoredApp, Tracked, encode,
+    Accepted, Answer, Bounds, Change, Claim, Counts, Cursor, Disk, FeedbackPage, GoneToken, NewEntry, Outbox,
+    OutboxError, OutcomeRecord, Recovered, StoredApp, Tracked, encode,
 };
 use crate::{AppName, NotificationId};
 
@@ -41,7 +42,7 @@ const FILE: &str = "outbox.sqlite3";
 /// # let directory = std::env::temp_dir().join(format!("apnsd-doc-{}", std::process::id()));
 /// let outbox = SqliteOutbox::open(&directory, Bounds::default())?;
 /// let notification = Notification::new(DeviceToken::from_bytes([7; 32])?, Payload::alert("Tea is ready"));
-/// let entry = NewEntry { notification, idempotency_key: None, at: WallTime::from_secs(1_700_000_000) };
+/// let entry = NewEntry { notification, idempotency_key: None, digest: None, at: WallTime::from_secs(1_700_000_000) };
 /// let accepted = outbox.accept(&"shop".parse()?, vec![entry]).await?;
 /// assert!(!accepted[0].duplicate);
 /// # outbox.close().await?;
@@ -81,8 +82,16 @@ impl SqliteOutbox {
     /// refuses.
     pub fn open(directory: &Path, bounds: Bounds) -> Result<Self, OutboxError> {
         make_private(directory).map_err(|error| unusable(directory, error))?;
-        let lock = lock(&directory.join("outbox.lock"))?;
-        let path = directory.join(FILE);
+        let (path, locked) = (directory.join(FILE), directory.join("outbox.lock"));
+        // SQLite gives the files that it puts beside one the same permissions.
+        for file in [&path, &locked] {
+            private_file(file).map_err(|error| unusable(file, error))?;
+        }
+        for (file, ending) in [(&path, "-wal"), (&path, "-shm"), (&path, "-journal"), (&locked, "-journal")] {
+            let file = disk::beside(file, ending);
+            close_to_others(&file).map_err(|error| unusable(&file, error))?;
+        }
+        let lock = lock(&locked)?;
         let connection = schema::open(&path)?;
         let books = Books::load(&connection).map_err(|error| unusable(&path, error))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -111,7 +120,48 @@ fn make_private(directory: &Path) -> std::io::Result<()> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)
+    builder.create(directory)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(directory)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            let directory = directory.display();
+            let mode = mode & 0o777;
+            tracing::warn!("{directory} is open to others (mode {mode:03o}): the outbox in it is for its owner alone");
+        }
+    }
+    Ok(())
+}
+
+/// Makes a file for its owner alone; one that is there is closed to others.
+fn private_file(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?;
+    close_to_others(path)
+}
+
+/// Takes everybody else's permissions from a file, where it is there.
+fn close_to_others(path: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = match std::fs::symlink_metadata(path) {
+            Ok(data) if data.is_file() => data.permissions().mode(),
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if mode & 0o077 != 0 {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
 }
 
 /// A database of its own that is locked for as long as its connection lives: the system takes the lock away from a
@@ -136,6 +186,7 @@ impl Outbox for SqliteOutbox {
             .map(|entry| write::NewRow {
                 body: encode(&entry.notification),
                 key: entry.idempotency_key,
+                digest: entry.digest,
                 at: entry.at.as_millis(),
             })
             .collect();
@@ -222,9 +273,24 @@ impl Outbox for SqliteOutbox {
         self.writer.ask(move |work| work.sweep(now))
     }
 
+    fn probe(&self) -> Answer<'_, Disk> {
+        let path = self.path.clone();
+        let told = self.writer.ask(|work| work.probe());
+        Box::pin(async move {
+            let disk = disk::look(&path)?;
+            told.await?;
+            Ok(disk)
+        })
+    }
+
+    fn oldest_waiting(&self, app: &AppName) -> Answer<'_, Option<WallTime>> {
+        let app = app.clone();
+        self.reader.ask(move |view| view.oldest_waiting(&app))
+    }
+
     fn close(&self) -> Answer<'_, ()> {
         Box::pin(async move {
-            self.reader.close();
+            self.reader.close().await;
             self.writer.close().await;
             self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
             Ok(())

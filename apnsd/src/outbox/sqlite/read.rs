@@ -141,6 +141,19 @@ impl View<'_> {
         Ok(FeedbackPage { tokens, next: cursor(last) })
     }
 
+    /// Of the first in the order of their turns: what was put off stands behind, and may be older.
+    pub(super) fn oldest_waiting(&self, app: &AppName) -> Done<Option<WallTime>> {
+        let oldest: Option<i64> = self
+            .connection
+            .prepare_cached(
+                "SELECT min(accepted_at) FROM (SELECT accepted_at FROM pending
+                 WHERE app = (SELECT number FROM app WHERE name = ?) AND state = 0 ORDER BY due, row LIMIT 1000)",
+            )
+            .and_then(|mut select| select.query_row([app.as_str()], |row| row.get(0)))
+            .map_err(|error| failed(&error))?;
+        Ok(oldest.map(time))
+    }
+
     pub(super) fn kept_apps(&self) -> Done<Vec<StoredApp>> {
         let read = || -> rusqlite::Result<Vec<StoredApp>> {
             let mut select = self

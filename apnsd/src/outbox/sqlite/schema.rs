@@ -8,7 +8,7 @@ use super::{keep_statements, unusable};
 use crate::outbox::OutboxError;
 
 /// The version of the tables, in the file's `user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// `pending` has what has no outcome yet: `state` is 0 for waiting and 1 for in flight. Only what waits is in the
 /// index that claims look into.
@@ -41,6 +41,7 @@ const TABLES: &str = "
         key TEXT NOT NULL,
         row INTEGER NOT NULL,
         at INTEGER NOT NULL,
+        digest BLOB,
         PRIMARY KEY (app, key)
     ) WITHOUT ROWID;
     CREATE INDEX key_at ON key (at);
@@ -57,6 +58,9 @@ const TABLES: &str = "
     CREATE TABLE reader (app INTEGER NOT NULL, name TEXT NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (app, name))
         WITHOUT ROWID;
 ";
+
+/// What the first version did not have.
+const TO_VERSION_2: &str = "ALTER TABLE key ADD COLUMN digest BLOB";
 
 /// Opens the file for writing, and makes or checks its tables.
 pub(super) fn open(path: &Path) -> Result<Connection, OutboxError> {
@@ -77,6 +81,12 @@ pub(super) fn open(path: &Path) -> Result<Connection, OutboxError> {
             transaction.execute_batch(TABLES).map_err(bad)?;
             let tag = random().map_err(|()| unusable(path, "the system gives no random numbers"))?;
             set(&transaction, "tag", tag).map_err(bad)?;
+            transaction.pragma_update(None, "user_version", VERSION).map_err(bad)?;
+            transaction.commit().map_err(bad)?;
+        }
+        1 => {
+            let transaction = connection.transaction().map_err(bad)?;
+            transaction.execute_batch(TO_VERSION_2).map_err(bad)?;
             transaction.pragma_update(None, "user_version", VERSION).map_err(bad)?;
             transaction.commit().map_err(bad)?;
         }

@@ -124,6 +124,8 @@ fn write_all(
             write_together(&mut connection, &mut books, bounds, jobs, published);
         }
         if let Some(done) = closing {
+            // The main file holds everything, for whoever copies it alone. Where that fails the log has it still.
+            let _busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
             drop(connection);
             let _ = done.send(());
             return;
@@ -143,7 +145,7 @@ fn write_together(
     let result = write_and_commit(connection, books, bounds, jobs, &mut completions);
     match result {
         Ok(()) => books.totals.commits += 1,
-        Err(_) => *books = before,
+        Err(_) => *books = Books { troubled: true, ..before },
     }
     // Before the answers: whoever has one shall find it in the counts.
     published.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&books.totals);
@@ -174,18 +176,22 @@ fn write_and_commit(
 
 /// The door to the thread that reads.
 #[derive(Debug)]
-pub(super) struct Reader(Mutex<Option<Sender<ReadJob>>>);
+pub(super) struct Reader(Mutex<Option<(Sender<ReadJob>, oneshot::Receiver<()>)>>);
 
 impl Reader {
     pub(super) fn start(connection: Connection, tag: Tag) -> io::Result<Self> {
         let (jobs, inbox) = channel::<ReadJob>();
+        let (done, closed) = oneshot::channel();
         thread::Builder::new().name("outbox-reader".to_owned()).spawn(move || {
             keep_statements(&connection);
             while let Ok(job) = inbox.recv() {
                 job(&mut View { connection: &connection, tag });
             }
+            drop(connection);
+            // Whoever closed it may have left.
+            let _ = done.send(());
         })?;
-        Ok(Self(Mutex::new(Some(jobs))))
+        Ok(Self(Mutex::new(Some((jobs, closed)))))
     }
 
     /// Has something read.
@@ -195,14 +201,20 @@ impl Reader {
     ) -> Answer<'_, T> {
         let (reply, answer) = oneshot::channel();
         let job: ReadJob = Box::new(move |view| drop(reply.send(job(view))));
-        if let Some(jobs) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        if let Some((jobs, _)) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
             // When the thread is gone, the job is dropped, and whoever waits for it is told.
             let _ = jobs.send(job);
         }
         Box::pin(async move { answer.await.unwrap_or(Err(OutboxError::Closed)) })
     }
 
-    pub(super) fn close(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    /// Waits until what was asked is read.
+    pub(super) async fn close(&self) {
+        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((jobs, closed)) = open {
+            drop(jobs);
+            // An error is a thread that is gone already.
+            let _gone = closed.await;
+        }
     }
 }

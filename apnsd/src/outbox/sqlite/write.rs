@@ -1,5 +1,6 @@
 //! What the writer does, each within a transaction that is not its own.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ pub(super) struct Work<'a> {
 pub(super) struct NewRow {
     pub(super) body: Vec<u8>,
     pub(super) key: Option<Arc<str>>,
+    pub(super) digest: Option<[u8; 32]>,
     pub(super) at: u64,
 }
 
@@ -76,6 +78,7 @@ impl Work<'_> {
     pub(super) fn accept(&mut self, app: &AppName, rows: &[NewRow]) -> Done<Vec<Accepted>> {
         let bytes = rows.iter().map(|row| row.body.len() as u64).sum();
         self.ensure_room(app, rows.len() as u64, bytes)?;
+        self.ensure_keys_fit(app, rows)?;
         self.accept_rows(app, rows).map_err(|error| failed(&error))
     }
 
@@ -94,6 +97,37 @@ impl Work<'_> {
             return Err(OutboxError::AppFull { app: app.clone(), held, limit: self.bounds.per_app });
         }
         Ok(())
+    }
+
+    /// Whether no key stands for two notifications, within the call or with what is remembered.
+    fn ensure_keys_fit(&self, app: &AppName, rows: &[NewRow]) -> Done<()> {
+        let number = self.books.totals.apps.get(app).copied();
+        let mut here: HashMap<&str, [u8; 32]> = HashMap::new();
+        for (index, new) in rows.iter().enumerate() {
+            let (Some(key), Some(digest)) = (&new.key, new.digest) else { continue };
+            let at = i64::try_from(new.at).unwrap_or(LIKE_NEVER);
+            let known = match (here.get(&**key), number) {
+                (Some(earlier), _) => Some(*earlier),
+                (None, Some(number)) => self.known_digest(number, key, at).map_err(|error| failed(&error))?,
+                (None, None) => None,
+            };
+            if known.is_some_and(|known| known != digest) {
+                return Err(OutboxError::KeyReused { index });
+            }
+            here.insert(key, digest);
+        }
+        Ok(())
+    }
+
+    /// Nothing where the key is not remembered, or by a version that kept no digest.
+    fn known_digest(&self, app: AppNumber, key: &str, now: i64) -> rusqlite::Result<Option<[u8; 32]>> {
+        let oldest = now.saturating_sub(span(self.bounds.idempotency));
+        let known = self
+            .connection
+            .prepare_cached("SELECT digest FROM key WHERE app = ? AND key = ? AND at > ?")?
+            .query_row(params![app, key, oldest], |row| row.get::<_, Option<[u8; 32]>>(0))
+            .optional()?;
+        Ok(known.flatten())
     }
 
     fn accept_rows(&mut self, app: &AppName, rows: &[NewRow]) -> rusqlite::Result<Vec<Accepted>> {
@@ -116,8 +150,8 @@ impl Work<'_> {
             insert.execute(params![row, app, at, new.key, new.body])?;
             if let Some(key) = &new.key {
                 self.connection
-                    .prepare_cached("INSERT OR REPLACE INTO key (app, key, row, at) VALUES (?, ?, ?, ?)")?
-                    .execute(params![app, key, row, at])?;
+                    .prepare_cached("INSERT OR REPLACE INTO key (app, key, row, at, digest) VALUES (?, ?, ?, ?, ?)")?
+                    .execute(params![app, key, row, at, new.digest])?;
             }
             count += 1;
             bytes += new.body.len() as u64;
@@ -413,6 +447,17 @@ impl Work<'_> {
         define().map(|_| ()).map_err(|error| failed(&error))
     }
 
+    /// Stores something. After a failure as much as a call may need: a few bytes may find room on a disk that is full.
+    pub(super) fn probe(&mut self) -> Done<()> {
+        let ballast = if self.books.troubled { BALLAST } else { 1 };
+        self.connection
+            .prepare_cached("INSERT OR REPLACE INTO meta (name, value) VALUES ('probe', randomblob(?))")
+            .and_then(|mut insert| insert.execute([ballast]))
+            .map_err(|error| failed(&error))?;
+        self.books.troubled = false;
+        Ok(())
+    }
+
     pub(super) fn sweep(&mut self, now: WallTime) -> Done<bool> {
         let steps = [
             (
@@ -446,8 +491,31 @@ impl Work<'_> {
             // Also where some of those that were looked at are not old: more of them may stand behind.
             more |= gone > SWEEP / 2;
         }
+        more |= self.forget_beyond_bytes().map_err(|error| failed(&error))?;
         self.bring_forward(now).map_err(|error| failed(&error))?;
         Ok(more)
+    }
+
+    /// Forgets the oldest outcomes where all of them take up too much. Says whether there is more to do. Counted by how many
+    /// there are and by the length of the last ones: looking at all would take longer the more there are.
+    fn forget_beyond_bytes(&self) -> rusqlite::Result<bool> {
+        let (count, length): (i64, f64) = self
+            .connection
+            .prepare_cached(
+                "SELECT coalesce((SELECT max(place) FROM outcome) - (SELECT min(place) FROM outcome) + 1, 0),
+                 coalesce((SELECT avg(length(record)) FROM (SELECT record FROM outcome ORDER BY place DESC LIMIT 500)), 0)",
+            )?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let fit = self.bounds.outcome_bytes as f64 / (length + OUTCOME_OVERHEAD);
+        let excess = (count as f64 - fit).ceil();
+        if excess <= 0.0 {
+            return Ok(false);
+        }
+        let limit = excess.min(SWEEP as f64) as i64;
+        self.connection
+            .prepare_cached("DELETE FROM outcome WHERE place IN (SELECT place FROM outcome ORDER BY place LIMIT ?)")?
+            .execute([limit])?;
+        Ok(excess > SWEEP as f64)
     }
 
     /// What was never refused was never put off, and is due at once. A later time is of a clock that was set back since.
@@ -464,6 +532,12 @@ impl Work<'_> {
 
 /// A time so far ahead is of a clock that was set back since.
 const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What an outcome takes up beside its record: the row and its places in two indexes.
+const OUTCOME_OVERHEAD: f64 = 60.0;
+
+/// What is stored to find out whether a disk that failed takes something again.
+const BALLAST: i64 = 256 * 1024;
 
 /// How many notifications are ended at once when an app is removed.
 const STEP: i64 = 2000;
