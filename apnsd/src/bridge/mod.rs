@@ -142,10 +142,7 @@ impl Bridge {
                     let problem = format_args!("no certificate can be made in {}: {error}", shown(&folder));
                     ConfigError::at("bridge.certificate", problem)
                 })?;
-                tracing::info!(
-                    "the bridge's own certificate: clients have to trust {}",
-                    shown(&folder.join("ca.pem"))
-                );
+                tracing::info!("the bridge's own certificate: clients have to trust {}", shown(&folder.join("ca.pem")));
                 ServerCertificate::read_files("bridge", &folder.join("server.pem"), &folder.join("server.key"))?
             }
         };

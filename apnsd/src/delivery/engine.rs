@@ -532,7 +532,7 @@ impl<'a> Epoch<'a> {
                 self.engine.note_trouble(&"the token source has no provider token");
             }
             ClientEvent::Warning { warning, .. } => {
-                say(format_args!("app {}: {warning}", self.engine.name));
+                tracing::warn!("app {}: {warning}", self.engine.name);
             }
             ClientEvent::Missed { .. } | ClientEvent::Dialling { .. } => {}
             // An event of a later kind changes nothing that is known here.
