@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use apns_driver::files::shown;
 use apns_proto::WallTime;
 use apns_proto::encoding;
 use apns_proto::http2::{Authentication, IdError, KeyId, Requests, SigningKey, SigningSource, TeamId};
@@ -20,6 +19,9 @@ const LARGEST_AUTHORITIES: u64 = 16 * 1024 * 1024;
 
 /// The most that is read of a file with a password.
 const LARGEST_PASSWORD: u64 = 64 * 1024;
+
+/// The most that is read of a client certificate or its key: a PKCS#12 file with a long chain has some ten kilobytes.
+const LARGEST_CERTIFICATE: u64 = 1024 * 1024;
 
 /// The most that is read of a file with a signing key.
 const LARGEST_KEY: u64 = 64 * 1024;
@@ -102,12 +104,16 @@ impl CertificateFiles {
             Some(path) => Some(read_password(path)?),
             None => None,
         };
-        let identity = Identity::from_files(&self.cert, self.key.as_deref(), password.as_deref())
-            .map_err(|error| Failure::Identity { path: self.cert.clone(), error })?;
+        let certificate = self.cert.read(LARGEST_CERTIFICATE)?;
+        let identity = match &self.key {
+            Some(key) => Identity::from_pem(&certificate, Some(&key.read(LARGEST_CERTIFICATE)?), password.as_deref()),
+            None => Identity::from_bytes(&certificate, password.as_deref()),
+        };
+        let identity = identity.map_err(|error| Failure::Identity { place: self.cert.clone(), error })?;
         let now = WallTime::from(std::time::SystemTime::now());
         if let Validity::ExpiresSoon { .. } = identity.validity(now) {
             let at = Date(identity.not_after().as_secs());
-            say(format_args!("apns: the client certificate in {} expires at {at}: renew it", shown(&self.cert)));
+            say(format_args!("apns: the client certificate in {} expires at {at}: renew it", self.cert));
         }
         Ok(identity)
     }
@@ -120,7 +126,7 @@ fn warn_of_environment(files: &CertificateFiles, identity: &Identity, environmen
         (Some(CertificateEnvironment::Production), Some(Environment::Sandbox)) => "the sandbox: leave --sandbox out",
         _ => return,
     };
-    say(format_args!("apns: the client certificate in {} is not for {remedy}", shown(&files.cert)));
+    say(format_args!("apns: the client certificate in {} is not for {remedy}", files.cert));
 }
 
 impl KeyFile {
@@ -128,7 +134,7 @@ impl KeyFile {
     pub(crate) fn read(&self) -> Result<SigningSource, Failure> {
         let key_id = match &self.key_id {
             Some(text) => KeyId::new(text).map_err(|error| id_failure("--key-id", &error))?,
-            None => KeyId::from_file_name(&self.p8.to_string_lossy()).ok_or_else(|| {
+            None => self.named_id().ok_or_else(|| {
                 Failure::Usage("no --key-id, and the key's file is not called AuthKey_ID.p8".to_owned())
             })?,
         };
@@ -136,9 +142,14 @@ impl KeyFile {
             return Err(Failure::Usage("no --team-id: the developer account shows it under membership".to_owned()));
         };
         let team_id = TeamId::new(team_id).map_err(|error| id_failure("--team-id", &error))?;
-        let bytes = read_file(&self.p8, LARGEST_KEY)?;
-        let key = SigningKey::read(&bytes).map_err(|error| Failure::Key { path: self.p8.clone(), error })?;
+        let bytes = self.p8.read(LARGEST_KEY)?;
+        let key = SigningKey::read(&bytes).map_err(|error| Failure::Key { place: self.p8.clone(), error })?;
         Ok(SigningSource::new(key, key_id, team_id))
+    }
+
+    /// The id in the name of the file.
+    pub(crate) fn named_id(&self) -> Option<KeyId> {
+        KeyId::from_file_name(&self.p8.path()?.to_string_lossy())
     }
 }
 

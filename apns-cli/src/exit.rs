@@ -10,6 +10,7 @@ use apns_proto::http2::SigningKeyError;
 use apns_sim::{ScriptError, StartError};
 use apns_tokio::{BuildError, Endpoint, IdentityError, RootsError};
 
+use crate::stored::Stored;
 use crate::trouble::Trouble;
 
 /// What the exit status says.
@@ -59,11 +60,11 @@ pub(crate) enum Failure {
     #[error("{name} cannot be written: {error}")]
     Write { name: String, error: io::Error },
     /// The client certificate or its key.
-    #[error("the client certificate in {} cannot be used: {error}", shown(path))]
-    Identity { path: PathBuf, error: IdentityError },
+    #[error("the client certificate in {place} cannot be used: {error}")]
+    Identity { place: Stored, error: IdentityError },
     /// The signing key for provider tokens.
-    #[error("the signing key in {} cannot be used: {error}", shown(path))]
-    Key { path: PathBuf, error: SigningKeyError },
+    #[error("the signing key in {place} cannot be used: {error}")]
+    Key { place: Stored, error: SigningKeyError },
     /// The certificate authorities.
     #[error("the certificate authorities in {} cannot be used: {error}", shown(path))]
     Roots { path: PathBuf, error: RootsError },

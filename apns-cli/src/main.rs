@@ -17,6 +17,7 @@ mod reading;
 mod report;
 mod row;
 mod settings;
+mod stored;
 mod trouble;
 
 use std::process::ExitCode;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer};
 use crate::duration;
 use crate::exit::Failure;
 use crate::input::Source;
+use crate::stored::Stored;
 
 /// The service, TLS, and a client certificate.
 #[derive(Debug, Clone, Default, Args)]
@@ -78,10 +79,10 @@ struct Layer {
     port: Option<u16>,
     sandbox: Option<bool>,
     ca: Option<PathBuf>,
-    cert: Option<PathBuf>,
-    cert_key: Option<PathBuf>,
+    cert: Option<Stored>,
+    cert_key: Option<Stored>,
     cert_password_file: Option<PathBuf>,
-    p8: Option<PathBuf>,
+    p8: Option<Stored>,
     key_id: Option<String>,
     team_id: Option<String>,
     topic: Option<String>,
@@ -162,15 +163,15 @@ pub(crate) enum CredentialFiles {
 /// Where a client certificate is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CertificateFiles {
-    pub(crate) cert: PathBuf,
-    pub(crate) key: Option<PathBuf>,
+    pub(crate) cert: Stored,
+    pub(crate) key: Option<Stored>,
     pub(crate) password_file: Option<PathBuf>,
 }
 
 /// Where a signing key is, and the ids that go with it as far as they are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeyFile {
-    pub(crate) p8: PathBuf,
+    pub(crate) p8: Stored,
     pub(crate) key_id: Option<String>,
     pub(crate) team_id: Option<String>,
 }
@@ -226,6 +227,7 @@ impl ProviderFlags {
         let KeyFlags { p8, key_id, team_id } = self.key;
         let sandbox = self.sandbox.then_some(true);
         let topic = None;
+        let (cert, cert_key, p8) = (cert.map(Stored::from), cert_key.map(Stored::from), p8.map(Stored::from));
         Layer { host, port, sandbox, ca, cert, cert_key, cert_password_file, p8, key_id, team_id, topic, timeout }
     }
 }
@@ -323,6 +325,7 @@ impl Layer {
     fn from_variables(lookup: Lookup<'_>) -> Result<Self, SettingsError> {
         let text = |name| variable(lookup, name);
         let path = |name| Ok(variable(lookup, name)?.map(PathBuf::from));
+        let stored = |name| Ok(variable(lookup, name)?.map(|value| Stored::in_variable(name, value)));
         Ok(Self {
             host: text("APNS_HOST")?,
             port: parsed(lookup, "APNS_PORT", |text| {
@@ -335,10 +338,10 @@ impl Layer {
                 _ => Err("it has to be true or false".to_owned()),
             })?,
             ca: path("APNS_CA")?,
-            cert: path("APNS_CERT")?,
-            cert_key: path("APNS_CERT_KEY")?,
+            cert: stored("APNS_CERT")?,
+            cert_key: stored("APNS_CERT_KEY")?,
             cert_password_file: path("APNS_CERT_PASSWORD_FILE")?,
-            p8: path("APNS_P8")?,
+            p8: stored("APNS_P8")?,
             key_id: text("APNS_KEY_ID")?,
             team_id: text("APNS_TEAM_ID")?,
             topic: text("APNS_TOPIC")?,
@@ -364,10 +367,10 @@ impl Layer {
         let beside = |file: PathBuf| path.parent().map_or_else(|| file.clone(), |folder| folder.join(&file));
         Ok(Self {
             ca: layer.ca.map(beside),
-            cert: layer.cert.map(beside),
-            cert_key: layer.cert_key.map(beside),
+            cert: layer.cert.map(|cert| cert.within(path.parent())),
+            cert_key: layer.cert_key.map(|key| key.within(path.parent())),
             cert_password_file: layer.cert_password_file.map(beside),
-            p8: layer.p8.map(beside),
+            p8: layer.p8.map(|key| key.within(path.parent())),
             ..layer
         })
     }
@@ -455,11 +458,12 @@ mod tests {
     #[test]
     fn the_credential_is_that_of_the_first_layer_that_has_one() {
         let settings = layers("p8 = 'k.p8'", "team_id = 'TEAM'\ncert = 'c.pem'", "key_id = 'OTHER'");
-        let expected = KeyFile { p8: "k.p8".into(), key_id: None, team_id: Some("TEAM".to_owned()) };
+        let expected = KeyFile { p8: PathBuf::from("k.p8").into(), key_id: None, team_id: Some("TEAM".to_owned()) };
         assert_eq!(settings.credential(), Ok(Some(CredentialFiles::Key(expected))));
         let settings =
             layers("cert = 'new.pem'\ncert_password_file = 'pw'", "", "cert = 'old.pem'\ncert_key = 'old.key'");
-        let expected = CertificateFiles { cert: "new.pem".into(), key: None, password_file: Some("pw".into()) };
+        let expected =
+            CertificateFiles { cert: PathBuf::from("new.pem").into(), key: None, password_file: Some("pw".into()) };
         assert_eq!(settings.credential(), Ok(Some(CredentialFiles::Certificate(expected))));
         assert_eq!(layers("", "", "").credential(), Ok(None));
         let two = layers("", "", "cert = 'c.pem'\np8 = 'k.p8'").credential();

@@ -89,13 +89,14 @@ impl Trouble {
         Self { kind: REFUSED, endpoint: endpoint.to_string(), cause, remedy: Some(remedy) }
     }
 
-    /// The client could not even be started, because the certificate has expired or is not valid yet. Other reasons are
-    /// no trouble of this kind, and come back.
+    /// The client could not even be started, because the certificate cannot be used. Other reasons are no trouble of this
+    /// kind, and come back.
     pub(crate) fn start(endpoint: &Endpoint, error: BuildError) -> Result<Self, BuildError> {
         match error {
             BuildError::Identity(error @ (IdentityError::Expired { .. } | IdentityError::NotYetValid { .. })) => {
                 Ok(Self::new(endpoint, error, Some("Give a certificate that is valid now with --cert.")))
             }
+            BuildError::Identity(error) => Ok(Self::new(endpoint, error, None)),
             other => Err(other),
         }
     }

@@ -350,12 +350,20 @@ fn a_topic_and_an_environment_that_a_certificate_is_not_for_are_warned_of() {
         IdentityWarning::OtherEnvironment { certificate },
     ];
     assert_eq!(other, expected);
-    assert!(other.iter().all(IdentityWarning::is_certain_at_apple));
     // Several topics, and both environments.
     for (topic, environment) in
         [("com.example.app.voip", Environment::Sandbox), ("com.example.app", Environment::Production)]
     {
         assert_eq!(warnings(&universal(), Some(topic), Some(environment)), []);
+    }
+    // A list has the last word; a suffix that the push type adds may be left out.
+    let purpose = Purpose::default().with_topic(Some("com.example.other"));
+    let found = universal().judge(purpose, now);
+    assert!(matches!(&found.problems[..], [IdentityError::OtherTopic { topic, .. }] if topic == "com.example.other"));
+    let voip = Identity::from_pem(fixture!("voip.cert.pem"), Some(fixture!("voip.key.pem")), None).unwrap();
+    for (topic, problems) in [("com.example.calls", 0), ("com.example.calls.voip", 0), ("com.example.call", 1)] {
+        let found = voip.judge(Purpose::default().with_topic(Some(topic)), now);
+        assert_eq!(found.problems.len(), problems, "{topic}");
     }
     // One that says nothing is good for everything, as far as it goes.
     let plain = Identity::from_pem(fixture!("plain.cert.pem"), Some(fixture!("plain.key.pem")), None).unwrap();
@@ -639,6 +647,19 @@ mod with_password {
             [(fixture!("universal.cert.pem"), "PEM"), (fixture!("universal.cer"), "a certificate in DER")]
         {
             assert_eq!(Identity::from_pkcs12(bytes, PASSWORD), Err(IdentityError::NotPkcs12 { found }));
+        }
+    }
+
+    #[test]
+    fn n17_line_ends_behind_a_p12_are_left_out_and_nothing_else_is() {
+        for name in [fixture!("modern.p12"), fixture!("ber.p12"), fixture!("no-mac.p12")] {
+            for more in ["\n", "\r\n", " \n\n"] {
+                let file = [name, more.as_bytes()].concat();
+                assert_eq!(Identity::from_pkcs12(&file, PASSWORD), Identity::from_pkcs12(name, PASSWORD));
+            }
+            let file = [name, b"x"].concat();
+            let error = Identity::from_pkcs12(&file, PASSWORD).unwrap_err();
+            assert!(matches!(error, IdentityError::Malformed { part: Part::Pkcs12, .. }), "{error}");
         }
     }
 

@@ -27,6 +27,11 @@ fn inside(pem: &str) -> String {
     pem.lines().filter(|line| !line.starts_with('-')).collect()
 }
 
+/// As `base64` writes it.
+fn wrapped(base64: &str, end: &str) -> String {
+    base64.as_bytes().chunks(64).map(|line| str::from_utf8(line).unwrap().to_owned() + end).collect()
+}
+
 /// What OpenSSL says is the public key of it.
 fn public_key() -> Vec<u8> {
     let info = STANDARD.decode(inside(include_str!("keys/public.pem"))).unwrap();
@@ -57,6 +62,14 @@ fn b81_all_forms_of_one_key_are_the_same_key() {
         ("escaped CRLF", PKCS8.replace('\n', "\\r\\n").into()),
         ("a JSON string", format!("\"{}\"", PKCS8.replace('\n', "\\n")).into()),
         ("indented", PKCS8.replace('\n', "\n    ").into()),
+        ("base64 of PEM", STANDARD.encode(PKCS8).into()),
+        ("base64 of PEM with a newline", format!("{}\n", STANDARD.encode(PKCS8)).into()),
+        ("base64 of PEM in lines", wrapped(&STANDARD.encode(PKCS8), "\n").into()),
+        ("base64 of PEM in lines of Windows", wrapped(&STANDARD.encode(PKCS8), "\r\n").into()),
+        ("base64 of PEM with a byte order mark", STANDARD.encode(format!("\u{feff}{SEC1}")).into()),
+        ("base64 of PEM in quotes", format!("\"{}\"", STANDARD.encode(SEC1)).into()),
+        ("base64 of DER in lines", wrapped(&inside(PKCS8), "\n").into()),
+        ("base64 of DER with a newline", format!("{}\n", inside(PKCS8)).into()),
         ("byte order mark", format!("\u{feff}{PKCS8}").into()),
         ("bare base64", inside(PKCS8).into()),
         (

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use apns_driver::files::shown;
-use apns_proto::http2::KeyId;
 use apnsd::AppName;
 use apnsd::config::{AppDefinition, BridgeClient, BridgeConfig, BridgeErrors, Config, ConfigError};
 use clap::{Args, ValueEnum};
@@ -16,6 +15,7 @@ use super::serve::{ServeFailure, load, serve};
 use super::sim::parse_address;
 use crate::exit::{Exit, Failure};
 use crate::settings::{CredentialFiles, Place, ProviderFlags, Settings};
+use crate::stored::Stored;
 
 /// The options of `apns bridge`.
 #[derive(Debug, Args)]
@@ -173,18 +173,28 @@ fn definition(
     set("topic", topic.or_else(|| settings.topic()).map(Value::from));
     match credential {
         CredentialFiles::Certificate(files) => {
-            set("certificate", path(&files.cert));
-            set("key", files.key.as_deref().and_then(path));
+            set_credential("certificate", &files.cert, &mut set);
+            if let Some(key) = &files.key {
+                set_credential("key", key, &mut set);
+            }
             set("password_file", files.password_file.as_deref().and_then(path));
         }
         CredentialFiles::Key(file) => {
-            let named = || KeyId::from_file_name(&file.p8.to_string_lossy()).map(|id| id.as_str().to_owned());
-            set("signing_key", path(&file.p8));
+            let named = || file.named_id().map(|id| id.as_str().to_owned());
+            set_credential("signing_key", &file.p8, &mut set);
             set("key_id", file.key_id.clone().or_else(named).map(Value::from));
             set("team_id", file.team_id.clone().map(Value::from));
         }
     }
     AppDefinition::from_json(Value::from(members).to_string().as_bytes()).map_err(unusable)
+}
+
+/// The path of a credential, or the credential itself under the name for that.
+fn set_credential(name: &str, stored: &Stored, set: &mut impl FnMut(&str, Option<Value>)) {
+    match stored {
+        Stored::File(path) => set(name, Some(path.to_string_lossy().into())),
+        Stored::Variable { text, .. } => set(&format!("{name}_data"), Some(text.expose().into())),
+    }
 }
 
 fn to_try(folder: &Path, gateway: Option<SocketAddr>) -> String {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use apns_driver::files::shown;
 use apnsd::config::{Config, ConfigError};
@@ -43,6 +44,9 @@ pub(crate) enum ServeFailure {
     /// The configuration.
     #[error("{} cannot be used: {error}", shown(path))]
     Config { path: PathBuf, error: ConfigError },
+    /// What it names.
+    #[error("{} cannot be used:{}", shown(path), listed(problems))]
+    Unusable { path: PathBuf, problems: Vec<ConfigError> },
     /// The options that stand for a configuration.
     #[error("the options cannot be used: {0}")]
     Options(ConfigError),
@@ -54,13 +58,25 @@ pub(crate) enum ServeFailure {
     Signals(std::io::Error),
 }
 
+/// One behind the colon, several each on a line of its own.
+fn listed(problems: &[ConfigError]) -> String {
+    let gap = if problems.len() == 1 { " " } else { "\n  " };
+    problems.iter().map(|problem| format!("{gap}{problem}")).collect()
+}
+
 impl ServeFlags {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         match self.config {
             Some(path) => {
                 let config = load(&path)?;
                 if self.check {
-                    config.check_apps().map_err(|error| ServeFailure::Config { path: path.clone(), error })?;
+                    let findings = config.examine(Some(SystemTime::now().into()));
+                    for warning in &findings.warnings {
+                        say(format_args!("apns: {}: warning: {warning}", shown(&path)));
+                    }
+                    if !findings.problems.is_empty() {
+                        return Err(ServeFailure::Unusable { path, problems: findings.problems }.into());
+                    }
                     say(format_args!("apns: {} can be used", shown(&path)));
                     return Ok(Exit::Fine);
                 }

@@ -6,6 +6,7 @@ mod batch;
 mod bench;
 mod channels;
 mod check;
+mod credentials;
 mod decode;
 mod demo;
 mod explain;

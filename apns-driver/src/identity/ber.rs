@@ -10,11 +10,11 @@ const CONSTRUCTED_OCTET_STRING: u8 = tlv::OCTET_STRING | CONSTRUCTED;
 const DEEPEST: usize = 32;
 
 /// The same value with definite lengths and octet strings in one piece. `None` when it is not BER, is cut off, nests
-/// too deep or has bytes behind it.
+/// too deep or has bytes behind it other than line ends: editors and forms on the web add those.
 pub(super) fn to_der(ber: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(ber.len());
     let rest = convert(ber, DEEPEST, &mut out)?;
-    rest.is_empty().then_some(out)
+    rest.trim_ascii_start().is_empty().then_some(out)
 }
 
 /// Appends the first element of `ber` as DER and gives back what follows it.

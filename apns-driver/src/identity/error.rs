@@ -181,6 +181,14 @@ pub enum IdentityError {
         /// Its subject.
         subject: String,
     },
+    /// The certificate lists its topics, and the wanted one is none of them.
+    #[error("the certificate is not for the topic {topic}, only for {}", topics.join(", "))]
+    OtherTopic {
+        /// The topic.
+        topic: String,
+        /// Those that it lists.
+        topics: Vec<String>,
+    },
     /// The private key contradicts itself.
     #[error("the private key is not usable: {reason}")]
     InvalidKey {

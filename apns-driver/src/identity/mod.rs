@@ -47,5 +47,6 @@ pub use certificate::{Certificate, CertificateEnvironment, Fingerprint};
 pub use credential::{Identities, Identity};
 pub(crate) use error::date;
 pub use error::{IdentityError, Part};
+pub use source::is_path;
 pub use validity::Validity;
 pub use verdict::{IdentityWarning, Purpose, Verdict};

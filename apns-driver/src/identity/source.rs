@@ -65,6 +65,17 @@ impl Source {
     }
 }
 
+/// Whether this may be the path of a credential and not the credential itself: a short line without the words that PEM
+/// begins with, and not the base64 of a key.
+#[must_use]
+pub fn is_path(text: &str) -> bool {
+    const LONGEST: usize = 1024;
+    const SHORTEST_KEY: usize = 100;
+    let base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    let key = text.len() >= SHORTEST_KEY && text.trim_start_matches('/').bytes().all(base64);
+    text.len() <= LONGEST && !key && !text.contains(char::is_control) && !text.contains("-----BEGIN")
+}
+
 /// By the first elements inside the outer sequence.
 fn classify(der: &[u8]) -> Option<Kind> {
     if is_pkcs12(der) {

@@ -65,7 +65,7 @@ pub enum IdentityWarning {
         /// Its subject.
         subject: String,
     },
-    /// The topic is none of those that it is for.
+    /// The topic is not the one in its name, and it has no list of topics.
     #[error("the certificate is not for the topic {topic}, only for {}", topics.join(", "))]
     OtherTopic {
         /// The topic.
@@ -84,15 +84,9 @@ pub enum IdentityWarning {
     },
 }
 
-impl IdentityWarning {
-    /// Whether Apple's own service is certain to refuse every notification for it. Other gateways may not look.
-    #[must_use]
-    pub const fn is_certain_at_apple(&self) -> bool {
-        match self {
-            Self::NoPushCertificate { .. } | Self::OtherTopic { .. } | Self::OtherEnvironment { .. } => true,
-            Self::ExpiresSoon { .. } => false,
-        }
-    }
+/// A topic may be given without the suffix that its push type adds.
+fn is_for(allowed: &str, topic: &str) -> bool {
+    allowed.strip_prefix(topic).is_some_and(|suffix| suffix.is_empty() || suffix.starts_with('.'))
 }
 
 impl Certificate {
@@ -119,10 +113,14 @@ impl Certificate {
         verdict.problems.extend(private_key::ensure_supported(self.public_key()).err());
         if let Some(topic) = purpose.topic
             && !self.topics().is_empty()
-            && !self.topics().iter().any(|allowed| allowed == topic)
+            && !self.topics().iter().any(|allowed| is_for(allowed, topic))
         {
-            let topics = self.topics().to_vec();
-            verdict.warnings.push(IdentityWarning::OtherTopic { topic: topic.to_owned(), topics });
+            let (topic, topics) = (topic.to_owned(), self.topics().to_vec());
+            if self.lists_topics() {
+                verdict.problems.push(IdentityError::OtherTopic { topic, topics });
+            } else {
+                verdict.warnings.push(IdentityWarning::OtherTopic { topic, topics });
+            }
         }
         if let (Some(environment), Some(certificate)) = (purpose.environment, self.environment()) {
             let suits = match environment {

@@ -33,7 +33,7 @@ impl SigningKey {
     /// Bytes in a signature: r and s, 32 each (RFC 7518 section 3.4).
     pub const SIGNATURE_LEN: usize = 64;
 
-    /// Reads a key: PKCS#8 (`PRIVATE KEY`) or SEC1 (`EC PRIVATE KEY`), as PEM, as bare base64, or as DER.
+    /// Reads a key: PKCS#8 (`PRIVATE KEY`) or SEC1 (`EC PRIVATE KEY`), as PEM, as DER, or as base64 of either.
     ///
     /// PEM may have any kind of line end or none, line ends written as `\n`, quotes around it, and text or other blocks
     /// before the key.
@@ -74,8 +74,13 @@ impl SigningKey {
         } else {
             Cow::Borrowed(text)
         };
-        if !text.contains("-----BEGIN") {
-            return from_der(&decode(&text).map_err(|_| SigningKeyError::NoKey)?);
+        if !text.contains(BEGIN) {
+            let decoded = decode(&text).map_err(|_| SigningKeyError::NoKey)?;
+            // Stores of secrets that take a file as base64 make it of the whole PEM text.
+            return match encoding::text(&decoded) {
+                Ok(inner) if inner.contains(BEGIN) => Self::from_text(inner),
+                _ => from_der(&decoded),
+            };
         }
         let mut first_error = None;
         let mut rest = &*text;
@@ -90,6 +95,8 @@ impl SigningKey {
         Err(first_error.unwrap_or(SigningKeyError::NoKey))
     }
 }
+
+const BEGIN: &str = "-----BEGIN";
 
 /// One block of PEM (RFC 7468).
 struct Block<'a> {

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use apns_driver::files::{open_regular, shown};
 use apns_proto::http2::{Authentication, CertificateTopics, KeyId, Requests, SigningKey, TeamId};
-use apns_proto::{LossPolicy, RetryPolicy, Topic, encoding};
-use apns_tokio::{Endpoint, Environment, Identity, Roots};
+use apns_proto::{LossPolicy, RetryPolicy, Topic, WallTime, encoding};
+use apns_tokio::{Endpoint, Environment, Identity, Purpose, Roots, Verdict};
 use serde::{Deserialize, Serialize};
 
-use super::pyapns_file::is_path;
 use super::span::Span;
 use super::{ConfigError, Secret};
+use apns_driver::identity::is_path;
 
 /// An app as it is written in the configuration file, in a request that provisions it, and in the store.
 ///
@@ -229,6 +229,20 @@ impl App {
             Some(topics) => requests.with_certificate_topics(Arc::clone(topics)),
             None => requests,
         })
+    }
+}
+
+impl App {
+    /// What there is to say about its certificate before it is used. The topic is none of it where the app does not name
+    /// one, and where nobody looks at it, as the binary protocol does not.
+    pub(crate) fn judge(&self, now: WallTime) -> Option<Verdict> {
+        let Credential::Certificate(identity) = &self.credential else { return None };
+        let topic = match self.transport {
+            Transport::Http2 => self.topic.as_ref().map(Topic::as_str),
+            Transport::Binary => None,
+        };
+        let purpose = Purpose::default().with_topic(topic).with_environment(Some(self.environment));
+        Some(identity.judge(purpose, now))
     }
 }
 

@@ -15,6 +15,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use apns_proto::WallTime;
+use apns_tokio::{Certificate, IdentityError, Validity};
+use tokio_rustls::rustls::sign::CertifiedKey;
+
 pub(crate) use app::{App, Credential};
 pub use app::{AppDefinition, EnvironmentWord, Loss, RetryDefinition, Transport};
 pub use bridge::{BridgeClient, BridgeConfig, BridgeErrors, BridgeLimits, KnownBy};
@@ -28,6 +32,7 @@ use apns_driver::files::shown;
 use apns_proto::encoding;
 
 use crate::AppName;
+use crate::listen::ServerCertificate;
 use crate::log::LogConfig;
 use crate::outbox::Bounds;
 
@@ -165,6 +170,27 @@ impl TokenConfig {
     }
 }
 
+/// What [`Config::examine`] found in the files that a configuration names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Findings {
+    /// What keeps an app or a port from working.
+    pub problems: Vec<ConfigError>,
+    /// What may be wrong.
+    pub warnings: Vec<ConfigError>,
+}
+
+/// What clients will say of a server's certificate, if it is about its dates. The rest depends on whom they trust.
+fn out_of_its_time(server: &CertifiedKey, now: WallTime) -> Option<IdentityError> {
+    let certificate = Certificate::from_der(server.cert.first()?).ok()?;
+    let subject = || certificate.subject().to_owned();
+    match certificate.validity(now) {
+        Validity::Expired { at } => Some(IdentityError::Expired { subject: subject(), at }),
+        Validity::NotYet { at } => Some(IdentityError::NotYetValid { subject: subject(), at }),
+        Validity::Ok | Validity::ExpiresSoon { .. } => None,
+    }
+}
+
 /// The most that is read of a configuration file.
 const LARGEST: u64 = 16 * 1024 * 1024;
 
@@ -217,22 +243,49 @@ impl Config {
         Ok(config)
     }
 
-    /// Reads the files that the apps and the TLS port name, and checks them.
+    /// Reads the files that the apps and the TLS ports name.
     ///
     /// # Errors
     ///
     /// [`ConfigError`] names the field.
     pub fn check_apps(&self) -> Result<(), ConfigError> {
+        match self.examine(None).problems.into_iter().next() {
+            None => Ok(()),
+            Some(problem) => Err(problem),
+        }
+    }
+
+    /// Reads the files that the apps and the TLS ports name, and judges the certificates in them as clients do before
+    /// they connect: their dates at this moment, their keys, what they are for. Where there is no moment to judge them at
+    /// they are only read.
+    #[must_use]
+    pub fn examine(&self, now: Option<WallTime>) -> Findings {
+        let mut findings = Findings::default();
         for (name, definition) in &self.apps {
-            definition.resolve().map_err(|error| error.within(&format!("apps.{name}")))?;
+            let within = |error: ConfigError| error.within(&format!("apps.{name}"));
+            match (definition.resolve(), now) {
+                (Err(error), _) => findings.problems.push(within(error)),
+                (Ok(app), Some(now)) => {
+                    let Some(verdict) = app.judge(now) else { continue };
+                    let at = |what: &dyn std::fmt::Display| within(ConfigError::at("certificate", what));
+                    findings.problems.extend(verdict.problems.iter().map(|problem| at(problem)));
+                    findings.warnings.extend(verdict.warnings.iter().map(|warning| at(warning)));
+                }
+                (Ok(_), None) => {}
+            }
         }
-        if let Some(tls) = &self.api.tls {
-            crate::listen::ServerCertificate::read(tls)?;
+        let api = self.api.tls.as_ref().map(|tls| ("api.tls", &tls.certificate, &tls.key));
+        let bridge = self.bridge.as_ref().and_then(|bridge| bridge.server.as_ref());
+        for (table, certificate, key) in api.into_iter().chain(bridge.map(|(one, key)| ("bridge", one, key))) {
+            match ServerCertificate::read_files(table, certificate, key) {
+                Ok(read) => {
+                    let trouble = now.and_then(|now| out_of_its_time(&read, now));
+                    findings.warnings.extend(trouble.map(|what| ConfigError::at(format!("{table}.certificate"), what)));
+                }
+                Err(error) => findings.problems.push(error),
+            }
         }
-        if let Some((certificate, key)) = self.bridge.as_ref().and_then(|bridge| bridge.server.as_ref()) {
-            crate::listen::ServerCertificate::read_files("bridge", certificate, key)?;
-        }
-        Ok(())
+        findings
     }
 
     /// Checks what concerns more than one field.

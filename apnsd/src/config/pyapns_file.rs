@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use apns_driver::identity::is_path;
 use apns_tokio::Environment;
 use serde::Deserialize;
 
@@ -103,13 +104,4 @@ pub(crate) fn certificate_or_path(environment: Environment, text: &Secret) -> Ap
     } else {
         AppDefinition::with_certificate_data(environment, text.clone())
     }
-}
-
-/// Whether this may be a path: a short line without the words that PEM begins with, and not the base64 of a key.
-pub(super) fn is_path(text: &str) -> bool {
-    const LONGEST: usize = 1024;
-    const SHORTEST_KEY: usize = 100;
-    let base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
-    let key = text.len() >= SHORTEST_KEY && text.trim_start_matches('/').bytes().all(base64);
-    text.len() <= LONGEST && !key && !text.contains(char::is_control) && !text.contains("-----BEGIN")
 }

@@ -121,7 +121,8 @@ struct Sent {
 
 fn credentials(simulator: &Simulator, now: Now) -> Result<Credentials, Failure> {
     let key = |pem: &str| {
-        SigningKey::read(pem.as_bytes()).map_err(|error| Failure::Key { path: "the simulator".into(), error })
+        SigningKey::read(pem.as_bytes())
+            .map_err(|error| Failure::Key { place: std::path::PathBuf::from("the simulator").into(), error })
     };
     let id = |error| Failure::Usage(format!("the simulator's ids: {error}"));
     let key_id = KeyId::new(simulator.key_id()).map_err(id)?;
