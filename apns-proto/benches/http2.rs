@@ -6,9 +6,9 @@ mod pretend;
 
 use std::hint::black_box;
 
-use apns_proto::http2::server::{Answer, Judge, ProviderRequest, ProviderServer, ServerConfig, Verdict};
 use apns_proto::http2::{Api, Authentication, Client, Credential, ProviderApi, ProviderToken, Requests, Response};
 use apns_proto::{ApnsId, Connection, ConnectionEvent, Machine, Now, Submission, Topic, Transmit};
+use apns_sim::machine::{Answer, Judge, ProviderRequest, ProviderServer, ServerConfig, Verdict};
 use bytes::BytesMut;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use pretend::{ROUND, payload, round, start};

@@ -16,12 +16,12 @@ use apns_proto::binary::{
     Client as BinaryClient, Config, DecodedNotification, FeedbackClient, Gateway, Limits, NotificationDecoder,
     NotificationError, Status,
 };
-use apns_proto::http2::server::{Answer, ProviderRequest, ProviderServer, ServerConfig, Verdict};
 use apns_proto::http2::{Client as Http2Client, Credential, ProviderApi};
 use apns_proto::{
     Connection, ConnectionEvent, Machine, Notification, Now, Outcome, Payload, Proof, Session, SessionConfig,
     SessionEvent, Submission, Topic, Transmit,
 };
+use apns_sim::machine::{Answer, ProviderRequest, ProviderServer, ServerConfig, Verdict};
 use bytes::BytesMut;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 

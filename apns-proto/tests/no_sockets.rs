@@ -103,6 +103,28 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// With every feature: no runtime, and no HTTP of somebody else.
+#[test]
+fn the_protocol_is_our_own() {
+    let listing = cargo(&[
+        "tree",
+        "--package",
+        "apns-proto",
+        "--all-features",
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+    ]);
+    let names: BTreeSet<&str> = listing.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(names.contains("p256"), "the tree was not understood: {names:?}");
+    for foreign in ["tokio", "h2", "http", "hyper", "futures-core", "futures-util", "mio", "httlib-hpack"] {
+        assert!(!names.contains(foreign), "{foreign} is in the tree");
+    }
+}
+
 #[test]
 fn nothing_in_the_tree_can_open_a_socket() {
     let tree = tree();

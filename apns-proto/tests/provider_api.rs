@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use apns_proto::http2::server::{Answer, ProviderEvent, ServerConfig, Step, Verdict};
 use apns_proto::http2::{
     AfterRejection, ClockSkew, Config, Credential, KeyId, ProviderApi, ProviderToken, Reason, SigningKey,
     SigningSource, TeamId, TokenError, TokenSource, format_http_date,
@@ -22,6 +21,7 @@ use apns_proto::{
     NotSentCause, Now, Outcome, Proof, Rejection, SessionConfig, Submission, SubmitError, Transmit, UnknownCause,
     WallTime, Warning,
 };
+use apns_sim::machine::{Answer, ProviderEvent, ServerConfig, Step, Verdict};
 use bytes::{Bytes, BytesMut};
 use world::*;
 
@@ -471,25 +471,56 @@ mod leaving {
     }
 
     #[test]
-    fn s12_a_malformed_answer_replaces_the_connection() {
+    fn s12_a_header_block_that_cannot_be_decoded_replaces_the_connection_and_is_told() {
         for split in SPLITS {
             let mut world = World::new(api(), |attempt| {
                 service(move |_, request| match (attempt, key_of(request)) {
                     (1, 1 | 3) => Verdict::silence(),
-                    // HEADERS for stream 3: status 200, and a field with the name `A`.
-                    (1, 2) => Verdict::default()
-                        .then(Step::Inject(Bytes::from_static(b"\0\0\x06\x01\x05\0\0\0\x03\x88\0\x01A\x011"))),
+                    // HEADERS for stream 3 with an index that no table has.
+                    (1, 2) => {
+                        Verdict::default().then(Step::Inject(Bytes::from_static(b"\0\0\x01\x01\x05\0\0\0\x03\x80")))
+                    }
                     _ => accept(request),
                 })
             })
             .split(split);
             world.submit(1..=3);
             assert_eq!(world.words(), [("unknown", 3)].into(), "all were written");
-            assert_eq!(world.reports[0].reason, CloseReason::Violation { code: 1 });
+            assert_eq!(world.reports[0].reason, CloseReason::Violation { code: 9 });
             world.pass(seconds(2));
+            // The peer is told before the connection closes, through the session too.
+            assert!(world.last_words.contains(&ProviderEvent::GoAway { code: 9 }), "{:?}", world.last_words);
             world.submit([4]);
             assert_eq!(world.word(4), "accepted");
             assert_eq!(world.dials.len(), 2);
+        }
+    }
+
+    /// An answer that breaks a rule of HTTP says all the same what became of the notification: it is not sent again, a token
+    /// is dropped, and the connection goes on.
+    #[test]
+    fn s12_a_malformed_answer_is_an_answer() {
+        // A field with the name `A`; a length of 99 and a body of 35; a length of 0 and the same body.
+        let body = b"{\"reason\":\"BadDeviceToken\"}     ";
+        let upper = b"\0\0\x06\x01\x05\0\0\0\x01\x88\0\x01A\x011".to_vec();
+        let lying = |stream: u8, length: &[u8; 2]| {
+            let head = [b"\0\0\x06\x01\x04\0\0\0", &[stream][..], b"\x8c\x0f\x0d\x02", length].concat();
+            [&head[..], b"\0\0", &[body.len() as u8], b"\0\x01\0\0\0", &[stream], body].concat()
+        };
+        for split in SPLITS {
+            let bytes = [upper.clone(), lying(3, b"99"), lying(5, b"00")];
+            let mut world = World::new(api(), move |_| {
+                let bytes = bytes.clone();
+                service(move |_, request| match key_of(request) {
+                    key @ 1..=3 => Verdict::default().then(Step::Inject(Bytes::from(bytes[key as usize - 1].clone()))),
+                    _ => accept(request),
+                })
+            })
+            .split(split);
+            world.submit(1..=4);
+            let words: Vec<_> = (1..=4).map(|key| world.word(key)).collect();
+            assert_eq!(words, ["accepted", "rejected", "rejected", "accepted"]);
+            assert_eq!(world.dials.len(), 1);
         }
     }
 }
@@ -852,7 +883,7 @@ mod tokens {
     fn noting(
         uses: &Uses,
         attempt: usize,
-        judge: impl Fn(Now, &apns_proto::http2::server::ProviderRequest) -> Verdict + 'static,
+        judge: impl Fn(Now, &apns_sim::machine::ProviderRequest) -> Verdict + 'static,
     ) -> Dialled {
         let uses = uses.clone();
         service(move |now, request| {
@@ -1168,8 +1199,8 @@ mod reporting {
         let mut shown = format!("{api:?} {client:?}");
         let events = shared(Vec::new());
         let record = events.clone();
-        let mut server = apns_proto::http2::server::ProviderServer::new(
-            move |_: Now, request: &apns_proto::http2::server::ProviderRequest| {
+        let mut server = apns_sim::machine::ProviderServer::new(
+            move |_: Now, request: &apns_sim::machine::ProviderRequest| {
                 record.borrow_mut().push(format!("{request:?}"));
                 Verdict::silence()
             },

@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apns_proto::http2::server::{Answer, ProviderRequest, ProviderServer, ServerConfig, Step, Verdict};
 use apns_proto::http2::{
     Ask, Broadcast, BundleId, ChannelAnswer, ChannelId, ChannelRequest, ChannelStorage, Config, Credential, KeyId,
     NoResponse, ProviderApi, RequestClient, RequestEvent, Response, SigningKey, SigningSource, TeamId, TokenSource,
 };
 use apns_proto::{CloseReason, End, Machine, Now, Payload, Transmit, UnknownCause};
+use apns_sim::machine::{Answer, ProviderRequest, ProviderServer, ServerConfig, Step, Verdict};
 use bytes::{Bytes, BytesMut};
 use world::{SPLITS, refuse, seconds, start};
 

@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use apns_proto::binary::server::{GatewayServer, Judge, Verdict as GatewayVerdict};
 use apns_proto::binary::{Client, Config, DecodedNotification, Format, Limits};
-use apns_proto::http2::server::{Answer, ProviderRequest, ProviderServer, ServerConfig, Verdict};
 use apns_proto::http2::{Credential, ProviderApi};
 use apns_proto::{
     Connection, DeviceToken, Expiration, Machine, Notification, Now, Outcome, Payload, Priority, Proof, PushType,
     Rejection, SessionConfig, Submission, Topic, Transmit, WallTime,
 };
+use apns_sim::machine::{Answer, ProviderRequest, ProviderServer, ServerConfig, Verdict};
 use bytes::BytesMut;
 use pretend::world::{Dialled, Wire, World};
 use pretend::{WALL, ms, notification, start};

@@ -5,8 +5,9 @@
 //! [`Script`]: refuse this token with that status, cut the connection in the middle of a notification, stop reading,
 //! never finish a handshake. What they saw is in a [`Log`].
 //!
-//! It is the mirror image of the client: the same wire files and the same kind of machine, with roles swapped. So a
-//! mistake that both sides share goes unnoticed here; the test vectors and foreign clients are there to find it.
+//! The gateway and the feedback service are the mirror image of the client: the same wire files with roles swapped. So a
+//! mistake that both sides share goes unnoticed there; the test vectors and foreign clients are there to find it. The
+//! provider API is a foreign peer: it speaks HTTP/2 with the `h2` crate, and the client does not.
 
 mod certificates;
 mod clock;
@@ -15,6 +16,7 @@ mod gateway;
 mod junk;
 mod line;
 mod log;
+pub mod machine;
 mod provider;
 mod script;
 mod service;
@@ -23,6 +25,7 @@ mod state;
 mod stream;
 mod thread;
 mod tls;
+mod wire;
 
 pub use certificates::ServerCertificate;
 pub use log::{Counts, Entry, Keep, Log, Record, Service, Unreadable};

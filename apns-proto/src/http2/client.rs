@@ -188,7 +188,6 @@ impl<K> Client<K> {
                     self.retire(CloseReason::Finished);
                     return;
                 }
-                Some(SendError::Backlog) if self.wire.make_room() => {}
                 // The others pass, or an event tells what follows from them.
                 Some(_) => return,
             }
@@ -283,7 +282,7 @@ impl<K> Machine for Client<K> {
             return;
         }
         self.keep_alive.heard(now);
-        self.wire.receive(bytes);
+        self.wire.receive(now.instant, bytes);
         self.pump(now);
     }
 

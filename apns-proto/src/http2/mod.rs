@@ -35,21 +35,12 @@ mod request_client;
 mod requests;
 mod response;
 mod sent_as;
-#[cfg(feature = "server")]
-pub mod server;
 mod signing_key;
 mod streams;
 mod token_policy;
 mod token_source;
 mod warning;
-#[cfg_attr(
-    not(test),
-    allow(
-        dead_code,
-        reason = "the narrow interface is written for both roles and for tests; not every part has a user"
-    )
-)]
-pub(crate) mod wire;
+mod wire;
 
 pub use broadcast::{Broadcast, BundleId, BundleIdError, ChannelId, ChannelIdError};
 pub use certificate_topics::{CertificateTopics, TopicKind};

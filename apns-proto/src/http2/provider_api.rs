@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use http::uri::Authority;
+use bytes::Bytes;
 
 use super::{Authentication, CertificateTopics, Client, Config, RequestClient, RequestWarning, Requests, TokenSource};
 use crate::session::Protocol;
@@ -61,7 +61,7 @@ pub struct AuthorityError {
 /// ```
 #[derive(Debug, Clone)]
 pub struct ProviderApi {
-    pub(super) authority: Authority,
+    pub(super) authority: Bytes,
     pub(super) credential: Credential,
     pub(super) topic: Option<Topic>,
     certificate: Option<Arc<CertificateTopics>>,
@@ -88,13 +88,12 @@ impl ProviderApi {
     ///
     /// [`AuthorityError`] when it is not a host name or address, perhaps with a port.
     pub fn new(authority: &str, credential: Credential) -> Result<Self, AuthorityError> {
-        let refused = || AuthorityError { name: authority.into() };
-        let parsed: Authority = authority.parse().map_err(|_| refused())?;
-        if authority.contains('@') || parsed.host().is_empty() {
-            return Err(refused());
+        if !is_authority(authority) {
+            return Err(AuthorityError { name: authority.into() });
         }
+        let authority = Bytes::copy_from_slice(authority.as_bytes());
         Ok(Self {
-            authority: parsed,
+            authority,
             credential,
             topic: None,
             certificate: None,
@@ -138,7 +137,7 @@ impl ProviderApi {
     }
 
     pub(super) fn requests(&self) -> Requests {
-        let mut requests = Requests::new(self.authority.as_str(), self.credential.authentication());
+        let mut requests = Requests::of(self.authority.clone(), self.credential.authentication());
         if let Some(topics) = &self.certificate {
             requests = requests.with_certificate_topics(Arc::clone(topics));
         }
@@ -147,6 +146,22 @@ impl ProviderApi {
             None => requests,
         }
     }
+}
+
+/// A host and perhaps a port (RFC 3986 section 3.2, without user information).
+fn is_authority(text: &str) -> bool {
+    // The colons of an address in brackets are its own.
+    let colon = text.rfind(':').filter(|colon| text.rfind(']').is_none_or(|bracket| bracket < *colon));
+    let (host, port) = colon.map_or((text, "443"), |colon| (&text[..colon], &text[colon + 1..]));
+    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let good = match address {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            !host.is_empty()
+                && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte))
+        }
+    };
+    good && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
 }
 
 impl<K> Protocol<K> for ProviderApi {
@@ -168,7 +183,22 @@ mod tests {
         for good in ["api.push.apple.com", "api.push.apple.com:2197", "127.0.0.1:8443", "[::1]:8443", "localhost"] {
             assert!(ProviderApi::new(good, Credential::Certificate).is_ok(), "{good}");
         }
-        for bad in ["", "https://api.push.apple.com", "a b", "user@host", "host/path", ":443", "a\r\nb"] {
+        for bad in [
+            "",
+            "https://api.push.apple.com",
+            "a b",
+            "user@host",
+            "host/path",
+            ":443",
+            "a\r\nb",
+            "host:",
+            "host:99999",
+            "host:+1",
+            "::1",
+            "[::1",
+            "[]:443",
+            "[host]",
+        ] {
             let error = ProviderApi::new(bad, Credential::Certificate).unwrap_err();
             assert_eq!(&*error.name, bad);
         }

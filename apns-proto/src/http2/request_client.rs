@@ -253,7 +253,7 @@ impl<K> RequestClient<K> {
                 }
             };
             match sent {
-                Ok(stream) => _ = self.sent.insert(stream, Sent { key, since, token }),
+                Ok(stream) => self.sent.insert(stream, Sent { key, since, token }),
                 Err(SendError::HeadersTooLarge { size, limit }) => {
                     let invalid = InvalidNotification::HeadersTooLarge { size, limit: limit as usize };
                     self.end(key, Err(NoResponse::Invalid(invalid)));
@@ -457,7 +457,7 @@ impl<K> Machine for RequestClient<K> {
 
     fn handle_input(&mut self, now: Now, bytes: &[u8]) {
         if self.phase != Phase::Closed {
-            self.wire.receive(bytes);
+            self.wire.receive(now.instant, bytes);
             self.pump(now);
         }
     }

@@ -63,7 +63,11 @@ impl Requests {
     /// For a server under this name, with the port where it is not 443.
     #[must_use]
     pub fn new(authority: impl Into<String>, authentication: Authentication) -> Self {
-        Self { authority: authority.into().into(), authentication, topic: None, certificate: None, last_topic: None }
+        Self::of(authority.into().into(), authentication)
+    }
+
+    pub(super) const fn of(authority: Bytes, authentication: Authentication) -> Self {
+        Self { authority, authentication, topic: None, certificate: None, last_topic: None }
     }
 
     /// How connections prove who they are.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::http_date::parse_http_date;
+use super::wire::Field;
 use super::{Api, ProviderRejection, Reason};
 use crate::{ApnsId, Outcome, Proof, Rejection, WallTime};
 
@@ -43,9 +44,16 @@ pub struct Response {
 impl Response {
     /// The same answer, read.
     pub(super) fn from_wire(api: Api, now: WallTime, response: super::wire::client::Response) -> Self {
-        let super::wire::client::Response { status, headers, body, complete: _ } = response;
-        let fields = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        Self::parse(api, now, status.as_u16(), fields, body)
+        let text = |field| response.fields.get(field).and_then(field_text);
+        let fields = Fields {
+            apns_id: text(Field::ApnsId),
+            unique_id: text(Field::UniqueId),
+            request_id: text(Field::RequestId),
+            channel_id: text(Field::ChannelId),
+            retry_after: text(Field::RetryAfter),
+            date: text(Field::Date),
+        };
+        Self::read(api, now, response.status, &fields, response.body)
     }
 
     /// Reads an answer. Header names are taken in any case; of a header that stands there twice the first counts.
@@ -57,12 +65,16 @@ impl Response {
         now: WallTime,
         status: u16,
         headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-        mut body: Bytes,
+        body: Bytes,
     ) -> Self {
         let mut fields = Fields::default();
         for (name, value) in headers {
             fields.note(name, value);
         }
+        Self::read(api, now, status, &fields, body)
+    }
+
+    fn read(api: Api, now: WallTime, status: u16, fields: &Fields<'_>, mut body: Bytes) -> Self {
         let date = fields.date.and_then(parse_http_date);
         if !is_success(status) {
             body.truncate(MAX_BODY);
@@ -226,9 +238,14 @@ impl<'a> Fields<'a> {
             return;
         };
         if place.is_none() {
-            *place = str::from_utf8(value).ok().map(|text| text.trim_matches([' ', '\t']));
+            *place = field_text(value);
         }
     }
+}
+
+/// A value as text, without the white space around it; `None` if it is none.
+fn field_text(value: &[u8]) -> Option<&str> {
+    str::from_utf8(value).ok().map(|text| text.trim_matches([' ', '\t']))
 }
 
 /// What the body of an error says.

@@ -23,8 +23,7 @@ impl<T> Streams<T> {
         Self { order: VecDeque::new(), values: Slab::new() }
     }
 
-    /// Gives the place, which stays the same until the stream is removed; then another stream may get it.
-    pub(super) fn insert(&mut self, stream: u32, value: T) -> usize {
+    pub(super) fn insert(&mut self, stream: u32, value: T) {
         let place = self.values.insert(value);
         match self.find(stream) {
             Ok(index) => {
@@ -34,7 +33,6 @@ impl<T> Streams<T> {
             }
             Err(index) => self.order.insert(index, (stream, Some(place))),
         }
-        place
     }
 
     pub(super) fn remove(&mut self, stream: u32) -> Option<T> {
@@ -55,8 +53,18 @@ impl<T> Streams<T> {
         self.values.get_mut(self.order[index].1?)
     }
 
-    pub(super) fn at_mut(&mut self, place: usize) -> Option<&mut T> {
-        self.values.get_mut(place)
+    /// The values, in no order.
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.values.iter_mut().map(|(_, value)| value)
+    }
+
+    /// The open streams with a higher number, in order.
+    pub(super) fn above(&self, stream: u32) -> Vec<u32> {
+        self.order
+            .iter()
+            .filter(|(number, place)| *number > stream && place.is_some())
+            .map(|(number, _)| *number)
+            .collect()
     }
 
     /// The stream that was opened first.
@@ -71,6 +79,7 @@ impl<T> Streams<T> {
     }
 
     /// Takes out the stream that was opened first.
+    #[cfg(test)]
     pub(super) fn pop_first(&mut self) -> Option<(u32, T)> {
         let &(stream, _) = self.order.front()?;
         Some((stream, self.remove(stream)?))
@@ -104,20 +113,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn streams_come_in_the_order_of_opening_whatever_place_they_have() {
+    fn streams_come_in_the_order_of_opening_and_leave_their_places() {
         let mut streams = Streams::new();
         assert_eq!(streams.first(), None);
-        let places = [1, 3, 5].map(|stream| streams.insert(stream, stream * 10));
+        for stream in [1, 3, 5] {
+            streams.insert(stream, stream * 10);
+        }
         assert_eq!(streams.remove(3), Some(30));
         assert_eq!(streams.remove(3), None);
-        let place = streams.insert(7, 70);
-        assert_eq!(place, places[1], "the place is used again");
-        assert_eq!(streams.at_mut(place), Some(&mut 70));
+        streams.insert(7, 70);
+        assert_eq!(streams.values.capacity(), 4, "the place is used again");
+        assert_eq!(streams.above(5), [7]);
         *streams.get_mut(5).unwrap() += 1;
         assert_eq!((streams.len(), streams.first()), (3, Some((1, &10))));
         let all: Vec<_> = std::iter::from_fn(|| streams.pop_first()).collect();
         assert_eq!(all, [(1, 10), (5, 51), (7, 70)]);
-        assert!(streams.is_empty() && streams.at_mut(place).is_none());
+        assert!(streams.is_empty());
     }
 
     #[test]

@@ -41,7 +41,12 @@ impl<P: Protocol<K>, K> Session<P, K> {
                     }
                 }
                 ConnectionEvent::Closed(closed) => {
-                    self.links[index].state = LinkState::Over;
+                    let state = &mut self.links[index].state;
+                    // It may have something left to write: why it ended, for the peer.
+                    *state = match std::mem::replace(state, LinkState::Over(None)) {
+                        LinkState::Open(connection) => LinkState::Over(Some(connection)),
+                        LinkState::Dialling | LinkState::Over(_) => LinkState::Over(None),
+                    };
                     self.links[index].taking = false;
                     self.on_closed(now, id, self.links[index].answered, closed);
                 }

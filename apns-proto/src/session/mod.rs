@@ -107,7 +107,7 @@ enum LinkState<C> {
     Dialling,
     Open(C),
     /// Its terminal event was taken; the driver may still be closing the transport.
-    Over,
+    Over(Option<C>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -338,7 +338,13 @@ impl<P: Protocol<K>, K> Session<P, K> {
         let transmit = match &mut self.links[index].state {
             LinkState::Open(connection) => connection.poll_transmit(now, out),
             LinkState::Dialling => Transmit::Idle,
-            LinkState::Over => Transmit::Shutdown,
+            // Its last word, and then the end whatever it says.
+            LinkState::Over(connection) => {
+                if let Some(connection) = connection {
+                    connection.poll_transmit(now, out);
+                }
+                Transmit::Shutdown
+            }
         };
         self.collect(now, index);
         if transmit == Transmit::Shutdown {
@@ -462,7 +468,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
     /// wait for is the peer's business, and what comes behind them must not wait for it too.
     fn may_open_another(&self) -> bool {
         let (in_use, limit) = (self.links_in_use(), self.config.links());
-        let full = self.links.iter().filter(|link| link.full && !matches!(link.state, LinkState::Over)).count();
+        let full = self.links.iter().filter(|link| link.full && !matches!(link.state, LinkState::Over(_))).count();
         in_use < limit || (full < limit && limit > 1 && in_use < limit.saturating_add(LEAVING))
     }
 
@@ -471,7 +477,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
     }
 
     fn links_in_use(&self) -> usize {
-        self.links.iter().filter(|link| !matches!(link.state, LinkState::Over)).count()
+        self.links.iter().filter(|link| !matches!(link.state, LinkState::Over(_))).count()
     }
 }
 
@@ -479,7 +485,7 @@ impl<C> Link<C> {
     const fn connection(&self) -> Option<&C> {
         match &self.state {
             LinkState::Open(connection) => Some(connection),
-            LinkState::Dialling | LinkState::Over => None,
+            LinkState::Dialling | LinkState::Over(_) => None,
         }
     }
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use apns_proto::http2::server::{Answer, Judge, ProviderRequest, ProviderServer, ServerConfig, Step, Verdict};
 use apns_proto::http2::{ProviderApi, ProviderToken, TokenPolicy, format_http_date};
 use apns_proto::{ApnsId, LinkId, Now};
+use apns_sim::machine::{Answer, Judge, ProviderRequest, ProviderServer, ServerConfig, Step, Verdict};
 use bytes::Bytes;
 
 use super::dice::Dice;

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use apns_proto::http2::server::{Answer, ProviderEvent, ProviderRequest, ProviderServer, ServerConfig, Verdict};
 use apns_proto::http2::{Credential, ProviderApi};
 use apns_proto::{
     ApnsId, DeviceToken, DialFailure, DialStep, End, LinkId, LinkReport, Machine, Notification, Now, Outcome, Payload,
     Session, SessionConfig, SessionEvent, Settled, Topic, Transmit, WallTime, Warning,
 };
+use apns_sim::machine::{Answer, ProviderEvent, ProviderRequest, ProviderServer, ServerConfig, Verdict};
 use bytes::BytesMut;
 
 /// How the bytes are split.
@@ -113,6 +113,8 @@ pub(crate) struct World {
     pub(crate) split: usize,
     dialler: Dialler,
     pub(crate) peers: BTreeMap<LinkId, Peer>,
+    /// What services heard when their clients closed.
+    pub(crate) last_words: Vec<ProviderEvent>,
     /// When each connection was asked for.
     pub(crate) dials: Vec<Instant>,
     pub(crate) settled: BTreeMap<u32, Settled<u32>>,
@@ -147,6 +149,7 @@ impl World {
             split: usize::MAX,
             dialler: Box::new(dialler),
             peers: BTreeMap::new(),
+            last_words: Vec::new(),
             dials: Vec::new(),
             settled: BTreeMap::new(),
             reports: Vec::new(),
@@ -243,7 +246,7 @@ impl World {
     }
 
     /// Does something at the newest connection's service.
-    pub(crate) fn perform(&mut self, step: apns_proto::http2::server::Step) {
+    pub(crate) fn perform(&mut self, step: apns_sim::machine::Step) {
         let now = self.now;
         self.last().server.as_mut().expect("a service").perform(now, step);
         self.run();
@@ -342,6 +345,7 @@ impl World {
                     && let Some(server) = &mut gone.server
                 {
                     server.handle_end(now, End::Clean);
+                    self.last_words.extend(std::iter::from_fn(|| server.poll_event()));
                 }
                 return true;
             }

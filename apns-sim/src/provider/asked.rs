@@ -1,6 +1,6 @@
 //! A request, taken apart.
 
-use apns_proto::http2::server::ProviderRequest;
+use crate::machine::ProviderRequest;
 use bytes::Bytes;
 
 use crate::script::{RequestKind, from_hex};

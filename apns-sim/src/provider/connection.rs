@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::machine::{ProviderEvent, ProviderServer, ServerConfig, Step};
 use apns_driver::{Clock as _, drive};
-use apns_proto::http2::server::{ProviderEvent, ProviderServer, ServerConfig, Step};
 use apns_proto::{End, Machine, Now, Transmit};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use apns_proto::http2::server::{Answer, Judge, ProviderRequest, Step, Verdict};
+use crate::machine::{Answer, Judge, ProviderRequest, Step, Verdict};
 use apns_proto::{ApnsId, Now};
 use bytes::Bytes;
 

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime};
 
-use apns_proto::http2::server::{Answer, ProviderRequest, ProviderServer, ServerConfig, Verdict};
+use apns_sim::machine::{Answer, ProviderRequest, ProviderServer, ServerConfig, Verdict};
 use apns_proto::http2::{Client as Machine, Credential, ProviderApi, host};
 use apns_proto::{
     Connection as _, ConnectionEvent, DeviceToken, Machine as _, Notification, Now, Payload, Submission, Topic,

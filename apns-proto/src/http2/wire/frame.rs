@@ -1,8 +1,10 @@
-//! Frames by hand: what the engine below does not say or hand out is read and written here.
+//! Frames (RFC 9113 section 4) and what is in those that are not about one stream.
 
 use std::fmt;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
+#[cfg(test)]
+use bytes::BytesMut;
 
 /// The size of a frame's header (RFC 9113 section 4.1).
 pub(crate) const HEAD: usize = 9;
@@ -20,8 +22,10 @@ pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(crate) mod kind {
     pub(crate) const DATA: u8 = 0;
     pub(crate) const HEADERS: u8 = 1;
+    pub(crate) const PRIORITY: u8 = 2;
     pub(crate) const RST_STREAM: u8 = 3;
     pub(crate) const SETTINGS: u8 = 4;
+    pub(crate) const PUSH_PROMISE: u8 = 5;
     pub(crate) const PING: u8 = 6;
     pub(crate) const GOAWAY: u8 = 7;
     pub(crate) const WINDOW_UPDATE: u8 = 8;
@@ -33,14 +37,16 @@ pub(crate) mod flag {
     pub(crate) const ACK: u8 = 0x1;
     pub(crate) const END_STREAM: u8 = 0x1;
     pub(crate) const END_HEADERS: u8 = 0x4;
+    pub(crate) const PADDED: u8 = 0x8;
+    pub(crate) const PRIORITY: u8 = 0x20;
 }
 
 /// Names of settings (RFC 9113 section 6.5.2).
 pub(crate) mod setting {
     pub(crate) const HEADER_TABLE_SIZE: u16 = 1;
+    pub(crate) const ENABLE_PUSH: u16 = 2;
     pub(crate) const MAX_CONCURRENT_STREAMS: u16 = 3;
     pub(crate) const INITIAL_WINDOW_SIZE: u16 = 4;
-    #[cfg(feature = "server")]
     pub(crate) const MAX_FRAME_SIZE: u16 = 5;
     pub(crate) const MAX_HEADER_LIST_SIZE: u16 = 6;
 }
@@ -77,43 +83,40 @@ impl Head {
 }
 
 /// Appends one frame. A payload beyond the 24 bits of the length field is cut.
-pub(crate) fn write(out: &mut BytesMut, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+pub(crate) fn write(out: &mut impl BufMut, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
     let payload = payload.get(..payload.len().min(0xff_ffff)).unwrap_or_default();
-    out.reserve(HEAD + payload.len());
-    out.put_uint(payload.len() as u64, 3);
-    out.put_u8(kind);
-    out.put_u8(flags);
-    out.put_u32(stream);
+    out.put_slice(&head(payload.len(), kind, flags, stream));
     out.put_slice(payload);
 }
 
+/// The header of a frame.
+pub(crate) const fn head(length: usize, kind: u8, flags: u8, stream: u32) -> [u8; HEAD] {
+    let [_, l0, l1, l2] = (length as u32).to_be_bytes();
+    let [s0, s1, s2, s3] = stream.to_be_bytes();
+    [l0, l1, l2, kind, flags, s0, s1, s2, s3]
+}
+
 /// Appends a GOAWAY frame (RFC 9113 section 6.8).
-pub(crate) fn write_go_away(out: &mut BytesMut, last_stream: u32, code: ErrorCode, debug: &[u8]) {
-    let mut payload = BytesMut::with_capacity(8 + debug.len());
-    payload.put_u32(last_stream & MAX_STREAM);
-    payload.put_u32(code.0);
-    payload.put_slice(debug);
-    write(out, kind::GOAWAY, 0, 0, &payload);
+pub(crate) fn write_go_away(out: &mut impl BufMut, last_stream: u32, code: ErrorCode, debug: &[u8]) {
+    out.put_slice(&head(8 + debug.len(), kind::GOAWAY, 0, 0));
+    out.put_u32(last_stream & MAX_STREAM);
+    out.put_u32(code.0);
+    out.put_slice(debug);
 }
 
 /// Appends a SETTINGS frame (RFC 9113 section 6.5).
-pub(crate) fn write_settings(out: &mut BytesMut, settings: &[(u16, u32)]) {
-    let mut payload = BytesMut::with_capacity(6 * settings.len());
+pub(crate) fn write_settings(out: &mut impl BufMut, settings: &[(u16, u32)]) {
+    out.put_slice(&head(6 * settings.len(), kind::SETTINGS, 0, 0));
     for &(name, value) in settings {
-        payload.put_u16(name);
-        payload.put_u32(value);
+        out.put_u16(name);
+        out.put_u32(value);
     }
-    write(out, kind::SETTINGS, 0, 0, &payload);
 }
 
 /// Appends an RST_STREAM frame (RFC 9113 section 6.4).
-pub(crate) fn write_reset(out: &mut BytesMut, stream: u32, code: ErrorCode) {
+#[cfg(test)]
+pub(crate) fn write_reset(out: &mut impl BufMut, stream: u32, code: ErrorCode) {
     write(out, kind::RST_STREAM, 0, stream, &code.0.to_be_bytes());
-}
-
-/// Appends a PING frame (RFC 9113 section 6.7).
-pub(crate) fn write_ping(out: &mut BytesMut, opaque: [u8; 8]) {
-    write(out, kind::PING, 0, 0, &opaque);
 }
 
 /// The settings of a SETTINGS payload, in order; a rest that is no whole setting is left out.
@@ -123,6 +126,15 @@ pub(crate) fn settings(payload: &[u8]) -> impl Iterator<Item = (u16, u32)> + '_ 
         .0
         .iter()
         .map(|&[n0, n1, v0, v1, v2, v3]| (u16::from_be_bytes([n0, n1]), u32::from_be_bytes([v0, v1, v2, v3])))
+}
+
+/// A payload without its padding (RFC 9113 section 6.1); `None` if that is longer than the payload.
+pub(crate) fn unpadded(head: Head, payload: &[u8]) -> Option<&[u8]> {
+    if !head.has(flag::PADDED) {
+        return Some(payload);
+    }
+    let (&padding, rest) = payload.split_first()?;
+    rest.get(..rest.len().checked_sub(padding.into())?)
 }
 
 /// An error code of RFC 9113 section 7; unknown ones are kept.
@@ -144,6 +156,8 @@ impl ErrorCode {
     pub(crate) const REFUSED_STREAM: Self = Self(7);
     /// The stream is no longer wanted.
     pub(crate) const CANCEL: Self = Self(8);
+    /// A header block that cannot be decoded.
+    pub(crate) const COMPRESSION_ERROR: Self = Self(9);
     /// The peer makes more work than it should.
     pub(crate) const ENHANCE_YOUR_CALM: Self = Self(11);
 

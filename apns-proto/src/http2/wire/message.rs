@@ -3,8 +3,8 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
 
+use super::answer::Fields;
 #[cfg(doc)]
 use super::client::Connection;
 use super::frame::ErrorCode;
@@ -27,6 +27,9 @@ pub(crate) enum SendError {
     /// A chunk of bytes waits to be handed out. Call [`Connection::transmit`] when the transport took the last one.
     #[error("the bytes of earlier requests have not been handed out yet")]
     Backlog,
+    /// The connection's window is closed and a body waits for it. Wait for the peer to open it.
+    #[error("the peer takes no more bytes of bodies now")]
+    Window,
     /// Stream identifiers have run out (RFC 9113 section 5.1.1). Open another connection.
     #[error("all stream identifiers of this connection are used up")]
     StreamsExhausted,
@@ -56,13 +59,16 @@ pub(crate) enum SendError {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Response {
     /// The status.
-    pub(crate) status: StatusCode,
-    /// The header fields; trailers are left out.
-    pub(crate) headers: HeaderMap,
+    pub(crate) status: u16,
+    /// The header fields that matter; those of trailers are left out.
+    pub(crate) fields: Fields,
     /// The body, up to [`Config::max_body`](super::client::Config::max_body).
     pub(crate) body: Bytes,
     /// Whether the body is whole. Otherwise it was too long, the stream broke, or [`Connection::reset`] came between.
     pub(crate) complete: bool,
+    /// Whether it breaks the rules of HTTP (RFC 9113 section 8.1.1): a `content-length` that is not the body's, a field that
+    /// may not be, a body where there is none. It says what it says all the same.
+    pub(crate) malformed: bool,
 }
 
 // Header values and bodies are the peer's, and may repeat what was sent to it.
@@ -72,6 +78,7 @@ impl fmt::Debug for Response {
             .field("status", &self.status)
             .field("body_len", &self.body.len())
             .field("complete", &self.complete)
+            .field("malformed", &self.malformed)
             .finish_non_exhaustive()
     }
 }
@@ -79,9 +86,11 @@ impl fmt::Debug for Response {
 /// What is known about a request without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// The peer did not process it: it says so, or the request never wholly left. Safe to send again.
+    /// The peer did not process it: it says so, or the request never wholly left the connection that ended. Safe to send
+    /// again.
     NotProcessed,
-    /// It may have been processed.
+    /// It may have been processed. Also of a stream that the peer reset with another code than REFUSED_STREAM, although the
+    /// body had not wholly left: the peer saw it and decided about it, and would decide the same again.
     Unknown,
 }
 
@@ -94,8 +103,8 @@ pub(crate) enum Failure {
     Reset(ErrorCode),
     /// The stream is above the last one that a GOAWAY frame names.
     AboveLastStream,
-    /// The peer broke the protocol on this stream alone (a malformed answer, a window beyond the range), and the stream
-    /// was reset with this code.
+    /// The peer broke the protocol on this stream alone (an answer without a status, a window beyond the range), and the
+    /// stream was reset with this code.
     Violation(ErrorCode),
     /// The connection ended.
     ConnectionEnded,

@@ -1,14 +1,12 @@
-//! HTTP/2 without I/O: the `h2` crate with memory in place of a socket.
+//! A client's side of HTTP/2 (RFC 9113), without I/O.
 //!
-//! Nothing outside this module names `h2`. It does what HTTP/2 asks for: framing, header compression, stream states,
-//! flow control. Its "socket" is two queues of bytes, and it is polled with a waker that only takes a note, so it
-//! needs no runtime. What it keeps to itself, or cannot say, is done here, on the bytes:
+//! Bytes come in and events go out. There is no clock, no lock and no waker in it, and a request with a short answer costs
+//! no allocation once the connection is warm.
 //!
-//! * a tap on the inbound side reads SETTINGS, GOAWAY (with debug data) and the answers to our pings, and insists that
-//!   the first frame is SETTINGS;
-//! * a tap on the outbound side knows where each request's last frame is, so that of a request without an answer it is
-//!   known whether it wholly left;
-//! * frames that `h2` cannot send are put between its own.
+//! * [`frame`] reads and writes frames; [`hpack`] compresses header fields (RFC 7541).
+//! * [`client`] is the connection: `client/send.rs` writes requests, `client/receive.rs` reads what the peer says,
+//!   `client/ending.rs` settles streams.
+//! * [`answer`] gathers an answer, [`output`] the bytes for the peer, [`budget`] counts what a peer asks for.
 //!
 //! # Contract of [`client::Connection`]
 //!
@@ -30,53 +28,68 @@
 //!   }
 //!   connection.transmit(out);
 //!   ```
+//! * An answer may come before the request has wholly left. It settles the request, and what is left of its stream is reset.
 //! * Each request ends exactly once: [`Response`](client::Event::Response), [`Failed`](client::Event::Failed) with its
 //!   [`Fate`](client::Fate), or the result of [`reset`](client::Connection::reset). A status that came is always
-//!   delivered, with whatever came of the body.
+//!   delivered, with whatever came of the body, also of an answer that breaks the rules, which is marked.
 //! * [`Fate::NotProcessed`](client::Fate::NotProcessed) is said only when the peer says so (REFUSED_STREAM, or above a
-//!   GOAWAY's last stream) or when the request's last frame did not wholly leave; then it never will. Everything else is
-//!   [`Unknown`](client::Fate::Unknown). Bytes handed out count as gone unless
+//!   GOAWAY's last stream), or when the request's last frame did not wholly leave before the connection ended or the request
+//!   was given up; then it never will. Everything else is [`Unknown`](client::Fate::Unknown). Bytes handed out count as gone unless
 //!   [`write_failed`](client::Connection::write_failed) says how many were not; say it before `receive_end`.
 //! * After GOAWAY no request is taken; those up to its last stream go on. When the last is settled the connection
 //!   closes.
-//! * [`Event::Closed`](client::Event::Closed) is the last event. Bytes may still wait (our own GOAWAY): `transmit` until
-//!   it gives `false`.
+//! * [`Event::Closed`](client::Event::Closed) is the last event. Bytes may still wait: our own GOAWAY, with the error where
+//!   there is one and with NO_ERROR where all is in order. `transmit` until it gives `false`.
 //!
 //! # Limits
 //!
-//! | what | limit |
-//! |---|---|
-//! | requests open at once | the lower of the peer's limit, live, and [`Config::max_streams`](client::Config::max_streams) |
-//! | body of a message | [`Config::max_body`](client::Config::max_body), then the stream is reset and the window given back |
-//! | header list | [`Config::max_header_list`](client::Config::max_header_list); at the default, a header block in more than seven frames ends the connection |
-//! | bytes waiting to be handed out | a chunk and one request, the bodies that flow control held back, and 256 KiB of control frames; beyond these the connection closes as [`Flooded`](CloseReason::Flooded) |
-//! | frame | 16 384 bytes |
+//! What a peer can make grow or make us do is bounded. Beyond a bound the connection ends with the code that stands there.
 //!
-//! `h2` reads a clock to forget streams that it reset, and its two queues are behind a lock that is never waited for.
+//! | what | bound | beyond it |
+//! |---|---|---|
+//! | requests open at once | the lower of the peer's limit, live, and [`Config::max_streams`](client::Config::max_streams) | they wait outside |
+//! | body of an answer | [`Config::max_body`](client::Config::max_body) | the stream is reset, its answer is told as cut |
+//! | body bytes that came and were not taken note of | 65 535 on the connection | FLOW_CONTROL_ERROR |
+//! | header list of an answer, names and values with 32 bytes for each | 16 KiB; decoding stops there | ENHANCE_YOUR_CALM |
+//! | header block | the first frame and eight CONTINUATION frames, 32 KiB | ENHANCE_YOUR_CALM |
+//! | compression table of the peer, and of ours at the peer | 4096 bytes each | COMPRESSION_ERROR; not filled further |
+//! | frame | 16 384 bytes | FRAME_SIZE_ERROR |
+//! | window | 2^31 - 1 | FLOW_CONTROL_ERROR, for the stream or the connection |
+//! | bytes waiting to be handed out | a chunk and one request, and 64 KiB that the peer asked for | ENHANCE_YOUR_CALM |
+//! | frames that bring no answer nearer | a budget of 10 000, of which a second gives back 100 and an answer 16 | ENHANCE_YOUR_CALM |
+//!
+//! Of the budget, a PING, PRIORITY, WINDOW_UPDATE, RST_STREAM or unknown frame costs 1, as do an empty DATA frame and one of a
+//! stream that is over; an interim answer costs 4; SETTINGS cost 10, because all windows may move; a GOAWAY with something
+//! new in it costs 500, because it is kept until it is told.
 
-mod body;
+mod answer;
+mod budget;
 pub(crate) mod client;
-mod exchange;
 pub(crate) mod frame;
-mod head;
-mod inbound;
+mod hpack;
 mod message;
-mod pipe;
-#[cfg(feature = "server")]
-pub(crate) mod server;
+mod output;
 #[cfg(test)]
 mod tests;
-mod wake;
 
+pub(super) use answer::Field;
 use bytes::Bytes;
 use frame::ErrorCode;
 
-/// The most bytes of control frames that wait to be handed out. Some 15 000 answers to pings; a peer that makes more
-/// of them and takes none is not reading.
-const MAX_CONTROL: usize = 256 * 1024;
+/// The most bytes that wait to be handed out because the peer asked for them.
+const MAX_CONTROL: usize = 64 * 1024;
 
-/// What the engine is told about small DATA frames: it need not count them. Bodies are bounded here.
-const UNLIMITED_FRAMES: usize = usize::MAX;
+/// The largest header list taken in an answer, by the count of RFC 9113 section 6.5.2, sent as SETTINGS_MAX_HEADER_LIST_SIZE.
+const MAX_HEADER_LIST: usize = 16 * 1024;
+
+/// The most CONTINUATION frames of a header block.
+const MAX_CONTINUATIONS: usize = 8;
+
+/// The window of a connection, and of a stream, at first (RFC 9113 section 6.9.2).
+const INITIAL_WINDOW: u32 = 65_535;
+
+/// The largest window (RFC 9113 section 6.9.1).
+const WINDOW: i64 = (1 << 31) - 1;
 
 /// What a GOAWAY frame says (RFC 9113 section 6.8).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,10 +137,4 @@ pub(crate) enum CloseReason {
     },
     /// The peer asks for more answers (to pings, settings, bad streams) than it takes.
     Flooded,
-}
-
-/// The code of an error, if the engine found it itself and ended the connection over it.
-fn violation(error: &h2::Error) -> Option<ErrorCode> {
-    let code = error.reason().map_or(ErrorCode::PROTOCOL_ERROR, |reason| ErrorCode(reason.into()));
-    (error.is_go_away() && error.is_library()).then_some(code)
 }

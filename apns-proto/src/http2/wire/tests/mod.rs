@@ -3,9 +3,9 @@
 mod answers;
 mod closing;
 mod hostile;
-#[cfg(feature = "server")]
-mod pair;
 mod requests;
+
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
@@ -13,6 +13,7 @@ use super::client::{Config, Connection, Event, Failure, Fate, SendError};
 use super::frame::{self, ErrorCode, HEAD, Head, PREFACE, flag, kind};
 use crate::http2::request::Header;
 use crate::http2::{Indexing, Method, Request};
+use crate::testing::start;
 
 /// How the bytes are split.
 const SPLITS: [usize; 3] = [1, 7, usize::MAX];
@@ -40,6 +41,7 @@ impl Frame {
 /// A client and, at the other end, frames by hand.
 struct Hand {
     client: Connection,
+    now: Instant,
     split: usize,
     heard: BytesMut,
     preface: bool,
@@ -49,7 +51,8 @@ struct Hand {
 impl Hand {
     /// A client that has heard nothing.
     fn silent(config: Config, split: usize) -> Self {
-        Self { client: Connection::new(config), split, heard: BytesMut::new(), preface: false, seen: Vec::new() }
+        let now = start().instant;
+        Self { client: Connection::new(config), now, split, heard: BytesMut::new(), preface: false, seen: Vec::new() }
     }
 
     /// A client that has the peer's SETTINGS, and whose own were read.
@@ -66,7 +69,7 @@ impl Hand {
         let mut bytes = BytesMut::new();
         write(&mut bytes);
         for piece in bytes.chunks(self.split) {
-            self.client.receive(piece);
+            self.client.receive(self.now, piece);
             while let Some(event) = self.client.poll() {
                 self.seen.push(event);
             }
@@ -106,7 +109,7 @@ impl Hand {
 }
 
 fn config() -> Config {
-    Config::new("api.push.apple.com".parse().unwrap())
+    Config::new("api.push.apple.com")
 }
 
 fn request(method: Method, path: impl Into<Bytes>, body: &'static str) -> Request {
@@ -170,7 +173,7 @@ fn settled(events: &[Event]) -> Vec<(u32, Settled)> {
     for (index, event) in events.iter().enumerate() {
         let (stream, what) = match event {
             Event::Response { stream, response } => {
-                let what = Settled::Answered(response.status.as_u16(), response.body.clone(), response.complete);
+                let what = Settled::Answered(response.status, response.body.clone(), response.complete);
                 (*stream, what)
             }
             Event::Failed { stream, failure, fate } => (*stream, Settled::Failed(*failure, *fate)),

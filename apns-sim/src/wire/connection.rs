@@ -1,4 +1,4 @@
-//! The server's side of a connection, with more freedom than a decent server takes.
+//! One connection, with more freedom than a decent server takes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -6,17 +6,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use apns_proto::machine::CHUNK;
 use bytes::{Bytes, BytesMut};
 use h2::server::{Builder, Handshake, SendResponse};
 use http::{HeaderMap, Method, StatusCode};
 
 use super::body::Collect;
 use super::frame::{self, ErrorCode, HEAD, Head, MAX_STREAM, PREFACE, flag, kind, setting};
-use super::inbound::{Seen, Tap};
+use super::inbound::Tap;
 use super::pipe::Io;
 use super::wake::{Flag, ReadyList};
 use super::{CloseReason, GoAway, MAX_CONTROL, UNLIMITED_FRAMES, violation};
-use crate::machine::CHUNK;
 
 /// The window of a stream and of the connection unless SETTINGS say otherwise (RFC 9113 section 6.9.2).
 const DEFAULT_WINDOW: u32 = 65_535;
@@ -189,7 +189,7 @@ impl Connection {
         let engine = Engine::Greeting(builder.handshake(io.clone()));
         let mut connection = Self {
             max_streams: config.last(setting::MAX_CONCURRENT_STREAMS),
-            tap: Tap::of_client(PREFACE.len()),
+            tap: Tap::new(PREFACE.len()),
             io,
             engine,
             flag: Arc::default(),
@@ -303,10 +303,7 @@ impl Connection {
             let seen = self.tap.next(&mut input, &mut self.io.lock().inbound);
             match seen {
                 None => break,
-                Some(Seen::Foreign(received)) => self.end(CloseReason::NotHttp2 { received }),
-                Some(Seen::Frame(head, frame)) => self.held(head, &frame),
-                // No identifier is above the last.
-                Some(Seen::Idle) => {}
+                Some((head, frame)) => self.held(head, &frame),
             }
         }
         self.drive();
@@ -330,9 +327,9 @@ impl Connection {
     }
 
     /// The transport takes nothing more.
-    pub(crate) fn write_failed(&mut self, unsent: usize) {
+    pub(crate) fn write_failed(&mut self) {
         self.flush();
-        self.io.lock().outbound.stop(unsent);
+        self.io.lock().outbound.stop();
     }
 
     /// The next event.
@@ -346,11 +343,6 @@ impl Connection {
     /// Streams without an answer, those whose body is still on its way among them.
     pub(crate) fn open_streams(&self) -> usize {
         self.exchanges.len()
-    }
-
-    /// Whether [`Event::Closed`] was put in the queue. There may still be bytes to hand out.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed
     }
 
     fn between(&mut self, frame: &[u8]) {
@@ -415,9 +407,7 @@ impl Connection {
             let over = self.poll_engine(&mut cx);
             self.poll_exchanges();
             let control = {
-                let mut pipe = self.io.lock();
-                // A server does not ask how far its answers got; left alone, the list would grow with each of them.
-                drop(pipe.outbound.take_ends());
+                let pipe = self.io.lock();
                 pipe.outbound.control()
             };
             if let Some(reason) = over {

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use apns_proto::{ApnsId, Now};
 use bytes::Bytes;
 
 use super::ProviderRequest;
-use crate::{ApnsId, Now};
 
 /// Decides what happens to each request, in the order of arrival.
 pub trait Judge {
@@ -23,7 +23,7 @@ impl<F: FnMut(Now, &ProviderRequest) -> Verdict> Judge for F {
 /// An answer: a status, header fields, a body.
 ///
 /// ```
-/// use apns_proto::http2::server::Answer;
+/// use apns_sim::machine::Answer;
 ///
 /// let answer = Answer::refusal(410, "Unregistered").with_timestamp(1_527_206_400_000).with_header("retry-after", "3");
 /// assert_eq!(answer.status(), 410);
@@ -162,7 +162,7 @@ impl Step {
 ///
 /// ```
 /// use std::time::Duration;
-/// use apns_proto::http2::server::{Answer, Step, Verdict};
+/// use apns_sim::machine::{Answer, Step, Verdict};
 ///
 /// let slow = Verdict::answer(Answer::new(200)).after(Duration::from_secs(2));
 /// let rude = Verdict::answer(Answer::refusal(500, "InternalServerError")).then(Step::Close);

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::Instant;
 
+use apns_proto::{End, Machine, Now, Transmit};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::{Answer, Judge, ProviderRequest, Step, Verdict};
-use crate::http2::wire::CloseReason as WireClose;
-use crate::http2::wire::frame::{ErrorCode, MAX_STREAM, setting};
-use crate::http2::wire::server::{Config as WireConfig, Connection as Wire, Event};
-use crate::{End, Machine, Now, Transmit};
+use crate::wire::frame::{ErrorCode, MAX_STREAM, setting};
+use crate::wire::{CloseReason as WireClose, Config as WireConfig, Connection as Wire, Event};
 
 /// Settings of a [`ProviderServer`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,9 +206,8 @@ impl<J: Judge> ProviderServer<J> {
                     let end = match (reason, &self.end) {
                         (WireClose::Violation { code }, _) => ProviderEnd::Violation { code: code.0 },
                         (WireClose::Flooded, _) => ProviderEnd::Violation { code: ErrorCode::ENHANCE_YOUR_CALM.0 },
-                        (WireClose::NotHttp2 { .. }, _) => ProviderEnd::Violation { code: ErrorCode::PROTOCOL_ERROR.0 },
                         (_, Some(End::Cut | End::Refused(_))) => ProviderEnd::Cut,
-                        (_, Some(End::Clean) | None) => ProviderEnd::ClientClosed,
+                        (_, Some(_) | None) => ProviderEnd::ClientClosed,
                     };
                     self.finish(end);
                 }
@@ -298,9 +296,9 @@ impl<J: Judge> Machine for ProviderServer<J> {
         }
     }
 
-    fn handle_write_failure(&mut self, now: Now, unsent: usize) {
+    fn handle_write_failure(&mut self, now: Now, _unsent: usize) {
         if self.state != State::Closed {
-            self.wire.write_failed(unsent);
+            self.wire.write_failed();
             self.pump(now);
             self.finish(ProviderEnd::Cut);
         }

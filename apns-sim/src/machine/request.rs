@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::http2::wire;
+use crate::wire;
 
 /// A request that arrived, whole or as far as it is kept.
 ///
@@ -21,7 +21,7 @@ pub struct ProviderRequest {
 }
 
 impl ProviderRequest {
-    pub(super) fn from_wire(request: wire::server::Request) -> Self {
+    pub(super) fn from_wire(request: wire::Request) -> Self {
         let headers = request.headers.iter().map(|(name, value)| {
             let value = Bytes::copy_from_slice(value.as_bytes());
             (name.as_str().into(), value)
