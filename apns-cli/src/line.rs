@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use apns_driver::disclosure::is_name;
 use apns_proto::encoding::{self, EncodingError};
 use apns_proto::{
     ApnsId, CollapseId, DeviceToken, DeviceTokenError, InvalidNotification, Notification, PayloadError, Priority,
@@ -36,7 +37,7 @@ pub(crate) enum Invalid {
     #[error("the line is JSON but not an object, such as {{\"token\":\"…\",\"body\":\"…\"}}")]
     NotAnObject,
     /// There is a field that nobody knows.
-    #[error("unknown field `{name}`{}", hint(name))]
+    #[error("unknown field `{}`{}", if is_name(name) { name } else { "…" }, hint(name))]
     UnknownField {
         /// Its name.
         name: String,
@@ -138,7 +139,7 @@ const FIELDS: [&str; 21] = [
 pub(crate) struct Read {
     /// Whatever stood there as `id`.
     pub(crate) id: Option<Box<RawValue>>,
-    /// The token: as normal digits, or the text as it was given when it is none.
+    /// The token: as normal digits, or the text as it was given when it is none but like one.
     pub(crate) token: Option<String>,
     /// When the app registered the token, in seconds since 1970, if the line says.
     pub(crate) registered: Option<u64>,
@@ -156,7 +157,7 @@ impl Read {
     pub(crate) fn token(text: &str, composer: &Composer) -> Self {
         let (token, parsed) = read_token(text);
         let notification = parsed.and_then(|token| composer.compose(token, Draft::default()));
-        Self { id: None, token: Some(token), registered: None, notification }
+        Self { id: None, token, registered: None, notification }
     }
 
     /// A line of a batch.
@@ -180,7 +181,7 @@ impl Read {
         let (token, parsed) = match read.token {
             Some(Ok(text)) => {
                 let (token, parsed) = read_token(&text);
-                (Some(token), parsed)
+                (token, parsed)
             }
             Some(Err(error)) => (None, Err(error.into())),
             None => (None, Err(Invalid::NoToken)),
@@ -193,10 +194,12 @@ impl Read {
     }
 }
 
-fn read_token(text: &str) -> (String, Result<DeviceToken, Invalid>) {
+/// What is no device token may be any secret: it is told only where it is like one.
+fn read_token(text: &str) -> (Option<String>, Result<DeviceToken, Invalid>) {
+    let like_one = || text.bytes().all(|byte| byte.is_ascii_hexdigit() || b" <>:-".contains(&byte));
     match DeviceToken::from_hex(text) {
-        Ok(token) => (token.to_hex(), Ok(token)),
-        Err(error) => (text.to_owned(), Err(error.into())),
+        Ok(token) => (Some(token.to_hex()), Ok(token)),
+        Err(error) => (like_one().then(|| text.to_owned()), Err(error.into())),
     }
 }
 
@@ -323,7 +326,8 @@ impl<'a> Field<'a> {
         let Members(members) = self.read("an object")?;
         for (index, (name, _)) in members.iter().enumerate() {
             if members[..index].iter().any(|(earlier, _)| earlier == name) {
-                return Err(self.value_error(format!("the key `{name}` stands there twice")));
+                return Err(self
+                    .value_error(format!("the key `{}` stands there twice", if is_name(name) { name } else { "…" })));
             }
         }
         Ok(members.into_iter().map(|(name, value)| (name, compact(value))).collect())
@@ -465,10 +469,13 @@ mod tests {
 
     #[test]
     fn id_and_token_are_known_whatever_else_is_wrong() {
-        let read = read(r#"{"nonsense":1,"badge":"x","token":"(null)","id":"a-1"}"#);
-        assert_eq!(read.id.unwrap().get(), r#""a-1""#);
-        assert_eq!(read.token.as_deref(), Some("(null)"));
-        assert!(matches!(read.notification, Err(Invalid::UnknownField { .. })));
+        // What is no token is told where it is like one: it might be any secret.
+        for (given, token) in [("<DE AD>", Some("dead")), ("dead-bee", Some("dead-bee")), ("hunter2secret", None)] {
+            let read = read(&format!(r#"{{"nonsense":1,"badge":"x","token":"{given}","id":"a-1"}}"#));
+            assert_eq!(read.id.unwrap().get(), r#""a-1""#);
+            assert_eq!(read.token.as_deref(), token);
+            assert!(matches!(read.notification, Err(Invalid::UnknownField { .. })));
+        }
     }
 
     #[test]

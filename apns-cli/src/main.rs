@@ -1,5 +1,6 @@
 //! The `apns` command: push notifications from a shell, and a pretend Apple to try them on.
 
+mod arguments;
 mod batch;
 mod calendar;
 mod command;
@@ -37,7 +38,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let outcome = Cli::parse().command.run();
+    let outcome = arguments::read().command.run();
     let exit = outcome.unwrap_or_else(|failure| {
         output::say(format_args!("apns: {failure}"));
         failure.exit()

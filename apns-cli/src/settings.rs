@@ -6,7 +6,7 @@ use std::env::{self, VarError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use apns_driver::files::shown;
+use apns_driver::disclosure::{shown, without_values};
 use clap::Args;
 use serde::{Deserialize, Deserializer};
 
@@ -110,12 +110,10 @@ pub(crate) enum SettingsError {
         problem: String,
     },
     /// The configuration file has no such table.
-    #[error("{} has no profile `{name}`{}", shown(path), known_profiles(known))]
+    #[error("{} has no profile of the name that was asked for{}", shown(path), known_profiles(known))]
     NoProfile {
         /// The file.
         path: PathBuf,
-        /// The name that was looked for.
-        name: String,
         /// The names that are there.
         known: Vec<String>,
     },
@@ -355,10 +353,10 @@ impl Layer {
         let broken = |problem| SettingsError::File { path: path.to_owned(), problem };
         let text = Source::File(path.to_owned()).read_text(LARGEST_FILE)?;
         let mut profiles: BTreeMap<String, Self> =
-            toml::from_str(&text).map_err(|error| broken(error.to_string().trim_end().to_owned()))?;
+            toml::from_str(&text).map_err(|error| broken(without_source(&text, &error)))?;
         let Some(layer) = profiles.remove(name) else {
             let known = profiles.into_keys().collect();
-            return Err(SettingsError::NoProfile { path: path.to_owned(), name: name.to_owned(), known }.into());
+            return Err(SettingsError::NoProfile { path: path.to_owned(), known }.into());
         };
         if layer.port == Some(0) {
             return Err(broken(format!("profile `{name}`: the port has to be from 1 to 65535")).into());
@@ -374,6 +372,12 @@ impl Layer {
             ..layer
         })
     }
+}
+
+/// The message with its place. The reader's whole report shows the line, which may hold a secret.
+fn without_source(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    format!("line {}: {}", before.matches('\n').count() + 1, without_values(error.message()))
 }
 
 /// An empty variable is as good as none.

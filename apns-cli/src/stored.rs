@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use apns_driver::files::shown;
+use apns_driver::disclosure::shown;
 use apns_driver::identity::is_path;
 use apnsd::config::Secret;
 use serde::{Deserialize, Deserializer};

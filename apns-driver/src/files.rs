@@ -1,12 +1,11 @@
-//! Files with secrets in them, and names of files that may be secrets themselves.
+//! Files with secrets in them.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use apns_proto::Escaped;
+pub use crate::disclosure::shown;
 
 /// Opens a file whose path comes from somebody else, to read it.
 ///
@@ -132,64 +131,6 @@ fn no_file(why: &'static str) -> io::Error {
     io::Error::new(ErrorKind::InvalidInput, why)
 }
 
-/// A path for a message, unless it may be a secret.
-///
-/// People give a key or a password where the path of its file belongs: `--p8 "$(cat key.p8)"`. So a path is shown when there
-/// is such a file, or when its name ends as names of files do (`.p8`, `.pem`, `.json`, …). Of any other one only the folder
-/// is shown, where that is there. Control characters are [`Escaped`].
-#[must_use]
-pub const fn shown(path: &Path) -> Shown<'_> {
-    Shown(path)
-}
-
-/// See [`shown`].
-#[derive(Clone, Copy)]
-pub struct Shown<'a>(&'a Path);
-
-/// What names of files end in that belong to this field.
-const ENDINGS: [&str; 26] = [
-    "cer", "cfg", "conf", "crt", "csv", "db", "der", "gz", "journal", "json", "jsonl", "key", "log", "ndjson", "new",
-    "out", "p12", "p8", "pem", "pfx", "prom", "rows", "sqlite", "toml", "txt", "yaml",
-];
-
-/// The longest path that systems take.
-const LONGEST: usize = 4096;
-
-impl Shown<'_> {
-    fn may_be_shown(&self) -> bool {
-        let Some(text) = self.0.to_str() else { return exists(self.0) };
-        let ending = self.0.extension().and_then(|ending| ending.to_str());
-        let named = ending.is_some_and(|ending| ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(ending)));
-        let plain = text.len() <= LONGEST && !text.contains(char::is_control) && !text.contains("-----");
-        (named && plain) || exists(self.0)
-    }
-}
-
-fn exists(path: &Path) -> bool {
-    // A file that may not be looked at is there; a path that is none is not.
-    fs::symlink_metadata(path).is_ok()
-}
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.may_be_shown() {
-            return Escaped(self.0.to_string_lossy()).fmt(f);
-        }
-        match self.0.parent().filter(|folder| !folder.as_os_str().is_empty() && exists(folder)) {
-            Some(folder) => Escaped(folder.join("…").to_string_lossy()).fmt(f)?,
-            None => f.write_str("a path")?,
-        }
-        f.write_str(" (not shown whole: it may be a secret)")
-    }
-}
-
-/// The same as [`Display`](fmt::Display).
-impl fmt::Debug for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
@@ -258,25 +199,5 @@ mod tests {
         let link = folder.path().join("link");
         symlink(&file, &link).unwrap();
         open_regular(&link).expect("secrets are mounted as links");
-    }
-
-    #[test]
-    fn a_path_that_may_be_a_secret_is_not_shown() {
-        let pem = "-----BEGIN PRIVATE KEY-----\nMIGHAgEA\n-----END PRIVATE KEY-----";
-        let line = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg/abc";
-        for secret in [pem, line, "hunter2secret", "eyJhbGciOiJFUzI1NiJ9.e30.c2ln", "-----BEGIN.pem", "a\n.pem"] {
-            let text = shown(Path::new(secret)).to_string();
-            assert_eq!(text, "a path (not shown whole: it may be a secret)");
-        }
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join("password");
-        let hidden = format!("{}/… (not shown whole: it may be a secret)", folder.path().display());
-        assert_eq!(shown(&path).to_string(), hidden);
-        fs::write(&path, "").unwrap();
-        assert_eq!(shown(&path).to_string(), path.display().to_string());
-        assert_eq!(shown(Path::new("gone/AuthKey_ABC.p8")).to_string(), "gone/AuthKey_ABC.p8");
-        let odd = folder.path().join("a\n\u{1b}[2J");
-        fs::write(&odd, "").unwrap();
-        assert!(shown(&odd).to_string().ends_with(r"/a\n\u{1b}[2J"));
     }
 }

@@ -54,7 +54,7 @@
 //! * [`Runtime`], [`Clock`], [`Secured`], [`Alpn`], [`tls`]: what a transport brings, and what it is given.
 //! * [`Client`] with its builders, [`Pending`], [`Delivery`], [`SendAll`], [`Events`]: the handle of applications.
 //! * [`feedback`]: reading the feedback service.
-//! * [`files`]: private files, and which paths may be shown.
+//! * [`files`]: private files. [`disclosure`]: what of a value may be shown.
 //! * [`identity`]: client certificates in every form in which people keep them.
 //! * [`drive`]: the loop for one machine on one stream, for servers and tests.
 
@@ -66,6 +66,7 @@ mod bulk;
 pub mod channels;
 mod client;
 mod dial;
+pub mod disclosure;
 mod drive;
 mod endpoint;
 mod events;

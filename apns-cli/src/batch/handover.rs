@@ -178,7 +178,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("journal");
         let undertaking = Undertaking {
-            batch: Fingerprint::of(&mut std::io::empty()).unwrap(),
+            batch: Fingerprint::of(&mut io::empty()).unwrap(),
             protocol: "binary".to_owned(),
             host: "gateway.example".to_owned(),
             on_loss: "report".to_owned(),

@@ -15,6 +15,7 @@ mod metrics;
 mod outcomes;
 mod provider;
 mod resume;
+mod secrets;
 mod sim;
 mod support;
 mod token;

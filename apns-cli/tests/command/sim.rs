@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use crate::support::{Folder, apns, finish, run, signal, token};
 
-/// `apns sim` while it runs.
+/// `apns sim` while it runs. It does not outlive its test.
 pub(crate) struct Process {
-    child: Child,
+    /// None once it was asked to stop.
+    child: Option<Child>,
     stderr: BufReader<ChildStderr>,
     pub(crate) gateway: String,
     feedback: String,
@@ -39,16 +40,26 @@ impl Process {
             line.clear();
             stderr.read_line(&mut line).unwrap();
         }
-        Self { child, stderr, gateway, feedback, http2 }
+        Self { child: Some(child), stderr, gateway, feedback, http2 }
     }
 
     /// Asks it to stop. Gives the exit status, standard output, and what came on standard error.
     pub(crate) fn stop(mut self, name: &str) -> (i32, String, String) {
-        signal(&self.child, name);
+        let child = self.child.take().unwrap();
+        signal(&child, name);
         let mut stderr = String::new();
         self.stderr.read_to_string(&mut stderr).unwrap();
-        let run = finish(self.child);
+        let run = finish(child);
         (run.status, run.stdout, stderr)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
     }
 }
 
@@ -105,7 +116,7 @@ fn the_log_may_be_standard_output() {
     let mut process = Process::start(&folder, &["--log", "-", "--max-tls", "1.2"]);
     let options = ["--token", &token(1), "--body", "x"];
     run(client(&["send", "--binary"], &folder, &process.gateway, &options)).expect(0);
-    let mut stdout = BufReader::new(process.child.stdout.take().unwrap());
+    let mut stdout = BufReader::new(process.child.as_mut().unwrap().stdout.take().unwrap());
     let mut line = String::new();
     stdout.read_line(&mut line).unwrap();
     let line: Value = serde_json::from_str(&line).unwrap();

@@ -1,5 +1,7 @@
 //! What can be wrong with a configuration.
 
+use apns_driver::disclosure::without_values;
+
 /// Something in a configuration that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}{problem}", .field.as_ref().map(|field| format!("{field}: ")).unwrap_or_default())]
@@ -36,38 +38,15 @@ impl ConfigError {
     /// What a reader of JSON or TOML found wrong.
     pub(crate) fn parsed(path: &str, message: &str) -> Self {
         let problem = without_values(message);
-        // A path of one dot is the whole.
-        if path == "." { Self::whole(problem) } else { Self::at(path, problem) }
-    }
-}
-
-/// Takes quoted values out of a message: they may be secrets that stand in the wrong place. Names of fields stand in
-/// backquotes and stay.
-pub(crate) fn without_values(message: &str) -> String {
-    let mut out = String::with_capacity(message.len());
-    let mut rest = message;
-    while let Some((before, after)) = rest.split_once('"') {
-        out.push_str(before);
-        out.push_str("\"…\"");
-        // A quoted value may hold quotes of its own, escaped; what follows the last one is the rest of the message.
-        rest = after.rsplit_once('"').map_or("", |(_, behind)| behind);
-    }
-    out.push_str(rest);
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_taken_out_of_messages() {
-        assert_eq!(
-            without_values("invalid type: string \"s3cret\", expected u16"),
-            "invalid type: string \"…\", expected u16"
-        );
-        assert_eq!(without_values(r#"string "a\"b", expected x"#), "string \"…\", expected x");
-        assert_eq!(without_values("string \"open"), "string \"…\"");
-        assert_eq!(without_values("unknown field `x`"), "unknown field `x`");
+        // A path of one dot is the whole. Keys of a table are names, unless something stands in the wrong place.
+        const LONGEST: usize = 64;
+        let is_field = !path.contains(char::is_control)
+            && !path.contains("-----")
+            && path.split(['.', '[', ']']).all(|key| key.len() <= LONGEST);
+        match path {
+            "." => Self::whole(problem),
+            _ if is_field => Self::at(path, problem),
+            _ => Self::at("a field whose name is none", problem),
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use apns_driver::disclosure::without_values;
 use serde::Deserialize;
 
 use super::app::first_line;
@@ -220,5 +221,5 @@ pub(super) fn at_least(field: &str, value: Option<usize>, least: usize) -> Resul
 /// A fault of the file as a text. The message alone: the reader's full report shows the line, which may hold a secret.
 fn syntax(text: &str, error: &toml::de::Error) -> ConfigError {
     let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-    ConfigError::whole(format_args!("line {line}: {}", super::error::without_values(error.message())))
+    ConfigError::whole(format_args!("line {line}: {}", without_values(error.message())))
 }

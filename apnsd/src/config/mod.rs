@@ -23,12 +23,11 @@ pub(crate) use app::{App, Credential};
 pub use app::{AppDefinition, EnvironmentWord, Loss, RetryDefinition, Transport};
 pub use bridge::{BridgeClient, BridgeConfig, BridgeErrors, BridgeLimits, KnownBy};
 pub use error::ConfigError;
-pub(crate) use error::without_values;
 pub(crate) use pyapns_file::certificate_or_path;
 pub use secret::Secret;
 pub(crate) use span::Span;
 
-use apns_driver::files::shown;
+use apns_driver::disclosure::shown;
 use apns_proto::encoding;
 
 use crate::AppName;

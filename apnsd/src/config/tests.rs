@@ -241,3 +241,79 @@ fn a_definition_is_checked_before_it_is_used() {
     let text = serde_json::to_string(&kept).unwrap();
     assert_eq!(AppDefinition::from_json(text.as_bytes()), Ok(kept), "what is kept is read again");
 }
+
+/// The names that a table may have, as its reader tells them.
+fn fields(outer: &str) -> Vec<String> {
+    let (_, problem) = wrong(&format!("{outer}no_such_field = 1"));
+    let (_, expected) = problem.split_once("expected").expect(&problem);
+    expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn no_field_brings_a_secret_out() {
+    let pem = include_str!("../../../apns-proto/tests/keys/p8.pem");
+    let inside: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let piece = &inside[40..60];
+    let secrets = [
+        (pem.to_owned(), piece),
+        (inside.clone(), piece),
+        (inside[..60].to_owned(), piece),
+        ("hunter2secret".to_owned(), "hunter2secret"),
+        ("eyJhbGciOiJFUzI1NiJ9.e30.c2lnbmF0dXJl".to_owned(), "c2lnbmF0dXJl"),
+    ];
+    let tables = [
+        "",
+        "[outbox]\n",
+        "[api]\n",
+        "[api.tls]\n",
+        "[pyapns]\n",
+        "[pyapns.app]\n",
+        "[bridge]\n",
+        "[[bridge.client]]\n",
+        "[[token]]\n",
+        "[apps.shop]\n",
+        "[apps.shop.retry]\n",
+    ];
+    let mut tried = 0;
+    for table in tables {
+        let names = fields(table);
+        assert!(!names.is_empty(), "{table}");
+        for name in names {
+            for (secret, piece) in &secrets {
+                let text = serde_json::to_string(secret).unwrap();
+                // What else has to be there for the value to be looked at.
+                let rest = match table {
+                    "[apps.shop]\n" if name != "environment" => "environment = \"sandbox\"\n",
+                    "[[token]]\n" if name != "name" => "name = \"x\"\n",
+                    "[[bridge.client]]\n" if name != "app" => "app = \"x\"\n",
+                    "[api.tls]\n" if name == "certificate" => "listen = \"127.0.0.1:1\"\nkey = \"a.pem\"\n",
+                    "[api.tls]\n" if name == "key" => "listen = \"127.0.0.1:1\"\ncertificate = \"a.pem\"\n",
+                    _ => "",
+                };
+                for value in [text.clone(), secret.clone(), format!("[{text}]"), format!("{{ x = {text} }}")] {
+                    let config = format!("{table}{rest}{name} = {value}\n");
+                    let said = parse(&config).and_then(|config| config.check_apps());
+                    let said = said.err().map(|error| format!("{error} {error:?}")).unwrap_or_default();
+                    assert!(!said.contains(piece), "{config}: {said}");
+                    tried += 1;
+                }
+            }
+        }
+    }
+    assert!(tried > 1000, "{tried}");
+    for (secret, piece) in &secrets {
+        for definition in [
+            serde_json::json!({"environment": secret}),
+            serde_json::json!({"environment": "sandbox", "certificate": secret}),
+            serde_json::json!({"environment": "sandbox", "port": secret}),
+            serde_json::json!({"environment": "sandbox", "retry": secret}),
+            serde_json::json!({"environment": "sandbox", "certificate_data": [secret]}),
+            serde_json::json!(secret),
+        ] {
+            let said =
+                AppDefinition::from_json(definition.to_string().as_bytes()).and_then(|app| app.resolve().map(drop));
+            let said = said.expect_err("none of these can be used").to_string();
+            assert!(!said.contains(piece), "{said}");
+        }
+    }
+}

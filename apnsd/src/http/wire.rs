@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use apns_driver::disclosure::without_values;
 use apns_proto::{
     ApnsId, CollapseId, DeviceToken, Expiration, Notification, Payload, Priority, PushType, Topic, WallTime,
 };
@@ -46,12 +47,11 @@ pub(super) fn read_one(json: &str) -> Result<Submission, FieldProblem> {
 
 /// Reads the elements of an array, unparsed.
 pub(super) fn split_array(json: &str) -> Result<Vec<&RawValue>, FieldProblem> {
-    serde_json::from_str(json)
-        .map_err(|error| FieldProblem::new(".", crate::config::without_values(&error.to_string())))
+    serde_json::from_str(json).map_err(|error| FieldProblem::new(".", without_values(&error.to_string())))
 }
 
 fn parse_problem(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldProblem {
-    FieldProblem::new(error.path().to_string(), crate::config::without_values(&error.inner().to_string()))
+    FieldProblem::new(error.path().to_string(), without_values(&error.inner().to_string()))
 }
 
 impl Wire<'_> {

@@ -15,7 +15,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use apns_driver::files::shown;
+use apns_driver::disclosure::shown;
 use apns_proto::{LossPolicy, WallTime};
 use rusqlite::{Connection, OpenFlags};
 
