@@ -6,9 +6,10 @@ use std::time::Duration;
 use apns_proto::WallTime;
 use apns_proto::encoding;
 use apns_proto::http2::{Authentication, IdError, KeyId, Requests, SigningKey, SigningSource, TeamId};
-use apns_tokio::{CertificateEnvironment, Credentials, Endpoint, Environment, Identity, Roots, Validity, channels};
+use apns_tokio::{
+    CertificateEnvironment, Credentials, Endpoint, Environment, Identity, IdentityWarning, Purpose, Roots, channels,
+};
 
-use crate::calendar::Date;
 use crate::exit::Failure;
 use crate::input::{Source, read_file};
 use crate::output::say;
@@ -49,7 +50,7 @@ impl Settings {
         let Some(files) = self.certificate() else {
             return Err(Failure::Usage("no --cert: the binary protocol takes a client certificate".to_owned()));
         };
-        let identity = files.read()?;
+        let identity = files.read(None)?;
         Ok((self.connection(Endpoint::new(host, port))?, identity))
     }
 
@@ -70,8 +71,7 @@ impl Settings {
         };
         let (credentials, requests) = match self.credential()? {
             Some(CredentialFiles::Certificate(files)) => {
-                let identity = files.read()?;
-                warn_of_environment(&files, &identity, environment);
+                let identity = files.read(environment)?;
                 let requests = Requests::new(endpoint.host(), Authentication::Certificate)
                     .with_certificate_topics(identity.certificate().push_topics());
                 (identity.into(), requests)
@@ -98,8 +98,9 @@ impl Settings {
 }
 
 impl CertificateFiles {
-    /// Reads the files, and warns of a certificate that soon expires.
-    fn read(&self) -> Result<Identity, Failure> {
+    /// Reads the files, and warns of what may be wrong with the certificate for this environment of Apple's, if it is for
+    /// one. What keeps it from being used at all is said by the client.
+    fn read(&self, environment: Option<Environment>) -> Result<Identity, Failure> {
         let password = match &self.password_file {
             Some(path) => Some(read_password(path)?),
             None => None,
@@ -111,22 +112,20 @@ impl CertificateFiles {
         };
         let identity = identity.map_err(|error| Failure::Identity { place: self.cert.clone(), error })?;
         let now = WallTime::from(std::time::SystemTime::now());
-        if let Validity::ExpiresSoon { .. } = identity.validity(now) {
-            let at = Date(identity.not_after().as_secs());
-            say(format_args!("apns: the client certificate in {} expires at {at}: renew it", self.cert));
+        for warning in identity.judge(Purpose::default().with_environment(environment), now).warnings {
+            let remedy = match warning {
+                // Private gateways have certificates of their own.
+                IdentityWarning::NoPushCertificate { .. } if environment.is_none() => continue,
+                IdentityWarning::OtherEnvironment { certificate: CertificateEnvironment::Development } => {
+                    "; use --sandbox"
+                }
+                IdentityWarning::OtherEnvironment { .. } => "; leave --sandbox out",
+                _ => "",
+            };
+            say(format_args!("apns: {}: {warning}{remedy}", self.cert));
         }
         Ok(identity)
     }
-}
-
-/// What a certificate says about itself is not the last word, so this only warns.
-fn warn_of_environment(files: &CertificateFiles, identity: &Identity, environment: Option<Environment>) {
-    let remedy = match (identity.environment(), environment) {
-        (Some(CertificateEnvironment::Development), Some(Environment::Production)) => "production: use --sandbox",
-        (Some(CertificateEnvironment::Production), Some(Environment::Sandbox)) => "the sandbox: leave --sandbox out",
-        _ => return,
-    };
-    say(format_args!("apns: the client certificate in {} is not for {remedy}", files.cert));
 }
 
 impl KeyFile {

@@ -311,6 +311,15 @@ impl Certificate {
         &self.public_key.info
     }
 
+    /// Whether TLS here can sign with the other half of its key.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError::UnsupportedKey`] names the kind and the size.
+    pub fn ensure_key_is_supported(&self) -> Result<(), IdentityError> {
+        private_key::ensure_supported(&self.public_key)
+    }
+
     /// Whether the owner of its key signed `message`. TLS libraries that read a certificate only as far as they would
     /// trust it need to be told of others.
     #[must_use]

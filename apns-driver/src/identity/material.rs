@@ -6,6 +6,7 @@ use super::{
     pem,
     private_key::PrivateKey,
     source::{Kind, Source},
+    tlv::Elements,
 };
 #[cfg(feature = "pkcs12")]
 use super::{encrypted_key, pkcs12};
@@ -13,6 +14,21 @@ use super::{encrypted_key, pkcs12};
 /// The most certificates, and the most keys, of one credential. Each key is tried with each certificate, and a whole
 /// keychain has some dozens.
 const MOST: usize = 64;
+
+/// The labels of PEM blocks that hold a certificate. OpenSSL's last one has a list of uses behind it.
+const CERTIFICATES: [&str; 3] = ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"];
+
+/// The certificates in PEM text, in DER and unread: there are hundreds where a system keeps its authorities, and some of
+/// them nobody reads.
+pub(crate) fn authorities(text: &[u8]) -> Result<Vec<Vec<u8>>, IdentityError> {
+    let certificates = pem::blocks(text)?.into_iter().filter(|block| CERTIFICATES.contains(&block.label.as_str()));
+    Ok(certificates
+        .filter_map(|block| {
+            let der = block.der?;
+            Some(Elements::new(&der).next().map_or_else(|| der.to_vec(), |element| element.whole.to_vec()))
+        })
+        .collect())
+}
 
 /// The parts of a credential, before they are put together.
 #[derive(Default)]
@@ -46,7 +62,7 @@ impl Material {
                 continue;
             };
             match block.label.as_str() {
-                "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => {
+                label if CERTIFICATES.contains(&label) => {
                     self.add_certificate(&der).map_err(|error| error.at_line(place))?;
                 }
                 "PRIVATE KEY" => self.add_key(|| PrivateKey::from_pkcs8(&der), place)?,

@@ -47,6 +47,7 @@ pub use certificate::{Certificate, CertificateEnvironment, Fingerprint};
 pub use credential::{Identities, Identity};
 pub(crate) use error::date;
 pub use error::{IdentityError, Part};
+pub(crate) use material::authorities;
 pub use source::is_path;
 pub use validity::Validity;
 pub use verdict::{IdentityWarning, Purpose, Verdict};

@@ -10,7 +10,7 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, DigitallySignedStruct, InvalidMessage, PeerIncompatible, PeerMisbehaved};
+use rustls::{CertificateError, DigitallySignedStruct, InvalidMessage, OtherError, PeerIncompatible, PeerMisbehaved};
 
 use super::{Alert, TlsFailure};
 use crate::Identity;
@@ -52,7 +52,7 @@ pub fn verify_tls12_signature(
     if algorithms.iter().any(|algorithm| certificate.has_signed(*algorithm, message, signed.signature())) {
         Ok(HandshakeSignatureValid::assertion())
     } else {
-        Err(CertificateError::BadSignature.into())
+        Err(explained(&certificate, CertificateError::BadSignature.into()))
     }
 }
 
@@ -70,6 +70,15 @@ pub fn verify_tls13_signature(
     let certificate = read(certificate)?;
     let key = SubjectPublicKeyInfoDer::from(certificate.public_key_info());
     verify_tls13_signature_with_raw_key(message, &key, signed, supported)
+        .map_err(|error| explained(&certificate, error))
+}
+
+/// Where a key of this kind or size is never known here, that is the reason, and the signature may be right.
+fn explained(certificate: &Certificate, error: rustls::Error) -> rustls::Error {
+    match certificate.ensure_key_is_supported() {
+        Ok(()) => error,
+        Err(kind) => CertificateError::Other(OtherError(Arc::new(kind))).into(),
+    }
 }
 
 fn read(certificate: &CertificateDer<'_>) -> Result<Certificate, rustls::Error> {
@@ -181,7 +190,7 @@ const fn incompatible(why: &PeerIncompatible) -> &'static str {
 #[cfg(test)]
 mod tests {
     use rustls::pki_types::UnixTime;
-    use rustls::{AlertDescription, ContentType, InconsistentKeys, OtherError};
+    use rustls::{AlertDescription, ContentType, InconsistentKeys};
 
     use super::*;
 
