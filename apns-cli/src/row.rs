@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use apns_proto::Escaped;
 use apns_proto::{ApnsId, NotSentCause, Outcome, Proof, Rejection, WallTime};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -161,13 +162,13 @@ impl fmt::Display for Row {
         }
         if let Some(reason) = &self.reason {
             let gap = if self.status.is_some() { " " } else { "  " };
-            write!(f, "{gap}{reason}")?;
+            write!(f, "{gap}{}", Escaped(reason))?;
         }
         if let Some(attempts) = self.attempts.filter(|attempts| *attempts > 1) {
             write!(f, "  ({attempts} attempts)")?;
         }
         if let Some(token) = &self.token {
-            let enough: String = token.chars().take(ENOUGH_DIGITS).flat_map(char::escape_debug).collect();
+            let enough: String = token.chars().take(ENOUGH_DIGITS).collect();
             let more = if token.chars().nth(ENOUGH_DIGITS).is_some() { "…" } else { "" };
             write!(f, "  {enough}{more}")?;
         }
@@ -248,6 +249,16 @@ mod tests {
 
     fn json(row: &Row) -> String {
         serde_json::to_string(row).unwrap()
+    }
+
+    #[test]
+    fn words_of_the_service_forge_no_row() {
+        let forged = "Bad\n     7  accepted  confirmed\u{1b}[2J";
+        let rejection = ProviderRejection::new(Api::Device, 400).with_reason(forged);
+        let row = Row::outcome(key(1), &Outcome::Rejected(rejection.into()), 1);
+        let shown = row.to_string();
+        assert!(shown.contains(r"Bad\n     7") && !shown.contains(char::is_control), "{shown}");
+        assert!(json(&row).contains(r"Bad\n     7") && !json(&row).contains(char::is_control));
     }
 
     #[test]

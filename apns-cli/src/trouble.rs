@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use apns_proto::Escaped;
 use apns_proto::http2::{Api, Reason};
 use apns_proto::{CloseReason, DialFailure, DialStep, Rejection, TlsCause};
 use apns_tokio::{BuildError, ClientEvent, Endpoint, IdentityError};
@@ -20,9 +21,9 @@ impl std::error::Error for Trouble {}
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.kind, self.endpoint, self.cause)?;
+        write!(f, "{} {}: {}", self.kind, Escaped(&self.endpoint), Escaped(&self.cause))?;
         match &self.remedy {
-            Some(remedy) => write!(f, "\n      {remedy}"),
+            Some(remedy) => write!(f, "\n      {}", Escaped(remedy)),
             None => Ok(()),
         }
     }

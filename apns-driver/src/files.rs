@@ -5,8 +5,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-pub use crate::disclosure::shown;
-
 /// Opens a file whose path comes from somebody else, to read it.
 ///
 /// It is a regular file, or an error: a pipe would hold up the reader for ever, and reading a device can do anything.

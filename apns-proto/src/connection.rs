@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::Escaped;
 use crate::binary::{ErrorResponse, StatusKind};
 use crate::{InvalidNotification, Machine, Notification, Now, Outcome, Rejection, UnknownCause};
 
@@ -160,7 +161,7 @@ pub enum CloseReason {
     #[error("the connection broke")]
     Cut,
     /// The peer refused us, in its own words.
-    #[error("the peer refused this client: {0}")]
+    #[error("the peer refused this client: {}", Escaped(.0))]
     Refused(Arc<str>),
     /// The peer does not speak this protocol.
     #[error("the peer does not speak this protocol: its first byte is {first_byte:#04x}")]
@@ -194,13 +195,13 @@ pub enum CloseReason {
     #[error("the service takes no requests on this connection")]
     RefusesRequests,
     /// The service refuses the provider token on this connection.
-    #[error("the service refuses the provider token on this connection: {reason}")]
+    #[error("the service refuses the provider token on this connection: {}", Escaped(.reason))]
     TokenRefused {
         /// Apple's word for the reason.
         reason: Arc<str>,
     },
     /// No provider token could be had in time.
-    #[error("no provider token in time: {why}")]
+    #[error("no provider token in time: {}", Escaped(.why))]
     NoToken {
         /// The source's own words.
         why: Arc<str>,
@@ -223,7 +224,7 @@ impl CloseReason {
 }
 
 fn going_away_because(reason: Option<&str>) -> String {
-    reason.map(|reason| format!(": {reason}")).unwrap_or_default()
+    reason.map(|reason| format!(": {}", Escaped(reason))).unwrap_or_default()
 }
 
 fn going_away_code(code: u32) -> String {

@@ -55,4 +55,33 @@ mod tests {
             assert_eq!(Escaped(text).to_string(), text);
         }
     }
+
+    #[test]
+    fn no_message_about_a_peer_has_its_words_unescaped() {
+        use std::sync::Arc;
+
+        use crate::{CloseReason, DialFailure, DialStep};
+
+        const FORGED: &str = "Bad\n     7  accepted\u{1b}[2J\u{9b}\u{202e}";
+        let words: Arc<str> = FORGED.into();
+        let mut messages = vec![
+            CloseReason::Refused(words.clone()).to_string(),
+            CloseReason::TokenRefused { reason: words.clone() }.to_string(),
+            CloseReason::NoToken { why: words.clone() }.to_string(),
+            CloseReason::GoAway { reason: Some(words.clone()), code: 0, fatal: false }.to_string(),
+            DialFailure::passing(DialStep::Tls, words).to_string(),
+        ];
+        #[cfg(feature = "http2")]
+        {
+            use crate::http2::{Api, ProviderRejection, Reason};
+            let rejection = ProviderRejection::new(Api::Device, 400).with_reason(FORGED);
+            messages.extend([rejection.to_string(), Reason::from(FORGED).to_string()]);
+        }
+        for message in messages {
+            assert!(
+                message.contains(r"Bad\n     7  accepted\u{1b}[2J") && !message.contains(char::is_control),
+                "{message}"
+            );
+        }
+    }
 }

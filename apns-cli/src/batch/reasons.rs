@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::batch::results::RowView;
 use crate::row::ORDER;
+use apns_proto::Escaped;
 
 /// How many different reasons are counted apart; what lines say about themselves could be any number of them.
 const MOST: usize = 64;
@@ -44,7 +45,7 @@ impl fmt::Display for Reasons {
             }
             if !why.is_empty() {
                 // What a line says is not to disturb the terminal.
-                write!(f, "{} {}", if status.is_some() { "" } else { "," }, why.escape_debug())?;
+                write!(f, "{} {}", if status.is_some() { "" } else { "," }, Escaped(why))?;
             }
             gap = "\n";
         }

@@ -137,7 +137,7 @@ fn settings_come_from_variables_and_a_profile_and_options_go_first() {
     assert_eq!(elsewhere.status, 2);
     let mut unknown = apns(["send", "--token", "abcd", "--body", "x", "--profile", "shops"]);
     let unknown = finish(unknown.env("APNS_CONFIG", &config).spawn().unwrap()).expect(2);
-    assert_says(&unknown, &["has no profile `shops`; those that are there: shop"]);
+    assert_says(&unknown, &["has no profile of the name that was asked for; those that are there: shop"]);
     let broken = sim.folder.write("broken.toml", "[shop]\nhots = \"localhost\"\n");
     let broken = finish(send(&[]).env("APNS_CONFIG", &broken).spawn().unwrap()).expect(2);
     assert_says(&broken, &["hots", "line 2"]);

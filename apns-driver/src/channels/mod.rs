@@ -28,6 +28,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
+use apns_proto::Escaped;
 use apns_proto::http2::{
     Ask, Broadcast, BundleId, ChannelAnswer, ChannelError, ChannelId, ChannelRequest, ChannelStorage, Config,
     Credential, Response,
@@ -307,7 +308,7 @@ pub enum ChannelFailure {
     #[error(transparent)]
     Invalid(#[from] InvalidNotification),
     /// The service said no.
-    #[error("the service refused: {} ({})", .0.reason(), .0.status())]
+    #[error("the service refused: {} ({})", Escaped(.0.reason()), .0.status())]
     Rejected(Rejection),
     /// The service said yes, in an answer that makes no sense.
     #[error(transparent)]

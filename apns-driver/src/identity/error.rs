@@ -5,7 +5,7 @@ use std::{fmt, io, path::PathBuf, time::Duration};
 use apns_proto::{WallTime, encoding::EncodingError};
 use x509_cert::der::DateTime;
 
-use crate::files::shown;
+use crate::disclosure::shown;
 
 /// What an [`IdentityError`] is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::broadcast::{ChannelId, ChannelIdError};
 use super::request::Method;
 use super::response::Response;
+use crate::Escaped;
 use crate::Rejection;
 
 /// The largest body of a list of channels: an app has at most 10 000, so 1 MiB leaves a hundred bytes for each.
@@ -154,7 +155,7 @@ pub enum ChannelAnswer {
 #[non_exhaustive]
 pub enum ChannelError {
     /// The service said no.
-    #[error("the service refused: {} ({})", .0.reason(), .0.status())]
+    #[error("the service refused: {} ({})", Escaped(.0.reason()), .0.status())]
     Rejected(Rejection),
     /// A channel was made, but the answer does not say which: list all channels to find it.
     #[error("the answer names no channel: list all channels to find the one that was made")]

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::reason::{reaction_of_status, retry_of_status};
 use super::{Api, Reason};
+use crate::Escaped;
 use crate::{ApnsId, Reaction, Retry, TokenVerdict, WallTime};
 
 /// A refusal by the HTTP/2 provider API.
@@ -201,7 +202,7 @@ impl ProviderRejection {
 
 impl fmt::Display for ProviderRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.status, self.reason_text().unwrap_or("without a reason"))
+        write!(f, "{} {}", self.status, Escaped(self.reason_text().unwrap_or("without a reason")))
     }
 }
 

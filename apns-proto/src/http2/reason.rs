@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::Escaped;
 use crate::{Reaction, Retry};
 
 /// Which part of the provider API answered. Two reasons mean different things in the two parts.
@@ -312,6 +313,6 @@ pub(super) const fn retry_of_status(status: u16) -> Retry {
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+        f.pad(&Escaped(self.as_str()).to_string())
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// Why a connection could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{step}: {message}")]
+#[error("{step}: {}", crate::Escaped(message))]
 pub struct DialFailure {
     /// Where it failed.
     pub step: DialStep,

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use apns_driver::files::{open_regular, shown};
+use apns_driver::disclosure::shown;
+use apns_driver::files::open_regular;
 use apns_proto::http2::{Authentication, CertificateTopics, KeyId, Requests, SigningKey, TeamId};
 use apns_proto::{LossPolicy, RetryPolicy, Topic, WallTime, encoding};
 use apns_tokio::{Endpoint, Environment, Identity, Purpose, Roots, Verdict};

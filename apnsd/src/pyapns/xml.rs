@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 
+use apns_proto::Escaped;
 use apns_proto::encoding::{self, EncodingError};
 use base64::Engine as _;
 use quick_xml::Reader;
@@ -213,7 +214,8 @@ pub(super) fn response(value: &Value) -> String {
 /// The answer of one that did not.
 pub(super) fn fault(code: i64, text: &str) -> String {
     let mut out = String::from("<?xml version='1.0'?>\n<methodResponse>\n<fault>\n");
-    let text = Value::Text(text.to_owned());
+    // Control characters cannot be in XML at all.
+    let text = Value::Text(Escaped(text).to_string());
     Value::Struct(vec![("faultCode".to_owned(), Value::Int(code)), ("faultString".to_owned(), text)])
         .write_xml(&mut out);
     out.push_str("</fault>\n</methodResponse>\n");

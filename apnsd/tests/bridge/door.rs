@@ -79,7 +79,7 @@ async fn a_fingerprint_lets_in_and_a_topic_alone_does_not_where_others_can_conne
     std::fs::write(folder.path().join("known.pem"), &known).unwrap();
     let client = format!(
         "by_topic = false\n[[bridge.client]]\napp = \"shop\"\ncertificate = \"{}\"\n",
-        folder.path().join("known.pem").display()
+        folder.path().join("known.pem").to_str().unwrap()
     );
     let bridged = Bridged::with("", &client).await;
     assert!(is_let_in(&bridged, &Manners::with(&known, &known_key), 1).await);
@@ -119,8 +119,11 @@ async fn a_client_that_only_knows_rsa_needs_a_server_certificate_of_rsa_and_deli
     std::fs::write(path("server.pem"), &server).unwrap();
     for (form, key) in keys {
         std::fs::write(path("server.key"), key).unwrap();
-        let files =
-            format!("certificate = \"{}\"\nkey = \"{}\"\n", path("server.pem").display(), path("server.key").display());
+        let files = format!(
+            "certificate = \"{}\"\nkey = \"{}\"\n",
+            path("server.pem").to_str().unwrap(),
+            path("server.key").to_str().unwrap()
+        );
         let bridged = Bridged::with("", &files).await;
         for (number, suite) in (1..).zip(RSA_ONLY) {
             let manners = Manners {

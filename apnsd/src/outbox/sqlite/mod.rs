@@ -126,7 +126,7 @@ fn make_private(directory: &Path) -> std::io::Result<()> {
         use std::os::unix::fs::PermissionsExt as _;
         let mode = std::fs::metadata(directory)?.permissions().mode();
         if mode & 0o077 != 0 {
-            let directory = directory.display();
+            let directory = shown(directory);
             let mode = mode & 0o777;
             tracing::warn!("{directory} is open to others (mode {mode:03o}): the outbox in it is for its owner alone");
         }
