@@ -53,7 +53,9 @@ fn without_values(mut error: Error, command: &clap::Command) -> Error {
 /// Whether this is an option that does not exist, and not a value that begins with a dash.
 fn is_option(given: &str) -> bool {
     match given.strip_prefix("--") {
-        Some(name) => is_name(name) && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') && name != "",
+        Some(name) => {
+            is_name(name) && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') && !name.is_empty()
+        }
         None => given.chars().count() == 2,
     }
 }
