@@ -31,9 +31,15 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Any host. A name is what the server's certificate is checked against; an address works if the certificate has it.
+    /// An address of IPv6 may stand in brackets, as in URLs.
     #[must_use]
     pub fn new(host: impl Into<String>, port: u16) -> Self {
-        Self { host: host.into(), port }
+        let host = host.into();
+        let inside = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        match inside.filter(|inside| inside.contains(':')) {
+            Some(address) => Self { host: address.to_owned(), port },
+            None => Self { host, port },
+        }
     }
 
     /// The binary gateway at Apple's names, which Apple switched off on 31 March 2021. Private gateways answer to them
@@ -108,6 +114,30 @@ impl Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            return write!(f, "[{}]:{}", self.host, self.port);
+        }
         write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn n14_an_address_may_stand_in_brackets() {
+        for (given, host, shown) in [
+            ("[::1]", "::1", "[::1]:443"),
+            ("::1", "::1", "[::1]:443"),
+            ("127.0.0.1", "127.0.0.1", "127.0.0.1:443"),
+            ("localhost", "localhost", "localhost:443"),
+            // Not an address: the name service has the last word.
+            ("[localhost]", "[localhost]", "[localhost]:443"),
+            ("[", "[", "[:443"),
+        ] {
+            let endpoint = Endpoint::new(given, 443);
+            assert_eq!((endpoint.host(), &*endpoint.to_string()), (host, shown));
+        }
     }
 }
