@@ -72,7 +72,7 @@ impl Config {
 /// One HTTP/2 connection, client side. See the [module](super) for the contract.
 pub(crate) struct Connection {
     config: Config,
-    output: Output,
+    pub(super) output: Output,
     encoder: Encoder,
     decoder: Decoder,
     /// The beginning of a frame whose end has not come.

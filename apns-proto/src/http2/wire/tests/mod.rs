@@ -2,6 +2,8 @@
 
 mod answers;
 mod closing;
+mod early;
+mod floods;
 mod hostile;
 mod requests;
 
