@@ -1,5 +1,6 @@
 //! The certificates that a simulator makes for itself and its clients.
 
+use apns_proto::PushType;
 use std::fmt;
 use std::path::Path;
 use std::{fs, io};
@@ -161,11 +162,8 @@ fn client_params(topics: &[String]) -> CertificateParams {
 fn topic_list(topics: &[String]) -> Vec<u8> {
     let mut inside = Vec::new();
     for topic in topics {
-        let kind = match topic.rsplit('.').next() {
-            Some("voip") => "voip",
-            Some("complication") => "complication",
-            _ => "app",
-        };
+        let push_type = PushType::of_topic(topic).filter(|push_type| !push_type.topic_suffix().is_empty());
+        let kind = push_type.as_ref().map_or("app", PushType::as_str);
         inside.extend(der(UTF8_STRING, topic.as_bytes()));
         inside.extend(der(SEQUENCE, &der(UTF8_STRING, kind.as_bytes())));
     }

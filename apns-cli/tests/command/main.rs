@@ -14,6 +14,7 @@ mod feedback;
 mod metrics;
 mod outcomes;
 mod provider;
+mod push_types;
 mod resume;
 mod secrets;
 mod sim;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use apns_proto::{ApnsId, PushType, WallTime};
+use apns_proto::{ApnsId, Priority, PushType, WallTime};
 
 use super::asked::Asked;
 use super::tokens::Signer;
@@ -40,7 +40,7 @@ pub(crate) enum Client {
 /// 3. DuplicateHeaders;
 /// 4. MissingProviderToken and what else can be wrong with the credential (see `ConnectionTokens::check`);
 /// 5. MissingTopic, BadTopic, TopicDisallowed: `apns-topic`;
-/// 6. InvalidPushType: `apns-push-type`, which may be left out;
+/// 6. InvalidPushType: `apns-push-type`, which may be left out, is a known type and the one of the topic's suffix;
 /// 7. BadMessageId: `apns-id`, a UUID in either case;
 /// 8. BadExpirationDate: `apns-expiration`;
 /// 9. BadPriority: `apns-priority` is 10, 5 or 1, and not 10 for `background`;
@@ -65,24 +65,21 @@ pub(crate) fn check_push(
     let client = client.as_ref().map_err(Clone::clone)?;
     let script = play.script();
     let topic = check_topic(asked, client, &script.http2.topics)?;
-    let push_type = check_push_type(asked)?;
+    let topic_type = topic_type(topic, client, &script.http2.topics);
+    let push_type = check_push_type(asked, topic_type.as_ref())?;
     check_id(asked, "apns-id")?;
     if asked.header("apns-expiration").is_some() && asked.number("apns-expiration").is_none() {
         return Err(bad("BadExpirationDate"));
     }
     let priority = check_priority(asked)?;
-    if push_type == Some(PushType::Background) && priority == Some(10) {
+    let forced = push_type.as_ref().and_then(PushType::forced_priority);
+    if forced.is_some() && priority == Some(Priority::Immediate.number()) {
         return Err(bad("BadPriority"));
     }
     if asked.header("apns-collapse-id").is_some_and(|id| id.len() > MAX_COLLAPSE_ID) {
         return Err(bad("BadCollapseId"));
     }
-    let voip = PushType::Voip;
-    let limit = match &push_type {
-        None if topic.ends_with(voip.topic_suffix()) => voip.payload_limit(),
-        None => PushType::Alert.payload_limit(),
-        Some(push_type) => push_type.payload_limit(),
-    };
+    let limit = push_type.or(topic_type).unwrap_or(PushType::Alert).payload_limit();
     check_body(asked, limit.bytes())?;
     let token = asked.token().filter(|token| !play.is_invalid(token)).ok_or_else(|| bad("BadDeviceToken"))?;
     let mut owners = script.http2.token_topics.iter().filter(|owner| owner.token.matches(&token)).peekable();
@@ -135,30 +132,33 @@ fn check_topic<'a>(asked: &Asked<'a>, client: &'a Client, allowed: &[String]) ->
 
 /// A key that is good for an app is good for all its topics.
 fn covers(bundle_id: &str, topic: &str) -> bool {
-    let suffixes = [
-        PushType::Complication,
-        PushType::Controls,
-        PushType::FileProvider,
-        PushType::LiveActivity,
-        PushType::Location,
-        PushType::PushToTalk,
-        PushType::Voip,
-        PushType::Widgets,
-        PushType::Accessory,
-    ];
-    topic
-        .strip_prefix(bundle_id)
-        .is_some_and(|rest| rest.is_empty() || suffixes.iter().any(|push_type| push_type.topic_suffix() == rest))
+    topic.strip_prefix(bundle_id).is_some_and(|rest| PushType::known().any(|known| known.topic_suffix() == rest))
 }
 
-fn check_push_type(asked: &Asked<'_>) -> Result<Option<PushType>, Http2Answer> {
+/// The push type that a topic is for by its suffix or beginning; none for a bundle id, whatever it ends in.
+fn topic_type(topic: &str, client: &Client, allowed: &[String]) -> Option<PushType> {
+    match client {
+        Client::Token(_) if allowed.iter().any(|bundle_id| bundle_id == topic) => None,
+        Client::Token(_) | Client::Certificate(_) => PushType::of_topic(topic),
+    }
+}
+
+/// Seen from the service: InvalidPushType answers `alert` for a topic that ends in `.voip`, and `voip` for one that does
+/// not.
+fn check_push_type(asked: &Asked<'_>, topic_type: Option<&PushType>) -> Result<Option<PushType>, Http2Answer> {
     if asked.header("apns-push-type").is_none() {
         return Ok(None);
     }
-    match asked.text("apns-push-type").and_then(|text| text.parse().ok()) {
-        None | Some(PushType::Other(_)) => Err(bad("InvalidPushType")),
-        known => Ok(known),
-    }
+    let invalid = || bad("InvalidPushType");
+    let push_type =
+        asked.text("apns-push-type").and_then(|text| PushType::from_known(text).ok()).ok_or_else(invalid)?;
+    let suits = match topic_type {
+        // Passes and websites have one topic for everything.
+        Some(PushType::Alert) => push_type.topic_suffix().is_empty(),
+        Some(only) => *only == push_type,
+        None => push_type.topic_suffix().is_empty(),
+    };
+    if suits { Ok(Some(push_type)) } else { Err(invalid()) }
 }
 
 pub(super) fn check_id(asked: &Asked<'_>, name: &str) -> Result<(), Http2Answer> {

@@ -1,6 +1,6 @@
 //! Pushes to devices, good and bad.
 
-use apns_proto::ApnsId;
+use apns_proto::{ApnsId, PushType};
 use apns_sim::{AuthenticatedBy, Entry, Http2Script, Keep, RequestKind, Script, Simulator, TokenPattern, Unregistered};
 use serde_json::json;
 
@@ -91,6 +91,7 @@ async fn each_mistake_has_its_answer() {
     let simulator = Simulator::start().await.unwrap();
     let mut client = Client::new(&simulator).await;
     let good = Request::push(&simulator, TOKEN);
+    let voip = good.clone().with("apns-topic", "com.example.app.voip").with("apns-push-type", "voip");
     assert_eq!(client.send(&good).await.status, 200);
     let other_topic = |topic: &str| good.clone().with("apns-topic", topic);
     let cases = [
@@ -119,7 +120,7 @@ async fn each_mistake_has_its_answer() {
         (good.clone().with("apns-collapse-id", "x".repeat(65)), 400, "BadCollapseId"),
         (good.clone().body([]), 400, "PayloadEmpty"),
         (good.clone().body([b'x'; 4097]), 413, "PayloadTooLarge"),
-        (good.clone().with("apns-push-type", "voip").body([b'x'; 5121]), 413, "PayloadTooLarge"),
+        (voip.clone().body([b'x'; 5121]), 413, "PayloadTooLarge"),
         (good.clone().body(vec![b'x'; 200_000]), 413, "PayloadTooLarge"),
         (good.clone().path("/3/device/xyz"), 400, "BadDeviceToken"),
         (good.clone().path("/3/device/0aa"), 400, "BadDeviceToken"),
@@ -192,7 +193,7 @@ async fn limits_are_reached_and_not_passed() {
     let good = Request::push(&simulator, TOKEN);
     for request in [
         good.clone().body([b'x'; 4096]),
-        good.clone().with("apns-push-type", "voip").body([b'x'; 5120]),
+        good.clone().with("apns-topic", "com.example.app.voip").with("apns-push-type", "voip").body([b'x'; 5120]),
         good.clone().without("apns-push-type").with("apns-topic", "com.example.app.voip").body([b'x'; 5120]),
         good.clone().with("apns-collapse-id", "x".repeat(64)),
         good.clone().with("apns-push-type", "background").with("apns-priority", "5"),
@@ -238,7 +239,10 @@ async fn device_tokens_are_judged_by_the_scripts_lists() {
     assert!((before..=now().as_millis()).contains(&gone.json()["timestamp"].as_u64().unwrap()));
     assert_eq!(client.send(&push("7788")).await.told(), (400, "DeviceTokenNotForTopic".to_owned()));
     assert_eq!(client.send(&push("7788").with("apns-topic", "com.example.other")).await.status, 200);
-    assert_eq!(client.send(&push("00").with("apns-topic", "com.example.app.voip")).await.status, 200);
+    assert_eq!(
+        client.send(&push("00").without("apns-push-type").with("apns-topic", "com.example.app.voip")).await.status,
+        200
+    );
     let answer = client.send(&push("00").with("apns-topic", "com.example.application")).await;
     assert_eq!(answer.told(), (400, "TopicDisallowed".to_owned()));
     let answer = client.send(&push("00")).await;
@@ -250,4 +254,41 @@ async fn device_tokens_are_judged_by_the_scripts_lists() {
     assert_eq!(simulator.inspect(|log| log.accepted_for(&[0])), 2);
     assert_eq!(simulator.inspect(|log| log.accepted_for(&[0x77, 0x88])), 1);
     assert_eq!(simulator.counts().requests_refused, 5);
+}
+
+/// What is sent is what was meant: the push type is the one of the topic's suffix.
+#[tokio::test]
+async fn a_push_type_that_is_not_the_topics_is_refused() {
+    let simulator = Simulator::start().await.unwrap();
+    let mut client = Client::new(&simulator).await;
+    let good = Request::push(&simulator, TOKEN);
+    let with = |push_type: &str, topic: &str| good.clone().with("apns-push-type", push_type).with("apns-topic", topic);
+    for push_type in PushType::known() {
+        let word = push_type.as_str();
+        let own = push_type.topic("com.example.app");
+        assert_eq!(client.send(&with(word, &own)).await.status, 200, "{word}");
+        if own == "com.example.app" {
+            continue;
+        }
+        for wrong in [with(word, "com.example.app"), with("alert", &own), with("background", &own), with("alrt", &own)]
+        {
+            assert_eq!(client.send(&wrong).await.told(), (400, "InvalidPushType".to_owned()), "{word}");
+        }
+    }
+    let mdm = "com.apple.mgmt.External.1";
+    assert_eq!(client.send(&with("mdm", mdm)).await.status, 200);
+    assert_eq!(client.send(&with("alert", mdm)).await.told(), (400, "InvalidPushType".to_owned()));
+    assert_eq!(client.send(&with("alert", "pass.com.example.card")).await.status, 200);
+}
+
+/// A bundle id may really end like a suffix.
+#[tokio::test]
+async fn an_app_that_a_script_names_has_its_bundle_id_whatever_it_ends_in() {
+    let script = Script::default().http2(Http2Script::default().topic("com.example.voip"));
+    let simulator = Simulator::builder().script(script).start().await.unwrap();
+    let mut client = Client::new(&simulator).await;
+    let push = Request::push(&simulator, TOKEN).with("apns-topic", "com.example.voip");
+    assert_eq!(client.send(&push).await.status, 200);
+    let call = push.with("apns-topic", "com.example.voip.voip").with("apns-push-type", "voip");
+    assert_eq!(client.send(&call).await.status, 200);
 }

@@ -333,7 +333,8 @@ async fn a_certificate_is_good_for_the_topics_it_names() {
     let simulator = Simulator::builder().topics(topics).start().await.unwrap();
     let mut client = Client::certified(&simulator).await;
     for topic in topics {
-        assert_eq!(client.send(&Request::bare(TOKEN).with("apns-topic", topic)).await.told(), taken());
+        let push = Request::bare(TOKEN).without("apns-push-type").with("apns-topic", topic);
+        assert_eq!(client.send(&push).await.told(), taken());
     }
     let answer = client.send(&Request::bare(TOKEN).without("apns-topic")).await;
     assert_eq!(answer.told(), (400, "MissingTopic".to_owned()), "which of them?");
