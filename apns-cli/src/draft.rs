@@ -6,7 +6,7 @@ use apns_proto::http2::Requests;
 use apns_proto::payload::PayloadBuilder;
 use apns_proto::{
     ApnsId, CollapseId, DeviceToken, Expiration, Notification, Payload, PayloadError, PayloadLimit, Priority, PushType,
-    Topic, UnknownPushType, WallTime,
+    Topic, UnknownPushType,
 };
 use clap::Args;
 use serde_json::value::RawValue;
@@ -64,8 +64,10 @@ pub(crate) struct DraftFlags {
     )]
     payload: Option<Source>,
     /// When the service may stop trying, in seconds since 1970; 0 for one attempt only
-    #[arg(long, value_name = "UNIX", conflicts_with = "ttl", help_heading = "Delivery")]
-    expiration: Option<u64>,
+    #[arg(
+        long, value_name = "UNIX", value_parser = parse_expiration, conflicts_with = "ttl", help_heading = "Delivery"
+    )]
+    expiration: Option<Expiration>,
     /// For how long the service may try, such as 30s, 10m, 12h or 7d; 0s for one attempt only
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = "Delivery")]
     ttl: Option<Duration>,
@@ -97,6 +99,12 @@ fn parse_topic(text: &str) -> Result<Topic, String> {
 
 fn parse_push_type(text: &str) -> Result<PushType, String> {
     text.parse().map_err(|error: apns_proto::PushTypeError| error.to_string())
+}
+
+/// Seconds since 1970 as they stand on the wire, where 0 asks for one attempt only.
+pub(crate) fn parse_expiration(text: &str) -> Result<Expiration, String> {
+    let seconds: u64 = text.parse().map_err(|_| "it has to be a whole number of seconds since 1970".to_owned())?;
+    Expiration::from_unix(seconds).map_err(|error| error.to_string())
 }
 
 fn parse_collapse_id(text: &str) -> Result<CollapseId, String> {
@@ -232,7 +240,7 @@ impl DraftFlags {
             mutable_content: self.mutable_content.then_some(true),
             custom: (!self.custom.is_empty()).then_some(self.custom),
         };
-        let expiration = self.expiration.map(expiration_at).or(self.ttl.map(expiration_after));
+        let expiration = self.expiration.or(self.ttl.map(expiration_after));
         Ok(Draft {
             content,
             expiration,
@@ -248,11 +256,6 @@ impl DraftFlags {
 /// Why a push type is not sent unless that is forced.
 pub(crate) fn unknown(push_type: &PushType) -> Option<UnknownPushType> {
     PushType::from_known(push_type.as_str()).err()
-}
-
-/// Seconds since 1970 as they stand on the wire, where 0 asks for one attempt only.
-pub(crate) const fn expiration_at(seconds: u64) -> Expiration {
-    if seconds == 0 { Expiration::Immediately } else { Expiration::At(WallTime::from_secs(seconds)) }
 }
 
 /// A span from now on, where none asks for one attempt only.
@@ -430,6 +433,8 @@ impl Composer {
 
 #[cfg(test)]
 mod tests {
+    use apns_proto::WallTime;
+
     use super::*;
 
     fn raw(json: &str) -> Box<RawValue> {
@@ -511,9 +516,16 @@ mod tests {
     }
 
     #[test]
+    fn a_time_in_milliseconds_is_refused_and_says_so() {
+        let error = parse_expiration("1700000000000").unwrap_err();
+        assert!(error.contains("milliseconds"), "{error}");
+        assert!(parse_expiration("4294967295").is_ok() && parse_expiration("4294967296").is_err());
+    }
+
+    #[test]
     fn no_time_to_live_is_one_attempt() {
-        assert_eq!(expiration_at(0), Expiration::Immediately);
-        assert_eq!(expiration_at(17), Expiration::At(WallTime::from_secs(17)));
+        assert_eq!(parse_expiration("0"), Ok(Expiration::Immediately));
+        assert_eq!(parse_expiration("17"), Ok(Expiration::At(WallTime::from_secs(17))));
         assert_eq!(expiration_after(Duration::ZERO), Expiration::Immediately);
         assert_eq!(expiration_after(Duration::from_secs(1)), Expiration::After(Duration::from_secs(1)));
     }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use apns_driver::disclosure::is_name;
 use apns_proto::encoding::{self, EncodingError};
 use apns_proto::{
-    ApnsId, CollapseId, DeviceToken, DeviceTokenError, InvalidNotification, Notification, PayloadError, Priority,
-    PushType, Topic, UnknownPushType,
+    ApnsId, CollapseId, DeviceToken, DeviceTokenError, Expiration, InvalidNotification, NotSeconds, Notification,
+    PayloadError, Priority, PushType, Topic, UnknownPushType, WallTime,
 };
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::draft::{Composer, Draft, compact, expiration_after, expiration_at};
+use crate::draft::{Composer, Draft, compact, expiration_after};
 use crate::duration;
 
 /// The longest line that is read, in bytes. A notification of any service is well below it.
@@ -267,7 +267,7 @@ impl<'a> Fields<'a> {
         match name {
             "id" => self.id = Some(value),
             "token" => self.token = Some(field.text()),
-            "registered" => self.registered = Some(field.read("a whole number of seconds since 1970")?),
+            "registered" => self.registered = Some(field.seconds(WallTime::from_unix)?.as_secs()),
             "payload" => content.whole = Some(apns_proto::Payload::from_json_compact(value.get())?),
             "title" => content.title = Some(field.text()?),
             "subtitle" => content.subtitle = Some(field.text()?),
@@ -279,7 +279,7 @@ impl<'a> Fields<'a> {
             "content_available" => content.content_available = Some(field.switch()?),
             "mutable_content" => content.mutable_content = Some(field.switch()?),
             "custom" => content.custom = Some(field.members()?),
-            "expiration" => *expiration = Some(expiration_at(field.read("a whole number of seconds since 1970")?)),
+            "expiration" => *expiration = Some(field.seconds(Expiration::from_unix)?),
             "ttl" => *expiration = Some(expiration_after(field.span()?)),
             "priority" => *priority = Some(field.priority()?),
             "topic" => *topic = Some(field.checked(Topic::new)?),
@@ -343,6 +343,10 @@ impl<'a> Field<'a> {
         duration::parse(&text).map_err(|error| self.value_error(error))
     }
 
+    fn seconds<T>(&self, read: impl FnOnce(u64) -> Result<T, NotSeconds>) -> Result<T, FieldError> {
+        read(self.read("a whole number of seconds since 1970")?).map_err(|error| self.value_error(error))
+    }
+
     fn priority(&self) -> Result<Priority, FieldError> {
         let expected = "10, 5, or 1 (HTTP/2 only)";
         let number = self.read::<u8>(expected)?;
@@ -360,8 +364,6 @@ impl<'a> Field<'a> {
 
 #[cfg(test)]
 mod tests {
-    use apns_proto::Expiration;
-
     use super::*;
     use crate::draft::Service;
 

@@ -106,5 +106,5 @@ pub use push_type::{OtherPushType, PushType, PushTypeError, UnknownPushType};
 pub use rejection::{Reaction, Rejection, TokenVerdict};
 pub use retry::{RetryDecision, RetryPolicy, RetryRoute};
 pub use session::{DialFailure, DialStep, LinkId, LinkReport, Session, SessionConfig, SessionEvent, TlsCause};
-pub use time::{Now, WallTime};
+pub use time::{NotSeconds, Now, WallTime};
 pub use topic::{CollapseId, HeaderTextError, Topic};

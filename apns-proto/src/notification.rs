@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{ApnsId, CollapseId, DeviceToken, Payload, PushType, Topic, WallTime};
+use crate::{ApnsId, CollapseId, DeviceToken, InvalidNotification, NotSeconds, Payload, PushType, Topic, WallTime};
 
 /// One push to one device.
 ///
@@ -162,11 +162,32 @@ pub enum Expiration {
 }
 
 impl Expiration {
+    /// From a number as it stands on the wire: seconds since 1970, where 0 asks for one attempt.
+    ///
+    /// # Errors
+    ///
+    /// As for [`WallTime::from_unix`].
+    pub fn from_unix(seconds: u64) -> Result<Self, NotSeconds> {
+        if seconds == 0 { Ok(Self::Immediately) } else { WallTime::from_unix(seconds).map(Self::At) }
+    }
+
+    /// Refuses a time that cannot be sent as it is.
+    pub(crate) const fn check(self) -> Result<(), InvalidNotification> {
+        match self {
+            Self::At(time) => match time.checked() {
+                Ok(_) => Ok(()),
+                Err(error) => Err(InvalidNotification::Expiration(error)),
+            },
+            Self::Omitted | Self::Immediately | Self::After(_) => Ok(()),
+        }
+    }
+
     /// Turns a span into a time, so that sending again later does not prolong it.
     #[must_use]
     pub fn resolve(self, now: WallTime) -> Self {
         match self {
-            Self::After(span) => Self::At(now.saturating_add(span)),
+            // Whatever lies beyond the end of the protocol's clock is as good as its end.
+            Self::After(span) => Self::At(now.saturating_add(span).min(WallTime::from_secs(u32::MAX.into()))),
             Self::Omitted | Self::Immediately | Self::At(_) => self,
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{ApnsId, PushType, Rejection};
+use crate::{ApnsId, NotSeconds, PushType, Rejection};
 
 /// The end of one notification, the same for both protocols.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,9 +207,9 @@ pub enum InvalidNotification {
     /// A value cannot stand in a header field of HTTP/2.
     #[error("a header field has a value that HTTP/2 does not allow")]
     NotAHeader,
-    /// A span for the expiration that ends beyond what can be said.
-    #[error("the expiration lies beyond the year 2106, the end of the protocol's clock")]
-    ExpirationTooLate,
+    /// The expiration lies beyond the year 2106, the end of the protocol's clock.
+    #[error("the expiration {0}")]
+    Expiration(NotSeconds),
 }
 
 /// What to do with a notification whose fate is unknown.

@@ -47,6 +47,30 @@ impl WallTime {
         Self { milliseconds: seconds.saturating_mul(1000) }
     }
 
+    /// From a number that somebody gave as seconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSeconds`] from 2^32 on, the year 2106: no protocol here can say such a time, and it is one in milliseconds.
+    ///
+    /// ```
+    /// use apns_proto::{NotSeconds, WallTime};
+    ///
+    /// assert_eq!(WallTime::from_unix(1_700_000_000), Ok(WallTime::from_secs(1_700_000_000)));
+    /// assert_eq!(WallTime::from_unix(1_700_000_000_000), Err(NotSeconds { value: 1_700_000_000_000 }));
+    /// ```
+    pub const fn from_unix(seconds: u64) -> Result<Self, NotSeconds> {
+        match Self::from_secs(seconds).checked() {
+            Ok(time) => Ok(time),
+            Err(_) => Err(NotSeconds { value: seconds }),
+        }
+    }
+
+    /// This time, where it can be said in the 32 bits that the protocols have for it.
+    pub(crate) const fn checked(self) -> Result<Self, NotSeconds> {
+        if self.as_secs() > u32::MAX as u64 { Err(NotSeconds { value: self.as_secs() }) } else { Ok(self) }
+    }
+
     /// From milliseconds since 1970.
     #[must_use]
     pub const fn from_millis(milliseconds: u64) -> Self {
@@ -77,6 +101,14 @@ impl WallTime {
     pub const fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.milliseconds.saturating_sub(earlier.milliseconds))
     }
+}
+
+/// A number that was given as seconds since 1970 and cannot be meant so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{value} is no time in seconds since 1970 but probably one in milliseconds: divide it by 1000")]
+pub struct NotSeconds {
+    /// The number.
+    pub value: u64,
 }
 
 impl From<SystemTime> for WallTime {

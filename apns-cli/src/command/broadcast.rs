@@ -4,14 +4,14 @@ use std::time::{Duration, SystemTime};
 
 use apns_proto::http2::{Broadcast, ChannelId};
 use apns_proto::payload::LiveActivity;
-use apns_proto::{ApnsId, Payload, Priority, WallTime};
+use apns_proto::{ApnsId, Expiration, Payload, Priority, WallTime};
 use apns_tokio::Endpoint;
 use clap::{ArgGroup, Args};
 use serde_json::value::RawValue;
 
 use super::block_on;
 use super::channels::{bundle_id, failed, parse_channel};
-use crate::draft::{LARGEST_PAYLOAD, compact, expiration_after, expiration_at, parse_apns_id, parse_priority};
+use crate::draft::{LARGEST_PAYLOAD, compact, expiration_after, parse_apns_id, parse_expiration, parse_priority};
 use crate::duration;
 use crate::exit::{Exit, Failure};
 use crate::input::Source;
@@ -41,8 +41,10 @@ pub(crate) struct BroadcastFlags {
     payload: Option<Source>,
     /// When the service may stop trying, in seconds since 1970; without it there is one attempt only, which is all that
     /// a channel without storage takes
-    #[arg(long, value_name = "UNIX", conflicts_with = "ttl", help_heading = "Delivery")]
-    expiration: Option<u64>,
+    #[arg(
+        long, value_name = "UNIX", value_parser = parse_expiration, conflicts_with = "ttl", help_heading = "Delivery"
+    )]
+    expiration: Option<Expiration>,
     /// For how long the service may try, such as 30s, 10m or 8h
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = "Delivery")]
     ttl: Option<Duration>,
@@ -68,7 +70,7 @@ impl BroadcastFlags {
         let bundle_id = bundle_id(self.topic.clone(), &settings)?;
         let (connection, credentials, _) = settings.provider(Endpoint::provider_api)?;
         let mut broadcast = Broadcast::new(bundle_id, self.channel.clone(), self.read_payload()?);
-        if let Some(expiration) = self.expiration.map(expiration_at).or(self.ttl.map(expiration_after)) {
+        if let Some(expiration) = self.expiration.or(self.ttl.map(expiration_after)) {
             broadcast = broadcast.with_expiration(expiration);
         }
         if let Some(priority) = self.priority {

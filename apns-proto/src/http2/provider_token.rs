@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::SigningKey;
-use crate::{Now, WallTime};
+use crate::{NotSeconds, Now, WallTime};
 
 /// A provider token, with the time at which it was signed on both clocks.
 ///
@@ -59,7 +59,7 @@ impl ProviderToken {
         }
         let claims = URL_SAFE_NO_PAD.decode(claims).map_err(|_| ProviderTokenError::NotBase64Url)?;
         let claims: Claims = serde_json::from_slice(&claims).map_err(|_| ProviderTokenError::NoIssuedAt)?;
-        let issued_at = WallTime::from_secs(claims.iat);
+        let issued_at = WallTime::from_unix(claims.iat).map_err(ProviderTokenError::IssuedAt)?;
         let age = now.wall.saturating_since(issued_at);
         // A clock that started less than the token's age ago cannot say when that was. Far enough back is back enough.
         let instant = now.instant.checked_sub(age.min(Duration::from_secs(24 * 60 * 60))).unwrap_or(now.instant);
@@ -119,6 +119,9 @@ pub enum ProviderTokenError {
     /// The claims are not JSON with an `iat` in whole seconds.
     #[error("the provider token's claims are no JSON object with an `iat` in whole seconds since 1970")]
     NoIssuedAt,
+    /// The `iat` is not in seconds.
+    #[error("the provider token's `iat`: {0}")]
+    IssuedAt(NotSeconds),
 }
 
 /// Why a text is neither a key id nor a team id.

@@ -175,6 +175,7 @@ impl Requests {
     /// # Errors
     ///
     /// * [`PayloadTooLarge`](InvalidNotification::PayloadTooLarge): above the limit of its push type;
+    /// * [`Expiration`](InvalidNotification::Expiration): beyond the end of the service's clock;
     /// * [`MissingTopic`](InvalidNotification::MissingTopic): no topic, with [`Authentication::Token`];
     /// * [`PushTypeUndecided`](InvalidNotification::PushTypeUndecided): the payload fits several types, and nothing says
     ///   which;
@@ -188,6 +189,7 @@ impl Requests {
 
     fn check_as(&self, notification: &Notification, decision: &Decision<'_>) -> Result<(), InvalidNotification> {
         check_size(notification.payload().size(), decision.push_type.payload_limit())?;
+        notification.expiration().check()?;
         match self.authentication {
             Authentication::Token if decision.given.is_none() => return Err(InvalidNotification::MissingTopic),
             Authentication::Certificate if decision.push_type.needs_provider_token() => {
@@ -215,7 +217,8 @@ impl Requests {
     ///
     /// # Errors
     ///
-    /// [`PayloadTooLarge`](InvalidNotification::PayloadTooLarge) above 5120 bytes.
+    /// [`PayloadTooLarge`](InvalidNotification::PayloadTooLarge) above 5120 bytes, and
+    /// [`Expiration`](InvalidNotification::Expiration).
     pub fn broadcast(
         &self,
         broadcast: &Broadcast,
@@ -223,6 +226,7 @@ impl Requests {
         now: WallTime,
     ) -> Result<Request, InvalidNotification> {
         check_size(broadcast.payload().size(), PayloadLimit::BROADCAST)?;
+        broadcast.expiration().check()?;
         let mut headers = Vec::with_capacity(6);
         headers.extend(token.map(authorization));
         headers.push(Header::new("apns-channel-id", broadcast.channel().to_bytes(), Indexing::Incremental));

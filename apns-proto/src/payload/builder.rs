@@ -371,7 +371,8 @@ impl PayloadBuilder {
     }
 
     fn put_time(self, key: ApsKey, time: WallTime) -> Self {
-        self.put(key, Ok(time.as_secs().to_string()))
+        let seconds = time.checked().map(|time| time.as_secs().to_string());
+        self.put(key, seconds.map_err(|error| PayloadError::Time { key: key.as_str(), error }))
     }
 }
 

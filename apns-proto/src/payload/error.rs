@@ -1,8 +1,8 @@
 //! What can be wrong with a payload before it is sent.
 
 use super::{LiveActivityEvent, PayloadLimit};
-use crate::PushType;
 use crate::encoding::EncodingError;
+use crate::{NotSeconds, PushType};
 
 /// Why a payload was refused. Names keys, sizes and numbers, but never holds a text from the payload's values.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -56,6 +56,14 @@ pub enum PayloadError {
     KnownApsKey {
         /// The key.
         key: &'static str,
+    },
+    /// A time beyond the year 2106.
+    #[error("`{key}`: {error}")]
+    Time {
+        /// The key.
+        key: &'static str,
+        /// What is wrong with it.
+        error: NotSeconds,
     },
     /// A number is infinite or not a number, which JSON cannot express.
     #[error("`{key}` holds a number that is infinite or not a number")]

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use apns_driver::disclosure::without_values;
-use apns_proto::{
-    ApnsId, CollapseId, DeviceToken, Expiration, Notification, Payload, Priority, PushType, Topic, WallTime,
-};
+use apns_proto::{ApnsId, CollapseId, DeviceToken, Expiration, Notification, Payload, Priority, PushType, Topic};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -62,8 +60,9 @@ impl Wire<'_> {
         let mut notification = Notification::new(token, payload);
         notification = notification.with_expiration(match (self.expiration, self.ttl) {
             (Some(_), Some(_)) => return Err(FieldProblem::new("ttl", "give expiration or ttl, not both")),
-            (Some(0), None) => Expiration::Immediately,
-            (Some(seconds), None) => Expiration::At(WallTime::from_secs(seconds)),
+            (Some(seconds), None) => {
+                Expiration::from_unix(seconds).map_err(|error| FieldProblem::new("expiration", error))?
+            }
             (None, Some(seconds)) => Expiration::After(Duration::from_secs(seconds)),
             (None, None) => Expiration::Omitted,
         });

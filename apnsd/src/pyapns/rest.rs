@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use apns_proto::{DeviceToken, Expiration, Notification, Payload, WallTime, encoding};
+use apns_proto::{DeviceToken, Expiration, Notification, Payload, encoding};
 use apns_tokio::Environment;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -370,7 +370,7 @@ fn read_notifications(body: &[u8]) -> Result<(Vec<Submission>, Vec<Sent>), Refus
             .and_then(|text| text.parse().ok())
             .ok_or_else(|| stumbled(&format!("The device token of notification {place} is not one.")))?;
         let ready = Payload::from_json_compact(payload.get()).map_err(|error| bad(error.to_string()))?;
-        let expiration = read_expiry(expiry).ok_or_else(|| bad("`expiry` has to be a number of seconds".to_owned()))?;
+        let expiration = read_expiry(expiry).map_err(|problem| bad(format!("`expiry`: {problem}")))?;
         submissions.push(Notification::new(device_token, ready).with_expiration(expiration).into());
         sent.push(Sent {
             expiry: expiry.to_owned(),
@@ -383,17 +383,18 @@ fn read_notifications(body: &[u8]) -> Result<(Vec<Submission>, Vec<Sent>), Refus
 }
 
 /// Zero is one attempt; what is above ten years is a time; all else is a span.
-fn read_expiry(raw: &RawValue) -> Option<Expiration> {
-    let seconds = Number::read(raw)?;
+fn read_expiry(raw: &RawValue) -> Result<Expiration, String> {
+    let no_number = || "it has to be a number of seconds".to_owned();
+    let seconds = Number::read(raw).ok_or_else(no_number)?;
     if seconds == 0.0 {
-        return Some(Expiration::Immediately);
+        return Ok(Expiration::Immediately);
     }
-    let span = Duration::try_from_secs_f64(seconds).ok()?;
-    Some(if seconds > TEN_YEARS {
-        Expiration::At(WallTime::from_secs(span.as_secs()))
+    let span = Duration::try_from_secs_f64(seconds).map_err(|_| no_number())?;
+    if seconds > TEN_YEARS {
+        Expiration::from_unix(span.as_secs()).map_err(|error| error.to_string())
     } else {
-        Expiration::After(span)
-    })
+        Ok(Expiration::After(span))
+    }
 }
 
 #[cfg(test)]
@@ -402,16 +403,18 @@ mod tests {
 
     #[test]
     fn b20_expiry_is_a_span_or_a_time() {
-        let read = |text: &str| read_expiry(&RawValue::from_string(text.to_owned()).unwrap());
+        let read = |text: &str| read_expiry(&RawValue::from_string(text.to_owned()).unwrap()).ok();
         assert_eq!(read("30"), Some(Expiration::After(Duration::from_secs(30))), "not the year 1970");
         assert_eq!(read("\"30\""), Some(Expiration::After(Duration::from_secs(30))));
         assert_eq!(read("0"), Some(Expiration::Immediately));
         assert_eq!(read("315360000"), Some(Expiration::After(Duration::from_secs(315_360_000))));
         assert_eq!(read("315360001"), Some(Expiration::At(WallTime::from_secs(315_360_001))));
         assert_eq!(read("1700000000.5"), Some(Expiration::At(WallTime::from_secs(1_700_000_000))));
-        for nonsense in ["-1", "\"soon\"", "[]", "{}", "1e300"] {
+        for nonsense in ["-1", "\"soon\"", "[]", "{}", "1e300", "1700000000000", "\"1700000000000\""] {
             assert_eq!(read(nonsense), None, "{nonsense}");
         }
+        let milliseconds = RawValue::from_string("1700000000000".to_owned()).unwrap();
+        assert!(read_expiry(&milliseconds).unwrap_err().contains("milliseconds"));
     }
 
     #[test]

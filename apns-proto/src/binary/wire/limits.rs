@@ -77,12 +77,14 @@ impl Limits {
     /// # Errors
     ///
     /// * [`PayloadTooLarge`](InvalidNotification::PayloadTooLarge): above the largest payload;
+    /// * [`Expiration`](InvalidNotification::Expiration): beyond the end of the protocol's clock;
     /// * [`PriorityNotSupported`](InvalidNotification::PriorityNotSupported): one that the binary protocol has no number for.
     pub fn check(self, notification: &Notification) -> Result<(), InvalidNotification> {
         let (size, limit) = (notification.payload().size(), self.payload_max());
         if size > limit {
             return Err(InvalidNotification::PayloadTooLarge { size, limit });
         }
+        notification.expiration().check()?;
         match notification.priority() {
             Some(priority @ Priority::NeverWake) => {
                 Err(InvalidNotification::PriorityNotSupported { priority: priority.number() })
