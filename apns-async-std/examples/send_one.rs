@@ -41,7 +41,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             };
             let tokens = tokens(&std::fs::read_to_string(key)?, key_id, team)?;
             let endpoint = Endpoint::provider_api(environment);
-            send(endpoint, Roots::Platform, tokens, Topic::new(topic.as_str())?, device.parse()?).await?;
+            drop(send(endpoint, Roots::Platform, tokens, Topic::new(topic.as_str())?, device.parse()?).await?);
         }
         _ => return Err("no arguments, or ENVIRONMENT KEY-FILE KEY-ID TEAM-ID TOPIC DEVICE-TOKEN".into()),
     }
@@ -62,7 +62,7 @@ async fn send(
     let client = Client::http2(endpoint, tokens).roots(roots).topic(topic).start()?;
     let payload = Payload::builder().title("Kitchen").body("Tea is ready").badge(1).build()?;
     let outcome = client.send(Notification::new(device, payload)).await;
-    client.close(Duration::from_secs(10)).await;
+    drop(client.close(Duration::from_secs(10)).await);
     match &outcome {
         Outcome::Accepted { proof, .. } => println!("accepted, {}", proof.word()),
         Outcome::Rejected(rejection) => println!("rejected: {} ({})", rejection.reason(), rejection.status()),

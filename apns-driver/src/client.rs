@@ -78,6 +78,7 @@ pub struct Leftover {
 /// What [`Client::close`] left.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
+#[must_use = "it lists what was not sent, and what nobody knows about"]
 pub struct CloseReport {
     /// Everything that ended as unknown or not sent after closing began. Each of these was also told to whoever waits
     /// for it.

@@ -138,7 +138,7 @@ impl<R: Runtime> Http2Builder<R> {
             Credential::Token(source) => {
                 Credential::Token(Arc::new(Watched { source, age: self.common.token.clone() }))
             }
-            Credential::Certificate => Credential::Certificate,
+            other => other,
         };
         // Each is answered by itself, so it is enough that the next ones are at hand when answers come in; what is under
         // way stays small enough for the processor's cache.

@@ -14,6 +14,7 @@ use futures_util::task::AtomicWaker;
 /// How a notification ended, with what it took.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[must_use = "only the outcome says whether the service took it"]
 pub struct Delivery {
     /// How it ended.
     pub outcome: Outcome,

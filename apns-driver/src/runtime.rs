@@ -73,6 +73,7 @@ pub struct Secured<S> {
 
 /// What a TLS library tells about the choice of protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Alpn {
     /// It tells nothing.
     Untold,

@@ -342,6 +342,12 @@ pub enum SubmitError {
 }
 
 /// A machine that sends notifications, as a [`Session`](crate::Session) sees it.
+///
+/// What is submitted leaves in one of three ways, and nothing is missing at the end: as
+/// [`Settled`](ConnectionEvent::Settled), with its outcome; as [`Returned`](ConnectionEvent::Returned), which the service
+/// did not process, while the connection goes on; or in the list of [`Closed`](ConnectionEvent::Closed).
+///
+/// One submission is taken before the peer has said how many it allows (HTTP/2 SETTINGS), so that its wait has an end.
 pub trait Connection<K>: Machine<Event = ConnectionEvent<K>> {
     /// Takes a notification, to be sent in the order of submission.
     ///

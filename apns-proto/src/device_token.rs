@@ -23,6 +23,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// The longest base64 text of [`DeviceToken::MAX_LEN`] bytes, padding included.
+/// The digits of a usual token, of 32 bytes.
+const HEX_OF_A_TOKEN: usize = 64;
+
 const BASE64_MAX_LEN: usize = DeviceToken::MAX_LEN.div_ceil(3) * 4;
 
 /// The address of one app on one device, as the app got it from the system.
@@ -133,12 +136,14 @@ impl DeviceToken {
 
     /// Reads base64 in the standard or the URL alphabet, with or without padding.
     ///
-    /// Use it only where base64 is what was stored: the hexadecimal form of a token is valid base64 too, of other bytes.
+    /// Use it only where base64 is what was stored: the hexadecimal form of a token is valid base64 too, of other bytes. Of
+    /// a usual token, 64 digits, it is refused.
     ///
     /// # Errors
     ///
     /// [`Empty`](DeviceTokenError::Empty), [`TooLong`](DeviceTokenError::TooLong),
-    /// [`UnexpectedCharacter`](DeviceTokenError::UnexpectedCharacter) and [`Base64`](DeviceTokenError::Base64).
+    /// [`UnexpectedCharacter`](DeviceTokenError::UnexpectedCharacter), [`Base64`](DeviceTokenError::Base64), and
+    /// [`Hexadecimal`](DeviceTokenError::Hexadecimal) for 64 hexadecimal digits.
     pub fn from_base64(text: &str) -> Result<Self, DeviceTokenError> {
         if text.is_empty() {
             return Err(DeviceTokenError::Empty);
@@ -146,6 +151,10 @@ impl DeviceToken {
         let unexpected = |found: &char| !found.is_ascii_alphanumeric() && !"+/-_=".contains(*found);
         if let Some((position, found)) = text.chars().enumerate().find(|(_, found)| unexpected(found)) {
             return Err(DeviceTokenError::UnexpectedCharacter { found, position });
+        }
+        // All digits are base64 characters, too. Read so, they are another token, of 48 bytes, that no device has.
+        if text.len() == HEX_OF_A_TOKEN && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(DeviceTokenError::Hexadecimal);
         }
         let mut folded = [0_u8; BASE64_MAX_LEN];
         let Some(folded) = folded.get_mut(..text.len()) else {
@@ -282,6 +291,9 @@ pub enum DeviceTokenError {
     /// There is nothing in it.
     #[error("the device token is empty")]
     Empty,
+    /// Hexadecimal digits where base64 was expected.
+    #[error("the device token is in hexadecimal and not in base64")]
+    Hexadecimal,
     /// More than [`DeviceToken::MAX_LEN`] bytes.
     #[error("the device token has {bytes} bytes, at most {} are possible", DeviceToken::MAX_LEN)]
     TooLong {
@@ -413,6 +425,18 @@ mod tests {
         assert_eq!(DeviceToken::from_base64("AAAé"), unexpected('é', 3));
         assert_eq!(DeviceToken::from_base64(&"A".repeat(136)), Err(DeviceTokenError::TooLong { bytes: 102 }));
         assert_eq!(DeviceToken::from_base64(&"A".repeat(200)), Err(DeviceTokenError::TooLong { bytes: 150 }));
+    }
+
+    #[test]
+    fn hexadecimal_digits_are_not_taken_for_base64() {
+        for hex in ["00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0".to_owned(), "ABCDEF01".repeat(8)]
+        {
+            assert_eq!(DeviceToken::from_base64(&hex), Err(DeviceTokenError::Hexadecimal));
+            assert!(DeviceToken::from_hex(&hex).is_ok());
+        }
+        assert!(
+            DeviceToken::from_base64(&"A".repeat(63)).is_err() && DeviceToken::from_base64(&"z".repeat(64)).is_ok()
+        );
     }
 
     #[test]

@@ -112,6 +112,46 @@
 //! assert_eq!((again[0].submission.key, &again[0].fate), ("three", &Fate::Discarded)); // send it again
 //! ```
 //!
+//! A notification leaves a machine in three ways, and a transport that forgets one of them loses notifications:
+//!
+//! * [`Settled`](crate::ConnectionEvent::Settled): it has its outcome;
+//! * [`Returned`](crate::ConnectionEvent::Returned): the service did not process it, and the connection goes on. Send it
+//!   again, here or on another connection. HTTP/2 only: a refused stream, or a provider token that has expired;
+//! * [`Closed`](crate::ConnectionEvent::Closed): the connection has ended, and what has no outcome is listed with what is
+//!   known of it.
+//!
+//! ```
+//! use std::collections::VecDeque;
+//!
+//! use apns_proto::{ConnectionEvent, Fate, Outcome, Submission, Unsettled};
+//!
+//! /// Takes an event: outcomes to one side, what is to be sent again to the other.
+//! fn take<K>(event: ConnectionEvent<K>, outcomes: &mut Vec<(K, Outcome)>, again: &mut VecDeque<Submission<K>>) {
+//!     let unsettled = match event {
+//!         ConnectionEvent::Settled(settled) => {
+//!             outcomes.push((settled.key, settled.outcome));
+//!             return;
+//!         }
+//!         ConnectionEvent::Returned(one) => vec![one],
+//!         ConnectionEvent::Closed(closed) => closed.unsettled,
+//!         _ => return,
+//!     };
+//!     for Unsettled { submission, fate } in unsettled {
+//!         match fate {
+//!             Fate::NotWritten | Fate::Discarded => again.push_back(submission),
+//!             // A second copy might show twice.
+//!             Fate::Unknown(cause) | Fate::Suspected(cause) => {
+//!                 outcomes.push((submission.key, Outcome::Unknown { cause }));
+//!             }
+//!             _ => {}
+//!         }
+//!     }
+//! }
+//! # let mut outcomes = Vec::<(u8, Outcome)>::new();
+//! # take(ConnectionEvent::Answered, &mut outcomes, &mut VecDeque::new());
+//! # assert!(outcomes.is_empty());
+//! ```
+//!
 //! # 4. Time passes
 //!
 //! When nothing moves, wait for the first of: the transport can take or give bytes, a command of yours, and the time
@@ -218,7 +258,8 @@
 //! # 7. The same over HTTP/2
 //!
 //! Give the session a `http2::ProviderApi` in the place of [`binary::Gateway`](crate::binary::Gateway), and offer `h2`
-//! by ALPN; nothing else changes. When its token source is remote, [`SessionEvent::TokenWanted`](crate::SessionEvent)
+//! by ALPN; nothing else changes. A connection takes one notification before the peer's SETTINGS are there, so that its wait
+//! has an end, and more once they say how many. When its token source is remote, [`SessionEvent::TokenWanted`](crate::SessionEvent)
 //! asks for a provider token; have one made, then call [`token_ready`](crate::Session::token_ready).
 //!
 //! ```

@@ -61,9 +61,11 @@ pub trait Machine {
     fn poll_transmit(&mut self, now: Now, out: &mut BytesMut) -> Transmit;
 
     /// The next event, in order.
+    #[must_use = "an event that is dropped is lost, with whatever it gives back"]
     fn poll_event(&mut self) -> Option<Self::Event>;
 
     /// When [`handle_timeout`](Machine::handle_timeout) is due; `None` for never.
+    #[must_use = "without a timer nothing ends in time"]
     fn poll_timeout(&self) -> Option<Instant>;
 }
 
@@ -78,6 +80,7 @@ pub const CHUNK: usize = 32 * 1024;
 
 /// What [`Machine::poll_transmit`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "bytes that were appended have to be written, and a shutdown carried out"]
 pub enum Transmit {
     /// Nothing was appended and there is nothing to say for now.
     Idle,

@@ -1,13 +1,17 @@
 //! How a notification ended. Each submitted notification ends in exactly one of these, once.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{ApnsId, NotSeconds, PushType, Rejection};
 
 /// The end of one notification, the same for both protocols.
+///
+/// [`Display`](fmt::Display) says it in words, for a log; [`word`](Self::word) is for programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[must_use = "only the outcome says whether the service took it"]
 pub enum Outcome {
     /// The service took it. Whether it reaches the device is the service's business from here on.
     Accepted {
@@ -58,6 +62,33 @@ impl Outcome {
             Self::Unknown { .. } => "unknown",
             Self::NotSent { cause: NotSentCause::Invalid(_) } => "invalid",
             Self::NotSent { .. } => "not_sent",
+        }
+    }
+}
+
+/// What a person wants to know: the end, and why.
+///
+/// ```
+/// use apns_proto::binary::Status;
+/// use apns_proto::{NotSentCause, Outcome, Proof, Rejection};
+///
+/// assert_eq!(Outcome::accepted(Proof::Presumed).to_string(), "accepted (presumed: no word of protest came in time)");
+/// let refused = Outcome::Rejected(Rejection::Gateway(Status::INVALID_TOKEN));
+/// assert_eq!(refused.to_string(), "rejected: InvalidToken (status 8)");
+/// let unsent = Outcome::NotSent { cause: NotSentCause::Closed };
+/// assert_eq!(unsent.to_string(), "not sent: this side closed before its turn came");
+/// ```
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accepted { proof: Proof::Confirmed, .. } => f.write_str("accepted"),
+            Self::Accepted { proof: Proof::Presumed, .. } => {
+                f.write_str("accepted (presumed: no word of protest came in time)")
+            }
+            Self::Rejected(rejection) => write!(f, "rejected: {rejection}"),
+            Self::Expired => f.write_str("expired before it could be sent"),
+            Self::Unknown { cause } => write!(f, "unknown: {cause}"),
+            Self::NotSent { cause } => write!(f, "not sent: {cause}"),
         }
     }
 }
@@ -214,6 +245,7 @@ pub enum InvalidNotification {
 
 /// What to do with a notification whose fate is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum LossPolicy {
     /// Report it as [`Outcome::Unknown`]: at most once.
     #[default]

@@ -1,5 +1,6 @@
 //! The service said no: what it said, and what to do about it.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::binary::{Status, StatusKind};
@@ -26,6 +27,13 @@ pub enum Rejection {
 impl From<ProviderRejection> for Rejection {
     fn from(rejection: ProviderRejection) -> Self {
         Self::Provider(Box::new(rejection))
+    }
+}
+
+/// The service's word for it and the number that came. What is no printable text in the word is escaped.
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (status {})", self.reason().escape_debug(), self.status())
     }
 }
 
@@ -67,6 +75,7 @@ impl Reaction {
 
 /// What a refusal means for the device token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum TokenVerdict {
     /// It says nothing against the token.
     Keep,

@@ -39,6 +39,7 @@ impl Default for RetryPolicy {
 
 /// What [`RetryPolicy::decide`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RetryDecision {
     /// Report the refusal.
     GiveUp,
@@ -53,6 +54,7 @@ pub enum RetryDecision {
 
 /// How a refused notification is sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum RetryRoute {
     /// On any connection.
     Any,

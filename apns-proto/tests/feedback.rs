@@ -185,3 +185,18 @@ fn a_token_is_not_shown() {
     let debug = format!("{told:?}");
     assert!(!debug.contains("\\xab") && !debug.contains("abab") && !debug.contains("171, 171"), "{debug}");
 }
+
+#[test]
+fn nothing_is_read_behind_the_end() {
+    use apns_proto::binary::{FeedbackDecoder, FeedbackErrorKind};
+
+    let mut decoder = FeedbackDecoder::default();
+    let record = [0, 0, 0, 1, 0, 2, 0xaa, 0xbb];
+    assert!(decoder.decode(&mut &record[..]).unwrap().is_some());
+    assert_eq!(decoder.finish(), Ok(()));
+    assert_eq!(decoder.decode(&mut &[][..]), Ok(None), "there is nothing to refuse");
+    for _ in 0..2 {
+        let error = decoder.decode(&mut &record[..]).unwrap_err();
+        assert_eq!((error.kind, error.offset), (FeedbackErrorKind::BehindEnd, 8));
+    }
+}

@@ -125,7 +125,7 @@ fn a_million_through_a_window_of_ten_thousand_leave_memory_flat() {
             let ends = session.poll_transmit(now, *link, &mut out) == Transmit::Shutdown;
             server.handle_input(now, &out);
             out.clear();
-            server.poll_transmit(now, &mut out);
+            let _ = server.poll_transmit(now, &mut out);
             while server.poll_event().is_some() {}
             session.handle_input(now, *link, &out);
             !ends
@@ -166,11 +166,11 @@ fn two_hundred_thousand_requests_on_one_connection_leave_memory_flat() {
             next += 1;
         }
         out.clear();
-        client.poll_transmit(now, &mut out);
+        let _ = client.poll_transmit(now, &mut out);
         server.handle_input(now, &out);
         while server.poll_event().is_some() {}
         out.clear();
-        server.poll_transmit(now, &mut out);
+        let _ = server.poll_transmit(now, &mut out);
         client.handle_input(now, &out);
         while let Some(event) = client.poll_event() {
             match event {
@@ -277,12 +277,12 @@ fn http2_client() -> Http2Client<u32> {
     let api = ProviderApi::new("api.push.apple.com", Credential::Certificate).unwrap();
     let mut client: Http2Client<u32> = api.with_topic(Topic::new("com.example.app").unwrap()).connect(now);
     let mut out = BytesMut::new();
-    client.poll_transmit(now, &mut out);
+    let _ = client.poll_transmit(now, &mut out);
     client.handle_input(now, b"\0\0\0\x04\0\0\0\0\0\0\0\0\x04\x01\0\0\0\0");
     for number in 0..3 {
         client.submit(now, Submission::new(number, notification(number))).unwrap();
     }
-    client.poll_transmit(now, &mut out);
+    let _ = client.poll_transmit(now, &mut out);
     while client.poll_event().is_some() {}
     assert_eq!(client.unsettled(), 3);
     client
@@ -375,7 +375,7 @@ fn a_connection_that_lives_for_hours_leaves_memory_flat() {
             quiet.submit(now, Submission::new(number, notification(number))).unwrap();
         }
         out.clear();
-        quiet.poll_transmit(now, &mut out);
+        let _ = quiet.poll_transmit(now, &mut out);
         now = after(now, Duration::from_secs(1));
         quiet.handle_timeout(now);
         while quiet.poll_event().is_some() {}

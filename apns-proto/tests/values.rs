@@ -168,11 +168,11 @@ proptest! {
                 client.submit(now, Submission::new(key, one)).unwrap();
             }
             out.clear();
-            client.poll_transmit(now, &mut out);
+            let _ = client.poll_transmit(now, &mut out);
             in_pieces(&out, &sizes, |piece| server.handle_input(now, piece));
             while server.poll_event().is_some() {}
             out.clear();
-            server.poll_transmit(now, &mut out);
+            let _ = server.poll_transmit(now, &mut out);
             in_pieces(&out, &sizes, |piece| client.handle_input(now, piece));
             while let Some(event) = client.poll_event() {
                 if let apns_proto::ConnectionEvent::Settled(settled) = event {

@@ -31,7 +31,8 @@
 //!     let pending = client.submit(Notification::new(token, payload)).await;
 //!
 //!     // Closing has the gateway prove what it took; without it, silence counts as a yes after three seconds.
-//!     client.close(Duration::from_secs(10)).await;
+//!     let left = client.close(Duration::from_secs(10)).await;
+//!     assert!(left.unsettled.is_empty());
 //!     match pending.await.outcome {
 //!         Outcome::Accepted { proof, .. } => println!("accepted, {}", proof.word()),
 //!         Outcome::Rejected(rejection) => println!("rejected: {}", rejection.reason()),

@@ -62,7 +62,7 @@ async fn a_million_through_a_bounded_queue_leave_memory_flat() {
     let simulator = Simulator::builder().keep(Keep::Counts).start().await.unwrap();
     let client = gateway(&simulator);
     let (first, later) = send(&client, 1_000_000).await;
-    client.close(LIMIT).await;
+    drop(client.close(LIMIT).await);
     // Two windows of 100 000 and the keys of as many.
     assert!(first.max(later) < 150 * MIB, "{} MiB were held", first.max(later) / MIB);
     assert!(later < first + first / 2 + 8 * MIB, "{} MiB at first, {} MiB later", first / MIB, later / MIB);
@@ -74,7 +74,7 @@ async fn a_hundred_thousand_over_http2_leave_memory_flat() {
     let simulator = Simulator::builder().keep(Keep::Counts).start().await.unwrap();
     let client = provider(&simulator);
     let (first, later) = send(&client, 100_000).await;
-    client.close(LIMIT).await;
+    drop(client.close(LIMIT).await);
     assert!(first.max(later) < 150 * MIB, "{} MiB were held", first.max(later) / MIB);
     assert!(later < first + first / 2 + 8 * MIB, "{} MiB at first, {} MiB later", first / MIB, later / MIB);
 }
@@ -102,7 +102,7 @@ async fn closing_leaves_no_task_and_no_socket() {
             let payload = Payload::alert("x");
             let pendings: Vec<_> =
                 (0..50).map(|number| client.try_send(good(number, &payload)).expect("it has room")).collect();
-            client.close(LIMIT).await;
+            drop(client.close(LIMIT).await);
             for pending in pendings {
                 assert!(pending.await.outcome.is_accepted());
             }

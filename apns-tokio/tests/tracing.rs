@@ -88,7 +88,7 @@ async fn nothing_that_tracing_says_holds_a_secret() {
     let both = || vec![good(1, &payload), bad(2, &payload), good(3, &payload)];
     let binary = common::client::<Tokio>(&simulator).start().unwrap();
     assert_eq!(send_all(&binary, both()).await, 2);
-    binary.close(LIMIT).await;
+    drop(binary.close(LIMIT).await);
 
     let source = Arc::new(common::source(&simulator));
     let http2 = Client::http2(common::provider(&simulator), Arc::clone(&source) as Arc<dyn TokenSource>)
@@ -97,7 +97,7 @@ async fn nothing_that_tracing_says_holds_a_secret() {
         .start()
         .unwrap();
     assert_eq!(send_all(&http2, both()).await, 2);
-    http2.close(LIMIT).await;
+    drop(http2.close(LIMIT).await);
 
     // Nobody speaks TLS there.
     let deaf = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -86,6 +86,6 @@ async fn run<R: Runtime>(protocol: Protocol, count: u32) -> (Outcomes, Duration)
         assert!(outcomes.insert(number, reason).is_none(), "{number} ended twice");
     }
     let time = begin.elapsed();
-    client.close(Duration::from_secs(10)).await;
+    drop(client.close(Duration::from_secs(10)).await);
     (outcomes, time)
 }

@@ -95,6 +95,7 @@ impl Drops {
                 (TokenVerdict::Keep, _) => false,
                 (verdict, Some(registered)) => verdict.drops(*registered),
                 (TokenVerdict::Drop | TokenVerdict::DropIfRegisteredBefore(_), None) => true,
+                (_, None) => false,
             };
             if gone {
                 lines.push_str(&invalid.token.to_hex());

@@ -94,9 +94,9 @@ impl Meaning {
             retry: Some(retry),
             retry_after,
             device_token: match rejection.token_verdict() {
-                TokenVerdict::Keep => "keep",
                 TokenVerdict::Drop => "drop",
                 TokenVerdict::DropIfRegisteredBefore(_) => "drop_if_registered_before",
+                _ => "keep",
             },
             needs_person: rejection.needs_person(),
         }

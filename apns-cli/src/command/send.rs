@@ -395,7 +395,7 @@ impl Job {
             }
         }
         if let Some(client) = client {
-            client.close(STOP_WITHIN).await;
+            drop(client.close(STOP_WITHIN).await);
         }
         while let Some(event) = sending.events.as_mut().and_then(Events::try_next) {
             report.event(&event, self.connection.timeout);

@@ -12,6 +12,7 @@ use crate::{ConnectionEvent, Now, Topic};
 
 /// How a connection proves who it is.
 #[derive(Clone)]
+#[non_exhaustive]
 pub enum Credential {
     /// By a client certificate in the TLS handshake.
     Certificate,

@@ -14,6 +14,7 @@ use crate::{ApnsId, Expiration, InvalidNotification, Notification, Priority, Pus
 
 /// How a connection proves who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Authentication {
     /// By a client certificate in the TLS handshake. It has a topic of its own.
     Certificate,

@@ -173,6 +173,7 @@ const fn is_success(status: u16) -> bool {
 
 /// How far this side's wall clock is from the service's. Network delay makes it about a second too much or too little.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ClockSkew {
     /// This side's clock is ahead by so much, or right.
     Ahead(Duration),

@@ -126,6 +126,7 @@ pub struct TokenSchedule {
 
 /// What [`TokenSchedule::decide`] says.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TokenDecision {
     /// Hand out this token.
     Use(ProviderToken),
@@ -225,6 +226,7 @@ struct Bound {
 
 /// What [`TokenBinding::choose`] says.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TokenChoice {
     /// Send with this token.
     Use(ProviderToken),

@@ -6,6 +6,7 @@ use super::PayloadError;
 
 /// How strongly an alert asks for attention (iOS 15). Source: Apple, "Generating a remote notification".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum InterruptionLevel {
     /// Goes into the list without lighting the screen.
     Passive,

@@ -9,6 +9,7 @@ use crate::WallTime;
 
 /// What a push does to a Live Activity: the value of `event`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum LiveActivityEvent {
     /// Starts one (iOS 17.2). Sent to a push-to-start token; cannot be broadcast.
     Start,

@@ -332,6 +332,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
     }
 
     /// As [`Machine::poll_transmit`] of the link. After [`Transmit::Shutdown`] the session forgets the link.
+    #[must_use = "bytes that were appended have to be written, and a shutdown carried out"]
     pub fn poll_transmit(&mut self, now: Now, id: LinkId, out: &mut BytesMut) -> Transmit {
         let now = self.forward(now);
         let Some(index) = self.links.iter().position(|link| link.id == id) else { return Transmit::Shutdown };
@@ -355,6 +356,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
     }
 
     /// The next event, in order.
+    #[must_use = "an event that is dropped is lost, with the outcome that it tells"]
     pub fn poll_event(&mut self) -> Option<SessionEvent<K>> {
         let event = self.events.pop_front();
         if self.events.is_empty() && self.events.capacity() > EVENTS_KEPT {

@@ -253,6 +253,7 @@ pub(crate) fn verify(world: &World<Providers>, day: &Day) {
         match day.policy {
             LossPolicy::Report => assert_eq!(settled.replays, 0, "{told}"),
             LossPolicy::Resend { at_most } => assert!(settled.replays <= at_most, "{told}"),
+            other => panic!("{other:?}"),
         }
         assert!(settled.retries <= day.retries, "{told}");
         assert!(seen.taken <= 1 + settled.replays, "a duplicate that nobody asked for: {told}");

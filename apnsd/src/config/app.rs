@@ -128,6 +128,7 @@ impl From<EnvironmentWord> for Environment {
 /// A protocol to send by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Transport {
     /// Today's provider API.
     #[default]
@@ -150,6 +151,7 @@ impl Transport {
 /// What becomes of a notification of which nobody knows whether it arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Loss {
     /// It is reported as unknown.
     #[default]

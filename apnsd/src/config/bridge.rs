@@ -41,6 +41,7 @@ pub struct BridgeConfig {
 /// What becomes of a bad device token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum BridgeErrors {
     /// An error response with status 8, and the connection ends, as with the original.
     #[default]
@@ -61,6 +62,7 @@ pub struct BridgeClient {
 
 /// What a client of the bridge is known by.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum KnownBy {
     /// The SHA-256 of its certificate.
     Fingerprint([u8; 32]),

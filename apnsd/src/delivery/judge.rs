@@ -86,9 +86,7 @@ impl Judge<'_> {
                 LossPolicy::Resend { at_most } if tries.replays < at_most && may_be_sent_again(cause) => {
                     again(now, Tries { replays: tries.replays + 1, ..tries })
                 }
-                LossPolicy::Resend { .. } | LossPolicy::Report => {
-                    self.settle(ticket, tries, &delivery.outcome, notification, now)
-                }
+                _ => self.settle(ticket, tries, &delivery.outcome, notification, now),
             },
             // An earlier copy may have arrived, of which this client knows nothing.
             Outcome::Expired if tries.replays > 0 => self.settle(ticket, tries, &too_late(), notification, now),
@@ -141,9 +139,9 @@ impl Judge<'_> {
 
     fn gone(&self, rejection: &Rejection, notification: &Notification, now: WallTime) -> Option<GoneToken> {
         let since = match rejection.token_verdict() {
-            TokenVerdict::Keep => return None,
             TokenVerdict::Drop => None,
             TokenVerdict::DropIfRegisteredBefore(time) => Some(time),
+            _ => return None,
         };
         let topic = notification.topic().or(self.app.topic.as_ref());
         Some(GoneToken {

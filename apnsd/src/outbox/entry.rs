@@ -69,6 +69,7 @@ pub struct Tries {
 
 /// What becomes of a notification that was in flight.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Change {
     /// It ended.
     Settle(Box<Settlement>),
@@ -118,6 +119,7 @@ pub struct Tracked {
 
 /// Where a notification stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum State {
     /// It waits for its turn.
     Waiting {

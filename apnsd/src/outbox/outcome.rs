@@ -131,9 +131,9 @@ impl OutcomeRecord {
         self.reason = Some(rejection.reason().to_owned());
         self.reaction = Some(rejection.reaction().word().to_owned());
         let (token, since) = match rejection.token_verdict() {
-            TokenVerdict::Keep => ("keep", None),
             TokenVerdict::Drop => ("drop", None),
             TokenVerdict::DropIfRegisteredBefore(time) => ("drop_if_registered_before", Some(time.as_millis())),
+            _ => ("keep", None),
         };
         self.token = Some(token.to_owned());
         self.gone_since = since;

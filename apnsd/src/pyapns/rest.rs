@@ -399,6 +399,8 @@ fn read_expiry(raw: &RawValue) -> Result<Expiration, String> {
 
 #[cfg(test)]
 mod tests {
+    use apns_proto::WallTime;
+
     use super::*;
 
     #[test]

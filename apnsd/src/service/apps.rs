@@ -19,6 +19,7 @@ use crate::rate::RateLimit;
 
 /// Who defined an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Origin {
     /// The configuration file.
     File,

@@ -205,7 +205,7 @@ async fn our_own_binary_client_through_the_bridge(policy: LossPolicy) {
         .collect();
     expected.sort();
     assert_eq!(told, expected);
-    client.close(Duration::from_secs(1)).await;
+    drop(client.close(Duration::from_secs(1)).await);
     bridged.daemon.stop().await;
 }
 

@@ -110,7 +110,7 @@ async fn client(protocol: &str, port: u16, certs: &Path, count: u32) {
     let (client, payload) = (client.unwrap(), payload());
     send(&client, 0..WARM_UP, &payload).await;
     send(&client, WARM_UP..WARM_UP + count, &payload).await;
-    client.close(Duration::from_secs(10)).await;
+    drop(client.close(Duration::from_secs(10)).await);
 }
 
 fn main() {

@@ -126,7 +126,7 @@ pub async fn a_bad_network_to_a_gateway_never_makes_an_outcome_false<R: Runtime>
             .start()
             .unwrap();
         let ended = send(&client).await;
-        client.close(LIMIT).await;
+        drop(client.close(LIMIT).await);
         verify(&simulator, seed, policy(seed), &ended).await;
         connections += proxy.connections();
     }
@@ -147,7 +147,7 @@ pub async fn a_bad_network_to_the_provider_api_never_makes_an_outcome_false<R: R
             .start()
             .unwrap();
         let ended = send(&client).await;
-        client.close(LIMIT).await;
+        drop(client.close(LIMIT).await);
         verify(&simulator, seed, policy(seed), &ended).await;
         connections += proxy.connections();
     }

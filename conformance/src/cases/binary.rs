@@ -95,6 +95,7 @@ async fn cut_at_every_byte<R: Runtime>(policy: LossPolicy) {
             match policy {
                 LossPolicy::Report => assert!(taken <= 1, "cut at {offset}: {number} was taken {taken} times"),
                 LossPolicy::Resend { .. } => assert!(taken >= 1, "cut at {offset}: {number} was never taken"),
+                other => panic!("no case has {other:?}"),
             }
         }
         let opened = simulator.counts().gateway_connections;
@@ -102,7 +103,7 @@ async fn cut_at_every_byte<R: Runtime>(policy: LossPolicy) {
         let harmed = opened > 1 || deliveries.iter().any(|one| !one.outcome.is_accepted());
         assert!(harmed || offset >= all, "it was not cut at {offset}");
     }
-    client.close(LIMIT).await;
+    drop(client.close(LIMIT).await);
 }
 
 pub async fn cut_at_every_byte_and_reported<R: Runtime>() {
@@ -182,7 +183,7 @@ pub async fn tls_1_2_works_as_well<R: Runtime>() {
     let simulator = start(Simulator::builder().highest_tls(TlsVersion::V1_2));
     let client = client::<R>(&simulator).start().unwrap();
     let pending = client.try_send(good(1, &Payload::alert("x"))).unwrap();
-    client.close(LIMIT).await;
+    drop(client.close(LIMIT).await);
     assert_eq!(pending.await.outcome, Outcome::accepted(Proof::Confirmed));
 }
 
@@ -191,7 +192,7 @@ pub async fn p10_many_callers_share_the_first_connection<R: Runtime>() {
     let client = client::<R>(&simulator).start().unwrap();
     let payload = Payload::alert("x");
     let pendings: Vec<_> = (0..1000).map(|n| client.try_send(good(n, &payload)).unwrap()).collect();
-    client.close(LIMIT).await;
+    drop(client.close(LIMIT).await);
     for pending in pendings {
         assert_eq!(pending.await.outcome, Outcome::accepted(Proof::Confirmed));
     }
@@ -251,7 +252,7 @@ pub async fn b122_closing_leaves_no_task<R: Runtime>() {
     assert_eq!(watched::tasks(), 3);
     let payload = Payload::alert("x");
     let pendings: Vec<_> = (0..100).map(|n| client.try_send(good(n, &payload)).unwrap()).collect();
-    client.close(LIMIT).await;
+    drop(client.close(LIMIT).await);
     for pending in pendings {
         assert!(pending.await.outcome.is_accepted());
     }

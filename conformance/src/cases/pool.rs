@@ -46,7 +46,7 @@ pub async fn the_windows_of_all_connections_become_full_and_are_proven<R: Runtim
     let shares = shares(&simulator);
     assert_eq!(shares.values().sum::<usize>(), COUNT as usize, "each once");
     assert!(shares.values().all(|share| *share <= 1000), "{shares:?}");
-    client.close(LIMIT).await;
+    drop(client.close(LIMIT).await);
 }
 
 /// Where one connection is open and work piles up, the others are opened too.
@@ -70,5 +70,5 @@ pub async fn idle_sessions_join_when_there_is_work_for_more<R: Runtime>() {
         }
     }
     assert_eq!(sessions.into_keys().collect::<Vec<_>>(), [0, 1, 2]);
-    client.close(LIMIT).await;
+    drop(client.close(LIMIT).await);
 }

@@ -21,7 +21,7 @@ pub async fn both_credentials_are_taken<R: Runtime>() {
     for client in [with_token::<R>(&simulator).start().unwrap(), with_certificate::<R>(&simulator).start().unwrap()] {
         let outcome = client.send(notification(0xaa, 1)).await;
         assert!(answered(&outcome), "{outcome:?}");
-        client.close(LIMIT).await;
+        drop(client.close(LIMIT).await);
     }
     let requests = simulator.requests();
     assert_eq!(requests.len(), 2);

@@ -23,7 +23,7 @@ pub async fn b114_every_address_is_tried_and_found_afresh_for_each_connection<R:
         // Each proof costs the connection, so each round needs a new one.
         assert_eq!(watched::asked(), number as usize);
     }
-    client.close(LIMIT).await;
+    drop(client.close(LIMIT).await);
     until(|| watched::tasks() == 0).await;
     watched::answer_with(Vec::new());
 }
@@ -36,7 +36,7 @@ pub async fn b118_two_environments_never_mix<R: Runtime>() {
         clients[number as usize % 2].try_send(good(number, &payload)).unwrap();
     }
     for client in clients {
-        client.close(LIMIT).await;
+        drop(client.close(LIMIT).await);
     }
     for (place, simulator) in [production, sandbox].iter().enumerate() {
         let mut tokens: Vec<_> = simulator.received().iter().map(|record| record.token.clone()).collect();
@@ -108,7 +108,7 @@ pub async fn junk_in_the_place_of_the_handshake_is_not_trusted<R: Runtime>() {
     let failure = dial_failure(&mut events).await;
     // It may be over the next time: something may stand in for the service that speaks no TLS.
     assert_eq!((failure.step, failure.tls, failure.fatal), (DialStep::Tls, Some(TlsCause::Other), false), "{failure}");
-    client.close(Duration::from_millis(1)).await;
+    drop(client.close(Duration::from_millis(1)).await);
     let outcome = pending.await.outcome;
     assert!(matches!(outcome, Outcome::NotSent { .. }), "{outcome:?}");
 }

@@ -23,5 +23,5 @@ pub async fn the_numbers_add_up<R: Runtime>() {
     assert_eq!((stats.latency.count(), stats.written_again, stats.replayed), (20, 0, 0));
     assert!(stats.token_age.is_some_and(|age| age < LIMIT), "{stats:?}");
     assert!(stats.to_string().contains("apns_outcomes_total{outcome=\"rejected\",reason=\"BadDeviceToken\"} 2\n"));
-    client.close(LIMIT).await;
+    drop(client.close(LIMIT).await);
 }

@@ -100,7 +100,7 @@ pub async fn an_authority_can_be_added_to_those_of_the_system<R: Runtime>() {
     let roots = Roots::platform_and_pem(simulator.ca_pem().as_bytes()).unwrap();
     let client = binary::<R>(&simulator).roots(roots).start().unwrap();
     let pending = client.submit(good(1, &Payload::alert("x"))).await;
-    client.close(LIMIT).await;
+    drop(client.close(LIMIT).await);
     assert_eq!(pending.await.outcome, Outcome::accepted(Proof::Confirmed));
 }
 
@@ -226,7 +226,7 @@ pub async fn an_identity_from_pkcs12_is_taken<R: Runtime>() {
     assert_eq!(identity, pem);
     let client = Client::<R>::binary(gateway(&simulator), identity.clone()).roots(roots(&simulator)).start().unwrap();
     let pending = client.submit(good(1, &Payload::alert("x"))).await;
-    client.close(LIMIT).await;
+    drop(client.close(LIMIT).await);
     assert_eq!(pending.await.outcome, Outcome::accepted(Proof::Confirmed));
     let client = Client::<R>::http2(provider(&simulator), identity).roots(roots(&simulator)).start().unwrap();
     assert!(answered(&client.send(good(2, &Payload::alert("x"))).await));

@@ -71,13 +71,13 @@ async fn all_at_once(task: &Task, client: &Client, load: &Load) -> Row {
         accepted += u32::from(delivery.outcome.is_accepted());
     }
     let (wall, cpu) = (begun.elapsed(), cpu.elapsed());
-    client.close(LIMIT).await;
+    drop(client.close(LIMIT).await);
     Row::new(task, accepted, wall, cpu, &latencies)
 }
 
 async fn one_by_one(task: &Task, client: &Client, load: &Load) -> Row {
     for n in 0..WARM_UP {
-        client.send(load.notification(u32::MAX - n)).await;
+        drop(client.send(load.notification(u32::MAX - n)).await);
     }
     let mut latencies = Latencies::new();
     let mut accepted = 0;
@@ -90,6 +90,6 @@ async fn one_by_one(task: &Task, client: &Client, load: &Load) -> Row {
         accepted += u32::from(outcome.is_accepted());
     }
     let (wall, cpu) = (begun.elapsed(), cpu.elapsed());
-    client.close(LIMIT).await;
+    drop(client.close(LIMIT).await);
     Row::new(task, accepted, wall, cpu, &latencies)
 }

@@ -55,7 +55,7 @@ impl Run {
                 }
             }
         }
-        client.close(LIMIT).await;
+        drop(client.close(LIMIT).await);
         while let Some(event) = events.try_next() {
             run.tell(story, &event, &mut tell_end);
         }

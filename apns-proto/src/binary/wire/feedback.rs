@@ -76,6 +76,8 @@ impl fmt::Debug for FeedbackRecord {
 pub struct FeedbackDecoder {
     stream: Reassembly<FeedbackError>,
     token_max: u16,
+    /// [`finish`](Self::finish) was called.
+    ended: bool,
 }
 
 impl FeedbackDecoder {
@@ -84,7 +86,7 @@ impl FeedbackDecoder {
     /// The default is the gateway's limit, 100. It bounds the memory: one record of `6 + token_max` bytes.
     #[must_use]
     pub fn new(token_max: u16) -> Self {
-        Self { stream: Reassembly::new(), token_max }
+        Self { stream: Reassembly::new(), token_max, ended: false }
     }
 
     /// Takes bytes from the front of `input` until a record is complete or the input is used up, which gives `None`.
@@ -92,19 +94,24 @@ impl FeedbackDecoder {
     ///
     /// # Errors
     ///
-    /// [`FeedbackError`] for a token of no bytes or of too many. The decoder stays in error: where the next record
-    /// starts is no longer certain.
+    /// [`FeedbackError`] for a token of no bytes or of too many, and for bytes behind the end of the stream. The decoder
+    /// stays in error: where the next record starts is no longer certain.
     pub fn decode(&mut self, input: &mut &[u8]) -> Result<Option<FeedbackRecord>, FeedbackError> {
+        if self.ended && !input.is_empty() {
+            *input = &[];
+            return Err(FeedbackError { kind: FeedbackErrorKind::BehindEnd, offset: self.stream.end() });
+        }
         let token_max = self.token_max;
         self.stream.next(input, |bytes, start| parse_front(bytes, start, token_max))
     }
 
-    /// The stream has ended. Between records, and at once, that is the normal end of the list.
+    /// The stream has ended: bytes that come all the same are refused. Between records, and at once, that is the normal end of the list.
     ///
     /// # Errors
     ///
     /// [`FeedbackErrorKind::Truncated`] inside a record; those before it are good. An earlier error is repeated.
-    pub fn finish(&self) -> Result<(), FeedbackError> {
+    pub fn finish(&mut self) -> Result<(), FeedbackError> {
+        self.ended = true;
         self.stream.finish(|present, needed_total| FeedbackError {
             kind: FeedbackErrorKind::Truncated { needed_total },
             offset: present,
@@ -145,6 +152,9 @@ pub enum FeedbackErrorKind {
         /// The smallest length of the stream that is now known to be needed.
         needed_total: u64,
     },
+    /// Bytes came after [`finish`](FeedbackDecoder::finish).
+    #[error("bytes behind the end of the stream")]
+    BehindEnd,
     /// A device token of no bytes.
     #[error("a device token of no bytes")]
     ZeroLengthToken,

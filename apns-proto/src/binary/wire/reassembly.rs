@@ -81,6 +81,11 @@ impl<E: Clone> Reassembly<E> {
         self.position
     }
 
+    /// How many bytes of the stream were taken.
+    pub(super) fn end(&self) -> u64 {
+        self.position + self.partial.len() as u64
+    }
+
     /// Bytes kept of a message that is not complete.
     pub(super) fn buffered(&self) -> usize {
         self.partial.len()

@@ -321,9 +321,7 @@ impl Work<'_> {
                 LossPolicy::Resend { at_most } if at_most > 0 => {
                     UnknownCause::ReplaysExhausted { replays: pending.tries.replays }
                 }
-                LossPolicy::Resend { .. } | LossPolicy::Report => {
-                    UnknownCause::ConnectionLost("the daemon ended before an answer was kept".into())
-                }
+                _ => UnknownCause::ConnectionLost("the daemon ended before an answer was kept".into()),
             };
             let ended = self.end(app, &pending, &Outcome::Unknown { cause }, now)?;
             self.books.landed(number, pending.bytes);
