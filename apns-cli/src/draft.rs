@@ -1,20 +1,23 @@
 //! A notification in the making: fields from the command line, and from the lines of a batch.
 
+use std::sync::Once;
 use std::time::Duration;
 
 use apns_proto::http2::Requests;
 use apns_proto::payload::PayloadBuilder;
 use apns_proto::{
     ApnsId, CollapseId, DeviceToken, Expiration, Notification, Payload, PayloadError, PayloadLimit, Priority, PushType,
-    Topic, UnknownPushType,
+    Topic, UnknownPushType, WallTime,
 };
 use clap::Args;
 use serde_json::value::RawValue;
 
+use crate::calendar::Date;
 use crate::duration;
 use crate::exit::Failure;
 use crate::input::Source;
 use crate::line::{FieldError, Invalid};
+use crate::output::say;
 
 /// The most that is read of a payload in a file; every service has a far lower limit.
 pub(crate) const LARGEST_PAYLOAD: u64 = 1024 * 1024;
@@ -105,6 +108,19 @@ fn parse_push_type(text: &str) -> Result<PushType, String> {
 pub(crate) fn parse_expiration(text: &str) -> Result<Expiration, String> {
     let seconds: u64 = text.parse().map_err(|_| "it has to be a whole number of seconds since 1970".to_owned())?;
     Expiration::from_unix(seconds).map_err(|error| error.to_string())
+}
+
+/// What to say of an expiration that has passed before anything is sent.
+pub(crate) fn said_of_past(expiration: Option<Expiration>) -> Option<String> {
+    let Some(Expiration::At(time)) = expiration else { return None };
+    let (seconds, now) = (time.as_secs(), WallTime::from(std::time::SystemTime::now()));
+    (time <= now).then(|| {
+        let date = Date(seconds);
+        format!(
+            "the expiration {seconds} is {date} and has passed: what has it is tried once. It is in seconds since 1970; for a \
+             span give --ttl {seconds}s"
+        )
+    })
 }
 
 fn parse_collapse_id(text: &str) -> Result<CollapseId, String> {
@@ -356,6 +372,8 @@ pub(crate) struct Composer {
     shared: Option<Result<Payload, PayloadError>>,
     /// Push types that are not known are sent.
     force_push_type: bool,
+    /// It was said that an expiration is in the past.
+    past_said: Once,
 }
 
 impl Composer {
@@ -363,11 +381,11 @@ impl Composer {
     pub(crate) fn new(service: Service, defaults: Draft) -> Self {
         let given = !defaults.content.is_empty();
         let shared = given.then(|| defaults.content.clone().build(defaults.push_type.clone()));
-        Self { service, defaults, shared, force_push_type: false }
+        Self { service, defaults, shared, force_push_type: false, past_said: Once::new() }
     }
 
     /// Whether push types that are not known are sent. Default: no.
-    pub(crate) const fn forcing_push_type(mut self, force: bool) -> Self {
+    pub(crate) fn forcing_push_type(mut self, force: bool) -> Self {
         self.force_push_type = force;
         self
     }
@@ -395,8 +413,11 @@ impl Composer {
             content.build(push_type.clone())
         };
         let payload = payload?;
-        let mut notification = Notification::new(token, payload)
-            .with_expiration(draft.expiration.or(defaults.expiration).unwrap_or_default());
+        let expiration = draft.expiration.or(defaults.expiration);
+        if let Some(text) = said_of_past(expiration) {
+            self.past_said.call_once(|| say(format_args!("apns: {text}")));
+        }
+        let mut notification = Notification::new(token, payload).with_expiration(expiration.unwrap_or_default());
         if let Some(priority) = draft.priority.or(defaults.priority) {
             notification = notification.with_priority(priority);
         }
@@ -433,8 +454,6 @@ impl Composer {
 
 #[cfg(test)]
 mod tests {
-    use apns_proto::WallTime;
-
     use super::*;
 
     fn raw(json: &str) -> Box<RawValue> {

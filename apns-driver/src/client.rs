@@ -291,10 +291,11 @@ impl<R: Runtime> Client<R> {
         core.meter.read(self.runtime.now().wall, core.queue.levels())
     }
 
-    /// The span of an expiration begins where the caller hands the notification over, and not when it leaves the queue.
+    /// The span of an expiration begins where the caller hands the notification over, and not when it leaves the queue;
+    /// one that is in the past there is one attempt.
     pub(crate) fn note_handed_over(&self, notification: &mut Notification) {
-        if matches!(notification.expiration(), Expiration::After(_)) {
-            notification.resolve_expiration(self.runtime.now().wall);
+        if matches!(notification.expiration(), Expiration::After(_) | Expiration::At(_)) {
+            notification.hand_over(self.runtime.now().wall);
         }
     }
 

@@ -97,6 +97,11 @@ impl Notification {
         self.expiration = self.expiration.resolve(now);
     }
 
+    /// Says that it is handed over now; see [`Expiration::handed_over`].
+    pub fn hand_over(&mut self, now: WallTime) {
+        self.expiration = self.expiration.handed_over(now);
+    }
+
     /// The device it goes to.
     #[must_use]
     pub const fn token(&self) -> &DeviceToken {
@@ -192,6 +197,17 @@ impl Expiration {
         }
     }
 
+    /// What it is at the moment when a notification is handed over: a span becomes a time, and a time that has passed
+    /// already asks for one attempt, as [`Immediately`](Self::Immediately) does.
+    ///
+    /// Source: Apple, "Sending notification requests to APNs": a notification is tried at least once, whatever its
+    /// expiration. Callers give spans where times are meant, or have a wrong clock.
+    #[must_use]
+    pub fn handed_over(self, now: WallTime) -> Self {
+        let resolved = self.resolve(now);
+        if resolved.has_passed(now) { Self::Immediately } else { resolved }
+    }
+
     /// Whether the time has passed. A span that was not resolved yet never has.
     #[must_use]
     pub fn has_passed(self, now: WallTime) -> bool {
@@ -270,6 +286,19 @@ mod tests {
         assert_eq!(Expiration::At(WallTime::from_secs(1_700_000_000)).seconds(now), Some(1_700_000_000));
         assert_eq!(Expiration::At(WallTime::EPOCH).seconds(now), Some(1));
         assert_eq!(Expiration::At(WallTime::from_secs(u64::MAX)).seconds(now), Some(u32::MAX));
+    }
+
+    #[test]
+    fn an_expiration_in_the_past_is_one_attempt() {
+        let now = WallTime::from_secs(1_700_000_000);
+        let past = |expiration: Expiration| expiration.handed_over(now);
+        assert_eq!(past(Expiration::At(WallTime::from_secs(3600))), Expiration::Immediately);
+        assert_eq!(past(Expiration::At(now)), Expiration::Immediately);
+        assert_eq!(past(Expiration::After(Duration::ZERO)), Expiration::Immediately);
+        let later = Expiration::At(WallTime::from_secs(1_700_000_001));
+        assert_eq!(past(later), later);
+        assert_eq!(past(Expiration::After(Duration::from_secs(1))), later);
+        assert_eq!(past(Expiration::Omitted), Expiration::Omitted);
     }
 
     #[test]

@@ -11,7 +11,9 @@ use serde_json::value::RawValue;
 
 use super::block_on;
 use super::channels::{bundle_id, failed, parse_channel};
-use crate::draft::{LARGEST_PAYLOAD, compact, expiration_after, parse_apns_id, parse_expiration, parse_priority};
+use crate::draft::{
+    LARGEST_PAYLOAD, compact, expiration_after, parse_apns_id, parse_expiration, parse_priority, said_of_past,
+};
 use crate::duration;
 use crate::exit::{Exit, Failure};
 use crate::input::Source;
@@ -70,6 +72,9 @@ impl BroadcastFlags {
         let bundle_id = bundle_id(self.topic.clone(), &settings)?;
         let (connection, credentials, _) = settings.provider(Endpoint::provider_api)?;
         let mut broadcast = Broadcast::new(bundle_id, self.channel.clone(), self.read_payload()?);
+        if let Some(text) = said_of_past(self.expiration) {
+            say(format_args!("apns: {text}"));
+        }
         if let Some(expiration) = self.expiration.or(self.ttl.map(expiration_after)) {
             broadcast = broadcast.with_expiration(expiration);
         }

@@ -9,6 +9,7 @@ mod check;
 mod credentials;
 mod decode;
 mod demo;
+mod expirations;
 mod explain;
 mod feedback;
 mod metrics;

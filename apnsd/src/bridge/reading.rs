@@ -31,6 +31,9 @@ pub(super) enum What {
     Refused(Status),
 }
 
+/// The longest frame that is read, so that the largest payload that its item can have is still refused by name.
+const LONGEST_FRAME: usize = 64 * 1024 + 1024;
+
 /// Reads one connection.
 #[derive(Debug)]
 pub(super) struct Reading {
@@ -42,7 +45,7 @@ pub(super) struct Reading {
 
 impl Reading {
     pub(super) fn new(max_payload: u16, topic: Option<Topic>) -> Self {
-        let limits = Limits::FROM_2014.with_payload_max(max_payload);
+        let limits = Limits::FROM_2014.with_payload_max(max_payload).with_longest_frame(LONGEST_FRAME);
         Self { decoder: NotificationDecoder::new(limits), topic, over: false }
     }
 

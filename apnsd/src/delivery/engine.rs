@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apns_proto::{CloseReason, LinkId, Notification, Outcome, Reaction, Rejection, UnknownCause, WallTime};
+use apns_proto::{CloseReason, Expiration, LinkId, Notification, Outcome, Reaction, Rejection, UnknownCause, WallTime};
 use apns_tokio::{Client, ClientEvent, CloseReport, Delivery, SendAll};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Notify, mpsc, watch};
@@ -17,7 +17,7 @@ use super::judge::{Judge, Ticket};
 use super::{Health, KeyRing, Standing, Waiters};
 use crate::AppName;
 use crate::config::{App, Credential, Transport};
-use crate::outbox::{Change, Claim, Cursor, GoneToken, Outbox, OutboxError, OutcomeRecord};
+use crate::outbox::{Change, Claim, Claimed, Cursor, GoneToken, Outbox, OutboxError, OutcomeRecord};
 
 /// What an engine is to do.
 #[derive(Debug, Clone)]
@@ -47,6 +47,8 @@ pub(crate) struct Engine {
     pub(crate) room: Arc<Notify>,
     /// The store failed.
     pub(crate) store_doubt: Arc<Notify>,
+    /// When it was made.
+    pub(crate) begun: WallTime,
 }
 
 /// How much is claimed in one go.
@@ -203,6 +205,8 @@ struct Epoch<'a> {
     more: bool,
     /// The service has answered something since there was no connection.
     answered: bool,
+    /// When a connection was last wanted in vain, while there was none.
+    in_vain: Option<WallTime>,
     /// So many connections were ordered since one came or went, or began to take more or less.
     ordered: usize,
     claiming: Asked<'a, Claim>,
@@ -238,6 +242,7 @@ impl<'a> Epoch<'a> {
             hungry: true,
             more: false,
             answered: false,
+            in_vain: None,
             ordered: 0,
             claiming: None,
             changes: Vec::new(),
@@ -401,6 +406,14 @@ impl<'a> Epoch<'a> {
         }
     }
 
+    /// Whether a notification that asks for one attempt had it: nobody could be reached for it, or the process that took it
+    /// has ended.
+    fn had_its_attempt(&self, claimed: &Claimed) -> bool {
+        let in_vain = self.in_vain.is_some_and(|at| claimed.accepted_at <= at);
+        claimed.notification.expiration() == Expiration::Immediately
+            && (in_vain || claimed.accepted_at < self.engine.begun)
+    }
+
     fn on_claim(&mut self, claim: Result<Claim, OutboxError>) {
         let claim = match claim {
             Ok(claim) => claim,
@@ -408,7 +421,7 @@ impl<'a> Epoch<'a> {
         };
         let now = now();
         for claimed in claim.entries {
-            let expired = claimed.notification.expiration().has_passed(now);
+            let expired = claimed.notification.expiration().has_passed(now) || self.had_its_attempt(&claimed);
             let (ticket, notification) = Ticket::issue(claimed);
             let Some(feed) = self.feed.as_ref() else {
                 self.changes.push(Judge::put_back(&ticket, now));
@@ -505,6 +518,9 @@ impl<'a> Epoch<'a> {
     }
 
     fn on_event(&mut self, event: &ClientEvent) {
+        if matches!(event, ClientEvent::DialFailed { .. }) && self.links.is_empty() {
+            self.in_vain = Some(now());
+        }
         match event {
             ClientEvent::Connected { session, link } => {
                 self.answered &= !self.links.is_empty();

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apns_proto::{
-    LossPolicy, NotSentCause, Notification, Outcome, Rejection, RetryDecision, TokenVerdict, UnknownCause, WallTime,
+    Expiration, LossPolicy, NotSentCause, Notification, Outcome, Rejection, RetryDecision, TokenVerdict, UnknownCause,
+    WallTime,
 };
 use apns_tokio::Delivery;
 
@@ -69,11 +70,17 @@ impl Judge<'_> {
         };
         let notification = delivery.returned.as_deref();
         let again = |due, tries| Change::Postpone(Postponement { id: ticket.id, due, tries });
+        let one_attempt = notification.is_some_and(|one| one.expiration() == Expiration::Immediately);
         match &delivery.outcome {
             Outcome::Rejected(rejection) => match self.retry(ticket, rejection, notification, now) {
                 Some(wait) => again(now.saturating_add(wait), Tries { retries: tries.retries + 1, ..tries }),
                 None => self.settle(ticket, tries, &delivery.outcome, notification, now),
             },
+            // Nobody could be reached for the one attempt that it asked for.
+            Outcome::NotSent { cause: NotSentCause::NoConnection(_) } if one_attempt => {
+                let outcome = if tries.replays == 0 { Outcome::Expired } else { too_late() };
+                self.settle(ticket, tries, &outcome, notification, now)
+            }
             // It did not leave, and the outbox has all the patience that is needed.
             Outcome::NotSent {
                 cause:

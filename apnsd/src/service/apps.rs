@@ -133,9 +133,11 @@ impl Service {
             rate: RateLimit::new(app.rate, Instant::now()),
             current: RwLock::new(current),
             removed: AtomicBool::new(false),
+            past_told: AtomicBool::new(false),
             task: std::sync::Mutex::new(None),
         });
         let engine = Engine {
+            begun: now(),
             name: name.clone(),
             outbox: self.0.outbox.clone(),
             keys: self.0.keys.clone(),

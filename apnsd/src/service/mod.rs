@@ -13,7 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use apns_proto::binary::Limits;
-use apns_proto::{InvalidNotification, Notification, WallTime};
+use apns_proto::{Expiration, InvalidNotification, Notification, WallTime};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -110,6 +110,8 @@ struct RunningApp {
     current: RwLock<Current>,
     /// It was removed. Who still holds it may have stored something after everything that waited was ended.
     removed: AtomicBool,
+    /// It was said that an expiration in the past was given.
+    past_told: AtomicBool,
     task: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -235,8 +237,8 @@ impl Service {
                 let declared = declared.clone();
                 notification = notification.with_push_type(declared);
             }
-            let expiration = notification.expiration().resolve(at);
-            notification = notification.with_expiration(expiration);
+            running.note_expiration(&notification, at);
+            notification.hand_over(at);
             entries.push(NewEntry { notification, idempotency_key, digest, at });
         }
         if entries.is_empty() {
@@ -560,6 +562,18 @@ pub enum StartError {
 }
 
 impl RunningApp {
+    /// Says once that somebody gives expirations in the past.
+    fn note_expiration(&self, notification: &Notification, at: WallTime) {
+        let Expiration::At(time) = notification.expiration() else { return };
+        if time <= at && !self.past_told.swap(true, Ordering::Relaxed) {
+            let (name, seconds) = (&self.name, time.as_secs());
+            tracing::warn!(
+                "app {name}: an expiration in the past was given ({seconds} seconds since 1970); what has one is tried \
+                 once. A caller gives spans where times are meant, or its clock is wrong"
+            );
+        }
+    }
+
     fn set_origin(&self, origin: Origin) {
         self.current.write().unwrap_or_else(PoisonError::into_inner).origin = origin;
     }

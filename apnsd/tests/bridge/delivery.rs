@@ -82,7 +82,6 @@ async fn what_is_no_notification_has_its_status_behind_everything_before_it() {
             "long payload",
             items(&[identifier.clone(), good.clone(), item(2, payload(0).replace('N', &"N".repeat(2048)).as_bytes())]),
             Status::INVALID_PAYLOAD_SIZE,
-            // The frame is longer than any may be, and refused before its items are read.
             9,
         ),
         ("no JSON", items(&[identifier.clone(), good.clone(), item(2, b"{\"aps\":")]), Status::PROTOCOL_ERROR, 9),
@@ -103,6 +102,58 @@ async fn what_is_no_notification_has_its_status_behind_everything_before_it() {
         assert_eq!((response.status, response.identifier), (status, identifier), "{what}");
         assert_eq!(bridged.accepted().get(token(place).as_bytes()), Some(&1), "{what}: good before it");
         assert_eq!(bridged.accepted().get(token(999).as_bytes()), None, "{what}: not taken behind it");
+    }
+    bridged.daemon.stop().await;
+}
+
+/// Old clients give spans, or have a wrong clock.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expiration_in_the_past_is_one_attempt() {
+    let bridged = Bridged::new().await;
+    let mut old = bridged.connect().await;
+    for (number, format) in [(1, Format::Enhanced), (2, Format::Items)] {
+        old.write(&frame_as(format, number, &token(number), &payload(number), Some(3600))).await;
+    }
+    until("both arrive", || async { bridged.accepted().len() == 2 }).await;
+    assert!(bridged.requests().iter().all(|request| request.expiration == Some(0)));
+    assert!(bridged.accepted().values().all(|copies| *copies == 1), "each once");
+    bridged.daemon.stop().await;
+}
+
+/// The bridge names what is wrong, whatever the order of the items; most clients have the identifier behind the payload.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_fault_has_its_status_and_its_identifier_in_every_order_of_the_items() {
+    let bridged = Bridged::new().await;
+    let item = |id: u8, data: &[u8]| [&[id], &u16::try_from(data.len()).unwrap().to_be_bytes()[..], data].concat();
+    let (good, body) = (item(1, &[7; 32]), item(2, br#"{"aps":{}}"#));
+    let cases = [
+        ("empty token", item(1, b""), body.clone(), Status::MISSING_DEVICE_TOKEN),
+        ("long token", item(1, &[7; 101]), body.clone(), Status::INVALID_TOKEN_SIZE),
+        ("longest token", item(1, &[7; 60_000]), body.clone(), Status::INVALID_TOKEN_SIZE),
+        ("empty payload", good.clone(), item(2, b""), Status::MISSING_PAYLOAD),
+        ("long payload", good.clone(), item(2, &[b' '; 5121]), Status::INVALID_PAYLOAD_SIZE),
+        ("longest payload", good.clone(), item(2, &[b' '; 65_535]), Status::INVALID_PAYLOAD_SIZE),
+        ("no JSON", good.clone(), item(2, b"{"), Status::PROTOCOL_ERROR),
+        ("no token", Vec::new(), body.clone(), Status::MISSING_DEVICE_TOKEN),
+        ("no payload", good.clone(), Vec::new(), Status::MISSING_PAYLOAD),
+    ];
+    let mut number = 0;
+    for (what, token, payload, status) in cases {
+        let identifier = item(3, &9_u32.to_be_bytes());
+        for order in [
+            [&token, &payload, &identifier],
+            [&payload, &token, &identifier],
+            [&identifier, &token, &payload],
+            [&token, &identifier, &payload],
+        ] {
+            number += 1;
+            let all = [order[0], order[1], order[2], &item(4, &[0; 4]), &item(5, &[10])].map(Vec::as_slice).concat();
+            let mut old = bridged.connect().await;
+            let good = frame(1, &crate::support::token(number), &crate::client::payload(number));
+            old.write(&[&good[..], &[2], &u32::try_from(all.len()).unwrap().to_be_bytes(), &all].concat()).await;
+            let response = old.response().await;
+            assert_eq!((response.status, response.identifier), (status, 9), "{what}");
+        }
     }
     bridged.daemon.stop().await;
 }

@@ -8,6 +8,7 @@ mod delivery;
 mod giving_up;
 mod health;
 mod http;
+mod meaning;
 mod pyapns;
 mod pyapns_rest;
 mod pyapns_rpc;

@@ -278,7 +278,7 @@ async fn deliver_to<R: Runtime>(server: Identity, roots: Roots, host: &str) -> [
     let client = Client::<R>::binary(gateway, identity(&simulator)).roots(roots.clone()).start().unwrap();
     let mut events = client.events();
     let pending = client.submit(good(1, &Payload::alert("x"))).await;
-    client.close(LIMIT).await;
+    drop(client.close(LIMIT).await);
     let binary = Ending { outcome: pending.await.outcome, events: told(&mut events) };
     let provider = Endpoint::new(host, simulator.http2_address().port());
     let client = Client::<R>::http2(provider, identity(&simulator)).roots(roots).start().unwrap();
@@ -337,7 +337,7 @@ pub async fn n5_the_own_certificate_is_for_the_server_to_judge<R: Runtime>() {
             let client =
                 Client::<R>::binary(gateway(&simulator), own.clone()).roots(roots(&simulator)).start().unwrap();
             let pending = client.submit(good(1, &Payload::alert("x"))).await;
-            client.close(LIMIT).await;
+            drop(client.close(LIMIT).await);
             let outcome = pending.await.outcome;
             assert_eq!(outcome, Outcome::accepted(Proof::Confirmed), "{name}, {tls:?}");
             let client =

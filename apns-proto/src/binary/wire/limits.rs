@@ -20,17 +20,18 @@ use crate::{InvalidNotification, Notification, Priority};
 pub struct Limits {
     pub(super) token_max: u16,
     pub(super) payload_max: u16,
+    longest_frame: usize,
 }
 
 impl Limits {
     /// Until mid 2014: payloads of up to 256 bytes (*Legacy Notification Format*).
     ///
     /// Tokens are held to the later limit of 100 bytes; no earlier one was published.
-    pub const PRE_2014: Self = Self { token_max: 100, payload_max: 256 };
+    pub const PRE_2014: Self = Self { token_max: 100, payload_max: 256, longest_frame: 0 };
 
     /// From June 2014 to the end: payloads of up to 2048 bytes (*Creating the Remote Notification Payload*), tokens
     /// of up to 100 (*Binary Provider API*, item 1).
-    pub const FROM_2014: Self = Self { token_max: 100, payload_max: 2048 };
+    pub const FROM_2014: Self = Self { token_max: 100, payload_max: 2048, longest_frame: 0 };
 
     /// Sets the largest device token in bytes; 100 in both profiles.
     #[must_use]
@@ -44,6 +45,20 @@ impl Limits {
     pub const fn with_payload_max(mut self, bytes: u16) -> Self {
         self.payload_max = bytes;
         self
+    }
+
+    /// Reads frames of command 2 up to this length whole, also where that breaks a limit, so that what is wrong in them can
+    /// be named with their identifier. Default: [`frame_max`](Self::frame_max), which is also the least.
+    #[must_use]
+    pub const fn with_longest_frame(mut self, bytes: usize) -> Self {
+        self.longest_frame = bytes;
+        self
+    }
+
+    /// The largest frame data of command 2 that is read.
+    #[must_use]
+    pub const fn longest_frame(self) -> usize {
+        if self.longest_frame > self.frame_max() { self.longest_frame } else { self.frame_max() }
     }
 
     /// The largest device token in bytes.
@@ -66,10 +81,10 @@ impl Limits {
         headers + self.token_max() + self.payload_max() + identifier_expiration_priority
     }
 
-    /// The largest message of any command: that frame behind its command and length.
+    /// The largest message of any command that is read: a frame behind its command and length.
     #[must_use]
     pub const fn message_max(self) -> usize {
-        1 + 4 + self.frame_max()
+        1 + 4 + self.longest_frame()
     }
 
     /// Whether a gateway with these limits could take a notification at all.

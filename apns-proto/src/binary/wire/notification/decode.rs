@@ -242,8 +242,8 @@ fn parse_items(fields: &mut Cursor<'_>, start: u64, limits: Limits) -> Result<De
     let at = fields.at();
     let length = fields.take_u32()?;
     let frame_len = usize::try_from(length).unwrap_or(usize::MAX);
-    if frame_len > limits.frame_max() {
-        let kind = NotificationErrorKind::FrameTooLong { length, limit: limits.frame_max() };
+    if frame_len > limits.longest_frame() {
+        let kind = NotificationErrorKind::FrameTooLong { length, limit: limits.longest_frame() };
         let offset = start + at as u64;
         return Err(Stop::Malformed(NotificationError { kind, offset, item_id: None, identifier: None }));
     }
@@ -254,9 +254,11 @@ fn parse_items(fields: &mut Cursor<'_>, start: u64, limits: Limits) -> Result<De
     let mut rest = frame;
     while !rest.is_empty() {
         let offset = frame_at + (frame.len() - rest.len()) as u64;
-        rest = items
-            .take_item(rest, limits)
-            .map_err(|(kind, item_id)| Stop::Malformed(items.error(kind, offset, item_id)))?;
+        rest = items.take_item(rest, limits).map_err(|(kind, item_id)| {
+            // The usual order has the identifier behind the token and the payload.
+            items.identifier = items.identifier.or_else(|| identifier_in(rest));
+            Stop::Malformed(items.error(kind, offset, item_id))
+        })?;
     }
 
     let end = frame_at + frame.len() as u64;
@@ -273,6 +275,18 @@ fn parse_items(fields: &mut Cursor<'_>, start: u64, limits: Limits) -> Result<De
         payload,
         item_order: items.order,
     })
+}
+
+/// The identifier in what is left of a frame, as far as its items can be told apart.
+fn identifier_in(mut rest: &[u8]) -> Option<u32> {
+    while let &[id, high, low, ref behind_header @ ..] = rest {
+        let (data, behind) = behind_header.split_at_checked(usize::from(u16::from_be_bytes([high, low])))?;
+        if id == item::IDENTIFIER {
+            return data.try_into().ok().map(u32::from_be_bytes);
+        }
+        rest = behind;
+    }
+    None
 }
 
 /// What was read of a frame so far.
