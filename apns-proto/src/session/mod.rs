@@ -342,7 +342,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
             // Its last word, and then the end whatever it says.
             LinkState::Over(connection) => {
                 if let Some(connection) = connection {
-                    connection.poll_transmit(now, out);
+                    let _ = connection.poll_transmit(now, out);
                 }
                 Transmit::Shutdown
             }
