@@ -9,6 +9,7 @@ mod watched;
 pub(crate) mod bad_network;
 pub(crate) mod binary;
 pub(crate) mod channels;
+pub(crate) mod deadlines;
 pub(crate) mod expiry;
 pub(crate) mod feedback;
 pub(crate) mod pool;

@@ -110,6 +110,19 @@ behaviours! {
         a_server_that_never_finishes_the_handshake_is_left_in_time,
         b122_the_connection_ends_with_the_last_handle,
     }
+    deadlines {
+        a_service_that_never_answers_holds_up_no_deadline,
+        a_service_that_allows_one_stream_holds_up_no_deadline,
+        a_service_that_never_finishes_the_handshake_holds_up_no_deadline,
+        a_gateway_that_never_reads_holds_up_no_deadline,
+        a_gateway_that_never_finishes_the_handshake_holds_up_no_deadline,
+        a_held_retry_of_one_caller_keeps_no_other_waiting,
+        a_proof_keeps_no_other_caller_waiting,
+        a_run_that_waits_for_room_and_is_not_polled_keeps_room_from_nobody,
+        a_window_that_never_opens_ends_the_request_in_its_time,
+        the_span_of_an_expiration_begins_at_the_hand_over,
+        any_span_can_be_configured,
+    }
     expiry {
         b84_a_certificate_is_judged_at_every_connection,
     }

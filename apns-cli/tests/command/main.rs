@@ -7,6 +7,8 @@ mod bench;
 mod channels;
 mod check;
 mod credentials;
+#[cfg(unix)]
+mod deadlines;
 mod decode;
 mod demo;
 mod expirations;
