@@ -9,8 +9,9 @@ use std::time::Duration;
 use apns_proto::http2::server::{Answer, ProviderRequest, ProviderServer, ServerConfig, Step, Verdict};
 use apns_proto::http2::{Client, Config, Credential, ProviderApi};
 use apns_proto::{
-    Backoff, CloseReason, Connection, ConnectionEvent, DialFailure, DialStep, Machine, NotSentCause, Notification, Now, Outcome, Payload, RetryPolicy, Session,
-    SessionConfig, SessionEvent, Submission, Transmit, UnknownCause, WallTime, binary,
+    Backoff, CloseReason, Connection, ConnectionEvent, DialFailure, DialStep, Machine, NotSentCause, Notification, Now,
+    Outcome, Payload, RetryPolicy, Session, SessionConfig, SessionEvent, Submission, Transmit, UnknownCause, WallTime,
+    binary,
 };
 use bytes::{Bytes, BytesMut};
 use world::{World, accept, api, key_of, notification, seconds, service, service_with, start};
@@ -130,9 +131,11 @@ fn a_connection_window_that_never_opens_ends_the_requests_in_their_time() {
                     ended.push((back.submission.key, Outcome::Unknown { cause: UnknownCause::NoAnswer }));
                 }
                 ConnectionEvent::Closed(end) => {
-                    ended.extend(end.unsettled.into_iter().map(|one| {
-                        (one.submission.key, Outcome::Unknown { cause: UnknownCause::Closed })
-                    }));
+                    ended.extend(
+                        end.unsettled
+                            .into_iter()
+                            .map(|one| (one.submission.key, Outcome::Unknown { cause: UnknownCause::Closed })),
+                    );
                     closed = Some(end.reason);
                 }
                 _ => {}
@@ -202,12 +205,7 @@ fn service_peer() -> ProviderServer<Judge> {
 }
 
 /// Both sides say all they have.
-fn exchange(
-    client: &mut Client<u32>,
-    server: &mut ProviderServer<Judge>,
-    now: Now,
-    out: &mut BytesMut,
-) {
+fn exchange(client: &mut Client<u32>, server: &mut ProviderServer<Judge>, now: Now, out: &mut BytesMut) {
     loop {
         out.clear();
         while client.poll_transmit(now, out) == Transmit::Ready {}
@@ -245,9 +243,8 @@ fn a_proof_stops_nobody_and_ends_what_it_covers_alone() {
 
 #[test]
 fn what_had_not_left_by_the_deadline_of_a_proof_is_not_sent() {
-    let mut world = World::new(api(), |_| {
-        service_with(ServerConfig::default().with_stream_limit(1), |_, _| Verdict::silence())
-    });
+    let mut world =
+        World::new(api(), |_| service_with(ServerConfig::default().with_stream_limit(1), |_, _| Verdict::silence()));
     world.submit(1..=5);
     world.session.prove(world.now, Some(world.now.instant + seconds(1)));
     world.pass(seconds(1));
@@ -454,7 +451,9 @@ fn a_ping_comes_at_most_once_a_second() {
 
 #[test]
 fn waits_between_attempts_are_never_nothing_and_never_overflow() {
-    for (first, limit) in [(Duration::ZERO, Duration::ZERO), (Duration::ZERO, Duration::MAX), (Duration::MAX, Duration::MAX)] {
+    for (first, limit) in
+        [(Duration::ZERO, Duration::ZERO), (Duration::ZERO, Duration::MAX), (Duration::MAX, Duration::MAX)]
+    {
         let mut backoff = Backoff::new(first, limit, 7);
         for _ in 0..100 {
             assert!(backoff.failed() >= Duration::from_millis(10));
