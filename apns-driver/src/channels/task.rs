@@ -121,13 +121,14 @@ impl<R: Runtime> Task<R> {
             let now = self.runtime.now();
             let mut moved = self.take_jobs(cx);
             moved |= self.poll_dial(cx, now);
+            // Before reading: a connection that ends at once has to have what it was opened for.
+            moved |= self.hand_out(now);
             moved |= self.poll_links(cx, now);
             if self.alarm.may_judge(self.links.iter().all(|link| link.pump.is_drained())) {
                 self.give_up(now);
                 self.links.iter_mut().for_each(|link| link.pass_deadlines(now));
                 moved = true;
             }
-            moved |= self.hand_out(now);
             if self.closing && self.links.is_empty() {
                 return Poll::Ready(());
             }
