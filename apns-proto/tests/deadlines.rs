@@ -1,5 +1,6 @@
 //! Deadlines over the provider API, and every configured span at its ends, over both protocols.
 
+#![cfg(all(feature = "http2", feature = "server"))]
 #![allow(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
 
 mod world;
