@@ -7,13 +7,13 @@ mod world;
 
 use std::time::Duration;
 
-use apns_proto::http2::server::{Answer, ProviderRequest, ProviderServer, ServerConfig, Step, Verdict};
 use apns_proto::http2::{Client, Config, Credential, ProviderApi};
 use apns_proto::{
     Backoff, CloseReason, Connection, ConnectionEvent, DialFailure, DialStep, Machine, NotSentCause, Notification, Now,
     Outcome, Payload, RetryPolicy, Session, SessionConfig, SessionEvent, Submission, Transmit, UnknownCause, WallTime,
     binary,
 };
+use apns_sim::machine::{Answer, ProviderRequest, ProviderServer, ServerConfig, Step, Verdict};
 use bytes::{Bytes, BytesMut};
 use world::{World, accept, api, key_of, notification, seconds, service, service_with, start};
 
