@@ -18,6 +18,7 @@ use crate::delivery::Snapshot;
 use crate::http;
 use crate::listen::{Port, ServerCertificate};
 use crate::pyapns::Pyapns;
+use crate::server_files::ServerFiles;
 use crate::service::{Service, StartError};
 use crate::signals::{Signal, Signals};
 
@@ -41,6 +42,8 @@ pub struct Daemon {
     ports: Vec<JoinHandle<()>>,
     bridge: Option<Bridge>,
     certificate: Option<Arc<ServerCertificate>>,
+    server_files: Arc<ServerFiles>,
+    watching_files: JoinHandle<()>,
     stop_within: Duration,
 }
 
@@ -93,7 +96,10 @@ impl Daemon {
     /// # Errors
     ///
     /// [`DaemonError`].
-    pub async fn start(config: Config) -> Result<Self, DaemonError> {
+    pub async fn start(mut config: Config) -> Result<Self, DaemonError> {
+        if let Some(bridge) = &mut config.bridge {
+            bridge.beside_tokens(!config.tokens.is_empty());
+        }
         config.check()?;
         let limits = config.api.limits;
         let mut api_ports = Vec::new();
@@ -136,18 +142,23 @@ impl Daemon {
         let bridge = bridge_ports
             .map(|(ports, bridge, certificate)| Bridge::start(ports, bridge, certificate, service.clone(), &stopping));
         let refusals = service.refusals().clone();
-        let router = refusals.watch(http::router(service.clone(), limits), "api");
+        let bounded = |router| http::shares::bounded(router, service.clone(), limits);
+        let router = refusals.watch(bounded(http::router(service.clone(), limits)), "api");
         let mut served: Vec<_> = api_ports.into_iter().map(|port| (port, router.clone())).collect();
         if let Some(settings) = settings {
             let pyapns = Pyapns::new(service.clone(), limits, settings);
-            served.extend(rpc_port.map(|port| (port, refusals.watch(pyapns.rpc(), "xmlrpc"))));
-            served.extend(rest_port.map(|port| (port, refusals.watch(pyapns.rest(), "rest"))));
+            served.extend(rpc_port.map(|port| (port, refusals.watch(bounded(pyapns.rpc()), "xmlrpc"))));
+            served.extend(rest_port.map(|port| (port, refusals.watch(bounded(pyapns.rest()), "rest"))));
         }
         let ports = served
             .into_iter()
             .map(|(port, router)| tokio::spawn(port.serve(router, stopping.clone(), config.stop_within + GRACE)))
             .collect();
-        Ok(Self { service, addresses, stop, ports, bridge, certificate, stop_within: config.stop_within })
+        let server_files = Arc::<ServerFiles>::default();
+        server_files.follow(&config, certificate.as_ref(), bridge.as_ref().map(Bridge::server_certificate));
+        let watching_files = tokio::spawn(server_files.clone().watch());
+        let stop_within = config.stop_within;
+        Ok(Self { service, addresses, stop, ports, bridge, certificate, server_files, watching_files, stop_within })
     }
 
     /// The service.
@@ -206,6 +217,8 @@ impl Daemon {
         if let Some((certificate, read)) = renewed {
             certificate.replace(read);
         }
+        let shown = self.bridge.as_ref().map(Bridge::server_certificate);
+        self.server_files.follow(config, self.certificate.as_ref(), shown);
         Ok(())
     }
 
@@ -223,7 +236,9 @@ impl Daemon {
             Some(pyapns) => (pyapns.listen, pyapns.rest_listen) = (listen, rest_listen),
             None => config.pyapns = Some(PyapnsConfig::new(listen, rest_listen)),
         }
+        let tokens = !config.tokens.is_empty();
         if let (Some(config), Some(gateway), Some(feedback)) = (&mut config.bridge, bridge, bridge_feedback) {
+            config.beside_tokens(tokens);
             (config.listen, config.feedback_listen) = (gateway, feedback);
         }
         config
@@ -232,6 +247,7 @@ impl Daemon {
     /// Closes the ports, settles what is under way within the configured time, and keeps the rest on disk.
     pub async fn stop(self) {
         self.stop.send_replace(true);
+        self.watching_files.abort();
         let service = self.service.clone();
         // What clients of the bridge believe accepted is stored before nothing is taken any more.
         if let Some(bridge) = &self.bridge {
@@ -290,7 +306,7 @@ impl Daemon {
                     (Signal::Stop, _) => return,
                     (Signal::Reread, Some(_)) if rereading.is_some() => once_more = true,
                     (Signal::Reread, Some(file)) => rereading = Some(Box::pin(self.reread(file))),
-                    (Signal::Reread, None) => tracing::warn!("there is no configuration file to read again"),
+                    (Signal::Reread, None) => rereading = Some(Box::pin(self.service.read_files_again())),
                 },
                 () = async { if let Some(work) = &mut rereading { work.await } }, if rereading.is_some() => {
                     let again = std::mem::take(&mut once_more);

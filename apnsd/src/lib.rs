@@ -38,6 +38,7 @@ mod notification_id;
 pub mod outbox;
 mod pyapns;
 mod rate;
+mod server_files;
 mod service;
 mod signals;
 

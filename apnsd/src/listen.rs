@@ -27,6 +27,7 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig, SignatureAlgorithm};
 
 use crate::config::{ConfigError, Limits, TlsConfig};
+use crate::http::shares::Spare;
 use crate::http::watched::Peer;
 
 /// A port that is listened at, and does not answer yet.
@@ -71,6 +72,7 @@ impl Port {
     /// Answers until `stop` says so. Then requests that have begun may go on for `grace`.
     pub(crate) async fn serve(self, router: Router, mut stop: watch::Receiver<bool>, grace: Duration) {
         let connections = Arc::new(Connections::new(self.limits.connections));
+        let spare = Arc::new(Connections::spare());
         let mut tasks = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -87,7 +89,7 @@ impl Port {
                     continue;
                 }
             };
-            let Some(place) = connections.take() else {
+            let Some(place) = connections.take().or_else(|| spare.take()) else {
                 // Nobody is idle: this one is turned away without a word, which costs the least.
                 drop(stream);
                 continue;
@@ -139,8 +141,12 @@ async fn talk_http<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let seat = place.seat.clone();
+    let spare = place.connections.spare;
     let service = hyper::service::service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(Peer(from));
+        if spare {
+            request.extensions_mut().insert(Spare);
+        }
         let busy = Busy::new(seat.clone());
         let answer = answer(router.clone(), request);
         async move {
@@ -178,10 +184,15 @@ async fn answer(router: Router, request: Request<Incoming>) -> Response {
     }
 }
 
+/// How many connections are kept free for `/healthz` and `/readyz`.
+const SPARE: usize = 8;
+
 /// The connections of one port.
 #[derive(Debug)]
 pub(crate) struct Connections {
     limit: usize,
+    /// They are beyond those that callers may take up.
+    spare: bool,
     seats: Mutex<Seats>,
 }
 
@@ -208,7 +219,12 @@ pub(crate) struct Place {
 
 impl Connections {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, seats: Mutex::default() }
+        Self { limit, spare: false, seats: Mutex::default() }
+    }
+
+    /// A few more, for those who ask after the health while all others are busy.
+    fn spare() -> Self {
+        Self { spare: true, ..Self::new(SPARE) }
     }
 
     /// A place for a new connection. Where all are taken, the one that is there the longest without a request leaves.

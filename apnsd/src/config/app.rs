@@ -348,11 +348,17 @@ impl AppDefinition {
         }
     }
 
+    /// The files that it names.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        let paths = [&self.certificate, &self.key, &self.password_file, &self.signing_key, &self.ca];
+        paths.into_iter().filter_map(|path| path.as_deref())
+    }
+
     /// Reads the files and checks what can be checked without a connection. Blocks: deriving a key from a password
     /// alone may take a second.
-    pub(crate) fn resolve(&self) -> Result<App, ConfigError> {
+    pub(crate) fn resolve(&self, told: FilesToldTo) -> Result<App, ConfigError> {
         let environment = Environment::from(self.environment);
-        let credential = self.credential()?;
+        let credential = self.credential(told)?;
         if matches!((&credential, self.transport), (Credential::SigningKey { .. }, Transport::Binary)) {
             return Err(ConfigError::at("signing_key", "the binary transport needs a certificate"));
         }
@@ -380,7 +386,7 @@ impl AppDefinition {
         }
         let roots = match &self.ca {
             None => Roots::Platform,
-            Some(path) => Roots::only_pem(&read("ca", path)?).map_err(|error| ConfigError::at("ca", error))?,
+            Some(path) => Roots::only_pem(&read("ca", path, told)?).map_err(|error| ConfigError::at("ca", error))?,
         };
         let connections = self.connections.unwrap_or(1);
         if !(1..=MOST_CONNECTIONS).contains(&connections) {
@@ -428,11 +434,11 @@ impl AppDefinition {
         })
     }
 
-    fn credential(&self) -> Result<Credential, ConfigError> {
-        let certificate = either("certificate", self.certificate.as_deref(), self.certificate_data.as_ref())?;
-        let signing_key = either("signing_key", self.signing_key.as_deref(), self.signing_key_data.as_ref())?;
+    fn credential(&self, told: FilesToldTo) -> Result<Credential, ConfigError> {
+        let certificate = either("certificate", self.certificate.as_deref(), self.certificate_data.as_ref(), told)?;
+        let signing_key = either("signing_key", self.signing_key.as_deref(), self.signing_key_data.as_ref(), told)?;
         match (certificate, signing_key) {
-            (Some(certificate), None) => self.identity(&certificate).map(Credential::Certificate),
+            (Some(certificate), None) => self.identity(&certificate, told).map(Credential::Certificate),
             (None, Some(signing_key)) => {
                 let key = SigningKey::read(&signing_key).map_err(|error| ConfigError::at("signing_key", error))?;
                 let key_id =
@@ -450,15 +456,15 @@ impl AppDefinition {
         }
     }
 
-    fn identity(&self, certificate: &[u8]) -> Result<Identity, ConfigError> {
+    fn identity(&self, certificate: &[u8], told: FilesToldTo) -> Result<Identity, ConfigError> {
         let password = match (&self.password, &self.password_file) {
             (Some(_), Some(_)) => return Err(ConfigError::at("password", "give a password or a file, not both")),
             (Some(password), None) => Some(password.clone()),
-            (None, Some(path)) => Some(first_line("password_file", path)?),
+            (None, Some(path)) => Some(first_line("password_file", path, told)?),
             (None, None) => None,
         };
         let password = password.as_ref().map(Secret::expose);
-        let key = either("key", self.key.as_deref(), self.key_data.as_ref())?;
+        let key = either("key", self.key.as_deref(), self.key_data.as_ref(), told)?;
         let identity = match key {
             Some(key) => Identity::from_pem(certificate, Some(&key), password),
             None => Identity::from_bytes(certificate, password),
@@ -467,29 +473,46 @@ impl AppDefinition {
     }
 }
 
+/// Who hears of what is wrong with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FilesToldTo {
+    /// Whoever wrote the configuration: everything.
+    Owner,
+    /// A caller who provisions an app: not whether a file is there that may not be read.
+    Caller,
+}
+
 /// A thing that is in a file or in the definition itself.
 fn either(
     field: &str,
     path: Option<&Path>,
     data: Option<&Secret>,
+    told: FilesToldTo,
 ) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, ConfigError> {
     match (path, data) {
         (Some(_), Some(_)) => Err(ConfigError::at(field, format_args!("give {field} or {field}_data, not both"))),
-        (Some(path), None) => read(field, path).map(Some),
+        (Some(path), None) => read(field, path, told).map(Some),
         (None, Some(data)) => Ok(Some(data.expose().as_bytes().to_vec().into())),
         (None, None) => Ok(None),
     }
 }
 
 /// Reads a small file.
-pub(super) fn read(field: &str, path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, ConfigError> {
+pub(super) fn read(field: &str, path: &Path, told: FilesToldTo) -> Result<zeroize::Zeroizing<Vec<u8>>, ConfigError> {
     use std::io::Read as _;
     // A key that stands where its path belongs is not to come out in an error.
     if !path.to_str().is_none_or(is_path) {
         return Err(ConfigError::at(field, "it has to be the path of a file, and this is no path"));
     }
-    let cannot =
-        |error: std::io::Error| ConfigError::at(field, format_args!("{} cannot be read: {error}", shown(path)));
+    let cannot = |error: std::io::Error| {
+        ConfigError::at(
+            field,
+            match told {
+                FilesToldTo::Owner => format!("{} cannot be read: {error}", shown(path)),
+                FilesToldTo::Caller => "it is no file that the daemon can read".to_owned(),
+            },
+        )
+    };
     let file = open_regular(path).map_err(cannot)?;
     let mut bytes = zeroize::Zeroizing::new(Vec::new());
     file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(cannot)?;
@@ -500,8 +523,8 @@ pub(super) fn read(field: &str, path: &Path) -> Result<zeroize::Zeroizing<Vec<u8
 }
 
 /// The first line of a file that holds a secret.
-pub(super) fn first_line(field: &str, path: &Path) -> Result<Secret, ConfigError> {
-    let bytes = read(field, path)?;
+pub(super) fn first_line(field: &str, path: &Path, told: FilesToldTo) -> Result<Secret, ConfigError> {
+    let bytes = read(field, path, told)?;
     let cannot = |error| ConfigError::at(field, format_args!("{} cannot be read: {error}", shown(path)));
     encoding::first_line(&bytes).map(Secret::new).map_err(cannot)
 }

@@ -8,7 +8,7 @@ use apns_tokio::Certificate;
 use serde::Deserialize;
 
 use super::ConfigError;
-use super::app::read;
+use super::app::{FilesToldTo, read};
 use super::file::at_least;
 use super::span::Span;
 use crate::AppName;
@@ -28,7 +28,7 @@ pub struct BridgeConfig {
     /// What becomes of a bad device token. Default: an error response.
     pub errors: BridgeErrors,
     /// Whether the topic in a client's certificate says which app it is, whoever made the certificate. Default: when only
-    /// this machine can connect.
+    /// this machine can connect and there are no access tokens.
     pub by_topic: Option<bool>,
     /// The largest payload in bytes. Default: 2048.
     pub max_payload: u16,
@@ -84,7 +84,8 @@ impl BridgeClient {
     /// When there is none that can be read.
     pub fn with_certificate_file(app: AppName, path: &Path) -> Result<Self, ConfigError> {
         let at = |problem: &dyn std::fmt::Display| ConfigError::at("certificate", problem);
-        let found = Certificate::all_in(&read("certificate", path)?, None).map_err(|error| at(&error))?;
+        let found =
+            Certificate::all_in(&read("certificate", path, FilesToldTo::Owner)?, None).map_err(|error| at(&error))?;
         let first = found.first().ok_or_else(|| at(&"there is no certificate in this file"))?;
         Ok(Self::with_fingerprint(app, *first.fingerprint().as_bytes()))
     }
@@ -136,6 +137,14 @@ impl BridgeConfig {
                                certificate, or say by_topic = true";
                 Err(ConfigError::at(format!("bridge.client[{index}].topic"), problem))
             }
+        }
+    }
+
+    /// Where the file does not say whether topics count: not beside access tokens, which a certificate that anybody can make
+    /// would pass by.
+    pub(crate) fn beside_tokens(&mut self, tokens: bool) {
+        if tokens {
+            self.by_topic.get_or_insert(false);
         }
     }
 
@@ -285,6 +294,10 @@ mod tests {
         assert_eq!(bridge.clients[1].known_by, KnownBy::Topic("com.example.news".to_owned()));
         let open = parse("[bridge]\nlisten = \"0.0.0.0:1\"").unwrap().unwrap();
         assert!(bridge.topics_count() && !open.topics_count(), "others can reach it");
+        let token = "[[token]]\nname = \"x\"\nsecret = \"secret-0123456789\"\nadmin = true\n";
+        let beside = |more: &str| parse(&format!("[bridge]\n{more}\n{token}")).unwrap().unwrap();
+        assert!(!beside("").topics_count(), "a certificate that anybody can make is no access token");
+        assert!(beside("by_topic = true").topics_count(), "unless it is said");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use apns_driver::disclosure::without_values;
 use serde::Deserialize;
 
-use super::app::first_line;
+use super::app::{FilesToldTo, first_line};
 use super::bridge::BridgeSection;
 use super::span::Span;
 use super::{AppDefinition, Config, ConfigError, PyapnsConfig, Secret, TlsConfig, TokenConfig};
@@ -65,6 +65,10 @@ struct ApiSection {
     max_line: Option<usize>,
     max_batch: Option<usize>,
     max_connections: Option<usize>,
+    max_bodies: Option<usize>,
+    max_bodies_per_token: Option<usize>,
+    max_requests_per_token: Option<usize>,
+    max_streams_per_token: Option<usize>,
     head_within: Option<Span>,
     body_idle: Option<Span>,
 }
@@ -144,6 +148,12 @@ pub(super) fn parse(text: &str, base: &Path) -> Result<Config, ConfigError> {
     set(&mut limits.line, at_least("api.max_line", api.max_line, 1024)?);
     set(&mut limits.batch, at_least("api.max_batch", api.max_batch, 1)?);
     set(&mut limits.connections, at_least("api.max_connections", api.max_connections, 1)?);
+    set(&mut limits.bodies, at_least("api.max_bodies", api.max_bodies, limits.body)?);
+    limits.token_bodies = limits.bodies.div_ceil(2).max(limits.body);
+    set(&mut limits.token_bodies, at_least("api.max_bodies_per_token", api.max_bodies_per_token, limits.body)?);
+    limits.token_requests = limits.connections.div_ceil(2);
+    set(&mut limits.token_requests, at_least("api.max_requests_per_token", api.max_requests_per_token, 1)?);
+    set(&mut limits.token_streams, at_least("api.max_streams_per_token", api.max_streams_per_token, 1)?);
     set(&mut limits.head_within, api.head_within.map(|span| span.0));
     set(&mut limits.body_idle, api.body_idle.map(|span| span.0));
 
@@ -166,6 +176,9 @@ pub(super) fn parse(text: &str, base: &Path) -> Result<Config, ConfigError> {
     }
     config.log.format = file.log.format;
     config.log.level = file.log.level;
+    if let Some(bridge) = &mut config.bridge {
+        bridge.beside_tokens(!config.tokens.is_empty());
+    }
     config.apps = file.apps;
     for definition in config.apps.values_mut() {
         definition.rebase(base);
@@ -195,7 +208,7 @@ fn read_token(token: TokenSection, base: &Path) -> Result<TokenConfig, ConfigErr
     let TokenSection { name, secret, file, apps, admin } = token;
     let secret = match (secret, file) {
         (Some(secret), None) => secret,
-        (None, Some(file)) => first_line("file", &base.join(file))?,
+        (None, Some(file)) => first_line("file", &base.join(file), FilesToldTo::Owner)?,
         (Some(_), Some(_)) => return Err(ConfigError::at("secret", "give a secret or a file, not both")),
         (None, None) => return Err(ConfigError::at("secret", "a secret or a file is needed")),
     };

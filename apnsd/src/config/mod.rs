@@ -4,6 +4,7 @@ mod app;
 mod bridge;
 mod error;
 mod file;
+mod file_state;
 mod pyapns_file;
 mod secret;
 mod span;
@@ -19,10 +20,11 @@ use apns_proto::WallTime;
 use apns_tokio::{Certificate, IdentityError, Validity};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
-pub(crate) use app::{App, Credential};
+pub(crate) use app::{App, Credential, FilesToldTo};
 pub use app::{AppDefinition, EnvironmentWord, Loss, RetryDefinition, Transport};
 pub use bridge::{BridgeClient, BridgeConfig, BridgeErrors, BridgeLimits, KnownBy};
 pub use error::ConfigError;
+pub(crate) use file_state::FileState;
 pub(crate) use pyapns_file::certificate_or_path;
 pub use secret::Secret;
 pub(crate) use span::Span;
@@ -122,6 +124,14 @@ pub struct Limits {
     pub batch: usize,
     /// The most connections of one port. Default: 800. The longest idle one makes room for a new one.
     pub connections: usize,
+    /// The most bytes of bodies, of anything but JSON lines, that are held at a time of all callers. Default: 256 MiB.
+    pub bodies: usize,
+    /// The most of these of one access token. Default: half of them.
+    pub token_bodies: usize,
+    /// The most requests of one access token that are answered at a time. Default: half of the connections of a port.
+    pub token_requests: usize,
+    /// The most event streams of one access token. Default: 100.
+    pub token_streams: usize,
     /// How long the head of a request may take, and how long a connection may be idle. Default: 15 s.
     pub head_within: Duration,
     /// How long a body may bring nothing. Default: 30 s.
@@ -135,6 +145,10 @@ impl Default for Limits {
             line: 64 << 10,
             batch: 10_000,
             connections: 800,
+            bodies: 256 << 20,
+            token_bodies: 128 << 20,
+            token_requests: 400,
+            token_streams: 100,
             head_within: Duration::from_secs(15),
             body_idle: Duration::from_secs(30),
         }
@@ -262,7 +276,7 @@ impl Config {
         let mut findings = Findings::default();
         for (name, definition) in &self.apps {
             let within = |error: ConfigError| error.within(&format!("apps.{name}"));
-            match (definition.resolve(), now) {
+            match (definition.resolve(FilesToldTo::Owner), now) {
                 (Err(error), _) => findings.problems.push(within(error)),
                 (Ok(app), Some(now)) => {
                     let Some(verdict) = app.judge(now) else { continue };

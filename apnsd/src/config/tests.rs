@@ -146,7 +146,8 @@ fn a_key_where_a_path_belongs_is_never_shown() {
         for text in [autoprovision, toml("signing_key"), toml("certificate")] {
             let config = parse(&text).unwrap();
             let definition = config.apps.values().next().unwrap().clone();
-            let error = definition.resolve().expect_err("it is no path and no certificate").to_string();
+            let error =
+                definition.resolve(FilesToldTo::Owner).expect_err("it is no path and no certificate").to_string();
             assert!(!error.contains("s3cret"), "{error}");
         }
     }
@@ -223,7 +224,7 @@ fn what_provisioned_apps_have_besides_is_read() {
 fn a_definition_is_checked_before_it_is_used() {
     let definition = |text: &str| {
         let definition = AppDefinition::from_json(text.as_bytes()).expect(text);
-        definition.resolve().map(|_| ()).expect_err(text).field.unwrap()
+        definition.resolve(FilesToldTo::Owner).map(|_| ()).expect_err(text).field.unwrap()
     };
     for (text, field) in [
         (r#"{"environment": "sandbox"}"#, "certificate"),
@@ -310,8 +311,8 @@ fn no_field_brings_a_secret_out() {
             serde_json::json!({"environment": "sandbox", "certificate_data": [secret]}),
             serde_json::json!(secret),
         ] {
-            let said =
-                AppDefinition::from_json(definition.to_string().as_bytes()).and_then(|app| app.resolve().map(drop));
+            let said = AppDefinition::from_json(definition.to_string().as_bytes())
+                .and_then(|app| app.resolve(FilesToldTo::Owner).map(drop));
             let said = said.expect_err("none of these can be used").to_string();
             assert!(!said.contains(piece), "{said}");
         }

@@ -9,6 +9,7 @@ mod openapi;
 mod outcomes;
 mod page;
 pub(crate) mod problem;
+pub(crate) mod shares;
 mod status;
 pub(crate) mod watched;
 mod wire;

@@ -9,10 +9,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::body::{MediaType, read_text};
+use super::body::{MediaType, batch_too_large, read_text};
 use super::problem::{FieldProblem, Problem};
 use super::{Api, lines, wire};
-use crate::config::Span;
+use crate::config::{Limits, Span};
 use crate::outbox::{Accepted, OutcomeRecord, State as Standing, Tracked, Tries};
 use crate::service::{Service, Submission};
 use crate::{AppName, NotificationId};
@@ -143,7 +143,7 @@ pub(super) async fn submit(
     let text = read_text(&headers, body, api.limits()).await?;
     let many = text.trim_start().starts_with('[');
     let submissions = if many {
-        read_array(&text, api.limits().batch)?
+        read_array(&text, api.limits())?
     } else {
         let mut submission =
             wire::read_one(&text).map_err(|problem| Problem::invalid().fields(vec![at_top(problem)]))?;
@@ -178,11 +178,10 @@ fn at_top(mut problem: FieldProblem) -> FieldProblem {
     problem
 }
 
-fn read_array(text: &str, limit: usize) -> Result<Vec<Submission>, Problem> {
+fn read_array(text: &str, limits: &Limits) -> Result<Vec<Submission>, Problem> {
     let elements = wire::split_array(text).map_err(|problem| Problem::not_json().detail(problem.detail))?;
-    if elements.len() > limit {
-        let detail = format!("there are {}, at most {limit} are taken; send JSON lines for more", elements.len());
-        return Err(Problem::batch_too_large().detail(detail));
+    if elements.len() > limits.batch {
+        return Err(batch_too_large(limits));
     }
     let mut submissions = Vec::with_capacity(elements.len());
     let mut problems = Vec::new();

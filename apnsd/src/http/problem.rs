@@ -58,6 +58,7 @@ impl Problem {
         unauthorized: UNAUTHORIZED, "#unauthorized", "An access token is needed";
         forbidden: FORBIDDEN, "#forbidden", "This access token is not good for this";
         wrong_host: FORBIDDEN, "#host", "This name is not one of this daemon's";
+        foreign_page: FORBIDDEN, "#foreign-page", "Pages of other sites are not answered";
         not_json: BAD_REQUEST, "#json", "The body is not JSON";
         media_type: UNSUPPORTED_MEDIA_TYPE, "#media-type", "The body has to be application/json or application/x-ndjson";
         invalid: UNPROCESSABLE_ENTITY, "#invalid", "Something in the request cannot be used";
@@ -65,6 +66,8 @@ impl Problem {
         batch_too_large: PAYLOAD_TOO_LARGE, "#batch-too-large", "There are too many notifications in one array";
         body_too_slow: REQUEST_TIMEOUT, "#body-too-slow", "The body did not come in time";
         too_fast: TOO_MANY_REQUESTS, "#too-fast", "The app takes no more notifications at the moment";
+        too_many: TOO_MANY_REQUESTS, "#too-many", "There is too much under way with this access token";
+        busy: SERVICE_UNAVAILABLE, "#busy", "There is too much under way";
         full: SERVICE_UNAVAILABLE, "#outbox-full", "The outbox is full";
         failed: SERVICE_UNAVAILABLE, "#outbox-failed", "The outbox failed";
         filed: CONFLICT, "#filed", "The configuration file has the last word on this";

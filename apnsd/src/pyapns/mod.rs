@@ -121,14 +121,6 @@ impl Pyapns {
         let mut bytes = BytesMut::new();
         while let Some(part) = next_part(&mut body, limits).await.map_err(Unread::Broken)? {
             if bytes.len() + part.len() > limits.body {
-                // Old clients read the answer when everything is written, so some more is thrown away.
-                let mut thrown_away = 0;
-                while let Ok(Some(part)) = next_part(&mut body, limits).await {
-                    thrown_away += part.len();
-                    if thrown_away > 4 * limits.body {
-                        break;
-                    }
-                }
                 return Err(Unread::TooLarge);
             }
             bytes.extend_from_slice(&part);
@@ -232,17 +224,34 @@ fn latest_of_each(tokens: Vec<Gone>) -> Vec<Gone> {
     latest
 }
 
-/// Where no token is needed, no page in somebody's browser shall be able to send: it would name itself as the origin, or
-/// a name that is not this machine's.
+/// No page in somebody's browser shall be able to send, or to clear what can be read once: it would name itself as the
+/// origin, or the browser would say that the request comes from elsewhere. Where no token is needed, a name that is not
+/// this machine's is refused as well.
 async fn no_browsers(State(pyapns): State<Pyapns>, request: Request, next: Next) -> Response {
     let headers = request.headers();
-    if pyapns.service().access().is_open() && (headers.contains_key(header::ORIGIN) || !names_loopback(headers)) {
+    let open = pyapns.service().access().is_open();
+    if open && (headers.contains_key(header::ORIGIN) || !names_loopback(headers)) {
         return Problem::wrong_host()
             .detail("without access tokens only requests to localhost are answered, and none from web pages")
             .closing()
             .into_response();
     }
+    if comes_from_another_site(headers) {
+        return Problem::foreign_page().closing().into_response();
+    }
     next.run(request).await
+}
+
+/// Whether a browser says that a page from elsewhere makes the request. Images and the like have no origin.
+fn comes_from_another_site(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    let elsewhere = site.is_some_and(|site| site != b"same-origin" && site != b"none");
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let foreign = headers.get_all(header::ORIGIN).iter().any(|origin| {
+        let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+        !origin.is_some_and(|(_, name)| host.is_some_and(|host| name.eq_ignore_ascii_case(host)))
+    });
+    elsewhere || foreign
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{Current, RunningApp, Service, StartError, UnknownApp, to_the_end};
 use crate::AppName;
-use crate::config::{App, AppDefinition, Config, ConfigError, Transport};
+use crate::config::{App, AppDefinition, Config, ConfigError, FileState, FilesToldTo, Transport};
 use crate::delivery::{Credential, Engine, Health, Order, Standing, now};
 use crate::outbox::{OutboxError, StoredApp};
 use crate::rate::RateLimit;
@@ -80,11 +80,20 @@ pub enum ProvisionError {
     Outbox(#[from] OutboxError),
 }
 
+/// An app with its files read.
+pub(super) struct Resolved {
+    pub(super) definition: AppDefinition,
+    pub(super) app: App,
+    /// What the files were just before.
+    pub(super) files: Vec<FileState>,
+}
+
 /// Reads the files of a definition on a thread that may block.
-async fn resolve(definition: AppDefinition) -> Result<(AppDefinition, App), ConfigError> {
+async fn resolve(definition: AppDefinition, told: FilesToldTo) -> Result<Resolved, ConfigError> {
     let resolved = tokio::task::spawn_blocking(move || {
-        let app = definition.resolve()?;
-        Ok((definition, app))
+        let files = definition.files().map(FileState::of).collect();
+        let app = definition.resolve(told)?;
+        Ok(Resolved { definition, app, files })
     });
     resolved.await.unwrap_or_else(|_| Err(ConfigError::whole("the service is stopping")))
 }
@@ -94,28 +103,31 @@ impl Service {
         let _one_after_another = self.0.changing.lock().await;
         let mut apps = BTreeMap::new();
         for (name, definition) in &config.apps {
-            let resolved = resolve(definition.clone()).await.map_err(|error| error.within(&format!("apps.{name}")))?;
+            let resolved = resolve(definition.clone(), FilesToldTo::Owner)
+                .await
+                .map_err(|error| error.within(&format!("apps.{name}")))?;
             apps.insert(name.clone(), (resolved, Origin::File));
         }
         for StoredApp { name, definition } in self.0.outbox.kept_apps().await? {
             // What was provisioned once may not be usable any more, when its file is gone: others are not to suffer.
             let Ok(definition) = AppDefinition::from_json(definition.as_bytes()) else { continue };
-            match resolve(definition).await {
+            match resolve(definition, FilesToldTo::Owner).await {
                 Ok(resolved) => drop(apps.insert(name, (resolved, Origin::Provisioned))),
                 Err(error) => tracing::warn!("app {name} cannot be used as it was provisioned: {error}"),
             }
         }
-        for (name, ((definition, app), origin)) in apps {
-            self.install(&name, definition, app, origin);
+        for (name, (resolved, origin)) in apps {
+            self.install(&name, resolved, origin);
         }
         *self.0.filed.lock().unwrap_or_else(PoisonError::into_inner) = config.apps.clone();
         Ok(())
     }
 
     /// Starts an app, or replaces what it is.
-    fn install(&self, name: &AppName, definition: AppDefinition, app: App, origin: Origin) {
+    fn install(&self, name: &AppName, resolved: Resolved, origin: Origin) {
+        let Resolved { definition, app, files } = resolved;
         let app = Arc::new(app);
-        let current = Current { app: app.clone(), definition, origin };
+        let current = Current { app: app.clone(), definition, files, origin };
         if let Ok(running) = self.app(name) {
             *running.current.write().unwrap_or_else(PoisonError::into_inner) = current;
             running.rate.set(app.rate, Instant::now());
@@ -181,20 +193,22 @@ impl Service {
     ///
     /// [`ProvisionError::Definition`] names the field that cannot be used; the app is what it was.
     pub async fn provision(&self, name: &AppName, definition: AppDefinition) -> Result<AppInfo, ProvisionError> {
-        let (definition, app) = resolve(definition).await?;
+        let resolved = resolve(definition, FilesToldTo::Caller).await?;
         let (service, name) = (self.clone(), name.clone());
         to_the_end(async move {
             let _one_after_another = service.0.changing.lock().await;
             let running = service.app(&name);
-            let same = running.as_ref().is_ok_and(|running| running.now().definition == definition);
-            if !same || running.as_ref().is_ok_and(|running| running.now().origin == Origin::File) {
-                let text = serde_json::to_string(&definition).map_err(ConfigError::whole)?;
+            let known = running.as_ref().is_ok_and(|running| running.now().definition == resolved.definition);
+            // The text may be the same while the files that it names are others.
+            let same = known && running.as_ref().is_ok_and(|running| *running.now().app == resolved.app);
+            if !known || running.as_ref().is_ok_and(|running| running.now().origin == Origin::File) {
+                let text = serde_json::to_string(&resolved.definition).map_err(ConfigError::whole)?;
                 service.0.outbox.keep_app(StoredApp { name: name.clone(), definition: text.into() }).await?;
             }
             match running {
                 // A client that provisions at each of its starts shall not cost a connection each time.
                 Ok(running) if same => running.set_origin(Origin::Provisioned),
-                Ok(_) | Err(UnknownApp) => service.install(&name, definition, app, Origin::Provisioned),
+                Ok(_) | Err(UnknownApp) => service.install(&name, resolved, Origin::Provisioned),
             }
             Ok(service.info(&name)?)
         })
@@ -289,23 +303,25 @@ impl Service {
         let mut changed = Vec::new();
         for (name, definition) in &apps {
             // Also where the text is the same: the files that it names may have changed.
-            let (definition, app) =
-                resolve(definition.clone()).await.map_err(|error| error.within(&format!("apps.{name}")))?;
+            let resolved = resolve(definition.clone(), FilesToldTo::Owner)
+                .await
+                .map_err(|error| error.within(&format!("apps.{name}")))?;
             let running = self.app(name).map(|running| running.now());
             let overridden = running.as_ref().is_ok_and(|current| current.origin == Origin::Provisioned);
-            let same_text = before.get(name) == Some(&definition);
-            let same = running.is_ok_and(|current| same_text && (overridden || *current.app == app));
+            let same_text = before.get(name) == Some(&resolved.definition);
+            let same = running.is_ok_and(|current| same_text && (overridden || *current.app == resolved.app));
             if !same {
-                changed.push((name.clone(), definition, app));
+                changed.push((name.clone(), resolved));
             }
         }
         // All that can fail comes first: where it does, no app is another one than before.
-        for (name, ..) in &changed {
+        for (name, _) in &changed {
             self.0.outbox.forget_app(name).await.map_err(ConfigError::whole)?;
         }
-        for (name, definition, app) in changed {
-            self.install(&name, definition, app, Origin::File);
+        for (name, resolved) in changed {
+            self.install(&name, resolved, Origin::File);
         }
+        self.renew(true).await;
         let gone = before.keys().filter(|name| {
             !apps.contains_key(*name) && self.app(name).is_ok_and(|running| running.now().origin == Origin::File)
         });
@@ -313,6 +329,54 @@ impl Service {
         join_all(gone.map(|name| self.take_out(name))).await;
         *self.0.filed.lock().unwrap_or_else(PoisonError::into_inner) = apps;
         Ok(())
+    }
+
+    /// Looks at the files that apps name, and takes those that changed since they were read.
+    pub(super) async fn look_at_files(&self) {
+        let _one_after_another = self.0.changing.lock().await;
+        self.renew(false).await;
+    }
+
+    /// Reads all files that apps name again.
+    pub(crate) async fn read_files_again(&self) {
+        let _one_after_another = self.0.changing.lock().await;
+        self.renew(true).await;
+        tracing::info!("the files of all apps were read again");
+    }
+
+    /// Reads the files of apps again, of all or of those whose files changed, and has those that are others than before
+    /// send with them. One that cannot be used changes nothing: its other half may still be on its way.
+    async fn renew(&self, all: bool) {
+        let apps: Vec<_> = {
+            let apps = self.0.apps.read().unwrap_or_else(PoisonError::into_inner);
+            apps.values().map(|running| (running.name.clone(), running.now())).collect()
+        };
+        for (name, Current { app, definition, files, origin }) in apps {
+            let looked_at = definition.clone();
+            let look = tokio::task::spawn_blocking(move || looked_at.files().map(FileState::of).collect::<Vec<_>>());
+            let Ok(found) = look.await else { return };
+            if !all && found == files || self.is_stopping() {
+                continue;
+            }
+            match resolve(definition, FilesToldTo::Owner).await {
+                Ok(resolved) if resolved.app == *app => self.saw(&name, resolved.files),
+                Ok(resolved) => {
+                    tracing::info!("app {name}: its files changed, and it sends with the new ones");
+                    self.install(&name, resolved, origin);
+                }
+                Err(error) if found == files => tracing::debug!("app {name}: {error}"),
+                Err(error) => {
+                    tracing::warn!("app {name}: its files changed and cannot be used, so the old ones stay: {error}");
+                    self.saw(&name, found);
+                }
+            }
+        }
+    }
+
+    fn saw(&self, name: &AppName, files: Vec<FileState>) {
+        if let Ok(running) = self.app(name) {
+            running.current.write().unwrap_or_else(PoisonError::into_inner).files = files;
+        }
     }
 
     /// What the configuration file says of an app, where it does.

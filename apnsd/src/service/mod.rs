@@ -25,8 +25,9 @@ pub use store::StoreHealth;
 pub use stream::OutcomeStream;
 
 use crate::access::Access;
-use crate::config::{App, AppDefinition, Config, ConfigError};
+use crate::config::{App, AppDefinition, Config, ConfigError, FileState};
 use crate::delivery::{BridgeFigures, Health, KeyRing, Listener, Order, Snapshot, Standing, Waiters, now};
+use crate::http::shares::Shares;
 use crate::http::watched::Refusals;
 use crate::outbox::{
     Accepted, Counts, Cursor, FeedbackPage, NewEntry, Outbox, OutboxError, OutcomeRecord, State, Tracked, digest,
@@ -96,6 +97,7 @@ struct Inner {
     stopped: CancellationToken,
     started: WallTime,
     refusals: Refusals,
+    shares: Shares,
 }
 
 /// An app, its engine, and what both sides share.
@@ -120,6 +122,8 @@ struct RunningApp {
 struct Current {
     app: Arc<App>,
     definition: AppDefinition,
+    /// What the files that it names were when they were read.
+    files: Vec<FileState>,
     origin: Origin,
 }
 
@@ -131,6 +135,9 @@ impl fmt::Debug for Service {
 
 /// How often what is too old is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether files that apps name have changed.
+const FILES_EVERY: Duration = Duration::from_secs(15);
 
 impl Service {
     /// Opens the outbox in the configuration's directory and starts an engine for each app.
@@ -167,6 +174,7 @@ impl Service {
             stopped: CancellationToken::new(),
             started: now(),
             refusals: Refusals::default(),
+            shares: Shares::default(),
         }));
         service.start_apps(config).await?;
         service.start_housekeeping();
@@ -174,6 +182,14 @@ impl Service {
     }
 
     fn start_housekeeping(&self) {
+        let inner = Arc::downgrade(&self.0);
+        let looking = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(FILES_EVERY).await;
+                let Some(inner) = inner.upgrade() else { return };
+                Self(inner).look_at_files().await;
+            }
+        });
         let store = self.0.store.clone();
         let watching = tokio::spawn(async move { store.watch().await });
         let outbox = self.0.outbox.clone();
@@ -194,7 +210,7 @@ impl Service {
                 tokio::time::sleep(SWEEP_EVERY).await;
             }
         });
-        self.0.housekeeping.lock().unwrap_or_else(PoisonError::into_inner).extend([watching, sweeping]);
+        self.0.housekeeping.lock().unwrap_or_else(PoisonError::into_inner).extend([looking, watching, sweeping]);
     }
 
     fn app(&self, name: &AppName) -> Result<Arc<RunningApp>, UnknownApp> {
@@ -476,6 +492,11 @@ impl Service {
     #[must_use]
     pub fn access(&self) -> Arc<Access> {
         self.0.access.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What its callers take up.
+    pub(crate) fn shares(&self) -> &Shares {
+        &self.0.shares
     }
 
     /// What its interfaces refused.

@@ -12,6 +12,8 @@ mod meaning;
 mod pyapns;
 mod pyapns_rest;
 mod pyapns_rpc;
+mod renewal;
+mod sharing;
 mod store;
 mod support;
 mod watching;
