@@ -106,8 +106,13 @@ async fn one_token_takes_nothing_from_another() {
     drop(hanging);
     until("what it held is free", async || send(&first, &format!("{large}{}", one())).await.status == 202).await;
     // Requests at a time.
-    let many = [hang(api, &first, "[").await, hang(api, &first, "[").await, hang(api, &first, "[").await];
-    until("they are all taken", async || send(&first, &one()).await.status == 429).await;
+    let mut many = Vec::new();
+    until("they are all taken", async || {
+        // One that comes while the question is answered is refused itself.
+        many.push(hang(api, &first, "[").await);
+        send(&first, &one()).await.status == 429
+    })
+    .await;
     assert_eq!(send(&second, &one()).await.status, 202);
     drop(many);
     until("they are free", async || send(&first, &one()).await.status == 202).await;
@@ -122,10 +127,12 @@ async fn health_is_told_while_all_connections_are_busy() {
     let daemon = Daemon::start(config).await.unwrap();
     let api = daemon.addresses().api.unwrap();
     let mut busy = Vec::new();
-    for _ in 0..4 {
+    until("all are busy", async || {
+        // One whose head was not read yet makes room for the question.
         busy.push(hang(api, "", "[").await);
-    }
-    until("all are busy", async || get(api, "/v1/apps").await.status == 503).await;
+        get(api, "/v1/apps").await.status == 503
+    })
+    .await;
     assert_eq!(get(api, "/healthz").await.status, 200);
     assert_eq!(get(api, "/readyz").await.status, 200);
     drop(busy);
