@@ -120,12 +120,15 @@ fn send_all<P: Protocol<usize>>(
     let mut finished = false;
     while !(finished && links.is_empty()) {
         let mut moved = false;
-        if session.poll_timeout().is_some_and(|due| due <= Instant::now()) {
-            session.handle_timeout(now());
-        }
+        let begun = now();
         for link in &mut links {
             moved |= link.write(&mut session);
             moved |= link.read(&mut session);
+        }
+        // What is there has been read: now deadlines may be judged, with the time from before.
+        if !moved && session.poll_timeout().is_some_and(|due| due <= begun.instant) {
+            session.handle_timeout(begun);
+            moved = true;
         }
         links.retain(|link| link.reads || link.writes);
         while let Some(event) = session.poll_event() {

@@ -155,7 +155,8 @@
 //! # 4. Time passes
 //!
 //! When nothing moves, wait for the first of: the transport can take or give bytes, a command of yours, and the time
-//! from [`poll_timeout`](crate::Machine::poll_timeout). Then say [`handle_timeout`](crate::Machine::handle_timeout);
+//! from [`poll_timeout`](crate::Machine::poll_timeout). Read what is there first: after a process stood still, answers lie
+//! in the socket. Then say [`handle_timeout`](crate::Machine::handle_timeout);
 //! early is harmless, so a timer that went off too soon needs no care.
 //!
 //! ```
