@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use apns_driver::disclosure::shown;
 use apns_proto::http2::Reason;
-use apns_proto::{CloseReason, NotSentCause, Outcome, Reaction, Rejection};
+use apns_proto::{NotSentCause, Outcome, Reaction, Rejection};
 use apns_tokio::{ClientEvent, Endpoint};
 
 use crate::batch::drops::Drops;
@@ -36,8 +36,6 @@ pub(crate) struct Report {
     told: bool,
     /// Nothing was, or will be, sent for want of a connection.
     no_connection: bool,
-    /// A connection ended because the service does not want these credentials.
-    refused: bool,
     /// The first refusal because of who sends.
     condemned: Option<Rejection>,
     /// How many tokens were refused in a way that a mix-up of environments would explain.
@@ -102,7 +100,6 @@ impl Report {
             trouble: None,
             told: false,
             no_connection: false,
-            refused: false,
             condemned: None,
             bad_tokens: 0,
             interrupted: false,
@@ -112,10 +109,16 @@ impl Report {
 
     /// A notification ended.
     pub(crate) fn outcome(&mut self, key: Key, outcome: &Outcome, attempts: u32) {
-        if let Outcome::NotSent { cause: cause @ (NotSentCause::NoConnection(_) | NotSentCause::Stopped(_)) } = outcome
-        {
-            self.no_connection = true;
-            self.trouble.get_or_insert_with(|| Trouble::other(&self.endpoint, cause));
+        match outcome {
+            Outcome::NotSent { cause: NotSentCause::CredentialRefused(refusal) } => {
+                self.no_connection = true;
+                self.trouble = Some(Trouble::credential(&self.endpoint, refusal));
+            }
+            Outcome::NotSent { cause: cause @ (NotSentCause::NoConnection(_) | NotSentCause::Stopped(_)) } => {
+                self.no_connection = true;
+                self.trouble.get_or_insert_with(|| Trouble::other(&self.endpoint, cause));
+            }
+            _ => {}
         }
         if let Outcome::Rejected(rejection) = outcome {
             if rejection.reaction() == Reaction::FixCredentials {
@@ -167,11 +170,6 @@ impl Report {
                 self.progress.aside(|| say(format_args!("apns: {failure}; trying again for up to {patience}")));
             }
             ClientEvent::Warning { warning, .. } => self.progress.aside(|| say(format_args!("apns: {warning}"))),
-            ClientEvent::Closed { report, .. } => match &report.reason {
-                CloseReason::Refused(_) => self.refused = true,
-                CloseReason::ErrorResponse(summary) if summary.condemns_topic() => self.refused = true,
-                reason => self.no_connection |= reason.is_fatal(),
-            },
             ClientEvent::Stopped { .. } => self.no_connection = true,
             _ => {}
         }
@@ -241,9 +239,8 @@ impl Report {
         }
         // Credentials that were good for something are not what is wrong.
         let none_accepted = self.accepted == 0;
-        let refused = self.refused && none_accepted;
         let condemned = self.condemned.filter(|_| none_accepted);
-        let trouble = self.trouble.filter(|_| self.no_connection || refused);
+        let trouble = self.trouble.filter(|_| self.no_connection);
         let trouble = trouble.or_else(|| Some(Trouble::rejected(&self.endpoint, &condemned?)));
         if reader_left {
             return Ok(if trouble.is_some() { Exit::NoConnection } else { exit });

@@ -101,6 +101,10 @@ impl Row {
             }
             Outcome::Unknown { cause } => row.reason = Some(cause.to_string()),
             Outcome::NotSent { cause: NotSentCause::Invalid(invalid) } => row.reason = Some(invalid.to_string()),
+            Outcome::NotSent { cause: NotSentCause::CredentialRefused(refusal) } => {
+                row.status = refusal.status();
+                row.reason = Some(refusal.reason().map_or_else(|| refusal.to_string(), str::to_owned));
+            }
             Outcome::NotSent { cause } => row.reason = Some(cause.to_string()),
             _ => {}
         }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use apns_proto::Escaped;
 use apns_proto::http2::{Api, Reason};
-use apns_proto::{CloseReason, DialFailure, DialStep, Rejection, TlsCause};
+use apns_proto::{CloseReason, CredentialRefusal, DialFailure, DialStep, Rejection, TlsCause};
 use apns_tokio::{BuildError, ClientEvent, Endpoint, IdentityError};
 
 /// No connection, or none that is of use: the cause, and a remedy where one is known.
@@ -31,6 +31,8 @@ impl fmt::Display for Trouble {
 
 const CERTIFICATE_REMEDY: &str =
     "Use a certificate with --cert that the service knows, of the same environment, and that is still valid.";
+
+const VALID_CERTIFICATE: &str = "Give a certificate that is valid now with --cert.";
 
 /// Without a connection nothing can be sent.
 const NO_CONNECTION: &str = "no connection to";
@@ -61,7 +63,7 @@ impl Trouble {
                 DialStep::Tls => {
                     Some("Check that --port is that of the service: what answers there may not speak TLS.")
                 }
-                DialStep::Identity => Some("Give a certificate that is valid now with --cert."),
+                DialStep::Identity => Some(VALID_CERTIFICATE),
                 DialStep::Certificate => Some(CERTIFICATE_REMEDY),
                 DialStep::Protocol => Some(PROTOCOL_REMEDY),
                 _ => None,
@@ -77,6 +79,22 @@ impl Trouble {
             format_args!("the server refused the client certificate: {words}"),
             Some(CERTIFICATE_REMEDY),
         )
+    }
+
+    /// The service does not take the credential.
+    pub(crate) fn credential(endpoint: &Endpoint, refusal: &CredentialRefusal) -> Self {
+        match refusal {
+            CredentialRefusal::Answer(rejection) => Self::rejected(endpoint, rejection),
+            CredentialRefusal::GoAway(reason) => {
+                let reason = Reason::from(&**reason);
+                let happened = refusal.explain().happened;
+                let trouble = Self::other(endpoint, format_args!("{reason}: {happened}"));
+                Self { kind: REFUSED, remedy: Some(remedy_for(&reason)), ..trouble }
+            }
+            // In the handshake or just behind it; the words say all.
+            CredentialRefusal::Tls(words) => Self::new(endpoint, words, Some(CERTIFICATE_REMEDY)),
+            other => Self::new(endpoint, other, Some(VALID_CERTIFICATE)),
+        }
     }
 
     /// The service refused all that was sent because of who sends it.
@@ -95,7 +113,7 @@ impl Trouble {
     pub(crate) fn start(endpoint: &Endpoint, error: BuildError) -> Result<Self, BuildError> {
         match error {
             BuildError::Identity(error @ (IdentityError::Expired { .. } | IdentityError::NotYetValid { .. })) => {
-                Ok(Self::new(endpoint, error, Some("Give a certificate that is valid now with --cert.")))
+                Ok(Self::new(endpoint, error, Some(VALID_CERTIFICATE)))
             }
             BuildError::Identity(error) => Ok(Self::new(endpoint, error, None)),
             other => Err(other),
@@ -120,13 +138,13 @@ impl Trouble {
     }
 
     fn closed(endpoint: &Endpoint, reason: &CloseReason) -> Option<Self> {
+        if let CloseReason::Refused(words) = reason {
+            return Some(Self::refused(endpoint, words));
+        }
+        if let Some(refusal) = reason.credential_refusal() {
+            return Some(Self::credential(endpoint, &refusal));
+        }
         match reason {
-            CloseReason::Refused(words) => Some(Self::refused(endpoint, words)),
-            CloseReason::ErrorResponse(summary) if summary.condemns_topic() => Some(Self::new(
-                endpoint,
-                reason,
-                Some("The certificate gives no topic that the service knows: use that of the app with --cert."),
-            )),
             CloseReason::Finished | CloseReason::ClosedHere | CloseReason::ErrorResponse(_) => None,
             CloseReason::NotThisProtocol { .. } => Some(Self::new(
                 endpoint,
@@ -134,14 +152,6 @@ impl Trouble {
                 Some("Check that --port is that of the service and not of another one."),
             )),
             CloseReason::NotHttp2 { .. } => Some(Self::new(endpoint, reason, Some(PROTOCOL_REMEDY))),
-            CloseReason::GoAway { reason: Some(word), fatal: true, .. }
-            | CloseReason::TokenRefused { reason: word } => {
-                let word = Reason::from(&**word);
-                let explanation = word.explain(Api::Device);
-                let happened = explanation.map_or(String::new(), |explanation| format!(": {}", explanation.happened));
-                let trouble = Self::other(endpoint, format_args!("{reason}{happened}"));
-                Some(Self { kind: REFUSED, remedy: Some(remedy_for(&word)), ..trouble })
-            }
             other => Some(Self::other(endpoint, other)),
         }
     }

@@ -106,6 +106,13 @@ macro_rules! common_settings {
             self
         }
 
+        /// What happens to notifications that wait while the credential is refused. Default: they are reported as not sent.
+        #[must_use]
+        pub fn refusal_policy(mut self, policy: apns_proto::RefusalPolicy) -> Self {
+            self.common.session = self.common.session.with_refusal_policy(policy);
+            self
+        }
+
         /// How many sessions send at the same time. Default: 1; at least 1. Each has a connection of its own, and for
         /// moments a second one while a full window is proven.
         #[must_use]

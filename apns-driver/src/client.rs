@@ -1,13 +1,13 @@
 //! The handle that applications hold.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use apns_proto::{Expiration, NotSentCause, Notification, Outcome};
+use apns_proto::{Expiration, NotSentCause, Notification, Outcome, Pause};
 
 use crate::bulk::SendAll;
 use crate::events::{Broadcast, Events};
@@ -63,6 +63,8 @@ pub(crate) struct Core {
     settled: AtomicU64,
     /// Why the first session that stopped has stopped.
     stopped: OnceLock<NotSentCause>,
+    /// How each session stands.
+    pauses: Mutex<BTreeMap<usize, Pause>>,
 }
 
 /// A notification that [`Client::close`] could not settle for good.
@@ -117,12 +119,22 @@ impl Core {
             leftovers: Mutex::new(None),
             settled: AtomicU64::new(0),
             stopped: OnceLock::new(),
+            pauses: Mutex::default(),
         }
     }
 
     pub(crate) fn note_over(&self, cause: &NotSentCause) {
-        if matches!(cause, NotSentCause::Stopped(_)) {
+        if matches!(cause, NotSentCause::Stopped(_) | NotSentCause::CredentialRefused(_)) {
             self.stopped.get_or_init(|| cause.clone());
+        }
+    }
+
+    /// Notes how a session stands.
+    pub(crate) fn note_pause(&self, session: usize, pause: Option<Pause>) {
+        let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
+        match pause {
+            Some(pause) => _ = pauses.insert(session, pause),
+            None => _ = pauses.remove(&session),
         }
     }
 
@@ -270,6 +282,20 @@ impl<R: Runtime> Client<R> {
     #[must_use]
     pub fn events(&self) -> Events {
         self.handle.core.broadcast.subscribe()
+    }
+
+    /// Why nothing, or not everything, is sent for now: the service refuses the credential, or the server is not the one
+    /// that is meant. `None` while nothing is known against them. Of several sessions that pause, it is the one that tries
+    /// again first.
+    #[must_use]
+    pub fn pause(&self) -> Option<Pause> {
+        let pauses = self.handle.core.pauses.lock().unwrap_or_else(PoisonError::into_inner);
+        pauses.values().min_by_key(|pause| pause.until).cloned()
+    }
+
+    /// The credential was mended, or may have been: sessions that pause try again at once.
+    pub fn credential_changed(&self) {
+        self.queue().credential_changed();
     }
 
     /// How many notifications wait for a connection with room.

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use apns_proto::{DialFailure, LinkId, LinkReport, WallTime, Warning};
+use apns_proto::{DialFailure, LinkId, LinkReport, NotSentCause, WallTime, Warning};
 use futures_core::Stream;
 use futures_util::task::AtomicWaker;
 
@@ -68,12 +69,28 @@ pub enum ClientEvent {
         /// The last failure.
         why: Arc<str>,
     },
-    /// A session sends nothing any more until a person acts.
+    /// The service refuses the credential, or the server is not the one that is meant: a session sends nothing until its
+    /// next attempt. Told at each refusal, and when the next attempt becomes due earlier.
+    /// [`Client::pause`](crate::Client::pause) tells how it stands.
+    Paused {
+        /// Which session of the pool.
+        session: usize,
+        /// [`NotSentCause::CredentialRefused`] or [`NotSentCause::Stopped`].
+        cause: NotSentCause,
+        /// When the next attempt is made, if there is something to send.
+        retry_in: Duration,
+    },
+    /// After a pause, the service gave an answer that is no refusal of the credential: the session sends as before.
+    Resumed {
+        /// Which session of the pool.
+        session: usize,
+    },
+    /// A session sends nothing any more, as [`RefusalPolicy::Stop`](apns_proto::RefusalPolicy::Stop) has it.
     Stopped {
         /// Which session of the pool.
         session: usize,
-        /// Why.
-        why: Arc<str>,
+        /// Why, as in [`Paused`](Self::Paused).
+        cause: NotSentCause,
     },
     /// The watcher was too slow, and missed so many events.
     Missed {

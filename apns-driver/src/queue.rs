@@ -52,6 +52,8 @@ struct State {
     pushed: u64,
     popped: u64,
     closing: Option<Closing>,
+    /// How often the credential was, or may have been, mended.
+    credential_changes: u64,
     /// So many connections are wanted, although nothing may wait for them.
     wanted: usize,
     /// The proofs that were asked for and are not done, in their order.
@@ -132,6 +134,7 @@ impl Queue {
                 pushed: 0,
                 popped: 0,
                 closing: None,
+                credential_changes: 0,
                 wanted: 0,
                 proofs: VecDeque::new(),
                 asked: 0,
@@ -394,6 +397,20 @@ impl Queue {
 
     pub(crate) fn closing(&self) -> Option<Closing> {
         self.lock().closing
+    }
+
+    /// Has every session that pauses try again.
+    pub(crate) fn credential_changed(&self) {
+        let mut state = self.lock();
+        state.credential_changes += 1;
+        let wakers = state.take_wakers();
+        drop(state);
+        wake(wakers);
+    }
+
+    /// How often that was said.
+    pub(crate) fn credential_changes(&self) -> u64 {
+        self.lock().credential_changes
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -39,6 +39,8 @@ pub(crate) struct SessionTask<R: Runtime, P: Protocol<Reply>> {
     capacity: usize,
     /// The proofs that the session works on, in their order.
     proving: VecDeque<Proof>,
+    /// How many changes of the credential the session knows of.
+    credential_changes: u64,
     left: bool,
 }
 
@@ -100,6 +102,7 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
             jobs: Vec::new(),
             capacity: 0,
             proving: VecDeque::new(),
+            credential_changes: 0,
             left: false,
         }
     }
@@ -199,6 +202,11 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
             self.session.prove(now, proof.deadline);
             moved = true;
         }
+        let changes = self.core.queue.credential_changes();
+        if std::mem::replace(&mut self.credential_changes, changes) != changes {
+            self.session.credential_changed(now);
+            moved = true;
+        }
         if let Some(closing) = self.core.queue.closing() {
             // Its deadline is judged elsewhere.
             let over = closing.deadline.is_some_and(|deadline| deadline <= now.instant);
@@ -223,7 +231,7 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
         if !leave.to_take {
             return false;
         }
-        let mut left = if connected { JOBS_A_TURN } else { 1 };
+        let mut left = if connected || self.session.is_refusing() { JOBS_A_TURN } else { 1 };
         let mut moved = false;
         while left > 0 {
             // No more than there is room for: what waits in here cannot go to another session.
@@ -294,10 +302,21 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
                     self.refuse(self.core.queue.abandon(), &NotSentCause::NoConnection(why.clone()));
                     ClientEvent::GaveUp { session, why }
                 }
-                SessionEvent::Stopped { why } => {
+                SessionEvent::Paused { cause, retry_in } => {
+                    self.core.note_pause(session, self.session.pause().cloned());
+                    self.hand_over();
+                    ClientEvent::Paused { session, cause, retry_in }
+                }
+                SessionEvent::Resumed => {
+                    self.core.note_pause(session, None);
+                    // What is good here is good for the others.
+                    self.core.queue.credential_changed();
+                    ClientEvent::Resumed { session }
+                }
+                SessionEvent::Stopped { cause } => {
                     // Told before the queue is left: who waits for the end may stop watching then.
-                    self.tell(&ClientEvent::Stopped { session, why: why.clone() });
-                    self.leave(&NotSentCause::Stopped(why));
+                    self.tell(&ClientEvent::Stopped { session, cause: cause.clone() });
+                    self.leave(&cause);
                     continue;
                 }
                 SessionEvent::Proven => {

@@ -194,6 +194,8 @@ impl Meter {
             | ClientEvent::CertificateExpiresSoon { .. }
             | ClientEvent::TokenWanted { .. }
             | ClientEvent::GaveUp { .. }
+            | ClientEvent::Paused { .. }
+            | ClientEvent::Resumed { .. }
             | ClientEvent::Stopped { .. }
             | ClientEvent::Missed { .. } => {}
         }
@@ -252,6 +254,7 @@ const fn unknown(cause: &UnknownCause) -> &'static str {
 const fn not_sent(cause: &NotSentCause) -> &'static str {
     match cause {
         NotSentCause::NoConnection(_) => "no_connection",
+        NotSentCause::CredentialRefused(_) => "credential_refused",
         NotSentCause::Stopped(_) => "stopped",
         NotSentCause::OutOfTime => "out_of_time",
         NotSentCause::Closed => "closed",

@@ -46,7 +46,9 @@ mod on {
             }
             ClientEvent::TokenWanted { .. } => warn!("the token source has no provider token"),
             ClientEvent::GaveUp { why, .. } => warn!(%why, "gave up what waited"),
-            ClientEvent::Stopped { why, .. } => warn!(%why, "stopped until a person acts"),
+            ClientEvent::Paused { cause, retry_in, .. } => warn!(%cause, ?retry_in, "paused"),
+            ClientEvent::Resumed { .. } => info!("resumed"),
+            ClientEvent::Stopped { cause, .. } => warn!(%cause, "stopped"),
             ClientEvent::Missed { .. } => {}
         }
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::Escaped;
-use crate::binary::{ErrorResponse, StatusKind};
-use crate::{InvalidNotification, Machine, Notification, Now, Outcome, Rejection, UnknownCause};
+use crate::binary::ErrorResponse;
+use crate::{CredentialRefusal, InvalidNotification, Machine, Notification, Now, Outcome, Rejection, UnknownCause};
 
 /// A notification on its way, with the caller's key beside it.
 ///
@@ -21,8 +21,6 @@ pub struct Submission<K> {
     pub attempts: u32,
     /// How often it was written again although its fate was unknown: each may have made a duplicate.
     pub replays: u32,
-    /// How often it is sent again because the service refused the provider token it was sent with.
-    pub token_refusals: u32,
     /// How often it is sent again because the service refused it for the time being, as the retry policy has it.
     pub retries: u32,
     /// When it was submitted, where somebody noted it.
@@ -36,7 +34,7 @@ impl<K> Submission<K> {
     /// A notification that was never written.
     #[must_use]
     pub const fn new(key: K, notification: Notification) -> Self {
-        Self { key, notification, attempts: 0, replays: 0, token_refusals: 0, retries: 0, since: None, mark: 0 }
+        Self { key, notification, attempts: 0, replays: 0, retries: 0, since: None, mark: 0 }
     }
 
     /// Ends it.
@@ -99,6 +97,14 @@ pub enum Fate {
     NotWritten,
     /// The service threw it away unread: it must be sent again, and that is safe.
     Discarded,
+    /// The service refused the credential, and so did not look at it: it is to be sent again once that is mended, and that
+    /// is safe.
+    CredentialRefused {
+        /// How.
+        refusal: Arc<CredentialRefusal>,
+        /// Whether a newly signed provider token may be taken, so that one more attempt is worth while at once.
+        renewed: bool,
+    },
     /// It was written and nobody knows. Whether to send it again is the [`LossPolicy`](crate::LossPolicy)'s choice.
     Unknown(UnknownCause),
     /// It was written, nobody knows, and it may be what the service choked on: not to be sent again.
@@ -194,12 +200,9 @@ pub enum CloseReason {
     /// The service refused every request unprocessed, again and again.
     #[error("the service takes no requests on this connection")]
     RefusesRequests,
-    /// The service refuses the provider token on this connection.
-    #[error("the service refuses the provider token on this connection: {}", Escaped(.reason))]
-    TokenRefused {
-        /// Apple's word for the reason.
-        reason: Arc<str>,
-    },
+    /// The service refuses the certificate or the provider token on this connection.
+    #[error("the service refuses the credential: {0}")]
+    CredentialRefused(Arc<CredentialRefusal>),
     /// No provider token could be had in time.
     #[error("no provider token in time: {}", Escaped(.why))]
     NoToken {
@@ -219,7 +222,33 @@ impl CloseReason {
     /// service said that the credentials are wrong.
     #[must_use]
     pub const fn is_fatal(&self) -> bool {
-        matches!(self, Self::NotThisProtocol { .. } | Self::NotHttp2 { .. } | Self::GoAway { fatal: true, .. })
+        match self {
+            Self::NotThisProtocol { .. }
+            | Self::NotHttp2 { .. }
+            | Self::GoAway { fatal: true, .. }
+            | Self::CredentialRefused(_) => true,
+            Self::ErrorResponse(summary) => summary.condemns_topic(),
+            _ => false,
+        }
+    }
+}
+
+impl CloseReason {
+    /// How it refuses the credential, if it does.
+    #[must_use]
+    pub fn credential_refusal(&self) -> Option<Arc<CredentialRefusal>> {
+        match self {
+            Self::CredentialRefused(refusal) => Some(refusal.clone()),
+            Self::Refused(words) => Some(Arc::new(CredentialRefusal::Tls(words.clone()))),
+            Self::GoAway { reason: Some(reason), fatal: true, .. } => {
+                Some(Arc::new(CredentialRefusal::GoAway(reason.clone())))
+            }
+            Self::ErrorResponse(summary) if summary.refuses_credential => {
+                let rejection = Rejection::Gateway(summary.response.status);
+                Some(Arc::new(CredentialRefusal::Answer(rejection)))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -246,6 +275,8 @@ pub struct PlanSummary {
     pub discarded: usize,
     /// How many it leaves in doubt.
     pub unknown: usize,
+    /// Whether it refuses the certificate's topic, and so every notification.
+    pub refuses_credential: bool,
     /// How many had not been written.
     pub not_written: usize,
 }
@@ -254,8 +285,7 @@ impl PlanSummary {
     /// Whether the response condemns the certificate's topic, and so every notification.
     #[must_use]
     pub const fn condemns_topic(&self) -> bool {
-        self.rejected > 0
-            && matches!(self.response.status.kind(), StatusKind::MissingTopic | StatusKind::InvalidTopicSize)
+        self.refuses_credential
     }
 }
 

@@ -243,7 +243,8 @@
 //! session.dial_failed(now, link, DialFailure::passing(DialStep::Connect, "connection refused"));
 //! assert!(matches!(session.poll_event(), Some(SessionEvent::DialFailed { .. })));
 //!
-//! // Later again, by its back-off. This time the server is not the one that is meant: that ends it.
+//! // Later again, by its back-off. This time the server is not the one that is meant. By default
+//! // what waits is told so; the session tries again with the next notification, after a wait.
 //! now.instant = session.poll_timeout().expect("it backs off");
 //! session.handle_timeout(now);
 //! let Some(SessionEvent::Dial { link }) = session.poll_event() else { panic!("it tries again") };

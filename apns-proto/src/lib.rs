@@ -67,6 +67,7 @@ mod apns_id;
 mod backoff;
 pub mod binary;
 mod connection;
+mod credential_refusal;
 mod device_token;
 pub mod encoding;
 mod escaped;
@@ -94,17 +95,18 @@ pub use connection::{
     CloseReason, Closed, Connection, ConnectionEvent, Fate, PlanSummary, Refused, Settled, Submission, SubmitError,
     Unsettled, Warning,
 };
+pub use credential_refusal::CredentialRefusal;
 pub use device_token::{DeviceToken, DeviceTokenError};
 pub use escaped::Escaped;
 pub use explanation::Explanation;
 pub use invalid_tokens::{InvalidToken, InvalidTokens};
 pub use machine::{End, Machine, Transmit};
 pub use notification::{Expiration, Notification, Priority};
-pub use outcome::{InvalidNotification, LossPolicy, NotSentCause, Outcome, Proof, Retry, UnknownCause};
+pub use outcome::{InvalidNotification, LossPolicy, NotSentCause, Outcome, Proof, RefusalPolicy, Retry, UnknownCause};
 pub use payload::{Payload, PayloadBuilder, PayloadError, PayloadLimit};
 pub use push_type::{OtherPushType, PushType, PushTypeError, UnknownPushType};
 pub use rejection::{Reaction, Rejection, TokenVerdict};
 pub use retry::{RetryDecision, RetryPolicy, RetryRoute};
-pub use session::{DialFailure, DialStep, LinkId, LinkReport, Session, SessionConfig, SessionEvent, TlsCause};
+pub use session::{DialFailure, DialStep, LinkId, LinkReport, Pause, Session, SessionConfig, SessionEvent, TlsCause};
 pub use time::{NotSeconds, Now, WallTime};
 pub use topic::{CollapseId, HeaderTextError, Topic};

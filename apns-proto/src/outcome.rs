@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{ApnsId, NotSeconds, PushType, Rejection};
+use crate::{ApnsId, CredentialRefusal, NotSeconds, PushType, Rejection};
 
 /// The end of one notification, the same for both protocols.
 ///
@@ -161,7 +161,10 @@ pub enum NotSentCause {
     /// No connection could be had in time.
     #[error("no connection in time: {0}")]
     NoConnection(Arc<str>),
-    /// Connecting is pointless until a person acts: the credentials or the server are wrong.
+    /// The service does not take the credential: it looked at nothing that came with it.
+    #[error("the credential is refused: {0}")]
+    CredentialRefused(Arc<CredentialRefusal>),
+    /// Connecting is pointless until a person acts: the server is not the one that is meant, or cannot be trusted.
     #[error("sending has stopped: {0}")]
     Stopped(Arc<str>),
     /// The time allowed for it was over before it had left whole.
@@ -173,6 +176,17 @@ pub enum NotSentCause {
     /// It was refused on this side.
     #[error("refused before sending: {0}")]
     Invalid(#[from] InvalidNotification),
+}
+
+impl NotSentCause {
+    /// How the service refused the credential, if that is the cause.
+    #[must_use]
+    pub fn credential_refusal(&self) -> Option<&CredentialRefusal> {
+        match self {
+            Self::CredentialRefused(refusal) => Some(refusal),
+            Self::NoConnection(_) | Self::Stopped(_) | Self::Closed | Self::Invalid(_) => None,
+        }
+    }
 }
 
 /// Why a notification is refused before it is sent: no service would take it.
@@ -260,6 +274,23 @@ pub enum LossPolicy {
 impl LossPolicy {
     /// Sends again at most three times.
     pub const RESEND: Self = Self::Resend { at_most: 3 };
+}
+
+/// What happens to the notifications that wait when the credential is refused, or the server is not the one that is
+/// meant.
+///
+/// No notification ends as rejected for that: the service looked at none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum RefusalPolicy {
+    /// They end as [`Outcome::NotSent`] at once, as does what is submitted before the next attempt is due. The session goes
+    /// on: after the back-off it tries the next notification that is submitted.
+    #[default]
+    Report,
+    /// They stay, until the credential is taken or they expire. After the back-off one of them is tried.
+    Wait,
+    /// They end as [`Outcome::NotSent`], and so does all that follows: the session sends nothing more.
+    Stop,
 }
 
 /// How the service answered, and after how long it may be asked again.

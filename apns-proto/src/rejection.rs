@@ -176,6 +176,19 @@ impl Rejection {
         }
     }
 
+    /// Whether it refuses who sends, and so says nothing about the notification: the certificate's topic on the binary
+    /// protocol; on HTTP/2 the certificate, the signing key or its provider token.
+    ///
+    /// TopicDisallowed is none of these: it is about the topic of one notification, and the next may have another.
+    #[must_use]
+    pub fn refuses_credential(&self) -> bool {
+        match self {
+            Self::Gateway(status) => matches!(status.kind(), StatusKind::MissingTopic | StatusKind::InvalidTopicSize),
+            #[cfg(feature = "http2")]
+            Self::Provider(rejection) => rejection.refuses_credential(),
+        }
+    }
+
     /// Whether a person has to act before anything like it can succeed.
     #[must_use]
     pub fn needs_person(&self) -> bool {

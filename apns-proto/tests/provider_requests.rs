@@ -186,12 +186,18 @@ fn a_broadcast_is_answered() {
 
 #[test]
 fn what_goes_unanswered_ends_in_one_of_three_ways() {
-    let mut pair = Pair::new(&api().with_config(Config::default().with_max_streams(3)), |_, _| Verdict::silence());
+    let mut first = true;
+    let mut pair = Pair::new(&api().with_config(Config::default().with_max_streams(3)), move |_, _| {
+        if std::mem::take(&mut first) { Verdict::answer(Answer::new(200)) } else { Verdict::silence() }
+    });
+    // With the first answer the credential is taken.
+    pair.ask(0, list());
+    assert_eq!(pair.ended.remove(&0).map(|answer| answer.is_ok()), Some(true));
     for key in 1..=4 {
         pair.ask(key, broadcast());
     }
     let go_away =
-        Step::GoAway { last_stream: Some(3), code: 0, debug: Bytes::from_static(br#"{"reason":"Shutdown"}"#) };
+        Step::GoAway { last_stream: Some(5), code: 0, debug: Bytes::from_static(br#"{"reason":"Shutdown"}"#) };
     pair.server.perform(pair.now, go_away);
     pair.run();
     assert_eq!(pair.ended.len(), 2);
@@ -259,7 +265,8 @@ fn with_a_token_the_first_answer_comes_before_the_second_request() {
     pair.pass(seconds(1));
     assert_eq!(pair.response(1).status(), 400);
     assert_eq!((pair.response(2).status(), pair.response(3).status()), (403, 403));
-    assert_eq!(pair.closed, Some(CloseReason::TokenRefused { reason: "ExpiredProviderToken".into() }));
+    let refusal = pair.closed.as_ref().and_then(CloseReason::credential_refusal).expect("the credential is refused");
+    assert_eq!(refusal.reason(), Some("ExpiredProviderToken"));
     let renewed = source.token(pair.now).unwrap();
     assert_eq!(renewed.issued_at(), pair.now.wall, "the source knows that the token was refused");
 }

@@ -68,7 +68,7 @@ fn the_days_are_bad_enough() {
         "closed here",
         "does not speak HTTP",
         "refused: certificate revoked",
-        "refuses the provider token",
+        "refuses the credential",
         "takes no requests",
         "no provider token in time",
         "TokenWanted",

@@ -239,9 +239,14 @@ fn b74_either_clock_makes_a_token_old() {
         (3000, 1, true),
         (1, 50 * MINUTE, true),
         (21 * 60, -10 * MINUTE, true),
+        // Set by an hour, and by more than a minute.
+        (1, 49 * MINUTE, true),
+        (49 * 60, 1, true),
+        (1, 62, true),
+        (62, 1, true),
+        (1, 60, false),
         (1, -2, false),
-        (1, 49 * MINUTE, false),
-        (49 * 60, 1, false),
+        (49 * 60, 49 * MINUTE, false),
     ] {
         let source = source();
         let first = source.token(clocks.at(0)).unwrap();
@@ -251,17 +256,40 @@ fn b74_either_clock_makes_a_token_old() {
 }
 
 #[test]
-fn b74_a_clock_that_jumps_all_the_time_does_not_make_a_loop() {
+fn b74_a_clock_that_was_set_has_a_token_signed_at_once_whatever_its_age() {
+    for step in [2 * HOUR, -2 * HOUR, 61, -61] {
+        let (clocks, source) = (Clocks::new(), source());
+        source.token(clocks.at(0)).unwrap();
+        // Wrong after a second, and right again after two.
+        let wrong = source.token(clocks.apart(1, 1 + step)).unwrap();
+        let right = source.token(clocks.at(2)).unwrap();
+        assert_eq!(wrong.issued_at(), clocks.apart(1, 1 + step).wall);
+        assert_eq!(right.issued_at(), clocks.at(2).wall, "set by {step} s");
+        assert_eq!(source.token(clocks.at(3)).unwrap(), right, "and then kept");
+        // Also where the service has called one expired before.
+        let refused = source.rejected(clocks.at(4), &right, &Reason::ExpiredProviderToken, None);
+        assert_eq!(refused, AfterRejection::Stop(TokenError::Clock { skew: None }), "it was signed just now");
+        let again = source.token(clocks.apart(5, 5 + step)).unwrap();
+        assert_eq!(again.issued_at(), clocks.apart(5, 5 + step).wall);
+    }
+}
+
+#[test]
+fn b74_a_clock_that_jumps_all_the_time_costs_no_connections() {
     let (clocks, source) = (Clocks::new(), source());
-    let mut tokens = vec![source.token(clocks.at(0)).unwrap()];
+    let mut connection = TokenBinding::new();
+    let mut used = Vec::new();
     for second in 1..=60 * 60_u64 {
         let wall = if second % 2 == 0 { 3 * HOUR } else { -3 * HOUR } + i64::try_from(second).unwrap();
-        let token = source.token(clocks.apart(second, wall)).unwrap();
-        if !tokens.contains(&token) {
-            tokens.push(token);
+        let now = clocks.apart(second, wall);
+        let TokenChoice::Use(token) = connection.choose(now, &source.token(now).unwrap()) else {
+            panic!("replaced after {second} s")
+        };
+        if used.last() != Some(&token) {
+            used.push(token);
         }
     }
-    assert_eq!(tokens.len(), 4, "the first, and one each 20 minutes");
+    assert_eq!(used.len(), 3, "the first, and one each 20 minutes");
 }
 
 #[test]

@@ -9,7 +9,8 @@ use std::time::Duration;
 use apns_proto::binary::server::Verdict;
 use apns_proto::binary::{Config, Format, Gateway, Status};
 use apns_proto::{
-    DialFailure, DialStep, End, Expiration, LinkId, LossPolicy, Priority, RetryPolicy, Session, SessionConfig,
+    DialFailure, DialStep, End, Expiration, LinkId, LossPolicy, Priority, RefusalPolicy, RetryPolicy, Session,
+    SessionConfig,
     SessionEvent, Transmit, WallTime,
 };
 use bytes::BytesMut;
@@ -233,36 +234,43 @@ fn b1_five_in_flight_when_something_unnamed_is_refused_are_sent_once() {
 
 // ---- stopping ---------------------------------------------------------------------------------------------------
 
+/// The refusal policies, and how many connections each makes for one notification now and one after 100 s.
 #[test]
-fn a_fatal_failure_stops_it() {
-    let mut world = world(|_, _| Dialled::Fatal(ms(5)));
-    world.want_all(1..=3);
-    world.at(secs(100), Happening::Wanted(4, Box::new(notification(4))));
-    world.run();
-    assert_eq!(world.dials_at.len(), 1);
-    for number in 1..=4 {
-        assert_eq!(world.outcome(number), "not sent: sending has stopped: cannot connect: refused");
+fn after_a_fatal_failure_it_tries_again_later_unless_it_is_to_stop() {
+    for (policy, dials) in [(RefusalPolicy::Report, 2), (RefusalPolicy::Stop, 1)] {
+        let config = SessionConfig::default().with_refusal_policy(policy);
+        let mut world = World::new(Config::default(), config, |_, _| Dialled::Fatal(ms(5)));
+        world.want_all(1..=3);
+        world.at(secs(100), Happening::Wanted(4, Box::new(notification(4))));
+        world.run();
+        for number in 1..=4 {
+            assert_eq!(world.outcome(number), "not sent: sending has stopped: cannot connect: refused");
+        }
+        assert_eq!(world.dials_at.len(), dials, "{policy:?}");
+        assert_eq!(world.session.stopped().is_some(), policy == RefusalPolicy::Stop);
+        assert_eq!(world.session.pause().is_some(), policy == RefusalPolicy::Report);
+        assert!(world.session.poll_timeout().is_none());
     }
-    assert_eq!(world.times("stopped"), 1);
-    assert!(!world.session.can_submit() && world.session.poll_timeout().is_none());
 }
 
 #[test]
-fn a_refusal_before_any_answer_stops_it_and_one_after_does_not() {
+fn a_refusal_of_the_certificate_is_no_verdict_on_a_notification() {
     let refused = || Wire { end: End::Refused("certificate revoked".into()), ..deed(1, Verdict::Close) };
     let mut early = world(wires(move |_| refused()));
     early.want_all(1..=2);
     early.run();
-    assert_eq!((early.times("stopped"), early.dials_at.len()), (1, 1));
+    assert_eq!((early.times("paused"), early.dials_at.len()), (1, 1));
     // Who is not let in was not read.
-    assert_eq!(early.outcome(1), "not sent: sending has stopped: the peer refused this client: certificate revoked");
+    assert_eq!(early.outcome(1), "not sent: the credential is refused: certificate revoked");
 
+    // Behind an answer too: what was under way is unknown, and the next is tried.
     let mut late = world(wires(move |attempt| if attempt == 0 { Wire { ..refused_later() } } else { Wire::default() }));
     late.want_all([1]);
     late.at(secs(10), Happening::Wanted(2, Box::new(notification(2))));
     late.at(secs(20), Happening::Wanted(3, Box::new(notification(3))));
     late.run();
-    assert_eq!((late.times("stopped"), late.outcome(3)), (0, "presumed".into()));
+    assert_eq!((late.times("paused"), late.times("resumed")), (1, 1));
+    assert_eq!((late.outcome(2), late.outcome(3)), ("unknown, lost".into(), "presumed".into()));
 }
 
 fn refused_later() -> Wire {
@@ -270,7 +278,7 @@ fn refused_later() -> Wire {
 }
 
 #[test]
-fn a_connection_that_opens_after_the_stop_is_not_wanted() {
+fn a_connection_that_opens_after_the_refusal_is_not_wanted() {
     let mut session =
         Session::new(Gateway::new(Config::default().with_window_count(1)), SessionConfig::default().with_links(2));
     let now = start();
@@ -281,12 +289,8 @@ fn a_connection_that_opens_after_the_stop_is_not_wanted() {
     assert_eq!(events(&mut session), ["connected 1", "dial 2"]);
     session.handle_end(now, first, End::Refused("certificate revoked".into()));
     let told = events(&mut session);
-    assert!(told.iter().any(|line| line.starts_with("stopped")), "{told:?}");
-    assert!(
-        told.iter()
-            .any(|line| line == "2 not sent: sending has stopped: the peer refused this client: certificate revoked"),
-        "{told:?}"
-    );
+    assert!(told.iter().any(|line| line.starts_with("paused")), "{told:?}");
+    assert!(told.iter().any(|line| line == "2 not sent: the credential is refused: certificate revoked"), "{told:?}");
     let second = LinkIds::second(&session, first);
     assert!(!session.connected(now, second));
     assert_eq!(session.poll_transmit(now, second, &mut BytesMut::new()), Transmit::Shutdown);
@@ -309,28 +313,71 @@ impl LinkIds {
     }
 }
 
+/// Refuses the topic of the certificate with whatever comes first.
+fn refuses_topic(status: u8) -> Wire {
+    deed(1, Verdict::Refuse { status: Status::from_raw(status), identifier: None, after: Duration::ZERO })
+}
+
 #[test]
-fn three_refusals_of_the_topic_in_a_row_stop_it() {
+fn a_refusal_of_the_certificates_topic_is_no_verdict_on_a_notification() {
     for status in [3, 6] {
-        let mut world = world(good());
-        (1..=10).for_each(|number| world.is_bad(number, status));
+        let mut world = world(wires(move |_| refuses_topic(status)));
         world.want_all(1..=10);
         world.run();
-        assert_eq!((world.dials_at.len(), world.times("stopped")), (3, 1));
-        let refused = format!("rejected {status}");
-        assert!((1..=3).all(|number| world.outcome(number) == refused));
-        assert!((4..=10).all(|number| world.outcome(number).starts_with("not sent: sending has stopped")));
+        assert_eq!((world.dials_at.len(), world.times("paused")), (1, 1));
+        let refused = format!("not sent: the credential is refused: {status} ");
+        assert!((1..=10).all(|number| world.outcome(number).starts_with(&refused)));
     }
 }
 
 #[test]
-fn refusals_of_the_topic_with_something_accepted_between_do_not_stop_it() {
-    let mut world = world(good());
-    (1..=10).for_each(|number| world.is_bad(number * 2, 3));
-    world.want_all(1..=20);
+fn what_waits_for_a_mended_certificate_is_sent_then() {
+    let config = SessionConfig::default().with_refusal_policy(RefusalPolicy::Wait);
+    let wire = |attempt| match attempt {
+        0 => refuses_topic(3),
+        1 => Wire { end: End::Refused("certificate expired".into()), ..deed(1, Verdict::Close) },
+        2..8 => refuses_topic(6),
+        _ => Wire::default(),
+    };
+    let mut world = World::new(Config::default(), config, wires(wire));
+    world.want_all(1..=200);
     world.run();
-    assert_eq!(world.times("stopped"), 0);
-    assert_eq!(world.outcomes_in_words(), [("confirmed".to_string(), 10), ("rejected 3".into(), 10)].into());
+    assert_eq!(world.outcomes_in_words().values().sum::<usize>(), 200);
+    let words = world.outcomes_in_words();
+    assert!(words.keys().all(|word| ["confirmed", "presumed"].contains(&&**word)), "{words:?}");
+    assert_eq!((world.times("paused"), world.times("resumed")), (8, 1));
+    let waits: Vec<_> = world.dials_at.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
+    for (wait, whole) in waits.iter().zip([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0]) {
+        // By up to a fifth more or less, and what the connection took.
+        assert!((whole * 0.8..=whole * 1.2 + 0.1).contains(wait), "{waits:?}");
+    }
+    // Until it was taken, the tries were made with one.
+    let written = |link: usize| world.written.values().filter(|links| links.len() > link).count();
+    assert!(written(2) <= 8, "{} were written three times", written(2));
+}
+
+#[test]
+fn a_clock_that_is_set_and_a_credential_that_was_changed_are_tried_at_once() {
+    for (at, happening) in [
+        (secs(100), Happening::WallJump(7200)),
+        (secs(100), Happening::WallJump(-7200)),
+        (secs(100), Happening::CredentialChanged),
+    ] {
+        let config = SessionConfig::default().with_refusal_policy(RefusalPolicy::Wait);
+        let mended = at;
+        let dialler = move |_, now| {
+            let wire = if now < mended { refuses_topic(3) } else { Wire::default() };
+            Dialled::Open(ms(20), Box::new(wire))
+        };
+        let told = format!("{happening:?}");
+        let mut world = World::new(Config::default(), config, dialler);
+        world.want_all(1..=5);
+        world.at(at, happening);
+        world.run();
+        assert!((1..=5).all(|number| world.outcomes[&number][0].outcome.is_accepted()));
+        let last = *world.dials_at.last().unwrap();
+        assert!(last >= at && last <= at + secs(6), "tried at {last:?} after {told}");
+    }
 }
 
 #[test]

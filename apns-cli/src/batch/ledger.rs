@@ -45,6 +45,7 @@ impl Ledger {
             outcome,
             Outcome::NotSent {
                 cause: NotSentCause::NoConnection(_)
+                    | NotSentCause::CredentialRefused(_)
                     | NotSentCause::Stopped(_)
                     | NotSentCause::OutOfTime
                     | NotSentCause::Closed

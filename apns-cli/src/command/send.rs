@@ -12,7 +12,7 @@ use std::time::Duration;
 use apns_driver::disclosure::shown;
 use apns_proto::binary::{self, Format};
 use apns_proto::http2::{self, Authentication};
-use apns_proto::{NotSentCause, Outcome, RetryPolicy};
+use apns_proto::{NotSentCause, Outcome, RefusalPolicy, RetryPolicy};
 use apns_tokio::{BuildError, Client, ClientEvent, Credentials, Endpoint, Events, Identity};
 use clap::{ArgGroup, Args};
 use futures_util::{FutureExt, Stream, StreamExt};
@@ -428,6 +428,7 @@ impl Job {
                     .config(config)
                     .roots(roots.clone())
                     .loss_policy(self.on_loss.into())
+                    .refusal_policy(RefusalPolicy::Stop)
                     .connections(self.connections)
                     .patience(*timeout)
                     .connect_timeout(connect_timeout);
@@ -443,6 +444,7 @@ impl Job {
                     .retry(RetryPolicy::default().with_retries(*retries))
                     .roots(roots.clone())
                     .loss_policy(self.on_loss.into())
+                    .refusal_policy(RefusalPolicy::Stop)
                     .connections(self.connections)
                     .patience(*timeout)
                     .connect_timeout(connect_timeout);

@@ -301,7 +301,8 @@ impl<R: Runtime> Link<R> {
             moved = true;
             match event {
                 RequestEvent::Ended { key, result: Ok(response) } => {
-                    self.answered = true;
+                    // One that refuses the credential is no sign of a working connection: the next is opened after a wait.
+                    self.answered |= !refuses_credential(&response);
                     answers.push((key, response));
                 }
                 RequestEvent::Ended { key, result: Err(NoResponse::Invalid(invalid)) } => {
@@ -370,6 +371,10 @@ fn wants_another_connection(response: &Response) -> bool {
         Rejection::Provider(provider) if provider.reason() == Some(&Reason::TooManyProviderTokenUpdates)
     );
     updates || matches!(rejection.retry(), Retry::NewToken | Retry::NewConnection)
+}
+
+fn refuses_credential(response: &Response) -> bool {
+    !response.is_success() && response.clone().into_rejection().refuses_credential()
 }
 
 /// Owned by the runtime until the last handle is gone and the connections are closed.

@@ -220,7 +220,7 @@ impl<K> Client<K> {
             if identifier != 0 {
                 self.events.push_back(ConnectionEvent::Warning(Warning::Unplaceable { identifier, status }));
             }
-        } else {
+        } else if plan.named != Some(Named::CredentialRefused) {
             // A frame that cannot be placed is no sign of a working connection: reconnecting at once would burn one
             // window after another.
             self.note_answer();
@@ -228,14 +228,16 @@ impl<K> Client<K> {
         let unproven = self.window.written() - self.presumed;
         let accepted = plan.accepted;
         let behind = unproven - accepted - usize::from(plan.named.is_some());
+        let named_is = |named| plan.named == Some(named);
+        let refuses_credential = named_is(Named::CredentialRefused);
         let summary = PlanSummary {
             response,
             answers_probe: plan.answers_probe,
             accepted,
-            rejected: usize::from(plan.named == Some(Named::Rejected)),
-            discarded: if plan.rest == Rest::Discarded { behind } else { 0 },
-            unknown: usize::from(plan.named == Some(Named::InDoubt))
-                + if plan.rest == Rest::Discarded { 0 } else { behind },
+            rejected: usize::from(named_is(Named::Rejected)),
+            discarded: usize::from(refuses_credential) + if plan.rest == Rest::Discarded { behind } else { 0 },
+            unknown: usize::from(named_is(Named::InDoubt)) + if plan.rest == Rest::Discarded { 0 } else { behind },
+            refuses_credential,
             not_written: self.window.len() - self.window.written(),
         };
         self.end(now, plan, CloseReason::ErrorResponse(summary), UnknownCause::NoAnswer, Some(response));
@@ -254,12 +256,19 @@ impl<K> Client<K> {
         if self.ending.is_some() {
             return;
         }
-        let named = plan.named.map(|named| match (named, response) {
-            (Named::Rejected, Some(response)) => Outcome::Rejected(Rejection::Gateway(response.status)),
-            (Named::Rejected | Named::InDoubt, _) => Outcome::Unknown { cause: UnknownCause::NamedWithoutError },
-        });
+        let named = match (plan.named, response) {
+            (Some(Named::Rejected), Some(response)) => Some(Outcome::Rejected(Rejection::Gateway(response.status))),
+            (Some(Named::Rejected | Named::InDoubt), _) => {
+                Some(Outcome::Unknown { cause: UnknownCause::NamedWithoutError })
+            }
+            // No more at fault than what was thrown away behind it.
+            (Some(Named::CredentialRefused) | None, _) => None,
+        };
         let rest = match (plan.rest, response) {
-            (Rest::Discarded, _) => Fate::Discarded,
+            (Rest::Discarded, _) => match reason.credential_refusal() {
+                Some(refusal) => Fate::CredentialRefused { refusal, renewed: false },
+                None => Fate::Discarded,
+            },
             (Rest::Suspected, Some(ErrorResponse { status, identifier })) => {
                 Fate::Suspected(UnknownCause::Suspected { status: status.raw(), identifier })
             }
@@ -290,7 +299,7 @@ impl<K> Client<K> {
         let mut unsettled = Vec::with_capacity(self.window.len());
         while let Some((submission, was_written)) = self.window.pop_front() {
             let fate = if was_written { ending.rest.clone() } else { Fate::NotWritten };
-            let to_resend = matches!(fate, Fate::Discarded | Fate::NotWritten);
+            let to_resend = matches!(fate, Fate::Discarded | Fate::NotWritten | Fate::CredentialRefused { .. });
             if to_resend && submission.notification.expiration().has_passed(ending.wall) {
                 self.events.push_back(ConnectionEvent::Settled(submission.settle_unsent(Outcome::Expired)));
             } else {

@@ -25,6 +25,8 @@ pub(super) struct Plan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Named {
     Rejected,
+    /// For the topic of the certificate: the gateway would say the same of any.
+    CredentialRefused,
     /// Status 0: named, but not for a fault.
     InDoubt,
 }
@@ -65,7 +67,11 @@ impl Plan {
         match place {
             Place::At(index) if shutdown => Self { accepted: index + 1, ..nothing },
             Place::At(index) => {
-                let named = if kind == StatusKind::NoErrors { Named::InDoubt } else { Named::Rejected };
+                let named = match kind {
+                    StatusKind::NoErrors => Named::InDoubt,
+                    StatusKind::MissingTopic | StatusKind::InvalidTopicSize => Named::CredentialRefused,
+                    _ => Named::Rejected,
+                };
                 Self { accepted: index, named: Some(named), ..nothing }
             }
             Place::Left { first } => Self { lost_from: Some(first), ..nothing },

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
-pub(super) use self::answers::is_about_token;
 use super::ending::Ending;
 use super::keep_alive::KeepAlive;
 use super::provider_api::Told;
@@ -34,7 +33,7 @@ use crate::{
 /// # When it retires
 ///
 /// It takes no more notifications, finishes what is open and closes: after a GOAWAY frame; when its provider token may not
-/// be changed yet and gets too old, or is refused; when it is too old or idle for its [`Config`], or has no stream
+/// be changed yet and gets too old; when its credential is refused; when it is too old or idle for its [`Config`], or has no stream
 /// identifiers left; when the service takes no requests; after [`drain`](Connection::drain).
 ///
 /// # Example
@@ -79,9 +78,8 @@ pub struct Client<K> {
     used: Instant,
     /// Bytes are with the transport since this time, and it has not taken all of them yet.
     handed: Option<Instant>,
+    /// The service has answered a request otherwise than by refusing the credential: it takes the credential.
     answered: bool,
-    /// The service has answered a request whose provider token it took.
-    token_proven: bool,
     /// Requests that were given up in a row, with no answer between.
     unanswered: u32,
     token_trouble: Option<TokenTrouble>,
@@ -150,7 +148,6 @@ impl<K> Client<K> {
             used: now.instant,
             handed: None,
             answered: false,
-            token_proven: matches!(api.credential, Credential::Certificate),
             unanswered: 0,
             token_trouble: None,
             token_warned: false,
@@ -165,8 +162,9 @@ impl<K> Client<K> {
     fn limit(&self) -> usize {
         let limit = self.wire.stream_limit();
         let limit = self.refusals.limit().map_or(limit, |refused| limit.min(refused));
-        // One until the first answer (Apple, "Sending notification requests to APNs").
-        if self.token_proven { limit } else { limit.min(1) }
+        // One until the first answer (Apple, "Sending notification requests to APNs"), with a certificate too: what is
+        // refused for it costs one request.
+        if self.answered { limit } else { limit.min(1) }
     }
 
     /// Gives requests to the wire for as long as it takes them.

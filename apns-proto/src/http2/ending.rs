@@ -51,7 +51,7 @@ impl Ending {
             WireClose::Ended | WireClose::GoneAway | WireClose::Finished | WireClose::Abandoned => {
                 match (self.go_away.take(), own, self.end.take()) {
                     (Some(GoneAway { reason, code }), _, _) => CloseReason::GoAway {
-                        fatal: reason.as_ref().is_some_and(condemns_credentials),
+                        fatal: reason.as_ref().is_some_and(Reason::refuses_credential),
                         reason: reason.map(|reason| reason.as_str().into()),
                         code,
                     },
@@ -65,19 +65,6 @@ impl Ending {
             }
         }
     }
-}
-
-/// Whether a GOAWAY frame with this reason would meet every connection with these credentials.
-const fn condemns_credentials(reason: &Reason) -> bool {
-    matches!(
-        reason,
-        Reason::BadCertificate
-            | Reason::BadCertificateEnvironment
-            | Reason::BadEnvironmentKeyIdInToken
-            | Reason::Forbidden
-            | Reason::InvalidProviderToken
-            | Reason::MissingProviderToken
-    )
 }
 
 /// The `reason` in the debug data of a GOAWAY frame.

@@ -169,6 +169,16 @@ impl ProviderRejection {
             .unwrap_or_else(|| reaction_of_status(self.status))
     }
 
+    /// Whether it refuses the certificate, the signing key or its provider token, whatever was sent with it.
+    pub(crate) fn refuses_credential(&self) -> bool {
+        match self.known_reason() {
+            Some(reason) if reason.is_about_token() => true,
+            // About the app that one request is for.
+            Some(Reason::TopicMismatch) if self.api == Api::Broadcast => false,
+            _ => self.status == 403 && self.reaction() == Reaction::FixCredentials,
+        }
+    }
+
     /// What becomes of the device token.
     ///
     /// A token is dropped with a time to compare only for 410 with a timestamp. BadDeviceToken is

@@ -263,6 +263,33 @@ impl Reason {
         })
     }
 
+    /// Whether it is about the provider token and not about what was sent with it.
+    pub(super) const fn is_about_token(&self) -> bool {
+        matches!(
+            self,
+            Self::ExpiredProviderToken
+                | Self::InvalidProviderToken
+                | Self::MissingProviderToken
+                | Self::TooManyProviderTokenUpdates
+                | Self::UnrelatedKeyIdInToken
+                | Self::BadEnvironmentKeyIdInToken
+        )
+    }
+
+    /// Whether it refuses every connection with this credential, when a GOAWAY frame gives it.
+    pub(super) const fn refuses_credential(&self) -> bool {
+        matches!(
+            self,
+            Self::BadCertificate
+                | Self::BadCertificateEnvironment
+                | Self::BadEnvironmentKeyIdInToken
+                | Self::ExpiredProviderToken
+                | Self::Forbidden
+                | Self::InvalidProviderToken
+                | Self::MissingProviderToken
+        )
+    }
+
     /// Whether it may be sent again; `None` for [`Other`](Self::Other), where the status decides.
     #[must_use]
     pub const fn retry(&self, api: Api) -> Option<Retry> {

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
-use super::client::is_about_token;
 use super::ending::Ending;
 use super::streams::Streams;
 use super::wire::CloseReason as WireClose;
@@ -17,10 +16,13 @@ use super::wire::client::{
 };
 use super::wire::frame::ErrorCode;
 use super::{
-    AfterRejection, Api, Broadcast, BundleId, ChannelRequest, Config, Credential, MAX_CHANNEL_LIST, ProviderApi,
-    ProviderToken, Request, Requests, Response, TokenBinding, TokenChoice, TokenError,
+    Api, Broadcast, BundleId, ChannelRequest, Config, Credential, MAX_CHANNEL_LIST, ProviderApi, ProviderToken,
+    Request, Requests, Response, TokenBinding, TokenChoice, TokenError,
 };
-use crate::{ApnsId, CloseReason, End, InvalidNotification, Machine, Now, Rejection, Transmit, UnknownCause};
+use crate::{
+    ApnsId, CloseReason, CredentialRefusal, End, InvalidNotification, Machine, Now, Outcome, Rejection, Transmit,
+    UnknownCause,
+};
 
 /// What to ask of the service beside pushes to devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,8 +111,8 @@ pub struct RequestClient<K> {
     opened: Instant,
     /// Bytes are with the transport since this time, and it has not taken all of them yet.
     handed: Option<Instant>,
-    /// A request was answered whose provider token the service took.
-    token_proven: bool,
+    /// The service has answered a request otherwise than by refusing the credential: it takes the credential.
+    answered: bool,
     /// The source had no token: what it said, and when it is asked again.
     token_trouble: Option<(TokenError, Option<Instant>)>,
     ending: Ending,
@@ -161,7 +163,7 @@ impl<K> RequestClient<K> {
             phase: Phase::Open,
             opened: now.instant,
             handed: None,
-            token_proven: matches!(api.credential, Credential::Certificate),
+            answered: false,
             token_trouble: None,
             ending: Ending::default(),
             lost: Vec::new(),
@@ -240,7 +242,7 @@ impl<K> RequestClient<K> {
                 Some(SendError::StreamsExhausted) => return self.retire("the stream identifiers are used up"),
                 Some(_) => return,
             }
-            if !self.token_proven && !self.sent.is_empty() {
+            if !self.answered && !self.sent.is_empty() {
                 return;
             }
             let Some(token) = self.token(now) else { return };
@@ -324,26 +326,24 @@ impl<K> RequestClient<K> {
 
     fn on_answer(&mut self, now: Now, sent: Sent<K>, response: WireResponse) {
         let response = Response::from_wire(Api::Broadcast, now.wall, response);
-        let mut refused = None;
-        if !response.is_success()
-            && let Rejection::Provider(rejection) = response.clone().into_rejection()
-        {
-            refused = rejection.known_reason().filter(|reason| is_about_token(reason)).cloned();
-        }
-        match (refused, &sent.token, &self.credential) {
-            (Some(reason), Some(token), Credential::Token(source)) => {
-                let after = source.rejected(now, token, &reason, response.clock_skew());
-                self.end(sent.key, Ok(response));
-                if after == AfterRejection::NewConnection {
-                    self.ending.own.get_or_insert(CloseReason::TokenRefused { reason: reason.as_str().into() });
-                    self.retire(&format!("the service refuses the provider token on this connection: {reason}"));
-                }
-            }
+        let refusal = match response.clone().into_outcome() {
+            Outcome::Rejected(rejection) if rejection.refuses_credential() => rejection,
             _ => {
-                self.token_proven = true;
-                self.end(sent.key, Ok(response));
+                self.answered = true;
+                return self.end(sent.key, Ok(response));
             }
+        };
+        if let (Rejection::Provider(rejection), Some(token), Credential::Token(source)) =
+            (&refusal, &sent.token, &self.credential)
+            && let Some(reason) = rejection.known_reason().filter(|reason| reason.is_about_token())
+        {
+            // What follows from it shows on the next connection.
+            let _ = source.rejected(now, token, reason, response.clock_skew());
         }
+        let refusal = Arc::new(CredentialRefusal::Answer(refusal));
+        self.end(sent.key, Ok(response));
+        self.ending.own.get_or_insert(CloseReason::CredentialRefused(refusal.clone()));
+        self.retire(&format!("the service refuses the credential: {refusal}"));
     }
 
     fn on_failure(&mut self, key: K, failure: Failure, fate: WireFate) {

@@ -28,8 +28,8 @@ impl TokenPolicy {
     /// to the hour are for clocks that differ and requests that wait.
     pub const USABLE_FOR: Duration = minutes(55);
 
-    /// How far the wall clock may go back behind a token's `iat` before that counts: one minute.
-    pub const BACKWARDS_TOLERANCE: Duration = minutes(1);
+    /// From when on a wall clock that moved against the monotonic one counts as set: one minute.
+    pub const CLOCK_STEP: Duration = minutes(1);
 
     /// Sets after what time a token is renewed. Default: 50 minutes. What is outside 20 to 55 minutes becomes the nearer
     /// of the two.
@@ -42,14 +42,11 @@ impl TokenPolicy {
     /// How a token stands.
     fn standing(self, token: &ProviderToken, now: Now) -> Standing {
         let (monotonic, wall) = ages(token, now);
-        if monotonic >= self.renew_after {
-            return Standing::Due;
+        // Its `iat` is wrong by as much as the clock was set since.
+        if now.stepped_since(token.issued()) > Self::CLOCK_STEP {
+            return Standing::ClockMoved;
         }
-        let backwards = token.issued_at().saturating_since(now.wall) > Self::BACKWARDS_TOLERANCE;
-        if wall < self.renew_after && !backwards {
-            return Standing::Good;
-        }
-        if monotonic >= Self::MIN_INTERVAL { Standing::Due } else { Standing::ClockMoved }
+        if monotonic.max(wall) >= self.renew_after { Standing::Due } else { Standing::Good }
     }
 }
 
@@ -70,7 +67,7 @@ enum Standing {
     Good,
     /// It is old.
     Due,
-    /// The wall clock says that it is old or not made yet; the monotonic clock says that it is younger than 20 minutes.
+    /// The wall clock was set since it was signed, in either direction.
     ClockMoved,
 }
 
@@ -111,9 +108,9 @@ const SUSPICIOUS_SKEW: Duration = minutes(5);
 
 /// Decides when one key signs. Pure: it is told the time, and told when a token was signed.
 ///
-/// A token is handed out until it is due. At most once in 20 minutes a token is signed out of turn: when the wall clock was
-/// set, or when the service called a token expired that is not. Such a token is for new connections; those that are open
-/// keep to [`TokenBinding`].
+/// A token is handed out until it is due. A token is signed out of turn when the wall clock was set by more than a minute,
+/// whatever the age of the one before; and, at most once in 20 minutes, when the service called a token expired that is not.
+/// Such a token is for new connections; those that are open keep to [`TokenBinding`].
 #[derive(Debug, Clone, Default)]
 pub struct TokenSchedule {
     policy: TokenPolicy,
@@ -146,10 +143,9 @@ impl TokenSchedule {
     pub fn decide(&self, now: Now) -> TokenDecision {
         let Some(current) = &self.current else { return TokenDecision::Sign };
         match self.policy.standing(current, now) {
-            Standing::Due => TokenDecision::Sign,
-            Standing::ClockMoved if self.may_force(now) => TokenDecision::Sign,
+            Standing::Due | Standing::ClockMoved => TokenDecision::Sign,
             Standing::Good if self.wanted => TokenDecision::Sign,
-            Standing::Good | Standing::ClockMoved => TokenDecision::Use(current.clone()),
+            Standing::Good => TokenDecision::Use(current.clone()),
         }
     }
 
@@ -257,8 +253,9 @@ impl TokenBinding {
             *bound = Bound { token: offered.clone(), first_used: now.instant };
             return TokenChoice::Use(offered.clone());
         }
-        let (monotonic, wall) = ages(&bound.token, now);
-        if monotonic.max(wall) < TokenPolicy::USABLE_FOR {
+        // The wall clock has no say here: the service took the token, and a clock that is set to and fro would cost a
+        // connection each time.
+        if ages(&bound.token, now).0 < TokenPolicy::USABLE_FOR {
             TokenChoice::Use(bound.token.clone())
         } else {
             TokenChoice::Replace

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use crate::{Backoff, LossPolicy, RetryPolicy};
+use crate::{Backoff, LossPolicy, RefusalPolicy, RetryPolicy};
 
 /// Settings of a [`Session`](super::Session). All have a default; setters can be chained.
 #[derive(Debug, Clone)]
 pub struct SessionConfig {
     loss_policy: LossPolicy,
     retry: RetryPolicy,
+    refusal: RefusalPolicy,
     patience: Duration,
     links: usize,
     backoff_first: Duration,
@@ -21,6 +22,7 @@ impl Default for SessionConfig {
         Self {
             loss_policy: LossPolicy::Report,
             retry: RetryPolicy::default(),
+            refusal: RefusalPolicy::default(),
             patience: Duration::from_secs(60),
             links: 2,
             backoff_first: Duration::from_secs(1),
@@ -42,6 +44,13 @@ impl SessionConfig {
     #[must_use]
     pub const fn with_retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
+        self
+    }
+
+    /// What happens to notifications that wait while the credential is refused. Default: they are reported as not sent.
+    #[must_use]
+    pub const fn with_refusal_policy(mut self, policy: RefusalPolicy) -> Self {
+        self.refusal = policy;
         self
     }
 
@@ -90,6 +99,12 @@ impl SessionConfig {
     #[must_use]
     pub const fn retry(&self) -> RetryPolicy {
         self.retry
+    }
+
+    /// What happens to notifications that wait while the credential is refused.
+    #[must_use]
+    pub const fn refusal_policy(&self) -> RefusalPolicy {
+        self.refusal
     }
 
     /// How long a notification may wait without a connection.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Link, LinkId, LinkReport, LinkState, Phase, Protocol, Session, SessionEvent, TOPIC_REFUSALS};
+use super::{Link, LinkId, LinkReport, LinkState, Phase, Protocol, Session, SessionEvent};
 use crate::time::later;
 use crate::{
     CloseReason, Closed, Connection, ConnectionEvent, Fate, LossPolicy, Machine, NotSentCause, Now, Outcome,
@@ -20,8 +20,8 @@ impl<P: Protocol<K>, K> Session<P, K> {
             let id = self.links[index].id;
             match event {
                 ConnectionEvent::Settled(settled) => {
-                    if settled.outcome.is_accepted() {
-                        self.topic_refusals = 0;
+                    if matches!(settled.outcome, Outcome::Accepted { .. } | Outcome::Rejected(_)) {
+                        self.credential_taken(id);
                     }
                     self.waiting_since = None;
                     self.settle_or_retry(now, index, settled);
@@ -31,13 +31,21 @@ impl<P: Protocol<K>, K> Session<P, K> {
                     self.backoff.succeeded();
                     self.not_before = None;
                     self.waiting_since = None;
+                    self.credential_taken(id);
                 }
                 ConnectionEvent::Retired => self.links[index].taking = false,
                 ConnectionEvent::Warning(warning) => self.events.push_back(SessionEvent::Warning { link: id, warning }),
                 ConnectionEvent::TokenWanted => self.events.push_back(SessionEvent::TokenWanted { link: id }),
                 ConnectionEvent::Returned(unsettled) => {
-                    if let Some(submission) = self.again(now, unsettled) {
-                        self.backlog.push_front(submission);
+                    // Another one is tried next: what is wrong may be wrong with this one alone.
+                    let last = matches!(unsettled.fate, Fate::CredentialRefused { renewed: false, .. });
+                    if let Fate::CredentialRefused { refusal, renewed } = &unsettled.fate {
+                        self.credential_refused(now, id, refusal.clone(), *renewed);
+                    }
+                    match self.again(now, unsettled) {
+                        Some(submission) if last => self.backlog.push_back(submission),
+                        Some(submission) => self.backlog.push_front(submission),
+                        None => {}
                     }
                 }
                 ConnectionEvent::Closed(closed) => {
@@ -105,19 +113,13 @@ impl<P: Protocol<K>, K> Session<P, K> {
         self.backlog = again;
         self.events.push_back(SessionEvent::Closed(report));
 
-        let why = || Arc::from(reason.to_string());
+        if self.note_ending(now, id, &reason) {
+            return;
+        }
         match &reason {
             CloseReason::Finished | CloseReason::ClosedHere => {}
-            CloseReason::Refused(_) if !answered => self.stop(now, why()),
-            fatal if fatal.is_fatal() => self.stop(now, why()),
-            CloseReason::ErrorResponse(summary) if summary.condemns_topic() => {
-                self.topic_refusals += 1;
-                if self.topic_refusals >= TOPIC_REFUSALS {
-                    self.stop(now, why());
-                }
-            }
             _ if answered => {}
-            _ => self.failed(now, why()),
+            _ => self.failed(now, Arc::from(reason.to_string())),
         }
     }
 
@@ -125,7 +127,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
     pub(super) fn again(&mut self, now: Now, unsettled: Unsettled<K>) -> Option<Submission<K>> {
         let Unsettled { mut submission, fate } = unsettled;
         let cause = match fate {
-            Fate::NotWritten | Fate::Discarded => return Some(submission),
+            Fate::NotWritten | Fate::Discarded | Fate::CredentialRefused { .. } => return Some(submission),
             Fate::Suspected(cause) => cause,
             Fate::Unknown(cause) => match self.config.loss_policy() {
                 LossPolicy::Report => cause,
@@ -161,18 +163,10 @@ impl<P: Protocol<K>, K> Session<P, K> {
         self.last_failure = Some(why);
     }
 
-    /// Going on is pointless until a person acts.
-    pub(super) fn stop(&mut self, now: Now, why: Arc<str>) {
-        if self.stopped.is_some() {
-            return;
-        }
-        self.stopped = Some(why.clone());
-        for index in 0..self.links.len() {
-            if let LinkState::Open(connection) = &mut self.links[index].state {
-                connection.drain(now, None);
-            }
-        }
-        self.events.push_back(SessionEvent::Stopped { why });
+    /// Nothing more is sent.
+    pub(super) fn stop(&mut self, cause: NotSentCause) {
+        self.stopped = Some(cause.clone());
+        self.events.push_back(SessionEvent::Stopped { cause });
     }
 
     pub(super) fn not_send_backlog(&mut self, cause: &NotSentCause) {

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::DialFailure;
-use crate::{CloseReason, Settled, Warning};
+use crate::{CloseReason, NotSentCause, Settled, Warning};
 
 /// One connection of a session. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,10 +62,21 @@ pub enum SessionEvent<K> {
         /// The last failure.
         why: Arc<str>,
     },
-    /// Sending has stopped until a person acts. What waited was not sent, and nothing more is.
+    /// The service refuses the credential, or the server is not the one that is meant: nothing is sent until the next
+    /// attempt. Told at each refusal, and when the next attempt becomes due earlier.
+    Paused {
+        /// [`NotSentCause::CredentialRefused`] or [`NotSentCause::Stopped`].
+        cause: NotSentCause,
+        /// When the next attempt is made, if there is something to send.
+        retry_in: Duration,
+    },
+    /// After a pause, the service gave an answer that is no refusal of the credential: the session sends as before.
+    Resumed,
+    /// As [`RefusalPolicy::Stop`](crate::RefusalPolicy::Stop) has it, sending has stopped for good. What waited was not
+    /// sent, and nothing more is.
     Stopped {
-        /// Why.
-        why: Arc<str>,
+        /// Why, as in [`Paused`](Self::Paused).
+        cause: NotSentCause,
     },
     /// All that was submitted before a call of [`prove`](super::Session::prove) is settled, or held to be sent again later.
     Proven,

@@ -7,6 +7,7 @@ mod event;
 mod held;
 mod progress;
 mod proofs;
+mod standing;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,9 +18,11 @@ use bytes::BytesMut;
 pub use config::SessionConfig;
 pub use dial::{DialFailure, DialStep, TlsCause};
 pub use event::{LinkId, LinkReport, SessionEvent};
+pub use standing::Pause;
 
 use self::held::Held;
 use self::proofs::Proofs;
+use self::standing::{CANDIDATES, Standing};
 use crate::{
     Backoff, Connection, ConnectionEvent, End, Machine, NotSentCause, Notification, Now, Outcome, Submission, Transmit,
 };
@@ -39,8 +42,18 @@ pub trait Protocol<K> {
 /// Sends notifications over one connection after another, until each has its outcome.
 ///
 /// A session asks to be dialled when it has something to send and no connection; it backs off when that fails; it sends
-/// again what a connection gave back; it lets a connection prove its window while the next one already sends; and it
-/// stops when going on is pointless until a person acts. It does no I/O.
+/// again what a connection gave back; and it lets a connection prove its window while the next one already sends. It
+/// does no I/O.
+///
+/// # A credential that is refused
+///
+/// Such a refusal is no verdict on a notification. The session pauses ([`SessionEvent::Paused`]); after 1 s, doubling to
+/// 5 min, it opens a connection and tries one notification; and with the first answer that is no refusal of the credential
+/// it goes on as before ([`SessionEvent::Resumed`]). A provider token that the service calls expired is first replaced,
+/// once, without a pause. The next attempt is made at once after [`credential_changed`](Self::credential_changed), and
+/// when the wall clock was set by more than a minute. What becomes meanwhile of the notifications that wait is the
+/// [`RefusalPolicy`](crate::RefusalPolicy)'s choice. The same holds for a server that cannot be trusted or does not speak
+/// the protocol.
 ///
 /// # Contract
 ///
@@ -75,10 +88,10 @@ pub struct Session<P: Protocol<K>, K> {
     waiting_since: Option<Instant>,
     last_failure: Option<Arc<str>>,
     phase: Phase,
-    /// Why nothing more is sent until a person acts.
-    stopped: Option<Arc<str>>,
-    /// Refusals of the whole credential in a row, with nothing accepted between.
-    topic_refusals: u32,
+    /// Why nothing more is ever sent.
+    stopped: Option<NotSentCause>,
+    /// Whether the service takes the credential.
+    standing: Standing,
     /// Gives each decision to send again a jitter of its own.
     retries_decided: u64,
     /// A connection is wanted although nothing waits for one.
@@ -123,10 +136,6 @@ const EVENTS_KEPT: usize = 4096;
 /// The most connections beyond [`SessionConfig::links`] that may be open at once, because others go away.
 const LEAVING: usize = 14;
 
-/// So many answers in a row that condemn the certificate's topic end the session: each cost a connection, and the next
-/// would say the same.
-const TOPIC_REFUSALS: u32 = 3;
-
 impl<P: Protocol<K>, K> Session<P, K> {
     /// A session without a connection. It dials when it has something to send.
     #[must_use]
@@ -134,6 +143,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
         Self {
             protocol,
             backoff: config.backoff(),
+            standing: Standing::new(config.seed()),
             config,
             backlog: VecDeque::new(),
             held: Held::new(),
@@ -145,7 +155,6 @@ impl<P: Protocol<K>, K> Session<P, K> {
             last_failure: None,
             phase: Phase::Running,
             stopped: None,
-            topic_refusals: 0,
             retries_decided: 0,
             wanted: false,
             proofs: Proofs::new(),
@@ -165,7 +174,8 @@ impl<P: Protocol<K>, K> Session<P, K> {
     #[must_use]
     pub fn can_submit(&self) -> bool {
         let running = self.phase == Phase::Running && self.stopped.is_none();
-        running && self.backlog.is_empty()
+        let candidates = if self.standing.is_paused() { CANDIDATES } else { 1 };
+        running && self.backlog.len() < candidates
     }
 
     /// How many submissions would be useful now, about: what the connection that takes has room for, and otherwise the
@@ -174,6 +184,12 @@ impl<P: Protocol<K>, K> Session<P, K> {
     pub fn room(&self) -> usize {
         if !self.can_submit() {
             return 0;
+        }
+        if self.is_refusing() {
+            return usize::MAX;
+        }
+        if self.standing.is_paused() {
+            return CANDIDATES - self.backlog.len();
         }
         self.taking().and_then(Link::connection).map_or(1, |connection| connection.room().max(1))
     }
@@ -184,6 +200,8 @@ impl<P: Protocol<K>, K> Session<P, K> {
     pub fn capacity(&self) -> usize {
         let unsettled = self.unsettled();
         match self.taking().and_then(Link::connection) {
+            // One until the service has taken the credential.
+            Some(_) if self.can_submit() && self.standing.is_paused() => unsettled.max(1),
             Some(connection) if self.can_submit() => unsettled - connection.unsettled() + connection.capacity(),
             _ => unsettled,
         }
@@ -206,7 +224,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
         notification.resolve_expiration(now.wall);
         let mark = self.proofs.submitted();
         let submission = Submission { since: Some(now.instant), mark, ..Submission::new(key, notification) };
-        match self.not_sending() {
+        match self.not_sending().or_else(|| self.refusing(now.instant).cloned()) {
             Some(cause) => self.settle(submission, Outcome::NotSent { cause }),
             None => {
                 if let Some(submission) = self.pass_on(now, submission) {
@@ -220,7 +238,13 @@ impl<P: Protocol<K>, K> Session<P, K> {
     /// Whether a connection that is wanted would be opened at once, and not after a wait.
     #[must_use]
     pub fn may_dial(&self, now: Now) -> bool {
-        self.not_before.is_none_or(|time| time <= now.instant)
+        self.not_before.is_none_or(|time| time <= now.instant) && !self.standing.rests(now.instant)
+    }
+
+    /// Whether what is submitted ends at once, because the credential is refused and no attempt is due.
+    #[must_use]
+    pub fn is_refusing(&self) -> bool {
+        self.latest.is_some_and(|now| self.refusing(now).is_some())
     }
 
     /// Takes back what waits for a connection and was never written, in the order of submission, so that somebody else
@@ -277,7 +301,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
         let Some(index) = self.links.iter().position(|link| link.id == id) else { return false };
         let link = &mut self.links[index];
         if let LinkState::Dialling = link.state {
-            if self.stopped.is_some() {
+            if self.stopped.is_some() || !link.taking {
                 self.links.swap_remove(index);
                 return false;
             }
@@ -294,14 +318,8 @@ impl<P: Protocol<K>, K> Session<P, K> {
         let dialling = |link: &Link<_>| link.id == id && matches!(link.state, LinkState::Dialling);
         let Some(index) = self.links.iter().position(dialling) else { return };
         self.links.swap_remove(index);
-        let why: Arc<str> = Arc::from(failure.to_string());
-        let fatal = failure.fatal;
-        self.events.push_back(SessionEvent::DialFailed { link: id, failure });
-        if fatal {
-            self.stop(now, why);
-        } else {
-            self.failed(now, why);
-        }
+        self.events.push_back(SessionEvent::DialFailed { link: id, failure: failure.clone() });
+        self.note_dial_failure(now, id, &failure);
         self.advance(now);
     }
 
@@ -373,9 +391,10 @@ impl<P: Protocol<K>, K> Session<P, K> {
             Phase::Running | Phase::Finished => None,
         };
         let proof = self.proofs.next_deadline();
-        let redial = self.not_before.filter(|_| self.wants_link());
+        let redial = self.not_before.max(self.standing.until()).filter(|_| self.wants_link());
+        let look = self.standing.look().filter(|_| self.phase == Phase::Running);
         let links = self.links.iter().filter_map(|link| link.connection()?.poll_timeout());
-        [closing, proof, redial, self.patience_ends(), self.held.due()].into_iter().flatten().chain(links).min()
+        [closing, proof, redial, self.patience_ends(), self.held.due(), look].into_iter().flatten().chain(links).min()
     }
 
     /// Time has passed. Harmless when early.
@@ -391,6 +410,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
             submission.mark = self.proofs.submitted();
             self.backlog.push_back(submission);
         }
+        self.look_at_clocks(now);
         if self.patience_ends().is_some_and(|end| end <= now.instant) {
             self.give_up();
         }
@@ -405,9 +425,9 @@ impl<P: Protocol<K>, K> Session<P, K> {
         }
     }
 
-    /// Why sending has stopped, if it has.
+    /// Why sending has stopped for good, if it has: only with [`RefusalPolicy::Stop`](crate::RefusalPolicy::Stop).
     #[must_use]
-    pub const fn stopped(&self) -> Option<&Arc<str>> {
+    pub const fn stopped(&self) -> Option<&NotSentCause> {
         self.stopped.as_ref()
     }
 
@@ -435,7 +455,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     fn not_sending(&self) -> Option<NotSentCause> {
         match (&self.stopped, self.phase) {
-            (Some(why), _) => Some(NotSentCause::Stopped(why.clone())),
+            (Some(cause), _) => Some(cause.clone()),
             (None, Phase::Running) => None,
             (None, Phase::Closing { .. } | Phase::Finished) => Some(NotSentCause::Closed),
         }
@@ -452,7 +472,8 @@ impl<P: Protocol<K>, K> Session<P, K> {
     }
 
     fn patience_ends(&self) -> Option<Instant> {
-        if self.has_open_link() {
+        // Waiting for a credential is no waiting for a connection.
+        if self.has_open_link() || self.standing.has_attempt_ahead() {
             return None;
         }
         self.waiting_since?.checked_add(self.config.patience())

@@ -6,9 +6,11 @@ use crate::{Connection, NotSentCause, Now, Outcome, Submission, SubmitError};
 impl<P: Protocol<K>, K> Session<P, K> {
     /// Moves everything as far as it goes without news from outside.
     pub(super) fn advance(&mut self, now: Now) {
-        if let Some(why) = self.stopped.clone() {
-            self.not_send_backlog(&NotSentCause::Stopped(why));
+        if let Some(cause) = self.stopped.clone() {
+            self.not_send_backlog(&cause);
             self.settle_held();
+        } else if let Some(cause) = self.refusing(now.instant).cloned() {
+            self.not_send_backlog(&cause);
         }
         self.fill(now);
         if self.unsettled() == 0 {
@@ -16,8 +18,11 @@ impl<P: Protocol<K>, K> Session<P, K> {
         } else if self.waiting_since.is_none() && !self.backlog.is_empty() && !self.has_open_link() {
             self.waiting_since = Some(now.instant);
         }
-        if self.wants_link() && self.not_before.is_none_or(|time| time <= now.instant) {
+        if self.wants_link() && self.may_dial(now) {
             self.not_before = None;
+            if self.standing.begin() {
+                self.waiting_since = Some(now.instant);
+            }
             let id = LinkId(self.next_link);
             self.next_link += 1;
             self.links.push(Link {
@@ -37,7 +42,9 @@ impl<P: Protocol<K>, K> Session<P, K> {
     /// The short way of a submission, when nothing waits and nothing ends: to the connection that takes, if it has room.
     /// Gives it back where there is more to do.
     pub(super) fn pass_on(&mut self, now: Now, submission: Submission<K>) -> Option<Submission<K>> {
-        let plain = self.can_submit() && !submission.notification.expiration().has_passed(now.wall);
+        let plain = self.can_submit()
+            && !self.standing.is_paused()
+            && !submission.notification.expiration().has_passed(now.wall);
         let Some(link) = self.links.iter_mut().find(|link| link.taking) else { return Some(submission) };
         match &mut link.state {
             LinkState::Open(connection) if plain && connection.has_room() => {
@@ -52,7 +59,8 @@ impl<P: Protocol<K>, K> Session<P, K> {
     pub(super) fn fill(&mut self, now: Now) {
         while let Some(index) = self.links.iter().position(|link| link.taking) {
             let Link { state: LinkState::Open(connection), oldest, .. } = &mut self.links[index] else { return };
-            if self.backlog.is_empty() {
+            // One at a time until the service has taken the credential.
+            if self.backlog.is_empty() || (self.standing.is_paused() && connection.unsettled() > 0) {
                 return;
             }
             if !connection.has_room() {

@@ -115,6 +115,7 @@ pub(crate) fn lines<K: std::fmt::Display + std::fmt::Debug>(event: &ConnectionEv
                 let fate = match &one.fate {
                     Fate::NotWritten => "not written".to_string(),
                     Fate::Discarded => "discarded".into(),
+                    Fate::CredentialRefused { refusal, .. } => format!("not looked at: {refusal}"),
                     Fate::Unknown(cause) => format!("unknown, {}", unknown(cause)),
                     Fate::Suspected(cause) => format!("suspected, {}", unknown(cause)),
                     other => format!("{other:?}"),
@@ -143,7 +144,9 @@ pub(crate) fn session_line<K: std::fmt::Display + std::fmt::Debug>(event: &Sessi
         ),
         SessionEvent::Warning { link, warning } => format!("warning {link}: {warning}"),
         SessionEvent::GaveUp { why } => format!("gave up: {why}"),
-        SessionEvent::Stopped { why } => format!("stopped: {why}"),
+        SessionEvent::Stopped { cause } => format!("stopped: {cause}"),
+        SessionEvent::Paused { cause, .. } => format!("paused: {cause}"),
+        SessionEvent::Resumed => "resumed".to_owned(),
         SessionEvent::Proven => "proven".into(),
         SessionEvent::Finished => "finished".into(),
         other => format!("{other:?}"),

@@ -145,12 +145,14 @@ pub(crate) enum Happening {
     Restart(Duration),
     /// The token source may have a provider token again.
     TokenReady,
+    /// Somebody mended the credential, or says so.
+    CredentialChanged,
 }
 
 impl Happening {
     /// Whether the client's process has to run for it.
     fn is_an_order(&self) -> bool {
-        matches!(self, Self::Prove(_) | Self::Close(_) | Self::Behind(_) | Self::TokenReady)
+        matches!(self, Self::Prove(_) | Self::Close(_) | Self::Behind(_) | Self::TokenReady | Self::CredentialChanged)
     }
 }
 
@@ -421,6 +423,7 @@ impl<S: Service> World<S> {
                     self.lines.iter_mut().for_each(|line| line.break_now(now));
                 }
                 Happening::TokenReady => self.session.token_ready(self.now),
+                Happening::CredentialChanged => self.session.credential_changed(self.now),
             }
         }
     }

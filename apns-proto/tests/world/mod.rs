@@ -36,6 +36,9 @@ pub(crate) fn notification(key: u32) -> Notification {
     Notification::new(token, Payload::alert("Tea is ready")).with_topic(Topic::new("com.example.app").unwrap())
 }
 
+/// What is sent first where the credential is to be taken before anything else happens.
+const GREETING: u32 = u32::MAX;
+
 /// The key in a request's path.
 pub(crate) fn key_of(request: &ProviderRequest) -> u32 {
     let hex = request.path().strip_prefix("/3/device/").expect("the path of a device push");
@@ -124,6 +127,7 @@ pub(crate) struct World {
     pub(crate) gave_up: usize,
     pub(crate) finished: bool,
     pub(crate) tokens_wanted: usize,
+    greets: bool,
     /// What a failed check says first.
     pub(crate) name: String,
     out: BytesMut,
@@ -158,9 +162,20 @@ impl World {
             gave_up: 0,
             finished: false,
             tokens_wanted: 0,
+            greets: false,
             name: String::new(),
             out: BytesMut::new(),
         }
+    }
+
+    /// The first connection has taken the credential: from here on it carries more than one request. Its stream 1 is used.
+    pub(crate) fn taken(mut self) -> Self {
+        self.greets = true;
+        self.submit([GREETING]);
+        self.greets = false;
+        let settled = self.settled.remove(&GREETING).expect("it is answered at once");
+        assert!(settled.outcome.is_accepted());
+        self
     }
 
     /// One service for all connections.
@@ -292,6 +307,13 @@ impl World {
             SessionEvent::Dial { link } => {
                 self.dials.push(self.now.instant);
                 let peer = match (self.dialler)(self.dials.len()) {
+                    Dialled::Service(mut judge, config) if self.greets => {
+                        let greeting = move |now: Now, request: &ProviderRequest| match key_of(request) {
+                            GREETING => accept(request),
+                            _ => judge(now, request),
+                        };
+                        Peer::new(Some(ProviderServer::new(Box::new(greeting) as BoxedJudge, &config)), None)
+                    }
                     Dialled::Service(judge, config) => Peer::new(Some(ProviderServer::new(judge, &config)), None),
                     Dialled::Stranger(words) => Peer::new(None, Some(words)),
                     Dialled::Refused { fatal } => {
@@ -307,7 +329,9 @@ impl World {
             }
             SessionEvent::Closed(report) => self.reports.push(report),
             SessionEvent::Warning { warning, .. } => self.warnings.push(warning),
-            SessionEvent::Stopped { why } => self.stopped = Some(why.to_string()),
+            SessionEvent::Paused { cause, .. } | SessionEvent::Stopped { cause } => {
+                self.stopped = Some(cause.to_string())
+            }
             SessionEvent::GaveUp { .. } => self.gave_up += 1,
             SessionEvent::Finished => self.finished = true,
             SessionEvent::TokenWanted { .. } => self.tokens_wanted += 1,

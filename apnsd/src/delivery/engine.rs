@@ -539,8 +539,8 @@ impl<'a> Epoch<'a> {
             }
             ClientEvent::DialFailed { failure, .. } => self.engine.note_trouble(failure),
             ClientEvent::GaveUp { why, .. } => self.engine.note_trouble(why),
-            ClientEvent::Stopped { why, .. } => {
-                self.engine.note(Health::Failing { why: why.to_string() });
+            ClientEvent::Stopped { cause, .. } => {
+                self.engine.note(Health::Failing { why: cause.to_string() });
                 self.stopped = true;
                 self.wind_down(REPLACED_WITHIN);
             }

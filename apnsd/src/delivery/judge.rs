@@ -85,6 +85,7 @@ impl Judge<'_> {
             Outcome::NotSent {
                 cause:
                     NotSentCause::NoConnection(_)
+                    | NotSentCause::CredentialRefused(_)
                     | NotSentCause::Stopped(_)
                     | NotSentCause::OutOfTime
                     | NotSentCause::Closed,

@@ -39,7 +39,8 @@ fn sorted<N: Clone>(plan: Plan, window: &Window<()>, names: &[N]) -> Sorted<N> {
         }),
     };
     match plan.named {
-        Some(Named::Rejected) => sorted.rejected.extend_from_slice(named),
+        // The lists say whom the gateway named; what follows from a refused topic is the client's business.
+        Some(Named::Rejected | Named::CredentialRefused) => sorted.rejected.extend_from_slice(named),
         Some(Named::InDoubt) | None => sorted.indeterminate.extend_from_slice(named),
     }
     match plan.rest {

@@ -6,10 +6,12 @@ use super::{Client, Phase, Sent, Waiting};
 use crate::http2::wire::client::{Event, Failure, Fate as WireFate, Response as WireResponse};
 use crate::http2::wire::frame::ErrorCode;
 use crate::http2::wire::{CloseReason as WireClose, GoAway};
-use crate::http2::{AfterRejection, Api, Credential, Reason, Response, TokenError, TokenPolicy};
+use crate::http2::{
+    AfterRejection, Api, ClockSkew, Credential, ProviderToken, Reason, Response, TokenError, TokenPolicy,
+};
 use crate::{
-    CloseReason, Closed, ConnectionEvent, Fate, Now, Outcome, Reaction, Rejection, Submission, UnknownCause, Unsettled,
-    Warning,
+    CloseReason, Closed, ConnectionEvent, CredentialRefusal, Fate, Now, Outcome, Reaction, Rejection, Submission,
+    UnknownCause, Unsettled, Warning,
 };
 
 impl<K> Client<K> {
@@ -49,29 +51,14 @@ impl<K> Client<K> {
         let response = Response::from_wire(Api::Device, now.wall, response);
         let skew = response.clock_skew();
         let outcome = response.into_outcome();
-        let Sent { mut submission, token, .. } = sent;
-
-        if let (Some(reason), Some(token), Credential::Token(source)) =
-            (token_reason(&outcome), &token, &self.credential)
+        let Sent { submission, token, .. } = sent;
+        if let Outcome::Rejected(rejection) = &outcome
+            && rejection.refuses_credential()
         {
-            match source.rejected(now, token, &reason, skew) {
-                AfterRejection::NewConnection => {
-                    if submission.token_refusals == 0 {
-                        submission.token_refusals += 1;
-                        self.give_back(submission, Fate::Discarded);
-                    } else {
-                        if reason == Reason::ExpiredProviderToken {
-                            self.warn_about_token(TokenError::Clock { skew });
-                        }
-                        self.events.push_back(ConnectionEvent::Settled(submission.settle(outcome)));
-                    }
-                    self.retire(CloseReason::TokenRefused { reason: reason.as_str().into() });
-                    return;
-                }
-                AfterRejection::Stop(error) => self.warn_about_token(error),
-            }
-        } else {
-            self.token_proven = true;
+            let renewed = self.is_renewed(now, token.as_ref(), rejection, skew);
+            let refusal = Arc::new(CredentialRefusal::Answer(rejection.clone()));
+            self.give_back(submission, Fate::CredentialRefused { refusal: refusal.clone(), renewed });
+            return self.retire(CloseReason::CredentialRefused(refusal));
         }
 
         if !self.answered {
@@ -82,6 +69,25 @@ impl<K> Client<K> {
         self.events.push_back(ConnectionEvent::Settled(submission.settle(outcome)));
         if replace {
             self.retire(CloseReason::Finished);
+        }
+    }
+
+    /// Whether the source has, or will have, another provider token after this refusal.
+    fn is_renewed(
+        &mut self,
+        now: Now,
+        token: Option<&ProviderToken>,
+        rejection: &Rejection,
+        skew: Option<ClockSkew>,
+    ) -> bool {
+        let Some(reason) = token_reason(rejection) else { return false };
+        let (Some(token), Credential::Token(source)) = (token, &self.credential) else { return false };
+        match source.rejected(now, token, reason, skew) {
+            AfterRejection::NewConnection => true,
+            AfterRejection::Stop(error) => {
+                self.warn_about_token(error);
+                false
+            }
         }
     }
 
@@ -136,7 +142,7 @@ impl<K> Client<K> {
         let reason = self.ending.said(said);
         if let (Some(reason), Some(token), Credential::Token(source)) =
             (&reason, self.binding.token(), &self.credential)
-            && is_about_token(reason)
+            && reason.is_about_token()
         {
             // What follows from it shows on the next connection.
             let _ = source.rejected(now, token, reason, None);
@@ -179,15 +185,18 @@ impl<K> Client<K> {
 
     fn on_closed(&mut self, wire: WireClose) {
         let reason = self.ending.reason(wire);
-        let lost = match &reason {
-            CloseReason::ClosedHere => UnknownCause::Closed,
-            CloseReason::NoAnswer => UnknownCause::NoAnswer,
-            other => UnknownCause::ConnectionLost(Arc::from(other.to_string())),
+        // Who was never let in was not listened to. With TLS 1.3 the verdict on a client certificate comes behind the first
+        // request.
+        let refusal = reason.credential_refusal().filter(|_| !self.answered);
+        let lost = match (refusal, &reason) {
+            (Some(refusal), _) => Fate::CredentialRefused { refusal, renewed: false },
+            (None, CloseReason::ClosedHere) => Fate::Unknown(UnknownCause::Closed),
+            (None, CloseReason::NoAnswer) => Fate::Unknown(UnknownCause::NoAnswer),
+            (None, other) => Fate::Unknown(UnknownCause::ConnectionLost(Arc::from(other.to_string()))),
         };
-        let failed = std::mem::take(&mut self.failed).into_iter().map(|(submission, fate)| Unsettled {
-            submission,
-            fate: fate.unwrap_or_else(|| Fate::Unknown(lost.clone())),
-        });
+        let failed = std::mem::take(&mut self.failed)
+            .into_iter()
+            .map(|(submission, fate)| Unsettled { submission, fate: fate.unwrap_or_else(|| lost.clone()) });
         let waiting = std::mem::take(&mut self.waiting)
             .into_iter()
             .map(|waiting| Unsettled { submission: waiting.submission, fate: Fate::NotWritten });
@@ -200,18 +209,7 @@ impl<K> Client<K> {
 }
 
 /// The reason of a refusal that is about the provider token.
-fn token_reason(outcome: &Outcome) -> Option<Reason> {
-    let Outcome::Rejected(Rejection::Provider(rejection)) = outcome else { return None };
-    rejection.known_reason().filter(|reason| is_about_token(reason)).cloned()
-}
-
-pub(in crate::http2) const fn is_about_token(reason: &Reason) -> bool {
-    matches!(
-        reason,
-        Reason::ExpiredProviderToken
-            | Reason::InvalidProviderToken
-            | Reason::TooManyProviderTokenUpdates
-            | Reason::UnrelatedKeyIdInToken
-            | Reason::BadEnvironmentKeyIdInToken
-    )
+fn token_reason(rejection: &Rejection) -> Option<&Reason> {
+    let Rejection::Provider(rejection) = rejection else { return None };
+    rejection.known_reason().filter(|reason| reason.is_about_token())
 }
