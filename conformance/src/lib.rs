@@ -145,7 +145,7 @@ behaviours! {
         b60_a_refusal_for_the_time_being_is_sent_again_where_asked,
         a_goaway_in_the_middle_loses_nothing,
         b58_no_answer_is_unknown_after_its_time,
-        b47_credentials_for_the_other_environment_stop_the_client_and_are_named,
+        b47_credentials_for_the_other_environment_are_named,
         b87_two_credentials_never_share_a_connection,
         b108_two_with_the_same_apns_id_at_once_are_told_apart,
         b92_only_hexadecimal_digits_reach_the_path,

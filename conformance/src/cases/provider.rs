@@ -96,13 +96,13 @@ pub async fn b58_no_answer_is_unknown_after_its_time<R: Runtime>() {
     assert_eq!(silent.await.outcome, Outcome::Unknown { cause: UnknownCause::NoAnswer });
 }
 
-pub async fn b47_credentials_for_the_other_environment_stop_the_client_and_are_named<R: Runtime>() {
+pub async fn b47_credentials_for_the_other_environment_are_named<R: Runtime>() {
     let json = r#"{"http2": {"sessions": [{"steps": [{"go_away": {"reason": "BadCertificateEnvironment", "last_stream": {"at": 0}}}]}]}}"#;
     let simulator = playing(script(json));
     let client = with_certificate::<R>(&simulator).start().unwrap();
     let outcome = client.send(notification(0xaa, 1)).await;
-    let Outcome::NotSent { cause: NotSentCause::Stopped(why) } = outcome else { panic!("{outcome:?}") };
-    assert!(why.contains("BadCertificateEnvironment"), "{why}");
+    let Outcome::NotSent { cause: NotSentCause::CredentialRefused(refusal) } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(refusal.reason(), Some("BadCertificateEnvironment"));
 }
 
 pub async fn b87_two_credentials_never_share_a_connection<R: Runtime>() {

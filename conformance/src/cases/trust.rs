@@ -59,10 +59,15 @@ impl Ending {
         })
     }
 
-    /// What cannot succeed until a person acts is tried once, said, and refused from then on.
+    /// What cannot succeed until a person acts is tried once and said, and not tried again before the back-off.
     #[track_caller]
     fn assert_stopped(&self, words: &[&str]) {
-        let Outcome::NotSent { cause: NotSentCause::Stopped(why) } = &self.outcome else { panic!("{self:?}") };
+        let Outcome::NotSent { cause: cause @ (NotSentCause::Stopped(_) | NotSentCause::CredentialRefused(_)) } =
+            &self.outcome
+        else {
+            panic!("{self:?}")
+        };
+        let why = cause.to_string();
         for word in words {
             assert!(why.contains(word), "no {word:?} in: {why}");
         }
@@ -145,6 +150,7 @@ pub async fn a_server_by_another_name_is_told_apart<R: Runtime>() {
     let client = Client::<Watched<R>>::binary(endpoint, identity(&simulator));
     let client = client.roots(roots(&simulator)).start().unwrap();
     Ending::of(&client).await.assert_cause(TlsCause::WrongName, &["not for gateway.example.com"]);
+    drop(client);
     until(|| watched::tasks() == 0).await;
     watched::answer_with(Vec::new());
 }
@@ -162,7 +168,7 @@ fn assert_refused(ending: &Ending, tls: TlsVersion, cause: TlsCause, words: &str
             assert!(matches!(reason, CloseReason::Refused(_)), "{reason:?}");
         }
     }
-    ending.assert_stopped(&[words, "client certificate"]);
+    ending.assert_stopped(&["credential", words, "client certificate"]);
 }
 
 pub async fn a_refused_client_certificate_is_told_apart<R: Runtime>() {
