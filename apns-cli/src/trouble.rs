@@ -92,7 +92,7 @@ impl Trouble {
                 Self { kind: REFUSED, remedy: Some(remedy_for(&reason)), ..trouble }
             }
             // In the handshake or just behind it; the words say all.
-            CredentialRefusal::Tls(words) => Self::new(endpoint, words, Some(CERTIFICATE_REMEDY)),
+            CredentialRefusal::Tls(words) => Self::refused(endpoint, words),
             other => Self::new(endpoint, other, Some(VALID_CERTIFICATE)),
         }
     }

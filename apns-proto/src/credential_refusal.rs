@@ -83,7 +83,8 @@ impl fmt::Display for CredentialRefusal {
         match self {
             Self::Answer(rejection) => write!(f, "{} {}", rejection.status(), Escaped(rejection.reason())),
             Self::GoAway(reason) => write!(f, "{}", Escaped(reason)),
-            Self::Tls(words) | Self::NotValidNow(words) => f.write_str(words),
+            Self::Tls(words) => write!(f, "the server refused the client certificate: {}", Escaped(words)),
+            Self::NotValidNow(words) => write!(f, "the client certificate cannot be used: {words}"),
         }
     }
 }

@@ -261,7 +261,10 @@ fn a_refusal_of_the_certificate_is_no_verdict_on_a_notification() {
     early.run();
     assert_eq!((early.times("paused"), early.dials_at.len()), (1, 1));
     // Who is not let in was not read.
-    assert_eq!(early.outcome(1), "not sent: the credential is refused: certificate revoked");
+    assert_eq!(
+        early.outcome(1),
+        "not sent: the credential is refused: the server refused the client certificate: certificate revoked"
+    );
 
     // Behind an answer too: what was under way is unknown, and the next is tried.
     let mut late = world(wires(move |attempt| if attempt == 0 { Wire { ..refused_later() } } else { Wire::default() }));
@@ -290,7 +293,11 @@ fn a_connection_that_opens_after_the_refusal_is_not_wanted() {
     session.handle_end(now, first, End::Refused("certificate revoked".into()));
     let told = events(&mut session);
     assert!(told.iter().any(|line| line.starts_with("paused")), "{told:?}");
-    assert!(told.iter().any(|line| line == "2 not sent: the credential is refused: certificate revoked"), "{told:?}");
+    assert!(
+        told.iter().any(|line| line
+            == "2 not sent: the credential is refused: the server refused the client certificate: certificate revoked"),
+        "{told:?}"
+    );
     let second = LinkIds::second(&session, first);
     assert!(!session.connected(now, second));
     assert_eq!(session.poll_transmit(now, second, &mut BytesMut::new()), Transmit::Shutdown);

@@ -11,7 +11,7 @@ fn it_adds_up_in_seconds() {
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     for words in [
         "1000 notifications are sent: 3 of them to devices that the service does not know",
-        "Connection 1 ended: the service refuses the provider token on this connection: ExpiredProviderToken.",
+        "Connection 1 ended: the service refuses the credential: 403 ExpiredProviderToken.",
         "Connection 2 ended: the service is going away: Shutdown.",
         "accepted   200                          995",
         "rejected   410 Unregistered               2",

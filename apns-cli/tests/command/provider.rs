@@ -254,13 +254,18 @@ fn a_server_without_h2_is_named_with_its_remedy() {
 }
 
 #[test]
-fn refused_credentials_that_were_good_for_something_are_not_what_is_wrong() {
+fn behind_a_refused_credential_nothing_more_leaves() {
     let script = r#"{"http2": {"rules": [
         {"when": {"token": "abcd"}, "then": [{"answer_with": {"status": 403, "reason": "Forbidden"}}]}
     ]}}"#;
     let sim = Sim::scripted(script);
-    let run = run(sim.provider(&["--token", "abcd", "abce", "--body", "x"])).expect(1);
-    assert_eq!(run.outcomes(), ["rejected", "accepted"]);
+    let refused = run(sim.provider(&["--token", "abcd", "abce", "--body", "x"])).expect(3);
+    assert_eq!(refused.outcomes(), ["not_sent", "not_sent"]);
+    assert_says(&refused, &["403 Forbidden", "refused by"]);
+    assert_eq!(sim.simulator.requests().len(), 1);
+    // Also where it was good for something before.
+    let later = run(sim.provider(&["--token", "abce", "abcd", "--body", "x"])).expect(3);
+    assert_eq!(later.outcomes(), ["accepted", "not_sent"]);
 }
 
 #[test]

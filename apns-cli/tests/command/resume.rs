@@ -303,15 +303,63 @@ fn without_a_connection_lines_stay_for_another_run() {
     assert_eq!((taken.len(), taken.values().sum::<u32>()), (498, 498));
 }
 
-#[test]
-fn refused_credentials_stop_a_batch_before_all_of_it_is_refused() {
-    let script = r#"{"http2": {"rules": [{"when": {}, "then": [{"answer_with": {"status": 403, "reason": "BadCertificate"}}]}]}}"#;
-    let scene = Scene::with(Protocol::Http2, 20_000, script);
-    let run = run(scene.send(&[])).expect(3);
-    assert!(run.stderr.contains("BadCertificate"), "{}", run.stderr);
-    assert!(run.stderr.contains("the same command with --resume goes on"), "{}", run.stderr);
+/// The service takes the credential from the second connection on.
+fn refused_once(protocol: Protocol, count: u32, script: &str) {
+    let scene = Scene::with(protocol, count, script);
+    let refused = run(scene.send(&[])).expect(3);
+    assert!(refused.stderr.contains("the same command with --resume goes on"), "{script}: {}", refused.stderr);
+    assert_eq!(scene.rows().len(), 0, "{script}: none of them was judged");
+    run(scene.send(&["--resume"])).expect(0);
     let rows = scene.rows();
-    assert!(!rows.is_empty() && rows.len() < 10_000, "{}", rows.len());
+    assert_eq!(rows.len(), count as usize);
+    assert!(rows.values().all(|row| row["outcome"] == "accepted"));
+    let log = scene.folder.path("log");
+    let taken = scene.taken();
+    assert_eq!((taken.len(), taken.values().sum::<u32>()), (count as usize, count), "{script}: each once");
+    if protocol == Protocol::Http2 {
+        let refused = fs::read_to_string(log).unwrap().lines().filter(|line| line.contains("\"status\":403")).count();
+        assert!(refused <= 1, "{script}: {refused} requests were refused on one connection");
+    }
+}
+
+#[test]
+fn a_refused_credential_is_no_verdict_on_a_line() {
+    let reasons = [
+        (20_000, "InvalidProviderToken"),
+        (20_000, "BadCertificate"),
+        (200, "BadCertificateEnvironment"),
+        (200, "BadEnvironmentKeyIdInToken"),
+        (200, "ExpiredProviderToken"),
+        (200, "Forbidden"),
+        (200, "MissingProviderToken"),
+        (200, "NobodyHasHeardOfIt"),
+    ];
+    for (count, reason) in reasons {
+        let then = format!(r#"[{{"answer_with": {{"status": 403, "reason": "{reason}"}}}}]"#);
+        refused_once(
+            Protocol::Http2,
+            count,
+            &format!(r#"{{"http2": {{"rules": [{{"when": {{"connection": 1}}, "then": {then}}}]}}}}"#),
+        );
+    }
+}
+
+#[test]
+fn a_certificate_that_is_refused_by_tls_or_as_the_connection_closes_is_no_verdict_on_a_line() {
+    let go_away = r#"{"http2": {"sessions": [{"steps": [{"go_away": {"reason": "BadCertificate", "last_stream": {"at": 0}}}]}]}}"#;
+    refused_once(Protocol::Http2, 200, go_away);
+    for fault in ["refuse_revoked", "refuse_expired", "refuse_unknown_authority"] {
+        let http2 = format!(r#"{{"http2": {{"connections": [{{"handshake": "{fault}"}}]}}}}"#);
+        refused_once(Protocol::Http2, if fault == "refuse_revoked" { 20_000 } else { 200 }, &http2);
+        let gateway = format!(r#"{{"gateway": {{"connections": [{{"handshake": "{fault}"}}]}}}}"#);
+        refused_once(Protocol::Binary, if fault == "refuse_revoked" { 20_000 } else { 200 }, &gateway);
+    }
+    // The topic of the certificate, on the binary protocol.
+    refused_once(
+        Protocol::Binary,
+        200,
+        r#"{"gateway": {"rules": [{"when": {"connection": 1}, "then": {"refuse": {"status": 3}}}]}}"#,
+    );
 }
 
 #[test]

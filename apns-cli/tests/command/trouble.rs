@@ -133,16 +133,18 @@ fn a_topic_that_is_not_accepted_stops_everything() {
     options.extend(tokens.iter().map(String::as_str));
     let run = run(sim.send(&options)).expect(3);
     let outcomes = run.outcomes();
-    assert!(outcomes[..3].iter().all(|outcome| outcome == "rejected"), "{outcomes:?}");
-    assert!(outcomes[3..].iter().all(|outcome| outcome == "not_sent"), "{outcomes:?}");
-    assert!(run.stderr.contains("no topic that the service knows"), "{}", run.stderr);
+    assert_eq!(outcomes.len(), 20);
+    assert!(outcomes.iter().all(|outcome| outcome == "not_sent"), "{outcomes:?}");
+    assert!(run.stderr.contains("because the client certificate names none"), "{}", run.stderr);
+    assert_eq!(sim.simulator.counts().gateway_connections, 1, "it is not tried again");
 }
 
 #[test]
 fn a_single_notification_for_a_topic_that_is_not_accepted_is_refused_credentials() {
     let sim = Sim::scripted(r#"{"gateway": {"rules": [{"then": {"refuse": {"status": 3}}}]}}"#);
     let run = run(sim.send(&["--token", &token(1), "--body", "x"])).expect(3);
-    assert_trouble(&run, "rejected", &["missing_topic", "no topic that the service knows"]);
+    assert_trouble(&run, "not_sent", &["missing_topic", "because the client certificate names none"]);
+    assert_eq!((run.row()["status"].as_u64(), run.row()["reason"].as_str()), (Some(3), Some("missing_topic")));
 }
 
 #[test]

@@ -204,15 +204,14 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     /// The same for an attempt to connect.
     pub(super) fn note_dial_failure(&mut self, now: Now, link: LinkId, failure: &DialFailure) {
-        let why: Arc<str> = Arc::from(failure.to_string());
-        match failure.step {
-            _ if !failure.fatal => self.failed(now, why),
-            DialStep::Certificate => self.credential_refused(now, link, Arc::new(CredentialRefusal::Tls(why)), false),
-            DialStep::Identity => {
-                self.credential_refused(now, link, Arc::new(CredentialRefusal::NotValidNow(why)), false);
-            }
-            _ => self.pause_for(now, link, NotSentCause::Stopped(why)),
-        }
+        let words = failure.message.clone();
+        let refusal = match failure.step {
+            _ if !failure.fatal => return self.failed(now, Arc::from(failure.to_string())),
+            DialStep::Certificate => CredentialRefusal::Tls(words),
+            DialStep::Identity => CredentialRefusal::NotValidNow(words),
+            _ => return self.pause_for(now, link, NotSentCause::Stopped(Arc::from(failure.to_string()))),
+        };
+        self.credential_refused(now, link, Arc::new(refusal), false);
     }
 
     /// Why what waits ends now instead of waiting for a credential that is taken.

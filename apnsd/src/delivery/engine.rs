@@ -6,8 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apns_proto::{CloseReason, Expiration, LinkId, Notification, Outcome, Reaction, Rejection, UnknownCause, WallTime};
-use apns_tokio::{Client, ClientEvent, CloseReport, Delivery, SendAll};
+use apns_proto::{
+    CloseReason, Expiration, LinkId, NotSentCause, Notification, Outcome, Rejection, UnknownCause, WallTime,
+};
+use apns_tokio::{BuildError, Client, ClientEvent, CloseReport, Delivery, IdentityError, SendAll};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
@@ -41,6 +43,8 @@ pub(crate) struct Engine {
     pub(crate) standing: Arc<Standing>,
     /// Something was accepted for this app.
     pub(crate) wake: Arc<Notify>,
+    /// The credential may have been mended.
+    pub(crate) mended: Arc<Notify>,
     /// Counts the times at which outcomes were added.
     pub(crate) outcomes: watch::Sender<u64>,
     /// Room became free in the outbox.
@@ -59,8 +63,10 @@ const CROWD: u64 = 256;
 const CHANGES: usize = 4000;
 /// How long what is under way may take when an app is replaced.
 const REPLACED_WITHIN: Duration = Duration::from_secs(10);
-/// The wait before a client that stopped is started anew: the first, and the limit to which it doubles.
-const RESTART: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(15 * 60));
+/// The wait before a client that cannot be started, for what its settings are, is tried anew.
+const RESTART: Duration = Duration::from_secs(30);
+/// The same where only the clock may be wrong, by which a certificate is not valid now.
+const CLOCK_LOOK: Duration = Duration::from_secs(5);
 /// The wait before a store that failed is asked again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
@@ -83,34 +89,29 @@ impl Engine {
         if !self.recover(&mut orders).await {
             return;
         }
-        let mut pause = RESTART.0;
         loop {
             let order = orders.borrow_and_update().clone();
             let Order::Run(app) = order else { return };
-            let stopped = match start(&app, &self.keys) {
+            let error = match start(&app, &self.keys) {
                 Ok(client) => {
-                    let began = Instant::now();
-                    let stopped = Epoch::new(&self, &app, client).run(&mut orders).await;
-                    if began.elapsed() > RESTART.1 {
-                        pause = RESTART.0;
-                    }
-                    stopped
+                    Epoch::new(&self, &app, client).run(&mut orders).await;
+                    continue;
                 }
-                Err(error) => {
-                    self.note(Health::Failing { why: error.to_string() });
-                    true
-                }
+                Err(error) => error,
             };
-            if stopped && !orders.has_changed().unwrap_or(true) {
-                tokio::select! {
-                    () = sleep(pause) => pause = (pause * 2).min(RESTART.1),
-                    changed = orders.changed() => {
-                        if changed.is_err() {
-                            return;
-                        }
-                        orders.mark_changed();
-                        pause = RESTART.0;
+            let pause = match &error {
+                BuildError::Identity(IdentityError::Expired { .. } | IdentityError::NotYetValid { .. }) => CLOCK_LOOK,
+                _ => RESTART,
+            };
+            self.note(Health::Failing { why: error.to_string() });
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.mended.notified() => {}
+                changed = orders.changed() => {
+                    if changed.is_err() {
+                        return;
                     }
+                    orders.mark_changed();
                 }
             }
         }
@@ -218,8 +219,6 @@ struct Epoch<'a> {
     due_set: bool,
     store_rests: Option<Pin<Box<Sleep>>>,
     closing: Option<Pin<Box<dyn Future<Output = CloseReport> + Send + 'a>>>,
-    /// A person must act before anything can be sent.
-    stopped: bool,
     /// When what is left is given up.
     deadline: Option<Instant>,
 }
@@ -252,19 +251,18 @@ impl<'a> Epoch<'a> {
             due_set: false,
             store_rests: None,
             closing: None,
-            stopped: false,
             deadline: None,
         }
     }
 
-    /// Runs until there is another order, or a person must act. Says whether the latter.
-    async fn run(mut self, orders: &mut watch::Receiver<Order>) -> bool {
+    /// Runs until there is another order.
+    async fn run(mut self, orders: &mut watch::Receiver<Order>) {
         let mut feedback = Box::pin(read_feedback(self.engine, self.judge.app));
         loop {
             self.advance();
             if self.is_over() {
                 self.engine.standing.connected(0);
-                return self.stopped;
+                return;
             }
             let wake = self.engine.wake.notified();
             let (client, capacity) = (self.client.clone(), self.capacity);
@@ -277,7 +275,7 @@ impl<'a> Epoch<'a> {
                         self.wind_down(REPLACED_WITHIN);
                     }
                 },
-                changed = orders.changed(), if self.feed.is_some() || self.stopped => {
+                changed = orders.changed(), if self.feed.is_some() => {
                     // Looked at again by whoever runs this.
                     orders.mark_changed();
                     let within = match &*orders.borrow() {
@@ -285,11 +283,10 @@ impl<'a> Epoch<'a> {
                         Order::Run(_) => Duration::ZERO,
                         Order::Stop { deadline } => deadline.saturating_duration_since(Instant::now()),
                     };
-                    self.stopped = false;
                     self.wind_down(within);
                     // From here on nothing that is ordered changes what is done.
                     self.finish_up(orders).await;
-                    return false;
+                    return;
                 }
                 outcome = self.outcomes.next(), if self.under_way > 0 => self.on_outcome(outcome),
                 claim = asked(&mut self.claiming) => self.on_claim(claim),
@@ -300,6 +297,7 @@ impl<'a> Epoch<'a> {
                     self.hungry = true;
                 }
                 () = wake => self.hungry = true,
+                () = self.engine.mended.notified() => self.client.credential_changed(),
                 capacity = client.capacity_changed(capacity) => {
                     self.capacity = capacity;
                     self.ordered = 0;
@@ -480,13 +478,6 @@ impl<'a> Epoch<'a> {
         self.answered |= matches!(delivery.outcome, Outcome::Accepted { .. } | Outcome::Rejected(_));
         match &delivery.outcome {
             Outcome::Accepted { .. } => engine.note(Health::Working),
-            // Not what is refused for its topic alone: that is one notification's, and the next may be right.
-            Outcome::Rejected(rejection)
-                if rejection.reaction() == Reaction::FixCredentials && is_about_all(rejection) =>
-            {
-                let why = format!("{}: {}", rejection.reason(), rejection.explain().happened);
-                engine.note(Health::Failing { why });
-            }
             // Somebody who is let in and told off has a credential that works.
             Outcome::Rejected(Rejection::Provider(rejection)) if rejection.status() < 500 => {
                 engine.note(Health::Working);
@@ -517,6 +508,23 @@ impl<'a> Epoch<'a> {
         self.store_rests = Some(Box::pin(sleep(STORE_RETRY)));
     }
 
+    /// The service refuses the credential, or the server is not the one that is meant. What was with the client comes back;
+    /// nothing is claimed before the client has a connection again, and then one.
+    fn on_pause(&self, cause: &NotSentCause, retry_in: Duration) {
+        let why = match cause.credential_refusal() {
+            Some(refusal) => {
+                // A pause that is cut short is no refusal.
+                if !retry_in.is_zero() {
+                    self.engine.standing.refused(refusal.reason().unwrap_or("tls"));
+                }
+                let explanation = refusal.explain();
+                format!("{refusal}: {} {}", explanation.happened, explanation.to_do)
+            }
+            None => cause.to_string(),
+        };
+        self.engine.note(Health::Failing { why });
+    }
+
     fn on_event(&mut self, event: &ClientEvent) {
         if matches!(event, ClientEvent::DialFailed { .. }) && self.links.is_empty() {
             self.in_vain = Some(now());
@@ -539,11 +547,8 @@ impl<'a> Epoch<'a> {
             }
             ClientEvent::DialFailed { failure, .. } => self.engine.note_trouble(failure),
             ClientEvent::GaveUp { why, .. } => self.engine.note_trouble(why),
-            ClientEvent::Stopped { cause, .. } => {
-                self.engine.note(Health::Failing { why: cause.to_string() });
-                self.stopped = true;
-                self.wind_down(REPLACED_WITHIN);
-            }
+            ClientEvent::Paused { cause, retry_in, .. } => self.on_pause(cause, *retry_in),
+            ClientEvent::Resumed { .. } => self.engine.note(Health::Working),
             ClientEvent::TokenWanted { .. } => {
                 self.engine.note_trouble(&"the token source has no provider token");
             }
@@ -555,14 +560,6 @@ impl<'a> Epoch<'a> {
             _ => {}
         }
         self.engine.standing.connected(self.links.len());
-    }
-}
-
-/// Whether a refusal of the credential concerns whatever is sent with it: a status of the gateway, or HTTP 403.
-fn is_about_all(rejection: &Rejection) -> bool {
-    match rejection {
-        Rejection::Provider(rejection) => rejection.status() == 403,
-        _ => true,
     }
 }
 

@@ -108,6 +108,8 @@ pub struct Snapshot {
     pub health: Health,
     /// How many connections are open.
     pub connections: usize,
+    /// How often the service refused the credential since the start, by reason: `tls` for a TLS alert.
+    pub refusals: BTreeMap<String, u64>,
     /// How many notifications were accepted from callers since the start.
     pub taken: u64,
     /// How many ended since the start, by reason or outcome.
@@ -174,6 +176,7 @@ pub(crate) struct Standing(Mutex<State>);
 struct State {
     health: Health,
     connections: usize,
+    refusals: BTreeMap<String, u64>,
     taken: u64,
     ended: BTreeMap<String, u64>,
     replays: u64,
@@ -189,6 +192,7 @@ impl Standing {
         Self(Mutex::new(State {
             health: Health::Untried,
             connections: 0,
+            refusals: BTreeMap::new(),
             taken: 0,
             ended: BTreeMap::new(),
             replays: 0,
@@ -223,6 +227,11 @@ impl Standing {
         })
     }
 
+    /// The service refused the credential.
+    pub(crate) fn refused(&self, reason: &str) {
+        self.change(|state| count(&mut state.refusals, reason));
+    }
+
     /// A new connection says nothing against a failing credential; only an answer does.
     pub(crate) fn connected(&self, open: usize) {
         self.change(|state| {
@@ -247,13 +256,7 @@ impl Standing {
     /// A notification ended.
     pub(crate) fn ended(&self, record: &OutcomeRecord) {
         self.change(|state| {
-            let reason = record.counted_as();
-            if let Some(count) = state.ended.get_mut(reason) {
-                *count += 1;
-            } else {
-                let reason = if state.ended.len() < REASONS { reason } else { "other" };
-                *state.ended.entry(reason.to_owned()).or_default() += 1;
-            }
+            count(&mut state.ended, record.counted_as());
             state.replays += u64::from(record.tries.replays);
             state.spans.add(record.settled_at.saturating_sub(record.accepted_at));
             state.last.push_front(record.clone());
@@ -275,6 +278,7 @@ impl Standing {
             Snapshot {
                 health: state.health.clone(),
                 connections: state.connections,
+                refusals: state.refusals.clone(),
                 taken: state.taken,
                 ended: state.ended.clone(),
                 replays: state.replays,
@@ -284,6 +288,16 @@ impl Standing {
                 bridge: state.bridge.clone(),
             }
         })
+    }
+}
+
+/// One more for this reason.
+fn count(counts: &mut BTreeMap<String, u64>, reason: &str) {
+    if let Some(count) = counts.get_mut(reason) {
+        *count += 1;
+    } else {
+        let reason = if counts.len() < REASONS { reason } else { "other" };
+        *counts.entry(reason.to_owned()).or_default() += 1;
     }
 }
 

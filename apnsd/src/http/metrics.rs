@@ -25,6 +25,9 @@ pub(super) async fn metrics(State(api): State<Api>, headers: HeaderMap) -> Resul
         for (reason, count) in &snapshot.ended {
             families.add(ENDED, &app, &[("reason", reason)], *count);
         }
+        for (reason, count) in &snapshot.refusals {
+            families.add(REFUSALS, &app, &[("reason", reason)], *count);
+        }
         families.add_spans(&app, &snapshot.spans);
         let oldest =
             if counts.waiting > 0 { api.service().oldest_waiting(&info.name).await.ok().flatten() } else { None };
@@ -71,6 +74,11 @@ const BYTES: Family = ("apnsd_outbox_bytes", "gauge", "Bytes of notifications wi
 const TAKEN: Family = ("apnsd_taken_total", "counter", "Notifications accepted from callers.");
 const ENDED: Family =
     ("apnsd_ended_total", "counter", "Notifications that ended, by the reason of a refusal or the outcome.");
+const REFUSALS: Family = (
+    "apnsd_credential_refusals_total",
+    "counter",
+    "Refusals of the credential, by reason: each is an attempt with one notification.",
+);
 const REPLAYS: Family = ("apnsd_replays_total", "counter", "Copies sent although an earlier one may have arrived.");
 const CONNECTIONS: Family = ("apnsd_connections", "gauge", "Open connections to the service.");
 const BRIDGE_CONNECTIONS: Family = ("apnsd_bridge_connections", "gauge", "Open connections of old binary clients.");

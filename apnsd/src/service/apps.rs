@@ -140,6 +140,7 @@ impl Service {
             name: name.clone(),
             standing: Arc::new(Standing::new()),
             wake: Arc::new(Notify::new()),
+            mended: Arc::new(Notify::new()),
             outcomes: watch::Sender::new(0),
             orders,
             rate: RateLimit::new(app.rate, Instant::now()),
@@ -156,6 +157,7 @@ impl Service {
             waiters: self.0.waiters.clone(),
             standing: running.standing.clone(),
             wake: running.wake.clone(),
+            mended: running.mended.clone(),
             outcomes: running.outcomes.clone(),
             room: self.0.room.clone(),
             store_doubt: self.0.store.doubt.clone(),
@@ -207,7 +209,11 @@ impl Service {
             }
             match running {
                 // A client that provisions at each of its starts shall not cost a connection each time.
-                Ok(running) if same => running.set_origin(Origin::Provisioned),
+                Ok(running) if same => {
+                    running.set_origin(Origin::Provisioned);
+                    // It may have been mended at the service.
+                    running.mended.notify_one();
+                }
                 Ok(_) | Err(UnknownApp) => service.install(&name, resolved, Origin::Provisioned),
             }
             Ok(service.info(&name)?)
@@ -313,6 +319,10 @@ impl Service {
             if !same {
                 changed.push((name.clone(), resolved));
             }
+        }
+        // What was mended elsewhere, at the service or with the clock, is tried at once.
+        for running in self.0.apps.read().unwrap_or_else(PoisonError::into_inner).values() {
+            running.mended.notify_one();
         }
         // All that can fail comes first: where it does, no app is another one than before.
         for (name, _) in &changed {

@@ -106,6 +106,7 @@ struct RunningApp {
     name: AppName,
     standing: Arc<Standing>,
     wake: Arc<Notify>,
+    mended: Arc<Notify>,
     outcomes: watch::Sender<u64>,
     orders: watch::Sender<Order>,
     rate: RateLimit,

@@ -169,7 +169,6 @@ async fn answers_have_the_closest_status() {
         (400, "MissingTopic", Some(Status::MISSING_TOPIC)),
         (400, "TopicDisallowed", Some(Status::INVALID_TOPIC_SIZE)),
         (400, "BadExpirationDate", Some(Status::PROTOCOL_ERROR)),
-        (403, "BadCertificate", Some(Status::PROCESSING_ERROR)),
         (400, "SomethingNew", Some(Status::UNKNOWN)),
         (410, "Unregistered", None),
         (410, "ExpiredToken", None),
