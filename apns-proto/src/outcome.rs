@@ -184,7 +184,7 @@ impl NotSentCause {
     pub fn credential_refusal(&self) -> Option<&CredentialRefusal> {
         match self {
             Self::CredentialRefused(refusal) => Some(refusal),
-            Self::NoConnection(_) | Self::Stopped(_) | Self::Closed | Self::Invalid(_) => None,
+            Self::NoConnection(_) | Self::Stopped(_) | Self::Closed | Self::OutOfTime | Self::Invalid(_) => None,
         }
     }
 }

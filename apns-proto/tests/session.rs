@@ -10,8 +10,7 @@ use apns_proto::binary::server::Verdict;
 use apns_proto::binary::{Config, Format, Gateway, Status};
 use apns_proto::{
     DialFailure, DialStep, End, Expiration, LinkId, LossPolicy, Priority, RefusalPolicy, RetryPolicy, Session,
-    SessionConfig,
-    SessionEvent, Transmit, WallTime,
+    SessionConfig, SessionEvent, Transmit, WallTime,
 };
 use bytes::BytesMut;
 use pretend::gateways::Script;
