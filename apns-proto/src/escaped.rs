@@ -60,13 +60,13 @@ mod tests {
     fn no_message_about_a_peer_has_its_words_unescaped() {
         use std::sync::Arc;
 
-        use crate::{CloseReason, DialFailure, DialStep};
+        use crate::{CloseReason, CredentialRefusal, DialFailure, DialStep};
 
         const FORGED: &str = "Bad\n     7  accepted\u{1b}[2J\u{9b}\u{202e}";
         let words: Arc<str> = FORGED.into();
         let mut messages = vec![
             CloseReason::Refused(words.clone()).to_string(),
-            CloseReason::TokenRefused { reason: words.clone() }.to_string(),
+            CloseReason::CredentialRefused(Arc::new(CredentialRefusal::GoAway(words.clone()))).to_string(),
             CloseReason::NoToken { why: words.clone() }.to_string(),
             CloseReason::GoAway { reason: Some(words.clone()), code: 0, fatal: false }.to_string(),
             DialFailure::passing(DialStep::Tls, words).to_string(),

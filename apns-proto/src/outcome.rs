@@ -40,7 +40,6 @@ pub enum Outcome {
 
 impl Outcome {
     /// Accepted, with the given proof and no names.
-    #[must_use]
     pub const fn accepted(proof: Proof) -> Self {
         Self::Accepted { proof, apns_id: None, unique_id: None }
     }

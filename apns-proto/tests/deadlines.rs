@@ -355,7 +355,7 @@ fn no_span_of_a_session_panics_floods_or_spins() {
     for end in ENDS {
         for set in SESSION_SPANS {
             ten_minutes(Config::default(), set(SessionConfig::default(), end));
-            gateway_hour(binary::Config::default(), set(SessionConfig::default(), end));
+            gateway_hour(&binary::Config::default(), set(SessionConfig::default(), end));
         }
     }
 }
@@ -364,15 +364,15 @@ fn no_span_of_a_session_panics_floods_or_spins() {
 fn no_span_of_a_gateway_panics_or_spins() {
     for end in ENDS {
         for set in GATEWAY_SPANS {
-            gateway_hour(set(binary::Config::default(), end), SessionConfig::default());
+            gateway_hour(&set(binary::Config::default(), end), SessionConfig::default());
         }
         let all = GATEWAY_SPANS.iter().fold(binary::Config::default(), |config, set| set(config, end));
-        gateway_hour(all, SessionConfig::default());
+        gateway_hour(&all, SessionConfig::default());
     }
 }
 
 /// A gateway that takes everything and never says anything, not even to a probe; every third attempt to connect fails.
-fn gateway_hour(config: binary::Config, session: SessionConfig) {
+fn gateway_hour(config: &binary::Config, session: SessionConfig) {
     let mut session: Session<binary::Gateway, u32> = Session::new(binary::Gateway::new(config.clone()), session);
     let begin = start();
     let mut now = begin;

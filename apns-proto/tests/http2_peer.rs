@@ -67,11 +67,11 @@ fn told(event: ConnectionEvent<u32>) -> Option<(u32, Decision)> {
             let decision = match &settled.outcome {
                 Outcome::Accepted { .. } => Decision::Accept,
                 Outcome::Rejected(rejection) if rejection.reason() == "BadDeviceToken" => {
-                    Decision::Refuse(rejection.status().into(), "BadDeviceToken")
+                    Decision::Refuse(rejection.status(), "BadDeviceToken")
                 }
                 Outcome::Rejected(rejection) => {
                     assert_eq!(rejection.reason(), "Unregistered");
-                    Decision::Refuse(rejection.status().into(), "Unregistered")
+                    Decision::Refuse(rejection.status(), "Unregistered")
                 }
                 other => panic!("{other:?}"),
             };
@@ -138,7 +138,7 @@ fn converse(seed: u64) {
             next += 1;
         }
         bytes.clear();
-        client.poll_transmit(clock, &mut bytes);
+        let _ = client.poll_transmit(clock, &mut bytes);
         pieces(&bytes, &mut dice, |piece| server.handle_input(clock, piece));
         while server.poll_event().is_some() {}
         if turn == 3 || dice.roll(8) == 0 {
@@ -147,7 +147,7 @@ fn converse(seed: u64) {
             server.perform(clock, Step::Settings(vec![(4, window), (1, table()), (1, table())]));
         }
         bytes.clear();
-        server.poll_transmit(clock, &mut bytes);
+        let _ = server.poll_transmit(clock, &mut bytes);
         pieces(&bytes, &mut dice, |piece| client.handle_input(clock, piece));
         while let Some(event) = client.poll_event() {
             if let Some((key, decision)) = told(event) {

@@ -281,7 +281,7 @@ fn http2_client() -> Http2Client<u32> {
     client.handle_input(now, b"\0\0\0\x04\0\0\0\0\0\0\0\0\x04\x01\0\0\0\0");
     // The first answer takes the credential.
     client.submit(now, Submission::new(3, notification(3))).unwrap();
-    client.poll_transmit(now, &mut out);
+    let _ = client.poll_transmit(now, &mut out);
     client.handle_input(now, b"\0\0\x01\x01\x05\0\0\0\x01\x88");
     for number in 0..3 {
         client.submit(now, Submission::new(number, notification(number))).unwrap();

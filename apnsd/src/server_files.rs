@@ -75,7 +75,7 @@ impl ServerFiles {
                     tracing::info!("{table}: the certificate changed, and new connections are shown the new one");
                 }
                 Err(error) => {
-                    tracing::warn!("the certificate changed and cannot be used, so the old one stays: {error}")
+                    tracing::warn!("the certificate changed and cannot be used, so the old one stays: {error}");
                 }
             }
         }

@@ -106,7 +106,6 @@ impl Response {
     }
 
     /// How the notification of this answer ended: accepted with status 200, rejected with any other.
-    #[must_use]
     pub fn into_outcome(self) -> Outcome {
         if self.status() != 200 {
             return Outcome::Rejected(Rejection::from(self.inner));

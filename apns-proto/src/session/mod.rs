@@ -318,8 +318,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
         let dialling = |link: &Link<_>| link.id == id && matches!(link.state, LinkState::Dialling);
         let Some(index) = self.links.iter().position(dialling) else { return };
         self.links.swap_remove(index);
-        self.events.push_back(SessionEvent::DialFailed { link: id, failure: failure.clone() });
-        self.note_dial_failure(now, id, &failure);
+        self.note_dial_failure(now, id, failure);
         self.advance(now);
     }
 

@@ -203,12 +203,12 @@ impl<P: Protocol<K>, K> Session<P, K> {
     }
 
     /// The same for an attempt to connect.
-    pub(super) fn note_dial_failure(&mut self, now: Now, link: LinkId, failure: &DialFailure) {
-        let words = failure.message.clone();
+    pub(super) fn note_dial_failure(&mut self, now: Now, link: LinkId, failure: DialFailure) {
+        self.events.push_back(SessionEvent::DialFailed { link, failure: failure.clone() });
         let refusal = match failure.step {
             _ if !failure.fatal => return self.failed(now, Arc::from(failure.to_string())),
-            DialStep::Certificate => CredentialRefusal::Tls(words),
-            DialStep::Identity => CredentialRefusal::NotValidNow(words),
+            DialStep::Certificate => CredentialRefusal::Tls(failure.message),
+            DialStep::Identity => CredentialRefusal::NotValidNow(failure.message),
             _ => return self.pause_for(now, link, NotSentCause::Stopped(Arc::from(failure.to_string()))),
         };
         self.credential_refused(now, link, Arc::new(refusal), false);

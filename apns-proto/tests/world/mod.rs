@@ -330,7 +330,7 @@ impl World {
             SessionEvent::Closed(report) => self.reports.push(report),
             SessionEvent::Warning { warning, .. } => self.warnings.push(warning),
             SessionEvent::Paused { cause, .. } | SessionEvent::Stopped { cause } => {
-                self.stopped = Some(cause.to_string())
+                self.stopped = Some(cause.to_string());
             }
             SessionEvent::GaveUp { .. } => self.gave_up += 1,
             SessionEvent::Finished => self.finished = true,

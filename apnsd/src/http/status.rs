@@ -54,7 +54,7 @@ pub(super) async fn readyz(
     };
     let store = api.service().store_health().await;
     let failing = api.service().failing();
-    let ready = store.is_ready() && !(all_apps && !failing.is_empty());
+    let ready = store.is_ready() && (!all_apps || failing.is_empty());
     let caller = api.caller(&headers).ok();
     let failing = failing
         .into_iter()

@@ -182,7 +182,7 @@ async fn who_provisions_does_not_learn_which_files_there_are() {
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let mut told = Vec::new();
     for path in [folder.join("missing"), folder.to_owned(), pipe, folder.join("ca.pem/below")] {
-        let body = format!("{{\"environment\": \"sandbox\", \"certificate\": \"{}\"}}", path.display());
+        let body = format!("{{\"environment\": \"sandbox\", \"certificate\": \"{}\"}}", path.to_str().unwrap());
         let headers = "Content-Type: application/json\r\n";
         let asked = call(api, "PUT", "/v1/apps/new", headers, &body);
         let answer = tokio::time::timeout(Duration::from_secs(20), asked).await.expect("nothing blocks");

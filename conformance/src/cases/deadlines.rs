@@ -125,7 +125,7 @@ pub async fn a_held_retry_of_one_caller_keeps_no_other_waiting<R: Runtime>() {
     assert!(answered(&outcome) && took < Duration::from_secs(5), "{outcome:?} after {took:?}");
     let ((), took) = timed(client.prove(LIMIT)).await;
     assert!(took < Duration::from_secs(5), "what is held is no part of a proof: {took:?}");
-    client.close(Duration::from_millis(1)).await;
+    let _ = client.close(Duration::from_millis(1)).await;
 }
 
 /// One caller waits for a proof of what is not answered; the others go on over the same connection.
@@ -145,7 +145,7 @@ pub async fn a_proof_keeps_no_other_caller_waiting<R: Runtime>() {
     assert!(matches!(silent.await.outcome, Outcome::Unknown { .. }));
     assert!(answered(&other.send(notification(0xaa, 30)).await), "the connection goes on");
     assert_eq!(simulator.counts().http2_connections, 1);
-    client.close(LIMIT).await;
+    let _ = client.close(LIMIT).await;
 }
 
 /// A caller takes the next outcome of a run only when it has submitted something else: the run waits for room as well, and
@@ -164,7 +164,7 @@ pub async fn a_run_that_waits_for_room_and_is_not_polled_keeps_room_from_nobody<
         for other in others {
             assert!(answered(&other.await.outcome));
         }
-        client.close(LIMIT).await;
+        let _ = client.close(LIMIT).await;
     }
 }
 
@@ -176,7 +176,7 @@ pub async fn a_window_that_never_opens_ends_the_request_in_its_time<R: Runtime>(
     let (outcome, took) = timed(client.send(notification(0xaa, 1))).await;
     assert_eq!(outcome, Outcome::NotSent { cause: NotSentCause::OutOfTime });
     assert!(took < GIVEN + GRACE, "{took:?}");
-    client.close(Duration::ZERO).await;
+    let _ = client.close(Duration::ZERO).await;
 }
 
 pub async fn the_span_of_an_expiration_begins_at_the_hand_over<R: Runtime>() {
@@ -189,12 +189,12 @@ pub async fn the_span_of_an_expiration_begins_at_the_hand_over<R: Runtime>() {
     let submitted = client.submit(short(2)).await;
     let tried = client.try_send(short(3)).unwrap();
     let mut run = pin!(client.send_all(stream::iter([((), short(4))])));
-    let ((), in_run) = run.next().await.map(|((), delivery)| ((), delivery)).unwrap();
+    let ((), in_run) = run.next().await.unwrap();
     assert!(matches!(first.await.outcome, Outcome::Unknown { .. }));
     for delivery in [submitted.await, tried.await, in_run] {
         assert_eq!((delivery.outcome, delivery.attempts), (Outcome::Expired, 0));
     }
-    client.close(LIMIT).await;
+    let _ = client.close(LIMIT).await;
 }
 
 /// Whatever the span, zero and the longest included: nothing panics, and what the caller gave is kept.

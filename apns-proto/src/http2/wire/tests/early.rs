@@ -104,7 +104,7 @@ fn windows_that_move_in_mid_flight_let_every_body_out_whole() {
         let bodies: Vec<String> = (0..10).map(|_| "x".repeat(1 + (random() % 300) as usize)).collect();
         let (mut sent, mut came, mut ended) = (0, [(); 10].map(|()| String::new()), [false; 10]);
         for step in 0.. {
-            if sent < 10 && random() % 3 == 0 {
+            if sent < 10 && random().is_multiple_of(3) {
                 let body: &'static str = Box::leak(bodies[sent].clone().into_boxed_str());
                 hand.client.send_request(push(body)).unwrap();
                 sent += 1;
