@@ -18,7 +18,7 @@ pub(crate) struct Key {
     pub(crate) n: u64,
     /// What the line gave as its id.
     pub(crate) id: Option<Box<RawValue>>,
-    /// The token: as normal digits, or the text as it was given when it is none.
+    /// The token: as normal digits, or the text as it was given when it is none but like one.
     pub(crate) token: Option<String>,
     /// When the app registered the token, in seconds since 1970, if the line says.
     pub(crate) registered: Option<u64>,
@@ -174,7 +174,7 @@ impl fmt::Display for Row {
         if let Some(token) = &self.token {
             let enough: String = token.chars().take(ENOUGH_DIGITS).collect();
             let more = if token.chars().nth(ENOUGH_DIGITS).is_some() { "…" } else { "" };
-            write!(f, "  {enough}{more}")?;
+            write!(f, "  {}{more}", Escaped(enough))?;
         }
         if let Some(id) = &self.id {
             write!(f, "  id {id}")?;

@@ -187,7 +187,8 @@ fn an_error_names_the_notification_when_its_identifier_had_been_read() {
     assert_eq!(identifier("00 0000"), None);
     // Before and behind the bad item of command 2, and at the end of the frame.
     assert_eq!(identifier("02 0000000c  03 0004 00000009  06 0002 0000"), Some(9));
-    assert_eq!(identifier("02 0000000c  06 0002 0000  03 0004 00000009"), None);
+    assert_eq!(identifier("02 0000000c  06 0002 0000  03 0004 00000009"), Some(9));
+    assert_eq!(identifier("02 00000005  06 0002 0000"), None);
     assert_eq!(identifier("02 00000007  03 0004 00000009"), Some(9));
     assert_eq!(identifier("02 0000000e  03 0004 00000009  03 0004 00000008"), Some(9));
 }
@@ -328,7 +329,7 @@ fn s18_a_long_feedback_token_is_refused_by_default_and_waited_for_on_request() {
     }
     assert_eq!(decoder.buffered(), 6 + 65_534);
     assert!(matches!(
-        decoder.finish(),
+        decoder.clone().finish(),
         Err(FeedbackError { kind: FeedbackErrorKind::Truncated { needed_total: 65_541 }, offset: 65_540, .. })
     ));
     let record = decoder.decode(&mut &[7][..]).unwrap().unwrap();

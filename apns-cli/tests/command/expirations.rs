@@ -14,7 +14,7 @@ fn n11_times_beyond_32_bits_are_milliseconds_and_are_refused_saying_so_wherever_
     assert!(option.stderr.contains("milliseconds"), "{option:?}");
     let binary = run(sim.send(&["--token", "abcd", "--body", "x", "--expiration", &milliseconds])).expect(2);
     assert!(binary.stderr.contains("milliseconds"), "{binary:?}");
-    let broadcast = ["broadcast", "--app", "com.x", "--channel", "AAAA", "--expiration", &milliseconds];
+    let broadcast = ["broadcast", "--topic", "com.x", "--channel", "AAAA", "--end", "--expiration", &milliseconds];
     let broadcast = run(sim.to_provider(&broadcast)).expect(2);
     assert!(broadcast.stderr.contains("milliseconds"), "{broadcast:?}");
     for field in ["expiration", "registered"] {

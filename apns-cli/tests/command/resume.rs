@@ -358,9 +358,9 @@ fn a_certificate_that_is_refused_by_tls_or_as_the_connection_closes_is_no_verdic
     ]}}"#;
     refused_once(Protocol::Http2, 200, go_away);
     for fault in ["refuse_revoked", "refuse_expired", "refuse_unknown_authority"] {
-        let http2 = format!(r#"{{"http2": {{"connections": [{{"handshake": "{fault}"}}]}}}}"#);
+        let http2 = format!(r#"{{"http2": {{"connections": [{{"connection": 1, "handshake": "{fault}"}}]}}}}"#);
         refused_once(Protocol::Http2, if fault == "refuse_revoked" { 20_000 } else { 200 }, &http2);
-        let gateway = format!(r#"{{"gateway": {{"connections": [{{"handshake": "{fault}"}}]}}}}"#);
+        let gateway = format!(r#"{{"gateway": {{"connections": [{{"connection": 1, "handshake": "{fault}"}}]}}}}"#);
         refused_once(Protocol::Binary, if fault == "refuse_revoked" { 20_000 } else { 200 }, &gateway);
     }
     // The topic of the certificate, on the binary protocol.

@@ -75,7 +75,7 @@ fn files_that_cannot_be_read_are_named() {
         assert_eq!(run.stdout, "", "{options:?}");
     }
     for (flag, file, words) in [
-        ("--cert", &missing, "the client certificate in"),
+        ("--cert", &missing, "cannot be read"),
         ("--cert", &junk, "neither PEM nor PKCS#12"),
         ("--ca", &missing, "cannot be read"),
         ("--ca", &junk, "there is no certificate in it"),
