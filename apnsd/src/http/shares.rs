@@ -152,11 +152,7 @@ async fn bound(State((service, limits)): State<(Service, Limits)>, request: Requ
         held.extend(counts.into_iter().flat_map(Counts::into_held));
     }
     let (parts, body) = response.into_parts();
-    let body = body.map_frame(move |frame| {
-        let _held = &held;
-        frame
-    });
-    Response::from_parts(parts, Body::new(body))
+    Response::from_parts(parts, Body::new(Holding { inner: body, _held: held }))
 }
 
 /// Throws away what is left of a body, up to a bound.
@@ -239,6 +235,30 @@ impl hyper::body::Body for Counted {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.as_ref().map(hyper::body::Body::size_hint).unwrap_or_default()
+    }
+}
+
+/// The body of an answer. What its request holds is given back with its last byte.
+struct Holding {
+    inner: Body,
+    _held: Vec<Held>,
+}
+
+impl hyper::body::Body for Holding {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    /// With it an answer of known size is sent with its length and not in chunks.
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }
 

@@ -370,7 +370,7 @@ fn read_notifications(body: &[u8]) -> Result<(Vec<Submission>, Vec<Sent>), Refus
             .and_then(|text| text.parse().ok())
             .ok_or_else(|| stumbled(&format!("The device token of notification {place} is not one.")))?;
         let ready = Payload::from_json_compact(payload.get()).map_err(|error| bad(error.to_string()))?;
-        let expiration = read_expiry(expiry).map_err(|problem| bad(format!("`expiry`: {problem}")))?;
+        let expiration = read_expiry(expiry).map_err(|problem| bad(format!("`expiry` {problem}")))?;
         submissions.push(Notification::new(device_token, ready).with_expiration(expiration).into());
         sent.push(Sent {
             expiry: expiry.to_owned(),
@@ -384,14 +384,14 @@ fn read_notifications(body: &[u8]) -> Result<(Vec<Submission>, Vec<Sent>), Refus
 
 /// Zero is one attempt; what is above ten years is a time; all else is a span.
 fn read_expiry(raw: &RawValue) -> Result<Expiration, String> {
-    let no_number = || "it has to be a number of seconds".to_owned();
+    let no_number = || "has to be a number of seconds".to_owned();
     let seconds = Number::read(raw).ok_or_else(no_number)?;
     if seconds == 0.0 {
         return Ok(Expiration::Immediately);
     }
     let span = Duration::try_from_secs_f64(seconds).map_err(|_| no_number())?;
     if seconds > TEN_YEARS {
-        Expiration::from_unix(span.as_secs()).map_err(|error| error.to_string())
+        Expiration::from_unix(span.as_secs()).map_err(|error| format!("cannot be used: {error}"))
     } else {
         Ok(Expiration::After(span))
     }
