@@ -62,11 +62,13 @@ impl Signs {
     }
 
     /// Whether it wakes the app and shows nothing, as far as `aps` says. Other keys may mean that more is wanted.
+    #[cfg(feature = "http2")]
     pub(super) const fn is_silent(self) -> bool {
         self.content_available && !self.noticeable && !self.content_changed && !self.encrypted && !self.event
     }
 
     /// Whether this key of [`PushType::required_keys`] is there.
+    #[cfg(feature = "http2")]
     pub(super) fn has(self, key: &str) -> bool {
         match key {
             "aps.content-available" => self.content_available,
