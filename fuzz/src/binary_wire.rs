@@ -25,7 +25,7 @@ fn read<D, M, E: Debug>(
     mut decoder: D,
     pieces: &[&[u8]],
     decode: impl Fn(&mut D, &mut &[u8]) -> Result<Option<M>, E>,
-    finish: impl Fn(&D) -> Result<(), E>,
+    finish: impl Fn(&mut D) -> Result<(), E>,
     check: impl Fn(&D),
 ) -> Read<M, E> {
     let mut messages = Vec::new();
@@ -46,7 +46,7 @@ fn read<D, M, E: Debug>(
         }
         check(&decoder);
     }
-    let end = finish(&decoder);
+    let end = finish(&mut decoder);
     Read { messages, stopped, end }
 }
 
@@ -102,7 +102,7 @@ pub fn notification(data: &[u8]) {
             NotificationDecoder::new(limits),
             pieces,
             NotificationDecoder::decode,
-            NotificationDecoder::finish,
+            |decoder| decoder.finish(),
             |decoder| {
                 assert!(decoder.buffered() < limits.message_max(), "{} bytes are kept", decoder.buffered());
             },
@@ -191,7 +191,7 @@ pub fn error_response(data: &[u8]) {
     let sizes = sizes(&mut feed);
     let stream = feed.rest();
     let whole = whole_equals_split(stream, &sizes, |pieces| {
-        read(ErrorResponseDecoder::new(), pieces, ErrorResponseDecoder::decode, ErrorResponseDecoder::finish, |_| {})
+        read(ErrorResponseDecoder::new(), pieces, ErrorResponseDecoder::decode, |decoder| decoder.finish(), |_| {})
     });
     assert!(whole.messages.len() <= 1, "a gateway says one thing and closes");
     if let [response] = whole.messages[..] {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use apns_proto::binary::server::{GatewayEvent, GatewayServer, Judge, Verdict as GatewayVerdict};
 use apns_proto::binary::{DecodedNotification, Limits, Status};
+use apns_proto::{End, Machine, Now, Transmit};
 use apns_sim::machine::{
     Answer, ProviderEvent, ProviderRequest, ProviderServer, ServerConfig, Step, Verdict as ProviderVerdict,
 };
-use apns_proto::{End, Machine, Now, Transmit};
 use bytes::{Bytes, BytesMut};
 
 use crate::clock::{Undisturbed, after, start};
