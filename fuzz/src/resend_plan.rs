@@ -24,6 +24,7 @@ enum Fortune {
     Suspected,
     Unknown,
     NotWritten,
+    CredentialRefused,
 }
 
 const QUIET: Duration = Duration::from_secs(3);
@@ -87,7 +88,7 @@ fn expected(story: &Story) -> Vec<Fortune> {
         Ending::Clean => set(0..all, &Fortune::Unknown),
         // Where quiet time has passed the connection counts as one that answered.
         Ending::Refused if story.presumed > 0 => set(0..all, &Fortune::Unknown),
-        Ending::Refused => set(0..all, &Fortune::Discarded),
+        Ending::Refused => set(0..all, &Fortune::CredentialRefused),
         Ending::Response { status, identifier } => {
             let names_probe = story.probed && identifier as usize == all + 1;
             // Only the probe has an empty token.
@@ -102,10 +103,14 @@ fn expected(story: &Story) -> Vec<Fortune> {
                     let fortune = match status {
                         10 => Fortune::Confirmed,
                         0 => Fortune::NamedWithoutError,
+                        // The topic of the certificate: no verdict on the notification.
+                        3 | 6 => Fortune::CredentialRefused,
                         status => Fortune::Rejected(status),
                     };
                     set(place..place + 1, &fortune);
-                    set(place + 1..all, &Fortune::Discarded);
+                    // One that had been presumed accepted is not looked at again.
+                    let topic = fortune == Fortune::CredentialRefused && place >= story.presumed;
+                    set(place + 1..all, if topic { &Fortune::CredentialRefused } else { &Fortune::Discarded });
                 }
             }
         }
@@ -146,6 +151,7 @@ impl Told {
                             Fate::Discarded => Fortune::Discarded,
                             Fate::Unknown(_) => Fortune::Unknown,
                             Fate::Suspected(_) => Fortune::Suspected,
+                            Fate::CredentialRefused { .. } => Fortune::CredentialRefused,
                             other => panic!("{other:?} is new"),
                         };
                         self.put(one.submission.key, fortune);
