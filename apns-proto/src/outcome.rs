@@ -73,7 +73,7 @@ impl Outcome {
 ///
 /// assert_eq!(Outcome::accepted(Proof::Presumed).to_string(), "accepted (presumed: no word of protest came in time)");
 /// let refused = Outcome::Rejected(Rejection::Gateway(Status::INVALID_TOKEN));
-/// assert_eq!(refused.to_string(), "rejected: InvalidToken (status 8)");
+/// assert_eq!(refused.to_string(), "rejected: invalid_token (status 8)");
 /// let unsent = Outcome::NotSent { cause: NotSentCause::Closed };
 /// assert_eq!(unsent.to_string(), "not sent: this side closed before its turn came");
 /// ```
