@@ -10,7 +10,7 @@ use crate::Now;
 ///
 /// # Contract
 ///
-/// Whoever drives a machine repeats this, with one reading of the clocks for each round, taken before anything else:
+/// A driver of a machine repeats this, with one reading of the clocks for each round, taken before anything else:
 ///
 /// 1. [`handle_input`](Machine::handle_input) with all that the transport has, until it has nothing more; and
 ///    [`poll_transmit`](Machine::poll_transmit), but only when the transport took all bytes of the call before. In any

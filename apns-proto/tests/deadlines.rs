@@ -48,7 +48,7 @@ fn a_stream_window_that_never_opens_ends_the_request_in_its_time() {
     assert_eq!((world.dials.len(), world.session.unsettled()), (3, 0));
 }
 
-/// Whoever is at the other end: takes frames, answers PINGs and nothing else.
+/// A peer that takes frames, answers PINGs and does nothing else.
 struct Frames {
     headers: usize,
     resets: usize,
