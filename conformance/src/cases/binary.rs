@@ -163,7 +163,8 @@ pub async fn a_gigabyte_of_junk_ends_at_its_first_byte<R: Runtime>() {
     let outcome = client.send(good(1, &Payload::alert("x"))).await;
     match &outcome {
         Outcome::Unknown { cause: UnknownCause::ConnectionLost(why) } => assert!(why.contains("protocol"), "{why}"),
-        Outcome::NotSent { cause: NotSentCause::NoConnection(why) } => assert!(why.contains("protocol"), "{why}"),
+        // The junk may be read before the notification is written.
+        Outcome::NotSent { cause: NotSentCause::Stopped(why) } => assert!(why.contains("protocol"), "{why}"),
         other => panic!("{other:?}"),
     }
 }
