@@ -20,20 +20,22 @@ def token(number):
     return f"{number:08x}" + "ab" * 28
 
 
-def openssl(*arguments):
-    subprocess.run(["openssl", *map(str, arguments)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def openssl(*arguments, environment=None):
+    command = ["openssl", *map(str, arguments)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
 
 
-def make_certificates(path):
+def make_certificates(path, environment=None):
     """An authority, a server certificate for loopback, and a client certificate."""
     openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-            "-subj", "/CN=Interop Authority", "-keyout", path / "ca.key", "-out", path / "ca.pem")
+            "-subj", "/CN=Interop Authority", "-keyout", path / "ca.key", "-out", path / "ca.pem", environment=environment)
     for name, extension in (("server", "subjectAltName=DNS:localhost,IP:127.0.0.1"), ("client", "basicConstraints=CA:FALSE")):
         openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                 "-subj", f"/CN={name}", "-keyout", path / f"{name}.key", "-out", path / f"{name}.csr")
         (path / f"{name}.ext").write_text(extension + "\n")
         openssl("x509", "-req", "-in", path / f"{name}.csr", "-CA", path / "ca.pem", "-CAkey", path / "ca.key",
-                "-CAcreateserial", "-days", "2", "-extfile", path / f"{name}.ext", "-out", path / f"{name}.pem")
+                "-CAcreateserial", "-days", "2", "-extfile", path / f"{name}.ext", "-out", path / f"{name}.pem",
+                environment=environment)
 
 
 class Server:

@@ -39,7 +39,8 @@ class Running:
         self._said = self.path / f"{self.name}.txt"
         command = [os.environ["APNS"], *self._command()]
         with open(self._said, "w") as said:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+                                             env=self._environment())
         try:
             wait_until(f"the {self.name} listens", self._asked)
         except Failed as failed:
@@ -51,6 +52,9 @@ class Running:
     def __exit__(self, *_):
         self.stop()
         self._directory.cleanup()
+
+    def _environment(self):
+        """Its environment, where it is not this process's."""
 
     def _asked(self):
         if self._process.poll() is not None:

@@ -369,6 +369,25 @@ async fn outcomes_and_keys_are_forgotten_in_their_time() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_keeps_nothing_waiting() {
+    let folder = Folder::new();
+    let outbox = folder.open(Bounds::default());
+    let app = app("one");
+    outbox.accept(&app, vec![entry(1, None, 7_210_000), entry(2, None, 7_210_000)]).await.unwrap();
+    // One was put back, the other is held for 40 s.
+    let claimed = outbox.claim(&app, 2, at(7_210_000)).await.unwrap().entries;
+    let put_back = Postponement { id: claimed[0].id, due: at(7_210_000), tries: Tries::default() };
+    let held = Tries { retries: 1, ..Tries::default() };
+    let held = Postponement { id: claimed[1].id, due: at(7_250_000), tries: held };
+    outbox.change(vec![Change::Postpone(put_back), Change::Postpone(held)]).await.unwrap();
+    outbox.clock_set_back(Duration::from_secs(7200), at(12_000)).await.unwrap();
+    let claimed = outbox.claim(&app, 2, at(12_000)).await.unwrap();
+    assert_eq!(claimed.entries.iter().map(|entry| entry.id).collect::<Vec<_>>(), [put_back.id]);
+    assert_eq!(claimed.next_due, Some(at(50_000)), "what is held is held no longer");
+    outbox.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn definitions_are_kept_and_shown_to_nobody() {
     let folder = Folder::new();
     let outbox = folder.open(Bounds::default());

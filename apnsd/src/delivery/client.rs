@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apns_proto::{RetryPolicy, WallTime};
+use apns_proto::RetryPolicy;
 use apns_tokio::{BuildError, Client, Credentials};
 
 use super::KeyRing;
@@ -45,9 +45,4 @@ pub(super) fn start(app: &App, keys: &KeyRing) -> Result<Client, BuildError> {
             builder.start()
         }
     }
-}
-
-/// The time of this machine.
-pub(crate) fn now() -> WallTime {
-    std::time::SystemTime::now().into()
 }

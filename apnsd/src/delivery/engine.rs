@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apns_proto::{
-    CloseReason, Expiration, LinkId, NotSentCause, Notification, Outcome, Rejection, UnknownCause, WallTime,
+    CloseReason, Expiration, LinkId, NotSentCause, Notification, Now, Outcome, Rejection, UnknownCause, WallTime,
 };
 use apns_tokio::{BuildError, Client, ClientEvent, CloseReport, Delivery, IdentityError, SendAll};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::client::{now, start};
+use super::client::start;
+use super::clocks::{self, now};
 use super::judge::{Judge, Ticket};
 use super::{Health, KeyRing, Standing, Waiters};
 use crate::AppName;
@@ -52,7 +53,7 @@ pub(crate) struct Engine {
     /// The store failed.
     pub(crate) store_doubt: Arc<Notify>,
     /// When it was made.
-    pub(crate) begun: WallTime,
+    pub(crate) begun: Now,
 }
 
 /// How much is claimed in one go.
@@ -207,7 +208,7 @@ struct Epoch<'a> {
     /// The service has answered something since there was no connection.
     answered: bool,
     /// When a connection was last wanted in vain, while there was none.
-    in_vain: Option<WallTime>,
+    in_vain: Option<Now>,
     /// So many connections were ordered since one came or went, or began to take more or less.
     ordered: usize,
     claiming: Asked<'a, Claim>,
@@ -407,9 +408,10 @@ impl<'a> Epoch<'a> {
     /// Whether a notification that asks for one attempt had it: nobody could be reached for it, or the process that took it
     /// has ended.
     fn had_its_attempt(&self, claimed: &Claimed) -> bool {
-        let in_vain = self.in_vain.is_some_and(|at| claimed.accepted_at <= at);
+        let now = clocks::both();
+        let in_vain = self.in_vain.is_some_and(|at| claimed.accepted_at <= clocks::by_present_clock(at, now));
         claimed.notification.expiration() == Expiration::Immediately
-            && (in_vain || claimed.accepted_at < self.engine.begun)
+            && (in_vain || claimed.accepted_at < clocks::by_present_clock(self.engine.begun, now))
     }
 
     fn on_claim(&mut self, claim: Result<Claim, OutboxError>) {
@@ -527,7 +529,7 @@ impl<'a> Epoch<'a> {
 
     fn on_event(&mut self, event: &ClientEvent) {
         if matches!(event, ClientEvent::DialFailed { .. }) && self.links.is_empty() {
-            self.in_vain = Some(now());
+            self.in_vain = Some(clocks::both());
         }
         match event {
             ClientEvent::Connected { session, link } => {

@@ -1,13 +1,14 @@
 //! From the outbox to the service and back, one engine for each app.
 
 mod client;
+pub(crate) mod clocks;
 mod engine;
 mod judge;
 mod keys;
 mod standing;
 mod waiters;
 
-pub(crate) use client::now;
+pub(crate) use clocks::now;
 pub(crate) use engine::{Engine, Order};
 pub(crate) use keys::KeyRing;
 pub(crate) use standing::Standing;

@@ -102,6 +102,10 @@ pub trait Outbox: fmt::Debug + Send + Sync + 'static {
     /// All definitions that are kept.
     fn kept_apps(&self) -> Answer<'_, Vec<StoredApp>>;
 
+    /// The wall clock was set back by `by` and says `now`. What waits for a time of the clock before waits no longer for it
+    /// than it had to.
+    fn clock_set_back(&self, by: Duration, now: WallTime) -> Answer<'_, ()>;
+
     /// Forgets outcomes, invalid tokens and idempotency keys that are older than they have to be kept. Does a bounded
     /// amount of work, and says whether there is more to do.
     fn sweep(&self, now: WallTime) -> Answer<'_, bool>;

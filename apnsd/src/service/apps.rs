@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use super::{Current, RunningApp, Service, StartError, UnknownApp, to_the_end};
 use crate::AppName;
 use crate::config::{App, AppDefinition, Config, ConfigError, FileState, FilesToldTo, Transport};
-use crate::delivery::{Credential, Engine, Health, Order, Standing, now};
+use crate::delivery::{Credential, Engine, Health, Order, Standing, clocks, now};
 use crate::outbox::{OutboxError, StoredApp};
 use crate::rate::RateLimit;
 
@@ -150,7 +150,7 @@ impl Service {
             task: std::sync::Mutex::new(None),
         });
         let engine = Engine {
-            begun: now(),
+            begun: clocks::both(),
             name: name.clone(),
             outbox: self.0.outbox.clone(),
             keys: self.0.keys.clone(),

@@ -26,7 +26,7 @@ pub use stream::OutcomeStream;
 
 use crate::access::Access;
 use crate::config::{App, AppDefinition, Config, ConfigError, FileState};
-use crate::delivery::{BridgeFigures, Health, KeyRing, Listener, Order, Snapshot, Standing, Waiters, now};
+use crate::delivery::{BridgeFigures, Health, KeyRing, Listener, Order, Snapshot, Standing, Waiters, clocks, now};
 use crate::http::shares::Shares;
 use crate::http::watched::Refusals;
 use crate::outbox::{
@@ -137,6 +137,12 @@ impl fmt::Debug for Service {
 /// How often what is too old is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
+/// How often it is looked whether the wall clock was set back.
+const CLOCK_EVERY: Duration = Duration::from_secs(2);
+
+/// By how much it has to go back to count as set.
+const CLOCK_STEP: Duration = Duration::from_secs(1);
+
 /// How often it is looked whether files that apps name have changed.
 const FILES_EVERY: Duration = Duration::from_secs(15);
 
@@ -201,17 +207,37 @@ impl Service {
                 while outbox.sweep(now()).await == Ok(true) {}
                 // An engine that waits for a time has it from a clock that may have been set since.
                 if let Some(inner) = inner.upgrade() {
-                    inner
-                        .apps
-                        .read()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .values()
-                        .for_each(|app| app.wake.notify_one());
+                    Self(inner).wake_engines();
                 }
                 tokio::time::sleep(SWEEP_EVERY).await;
             }
         });
-        self.0.housekeeping.lock().unwrap_or_else(PoisonError::into_inner).extend([looking, watching, sweeping]);
+        let inner = Arc::downgrade(&self.0);
+        let comparing = tokio::spawn(async move {
+            let mut before = clocks::both();
+            loop {
+                tokio::time::sleep(CLOCK_EVERY).await;
+                let now = clocks::both();
+                let by = clocks::set_back_by(before, now);
+                if by >= CLOCK_STEP {
+                    let Some(inner) = inner.upgrade() else { return };
+                    // A store that fails is asked again.
+                    if inner.outbox.clock_set_back(by, now.wall).await.is_err() {
+                        continue;
+                    }
+                    Self(inner).wake_engines();
+                }
+                before = now;
+            }
+        });
+        let tasks = [looking, watching, sweeping, comparing];
+        self.0.housekeeping.lock().unwrap_or_else(PoisonError::into_inner).extend(tasks);
+    }
+
+    /// Has the engines look again what is due.
+    fn wake_engines(&self) {
+        let apps = self.0.apps.read().unwrap_or_else(PoisonError::into_inner);
+        apps.values().for_each(|app| app.wake.notify_one());
     }
 
     fn app(&self, name: &AppName) -> Result<Arc<RunningApp>, UnknownApp> {

@@ -136,6 +136,10 @@ impl Outbox for Flaky {
         self.works.kept_apps()
     }
 
+    fn clock_set_back(&self, by: Duration, now: WallTime) -> Answer<'_, ()> {
+        self.works.clock_set_back(by, now)
+    }
+
     fn sweep(&self, now: WallTime) -> Answer<'_, bool> {
         self.works.sweep(now)
     }

@@ -14,6 +14,7 @@ mod write;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use apns_driver::disclosure::shown;
 use apns_proto::{LossPolicy, WallTime};
@@ -172,7 +173,7 @@ fn lock(path: &Path) -> Result<Connection, OutboxError> {
         _ => unusable(path, error),
     };
     let connection = Connection::open(path).map_err(taken)?;
-    connection.busy_timeout(std::time::Duration::ZERO).map_err(taken)?;
+    connection.busy_timeout(Duration::ZERO).map_err(taken)?;
     connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").map_err(taken)?;
     Ok(connection)
 }
@@ -267,6 +268,10 @@ impl Outbox for SqliteOutbox {
 
     fn kept_apps(&self) -> Answer<'_, Vec<StoredApp>> {
         self.reader.ask(move |view| view.kept_apps())
+    }
+
+    fn clock_set_back(&self, by: Duration, now: WallTime) -> Answer<'_, ()> {
+        self.writer.ask(move |work| work.clock_set_back(by, now))
     }
 
     fn sweep(&self, now: WallTime) -> Answer<'_, bool> {

@@ -516,6 +516,18 @@ impl Work<'_> {
         Ok(excess > SWEEP as f64)
     }
 
+    /// What waits for a time waits for the same moment by the clock as it is now.
+    pub(super) fn clock_set_back(&self, by: Duration, now: WallTime) -> Done<()> {
+        let mut update = self
+            .connection
+            .prepare_cached("UPDATE pending SET due = max(?2, due - ?3) WHERE app = ?1 AND state = 0 AND due > ?2")
+            .map_err(|error| failed(&error))?;
+        for app in self.books.totals.apps.values() {
+            update.execute(params![app, millis(now), span(by)]).map_err(|error| failed(&error))?;
+        }
+        Ok(())
+    }
+
     /// What was never refused was never put off, and is due at once. A later time is of a clock that was set back since.
     fn bring_forward(&self, now: WallTime) -> rusqlite::Result<()> {
         let mut update = self
