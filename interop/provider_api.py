@@ -1,4 +1,4 @@
-"""A provider API on Python's h2, which judges the provider token of each request."""
+"""A provider API on Python's h2, which judges the provider token of each request that has one."""
 
 import base64
 import collections
@@ -26,16 +26,22 @@ def right_clock(issued_at):
 
 
 class ProviderApi:
-    """Listens on loopback until the process ends. `judge` gets a token's `iat` and returns the reason of a refusal."""
+    """Listens on loopback until the process ends. `judge` gets a token's `iat` and returns the reason of a refusal. With
+    `clients`, a file of authorities, it wants a certificate from one of them."""
 
-    def __init__(self, certificates, judge=right_clock):
+    def __init__(self, certificates, judge=right_clock, clients=None):
         self.judge = judge
+        # Headers and body of each request.
+        self.requests = []
         self.connections = 0
         self.refused = collections.Counter()
         self.accepted = collections.Counter()
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
         self._context.set_alpn_protocols(["h2"])
+        if clients:
+            self._context.verify_mode = ssl.CERT_REQUIRED
+            self._context.load_verify_locations(clients)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._listen, daemon=True).start()
@@ -62,16 +68,20 @@ class ProviderApi:
         while data := stream.recv(65536):
             for event in connection.receive_data(data):
                 if isinstance(event, h2.events.RequestReceived):
-                    requests[event.stream_id] = dict(event.headers)
+                    requests[event.stream_id] = (dict(event.headers), bytearray())
                 elif isinstance(event, h2.events.DataReceived):
+                    requests[event.stream_id][1].extend(event.data)
                     connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                 elif isinstance(event, h2.events.StreamEnded):
-                    self._answer(connection, event.stream_id, requests.pop(event.stream_id))
+                    self._answer(connection, event.stream_id, *requests.pop(event.stream_id))
             stream.sendall(connection.data_to_send())
 
-    def _answer(self, connection, stream, headers):
-        claims = headers["authorization"].removeprefix("bearer ").split(".")[1]
-        reason = self.judge(json.loads(base64.urlsafe_b64decode(claims + "=="))["iat"])
+    def _answer(self, connection, stream, headers, body):
+        self.requests.append((headers, bytes(body)))
+        reason = None
+        if "authorization" in headers:
+            claims = headers["authorization"].removeprefix("bearer ").split(".")[1]
+            reason = self.judge(json.loads(base64.urlsafe_b64decode(claims + "=="))["iat"])
         answer = [(":status", "403" if reason else "200"), ("apns-id", headers.get("apns-id", NO_ID))]
         answer.append(("date", formatdate(usegmt=True)))
         connection.send_headers(stream, answer, end_stream=not reason)
