@@ -21,11 +21,13 @@ impl Alert {
     }
 
     /// How a stream ended on which it came. With TLS 1.3 the verdict on the client certificate comes after the
-    /// handshake.
+    /// handshake. An alert about a handshake (`handshake_failure`, `decrypt_error`) is a part of that verdict then: the
+    /// certificate and its signature are all that the server has not judged before.
     #[must_use]
     pub fn end(self) -> End {
-        match self.cause() {
-            TlsCause::ClientRefused | TlsCause::ClientMissing => End::Refused(self.to_string()),
+        match (self.cause(), self.0) {
+            (TlsCause::ClientRefused | TlsCause::ClientMissing, _) => End::Refused(self.to_string()),
+            (_, 40 | 51) => End::Refused(format!("{self}, after the client certificate was shown")),
             _ => End::Cut,
         }
     }
@@ -87,8 +89,13 @@ mod tests {
         for number in 0..=255 {
             let alert = Alert(number);
             let refuses = matches!(alert.end(), End::Refused(_));
-            assert_eq!(refuses, alert.to_string().contains("client certificate"), "{number}");
-            assert_eq!(refuses, matches!(number, 42..=46 | 48 | 49 | 116), "{number}");
+            assert_eq!(refuses, matches!(number, 40 | 42..=46 | 48 | 49 | 51 | 116), "{number}");
+            if let End::Refused(words) = alert.end() {
+                assert!(words.contains("client certificate"), "{number}: {words}");
+            }
+            // Within a handshake these two may be about anything.
+            let about_it = alert.to_string().contains("client certificate");
+            assert_eq!(about_it, refuses && !matches!(number, 40 | 51), "{number}");
         }
         assert_eq!(
             Alert(45).to_string(),

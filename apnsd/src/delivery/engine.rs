@@ -543,6 +543,10 @@ impl<'a> Epoch<'a> {
                 }
                 self.links.remove(&(*session, report.link));
                 self.ordered = 0;
+                // One that was wanted and ended before anything was answered was none.
+                if self.links.is_empty() && !self.answered && (self.more || self.under_way > 0) {
+                    self.engine.note_trouble(&report.reason);
+                }
             }
             ClientEvent::DialFailed { failure, .. } if failure.fatal => {
                 self.engine.note(Health::Failing { why: failure.to_string() });

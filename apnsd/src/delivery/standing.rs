@@ -175,6 +175,8 @@ pub(crate) struct Standing(Mutex<State>);
 #[derive(Debug)]
 struct State {
     health: Health,
+    /// The state that was last news: a connection that opens is none, for the next may fail like the one before.
+    told: &'static str,
     connections: usize,
     refusals: BTreeMap<String, u64>,
     taken: u64,
@@ -191,6 +193,7 @@ impl Standing {
     pub(crate) fn new() -> Self {
         Self(Mutex::new(State {
             health: Health::Untried,
+            told: Health::Untried.word(),
             connections: 0,
             refusals: BTreeMap::new(),
             taken: 0,
@@ -218,13 +221,9 @@ impl Standing {
         self.change(|state| note(&mut state.bridge));
     }
 
-    /// Says whether that is another state than before.
+    /// Says whether that is news.
     pub(crate) fn set_health(&self, health: Health) -> bool {
-        self.change(|state| {
-            let changed = state.health.word() != health.word();
-            state.health = health;
-            changed
-        })
+        self.change(|state| state.turn_to(health))
     }
 
     /// The service refused the credential.
@@ -242,14 +241,11 @@ impl Standing {
         });
     }
 
-    /// Says whether that is another state than before.
+    /// Says whether that is news. A failing app stays one: what fails then is no more than that.
     pub(crate) fn no_connection(&self, why: &str) -> bool {
         self.change(|state| {
-            let changed = !matches!(state.health, Health::Failing { .. } | Health::NoConnection { .. });
-            if !matches!(state.health, Health::Failing { .. }) {
-                state.health = Health::NoConnection { why: why.to_owned() };
-            }
-            changed
+            !matches!(state.health, Health::Failing { .. })
+                && state.turn_to(Health::NoConnection { why: why.to_owned() })
         })
     }
 
@@ -302,6 +298,11 @@ fn count(counts: &mut BTreeMap<String, u64>, reason: &str) {
 }
 
 impl State {
+    fn turn_to(&mut self, health: Health) -> bool {
+        self.health = health;
+        std::mem::replace(&mut self.told, self.health.word()) != self.health.word()
+    }
+
     /// Begins the seconds that have begun since the last look.
     fn turn(&mut self) {
         let passed = self.second_began.elapsed().as_secs();

@@ -320,10 +320,6 @@ impl Service {
                 changed.push((name.clone(), resolved));
             }
         }
-        // What was mended elsewhere, at the service or with the clock, is tried at once.
-        for running in self.0.apps.read().unwrap_or_else(PoisonError::into_inner).values() {
-            running.mended.notify_one();
-        }
         // All that can fail comes first: where it does, no app is another one than before.
         for (name, _) in &changed {
             self.0.outbox.forget_app(name).await.map_err(ConfigError::whole)?;
@@ -369,17 +365,31 @@ impl Service {
                 continue;
             }
             match resolve(definition, FilesToldTo::Owner).await {
-                Ok(resolved) if resolved.app == *app => self.saw(&name, resolved.files),
+                Ok(resolved) if resolved.app == *app => {
+                    self.saw(&name, resolved.files);
+                    // Somebody believes the credential to be right, which may have been mended elsewhere: it is tried at once.
+                    self.mended(&name);
+                }
                 Ok(resolved) => {
                     tracing::info!("app {name}: its files changed, and it sends with the new ones");
                     self.install(&name, resolved, origin);
                 }
-                Err(error) if found == files => tracing::debug!("app {name}: {error}"),
+                Err(error) if found == files => {
+                    tracing::debug!("app {name}: {error}");
+                    self.mended(&name);
+                }
                 Err(error) => {
                     tracing::warn!("app {name}: its files changed and cannot be used, so the old ones stay: {error}");
                     self.saw(&name, found);
                 }
             }
+        }
+    }
+
+    /// What is refused may be mended, and is tried at once.
+    fn mended(&self, name: &AppName) {
+        if let Ok(running) = self.app(name) {
+            running.mended.notify_one();
         }
     }
 

@@ -1,10 +1,9 @@
 //! How long a stop takes.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::doubt::Scene;
-use super::{LIMIT, Victim};
+use crate::doubt::Scene;
+use crate::victim::{LIMIT, Victim};
 
 /// The first waits for what is under way, which has no answer; the second does not.
 pub(crate) async fn a_second_signal_ends_at_once() {
@@ -13,16 +12,12 @@ pub(crate) async fn a_second_signal_ends_at_once() {
     scene.hand_in(10).await;
     let sent = scene.simulator.wait_for(|log| log.requests().count() > 0);
     tokio::time::timeout(LIMIT, sent).await.expect("it sends");
-    let tell = |victim: &Victim| {
-        let process = victim.0.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &process]).status().unwrap().success());
-    };
-    tell(&victim);
+    victim.signal("-TERM");
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(victim.0.try_wait().unwrap().is_none(), "what is under way is waited for");
-    tell(&victim);
+    assert!(victim.child.try_wait().unwrap().is_none(), "what is under way is waited for");
+    victim.signal("-TERM");
     let told = Instant::now();
-    while victim.0.try_wait().unwrap().is_none() {
+    while victim.child.try_wait().unwrap().is_none() {
         assert!(told.elapsed() < Duration::from_secs(3), "it ends at once");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -3,57 +3,53 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use apns_sim::{Script, Simulator};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
-use super::{Folder, LIMIT, Random, Victim, config_text, config_text_to, free_port, post, read_outcomes, token};
+use crate::victim::{Folder, LIMIT, Random, Victim};
+use crate::victim::{call, config_text, config_text_to, free_port, get, read_outcomes, token, until};
 
 /// The app that reports what is in doubt.
 const APP: &str = "reports";
+
+/// So many go into one call.
+const BATCH: usize = 10_000;
 
 /// A daemon that is killed again and again, and its peer.
 pub(crate) struct Scene {
     pub(crate) simulator: Simulator,
     folder: Folder,
-    api: SocketAddr,
+    pub(crate) api: SocketAddr,
 }
 
 impl Scene {
     pub(crate) async fn new(script: &str) -> Self {
-        use std::sync::atomic::{AtomicU32, Ordering};
-        static NEXT: AtomicU32 = AtomicU32::new(0);
         let simulator = Simulator::builder().script(Script::from_json(script).unwrap()).start().await.unwrap();
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder = Folder(std::env::temp_dir().join(format!("apnsd-doubt-{}-{number}", std::process::id())));
-        simulator.write_certificates(&folder.0).unwrap();
+        let folder = Folder::new("doubt");
+        simulator.write_certificates(folder.path()).unwrap();
         let scene = Self { simulator, folder, api: free_port() };
         std::fs::write(scene.config(), config_text(&scene.simulator, scene.api)).unwrap();
         scene
     }
 
     pub(crate) fn config(&self) -> PathBuf {
-        self.folder.0.join("apnsd.toml")
+        self.folder.path().join("apnsd.toml")
     }
 
-    /// Hands in so many at once.
+    /// Hands in so many.
     pub(crate) async fn hand_in(&self, count: u64) {
-        let batch: Vec<Value> = (0..count)
+        let path = format!("/v1/apps/{APP}/notifications");
+        let all: Vec<Value> = (0..count)
             .map(|number| json!({"token": token(number), "payload": {"aps": {"alert": "Tea is ready"}}}))
             .collect();
-        let body = serde_json::to_string(&batch).unwrap();
-        let path = format!("/v1/apps/{APP}/notifications");
-        let deadline = Instant::now() + LIMIT;
-        loop {
-            match post(&mut None, self.api, &path, &body).await {
-                Some((status, answer)) => return assert_eq!(status, 202, "{answer}"),
-                // It is being started.
-                None => assert!(Instant::now() < deadline, "the daemon answers"),
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        for batch in all.chunks(BATCH) {
+            let body = serde_json::to_string(batch).unwrap();
+            // At first it is being started.
+            let (status, answer) =
+                until("the daemon answers", async || call(self.api, "POST", &path, &body).await).await;
+            assert_eq!(status, 202, "{answer}");
         }
     }
 
@@ -183,21 +179,6 @@ pub(crate) async fn nothing_is_in_doubt_without_a_provider(kills: u64) {
 
 /// Waits until the daemon has tried to connect in vain.
 async fn until_no_connection(api: SocketAddr) {
-    let deadline = Instant::now() + LIMIT;
-    while !metrics(api).await.contains(&format!("apnsd_app_health{{app=\"{APP}\",state=\"no_connection\"}} 1")) {
-        assert!(Instant::now() < deadline, "it tries to connect");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-/// Empty while nobody answers.
-async fn metrics(api: SocketAddr) -> String {
-    let mut text = String::new();
-    if let Ok(mut stream) = TcpStream::connect(api).await {
-        let head = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-        if stream.write_all(head.as_bytes()).await.is_ok() && stream.read_to_string(&mut text).await.is_err() {
-            text.clear();
-        }
-    }
-    text
+    let state = format!("apnsd_app_health{{app=\"{APP}\",state=\"no_connection\"}} 1");
+    until("it tries to connect", async || get(api, "/metrics").await.contains(&state).then_some(())).await;
 }

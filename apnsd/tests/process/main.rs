@@ -1,0 +1,104 @@
+//! The daemon as a process of its own: killed, told to stop, with a credential that is refused, a wrong clock, a full disk.
+//!
+//! ```sh
+//! APNSD_KILL_NOTIFICATIONS=200000 APNSD_KILLS=20 cargo test -p apnsd --release --test process nothing_is_lost
+//! APNSD_REFUSED_NOTIFICATIONS=10000 APNSD_REFUSED_SECONDS=30 cargo test -p apnsd --test process refused
+//! ```
+//!
+//! Called with `daemon FILE` this program is that daemon.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test, although it brings its own main")]
+
+#[cfg(unix)]
+mod clocks;
+mod doubt;
+mod loss;
+#[cfg(unix)]
+mod refused;
+#[cfg(unix)]
+mod stop;
+mod victim;
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::time::Duration;
+
+use apnsd::config::Config;
+use apnsd::{Daemon, Signals};
+
+/// How much is done.
+#[derive(Debug, Clone, Copy)]
+struct Extent {
+    notifications: u64,
+    kills: u64,
+    seed: u64,
+    /// How many wait for a credential to be mended, and how long that takes at least.
+    refused: (u64, Duration),
+}
+
+type Test = fn(Extent) -> Pin<Box<dyn Future<Output = ()>>>;
+
+const TESTS: &[(&str, Test)] = &[
+    ("nothing_is_lost_when_the_daemon_is_killed", |extent| {
+        Box::pin(loss::nothing_is_lost_when_the_daemon_is_killed(extent.notifications, extent.kills, extent.seed))
+    }),
+    ("only_what_left_is_in_doubt_with_a_silent_peer", |extent| {
+        Box::pin(doubt::only_what_left_is_in_doubt_with_a_silent_peer(extent.kills))
+    }),
+    ("no_more_is_in_doubt_than_the_peer_has_streams", |extent| {
+        Box::pin(doubt::no_more_is_in_doubt_than_the_peer_has_streams(extent.kills, extent.seed))
+    }),
+    ("nothing_is_in_doubt_without_a_provider", |extent| {
+        Box::pin(doubt::nothing_is_in_doubt_without_a_provider(extent.kills))
+    }),
+    #[cfg(unix)]
+    ("a_second_signal_ends_at_once", |_| Box::pin(stop::a_second_signal_ends_at_once())),
+    #[cfg(unix)]
+    ("a_refused_credential_costs_nothing_but_time", |extent| {
+        Box::pin(refused::a_refused_credential_costs_nothing_but_time(extent.refused.0, extent.refused.1))
+    }),
+    #[cfg(unix)]
+    ("a_clock_that_is_set_costs_nothing_but_time", |_| Box::pin(clocks::a_clock_that_is_set_costs_nothing_but_time())),
+];
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} has to be a number")))
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    if let [_, word, file] = &arguments[..]
+        && word == "daemon"
+    {
+        runtime.block_on(be_the_daemon(Path::new(file)));
+        return;
+    }
+    // A test runner asks what there is to run.
+    if arguments.iter().any(|argument| argument == "--list") {
+        // Among the tests that are left out by default there is none.
+        if !arguments.iter().any(|argument| argument == "--ignored") {
+            TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
+        }
+        return;
+    }
+    let filter = arguments.get(1).filter(|argument| !argument.starts_with('-'));
+    let extent = Extent {
+        notifications: number("APNSD_KILL_NOTIFICATIONS", 6000),
+        kills: number("APNSD_KILLS", 5),
+        seed: number("APNSD_KILL_SEED", u64::from(std::process::id())),
+        refused: (number("APNSD_REFUSED_NOTIFICATIONS", 500), Duration::from_secs(number("APNSD_REFUSED_SECONDS", 0))),
+    };
+    for (name, test) in TESTS.iter().filter(|(name, _)| filter.is_none_or(|filter| name.contains(filter.as_str()))) {
+        println!("{name}: {extent:?}");
+        runtime.block_on(test(extent));
+    }
+}
+
+async fn be_the_daemon(file: &Path) {
+    let signals = Signals::listen().unwrap();
+    let config = Config::load(file).unwrap();
+    config.log.install();
+    Daemon::start(config).await.unwrap().run(Some(file.to_owned()), signals).await;
+}
