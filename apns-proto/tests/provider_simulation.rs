@@ -35,8 +35,11 @@ fn every_seed_ends_and_tells_the_truth() {
 fn the_days_are_bad_enough() {
     let mut seen = BTreeMap::<String, usize>::new();
     for seed in 0..600 {
-        let (mut world, _) = build(Dice::new(seed));
+        let (mut world, day) = build(Dice::new(seed));
         world.run();
+        for happened in day.happened(&world) {
+            *seen.entry(happened).or_default() += 1;
+        }
         for line in &world.transcript {
             let words = line.split(|c: char| c.is_ascii_digit()).map(str::trim).collect::<Vec<_>>().join("#");
             *seen.entry(words).or_default() += 1;
@@ -98,6 +101,29 @@ fn the_days_are_bad_enough() {
         "whim: no word behind the answer",
         "whim: ExpiredProviderToken",
         "whim: TooManyProviderTokenUpdates",
+        "whim: InvalidProviderToken",
+        "whim: MissingProviderToken",
+        "whim: BadCertificate",
+        "whim: BadEnvironmentKeyIdInToken",
+        "whim: Forbidden",
+        "whim: SomethingNew",
+        "whim: BadCertificateEnvironment",
+        "whim: leaves slowly",
+        "going away: BadCertificateEnvironment",
+        "failed: the server refused the client certificate",
+        "failed: the client certificate cannot be used",
+        "refused: unknown certificate",
+        "refused and mended: Report",
+        "refused and mended: Wait",
+        "refused for good: Stop",
+        "five connections at once",
+        "read late: writes first",
+        "read late: reads first",
+        "wall clock set",
+        "paused: ",
+        "resumed",
+        "stopped: ",
+        "not sent: the credential is refused",
         "attempts: 3",
         "replays: 2",
         "retries: 1",

@@ -7,7 +7,7 @@ use crate::pretend::{gateway_day, provider_day};
 pub fn binary_link(data: &[u8]) {
     let (mut world, day) = gateway_day::build(Dice::of_bytes(data));
     world.run();
-    gateway_day::verify(&world, day);
+    gateway_day::verify(&world, &day);
 }
 
 /// A day of the provider API.

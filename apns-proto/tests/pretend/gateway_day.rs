@@ -5,16 +5,20 @@ use std::time::Duration;
 use apns_proto::binary::server::Verdict;
 use apns_proto::binary::{Config, Format, Status};
 use apns_proto::{
-    End, Expiration, LossPolicy, Notification, Outcome, Priority, Proof, Rejection, SessionConfig, WallTime,
+    End, Expiration, LossPolicy, Notification, Outcome, Priority, Proof, RefusalPolicy, Rejection, SessionConfig,
+    WallTime,
 };
 
 use super::dice::Dice;
 use super::gateways::Script;
+use super::laws;
+use super::timeline::Turn;
+use super::trouble::{How, Reasons, Trouble, policy};
 use super::world::{Dialled, Happening, Wire, World};
 use super::{WALL, ms, notification, secs};
 
 /// How bad the day is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Day {
     /// Delays beyond the quiet time and gateways that say nothing happen: silence may be taken for a yes wrongly.
     slow: bool,
@@ -24,8 +28,16 @@ pub(crate) struct Day {
     dial_fails_in: u64,
     /// How large a bad day's share of bad tokens is, in a hundred.
     bad: u64,
-    pub(crate) policy: LossPolicy,
-    pub(crate) total: u32,
+    policy: LossPolicy,
+    refusal: RefusalPolicy,
+    total: u32,
+    /// Nothing goes wrong but the credential, which is mended.
+    calm: bool,
+    trouble: Option<Trouble<u8>>,
+    /// When each is wanted.
+    wanted: Vec<Duration>,
+    /// What there was to stop or pause for, beside what gateways say.
+    reasons: Reasons,
 }
 
 fn day(dice: &mut Dice) -> Day {
@@ -35,13 +47,26 @@ fn day(dice: &mut Dice) -> Day {
         LossPolicy::RESEND,
         LossPolicy::Resend { at_most: dice.below(6) as u32 },
     ];
+    let calm = dice.one_in(5);
     Day {
-        slow: dice.one_in(4),
-        fault_in: dice.of(&[1, 1, 2, 3, 10]),
-        dial_fails_in: dice.of(&[2, 5, 20, 1000]),
-        bad: dice.of(&[0, 1, 5, 20, 60]),
+        slow: !calm && dice.one_in(4),
+        fault_in: if calm { u64::MAX } else { dice.of(&[1, 1, 2, 3, 10]) },
+        dial_fails_in: if calm { u64::MAX } else { dice.of(&[2, 5, 20, 1000]) },
+        bad: if calm { 0 } else { dice.of(&[0, 1, 5, 20, 60]) },
         policy: dice.of(&policies),
+        refusal: policy(dice),
         total: dice.of(&[1, 3, 10, 30, 80]),
+        calm,
+        trouble: None,
+        wanted: Vec::new(),
+        reasons: Reasons::default(),
+    }
+}
+
+impl Day {
+    /// What happened, in words.
+    pub(crate) fn happened(&self, world: &World) -> Vec<String> {
+        laws::happened(world, self.refusal)
     }
 }
 
@@ -52,14 +77,15 @@ const QUIET: Duration = Duration::from_secs(3);
 fn refusal(dice: &mut Dice) -> u8 {
     loop {
         let status = if dice.one_in(3) { dice.below(256) as u8 } else { dice.of(&[1, 4, 5, 7, 8, 8, 8, 128, 255, 0]) };
-        // A refused topic stops the session: that day is rare. Status 2 is for an empty token, which only the probe has.
+        // A refused topic pauses or stops the session: that day is rare. Status 2 is for an empty token, which only the
+        // probe has.
         if !matches!(status, 2 | 10) && (!matches!(status, 3 | 6) || dice.one_in(20)) {
             return status;
         }
     }
 }
 
-fn deed(dice: &mut Dice, day: Day, after: Duration) -> Verdict {
+fn deed(dice: &mut Dice, day: &Day, after: Duration) -> Verdict {
     let status = Status::from_raw(refusal(dice));
     match dice.below(if day.slow { 9 } else { 8 }) {
         0 => Verdict::Close,
@@ -73,7 +99,7 @@ fn deed(dice: &mut Dice, day: Day, after: Duration) -> Verdict {
     }
 }
 
-fn wire(dice: &mut Dice, day: Day) -> Wire {
+fn wire(dice: &mut Dice, day: &Day) -> Wire {
     let latency = ms(dice.of(&[0, 1, 20, 250]));
     let after = ms(dice.of(&[0, 5, 200, 800]));
     let ends = [End::Clean, End::Cut];
@@ -83,12 +109,12 @@ fn wire(dice: &mut Dice, day: Day) -> Wire {
         piece: usize::try_from(dice.of(&[1, 7, 60, 100_000])).unwrap(),
         notice: ms(dice.below(1_500)),
         end: ends[usize::try_from(dice.below(2)).unwrap()].clone(),
-        reset_destroys: dice.one_in(3),
+        reset_destroys: dice.one_in(3) && !day.calm,
         reads_first: dice.one_in(2),
         script: Script { after, ..Script::default() },
         ..Wire::default()
     };
-    if !dice.one_in(day.fault_in) {
+    if day.calm || !dice.one_in(day.fault_in) {
         return wire;
     }
     let place = dice.within(0, u64::from(day.total) * 120);
@@ -119,9 +145,15 @@ fn wire(dice: &mut Dice, day: Day) -> Wire {
         }
         // Half an answer, or one to a question that nobody asked.
         9 => wire.stranger = Some(dice.of(&[&b"\x08"[..], b"\x08\x08\0\0", b"\x08\x08\0\0\0\0", b""])),
-        // These two stop the session.
-        10 if dice.one_in(10) => wire.stranger = Some(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
-        10 if dice.one_in(10) => wire.turned_away = Some("certificate revoked"),
+        // These two are no failures that pass.
+        10 if dice.one_in(10) => {
+            wire.stranger = Some(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+            day.reasons.add();
+        }
+        10 if dice.one_in(10) => {
+            wire.turned_away = Some("certificate revoked");
+            day.reasons.add();
+        }
         10 => wire.cut_up = Some(dice.below(8)),
         11 => wire.stops_reading = Some((place, ms(dice.below(1_000)))),
         12 => wire.stops_reading = Some((place, secs(dice.of(&[1, 4, 40, 1_000_000])))),
@@ -136,8 +168,11 @@ fn wire(dice: &mut Dice, day: Day) -> Wire {
     wire
 }
 
-fn sample(dice: &mut Dice, number: u32) -> Notification {
+fn sample(dice: &mut Dice, number: u32, calm: bool) -> Notification {
     let mut sample = notification(number);
+    if calm {
+        return sample;
+    }
     if dice.one_in(4) {
         let expiration = match dice.below(4) {
             0 => Expiration::Immediately,
@@ -156,9 +191,11 @@ fn sample(dice: &mut Dice, number: u32) -> Notification {
 /// The day that these dice make.
 pub(crate) fn build(mut dice: Dice) -> (World, Day) {
     let seed = dice.below(1 << 16);
-    let day = day(&mut dice);
+    let mut day = day(&mut dice);
+    // The simplest format has no names: what is refused cannot be told apart from what was taken.
+    let simplest = if day.calm { Format::Items } else { Format::Simple };
     let config = Config::default()
-        .with_format(dice.of(&[Format::Simple, Format::Enhanced, Format::Items, Format::Items]))
+        .with_format(dice.of(&[simplest, Format::Enhanced, Format::Items, Format::Items]))
         .with_window_count(usize::try_from(dice.of(&[1, 2, 5, 20, 100_000])).unwrap())
         .with_window_bytes(usize::try_from(dice.of(&[0, 500, 1 << 24])).unwrap())
         .with_quiet_time(QUIET)
@@ -166,56 +203,81 @@ pub(crate) fn build(mut dice: Dice) -> (World, Day) {
         .with_write_timeout(secs(dice.of(&[5, 30])));
     let session = SessionConfig::default()
         .with_loss_policy(day.policy)
+        .with_refusal_policy(day.refusal)
         .with_links(usize::try_from(dice.within(1, 3)).unwrap())
         .with_patience(secs(dice.of(&[5, 60])))
         .with_seed(seed);
-    let mut fate = dice.split();
-    let dialler = move |_, _| {
-        let span = ms(fate.of(&[0, 1, 50, 2_000]));
-        if fate.one_in(day.dial_fails_in) {
-            return if fate.one_in(50) { Dialled::Fatal(span) } else { Dialled::Failed(span) };
-        }
-        Dialled::Open(span, Box::new(wire(&mut fate, day)))
-    };
+    let span = secs(dice.of(&if day.calm { [30, 400, 1_000] } else { [0, 1, 30] })) + ms(1);
+    if day.calm || dice.one_in(5) {
+        day.trouble = Some(Trouble::new(&mut dice, span, &[3, 6]));
+    }
+    let dialler = dialler(dice.split(), &day);
     let order = dice.split();
     let mut world = World::new(config, session, dialler).in_any_order(order);
-    let span = dice.of(&[1, 1_000, 30_000]);
+    world.truth.borrow_mut().trouble = day.trouble;
+    if let Some(trouble) = day.trouble {
+        trouble.happens_in(&mut world);
+    }
+    let whole = span.as_millis() as u64;
     for number in 0..day.total {
-        let at = ms(dice.below(span));
-        world.at(at, Happening::Wanted(number, Box::new(sample(&mut dice, number))));
+        let at = ms(dice.below(whole));
+        day.wanted.push(at);
+        world.at(at, Happening::Wanted(number, Box::new(sample(&mut dice, number, day.calm))));
         if dice.below(100) < day.bad {
             let status = refusal(&mut dice);
             world.is_bad(number, status);
         }
     }
     for _ in 0..dice.below(4) {
-        let at = ms(dice.below(span * 2));
-        let happening = match dice.below(5) {
-            4 => Happening::Restart(ms(dice.of(&[0, 100, 5_000, 100_000]))),
-            0 => Happening::Prove(dice.one_in(2).then(|| ms(dice.below(20_000)))),
-            1 => Happening::WallJump(dice.of(&[-100_000, -60, -1, 1, 30, 100_000])),
-            2 => Happening::HeldUp(ms(dice.of(&[10, 1_000, 3_100, 10_000, 100_000]))),
+        let at = ms(dice.below(whole * 2));
+        let happening = match dice.below(6) {
+            0 => Happening::Prove((!day.calm && dice.one_in(2)).then(|| ms(dice.below(20_000)))),
+            1 => Happening::HeldUp(ms(dice.of(&[10, 1_000, 3_100, 10_000, 100_000]))),
             // A clock that leaps further ahead than the gateway is quick looks like a gateway that is slow.
-            _ => Happening::Behind(ms(dice.of(if day.slow { &[1, 500, 10_000] } else { &[1, 500] }))),
+            2 => Happening::Behind(ms(dice.of(if day.slow { &[1, 500, 10_000] } else { &[1, 500] }))),
+            _ if day.calm => continue,
+            3 => Happening::WallJump(dice.of(&[-100_000, -60, -1, 1, 30, 100_000])),
+            4 => Happening::Restart(ms(dice.of(&[0, 100, 5_000, 100_000]))),
+            _ => Happening::CredentialChanged,
         };
         world.at(at, happening);
     }
-    if dice.one_in(2) {
-        let at = ms(dice.below(span * 3));
+    if !day.calm && dice.one_in(2) {
+        let at = ms(dice.below(whole * 3));
         world.at(at, Happening::Close(dice.one_in(2).then(|| ms(dice.below(30_000)))));
     } else {
-        world.at(secs(2_000), Happening::Close(None));
+        world.at(span + secs(2_000), Happening::Close(None));
     }
     (world, day)
 }
 
+fn dialler(mut fate: Dice, day: &Day) -> impl FnMut(usize, Duration) -> Dialled + 'static {
+    let day = day.clone();
+    move |_, at| {
+        let span = ms(fate.of(&[0, 1, 50, 2_000]));
+        if !day.calm && fate.one_in(day.dial_fails_in) {
+            if fate.one_in(50) {
+                day.reasons.add();
+                return Dialled::Fatal(span);
+            }
+            return Dialled::Failed(span);
+        }
+        let wire = wire(&mut fate, &day);
+        let Some(trouble) = day.trouble.filter(|trouble| trouble.lasts(at)) else {
+            return Dialled::Open(span, Box::new(wire));
+        };
+        if !matches!(trouble.how, How::Said(_)) {
+            day.reasons.add();
+        }
+        trouble.dialled(at, span, wire)
+    }
+}
+
 /// Holds every outcome against what the gateways really did.
-pub(crate) fn verify(world: &World, day: Day) {
-    assert!(world.session.is_finished(), "it is closed and has not finished");
-    assert_eq!(world.session.unsettled(), 0);
-    assert_eq!(world.session.poll_timeout(), None);
-    assert_eq!(world.transcript.iter().filter(|line| *line == "finished").count(), 1);
+pub(crate) fn verify(world: &World, day: &Day) {
     let truth = world.truth.borrow();
+    laws::verify(world, day.refusal, day.reasons.count() + truth.credential_refused);
+    let stopped = world.timeline.turns().iter().any(|(_, turn)| *turn == Turn::Stopped);
     for number in 0..day.total {
         let outcomes = world.outcomes.get(&number).map_or(&[][..], Vec::as_slice);
         let [settled] = outcomes else { panic!("{number} has {} outcomes", outcomes.len()) };
@@ -241,11 +303,25 @@ pub(crate) fn verify(world: &World, day: Day) {
                 assert!(accepted > 0 || written.iter().any(slow), "lost, and no gateway was slow: {told}");
             }
             Outcome::Rejected(Rejection::Gateway(status)) => {
+                assert!(!matches!(status.raw(), 3 | 6), "no verdict on a notification: {told}");
                 assert!(refused.contains(&status.raw()), "nobody refused it: {told}");
             }
             Outcome::Expired | Outcome::NotSent { .. } => assert_eq!(accepted, 0, "sent all the same: {told}"),
             Outcome::Unknown { .. } => assert!(settled.attempts > 0, "never written: {told}"),
             other => panic!("no such outcome here: {other:?}"),
+        }
+        if day.calm {
+            // Once the credential is mended all are taken that were not given up before.
+            let wanted = world.timeline.at_the_latest(day.wanted[number as usize]);
+            let must = match day.refusal {
+                RefusalPolicy::Wait => true,
+                RefusalPolicy::Stop => !stopped,
+                _ => day.trouble.is_none_or(|trouble| {
+                    let mended = world.timeline.at_the_latest(trouble.mended());
+                    wanted > mended + world.timeline.behind()
+                }),
+            };
+            assert!(settled.outcome.is_accepted() || !must, "wanted at {wanted:?}: {told}");
         }
     }
 }

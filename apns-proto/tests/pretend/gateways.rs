@@ -12,6 +12,8 @@ use apns_proto::binary::{
 use apns_proto::{LinkId, Now, SessionConfig};
 
 use super::number_of;
+use super::timeline::Timeline;
+use super::trouble::{How, Trouble};
 use super::world::{Dialled, Service, World};
 
 /// The binary protocol.
@@ -24,20 +26,11 @@ impl Service for Gateways {
     type Truth = Truth;
     type Server = GatewayServer<Clerk>;
 
-    fn accept(link: LinkId, script: &Script, truth: &Rc<RefCell<Truth>>) -> Self::Server {
-        let clerk = Clerk { link, script: script.clone(), count: 0, truth: truth.clone() };
-        GatewayServer::new(clerk, Limits::default())
-    }
-
     type Watch = Watch;
 
-    fn watch(watch: &mut Watch, mut bytes: &[u8]) -> Vec<u32> {
-        let mut numbers = Vec::new();
-        // Behind the probe, which is no notification, nothing is written.
-        while let Ok(Some(notification)) = watch.0.decode(&mut bytes) {
-            numbers.push(number_of(&notification.token));
-        }
-        numbers
+    fn accept(link: LinkId, script: &Script, truth: &Rc<RefCell<Truth>>, timeline: &Timeline) -> (Self::Server, Watch) {
+        let clerk = Clerk { link, script: script.clone(), count: 0, truth: truth.clone(), timeline: timeline.clone() };
+        (GatewayServer::new(clerk, Limits::default()), Watch::default())
     }
 
     fn slowness(script: &Script) -> Option<Duration> {
@@ -55,6 +48,17 @@ impl Service for Gateways {
 /// Reads the client's stream.
 #[derive(Debug)]
 pub(crate) struct Watch(NotificationDecoder);
+
+impl super::world::Watch for Watch {
+    fn wrote(&mut self, mut bytes: &[u8]) -> Vec<u32> {
+        let mut numbers = Vec::new();
+        // Behind the probe, which is no notification, nothing is written.
+        while let Ok(Some(notification)) = self.0.decode(&mut bytes) {
+            numbers.push(number_of(&notification.token));
+        }
+        numbers
+    }
+}
 
 impl Default for Watch {
     fn default() -> Self {
@@ -100,6 +104,10 @@ pub(crate) struct Truth {
     /// What arrived, in order: link, number, format, expiration, priority.
     pub(crate) arrivals: Vec<Arrival>,
     pub(crate) probes: u32,
+    /// Refuses everything for the credential's sake, with this status.
+    pub(crate) trouble: Option<Trouble<u8>>,
+    /// How often that was said.
+    pub(crate) credential_refused: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,10 +136,11 @@ pub(crate) struct Clerk {
     script: Script,
     count: u32,
     truth: Rc<RefCell<Truth>>,
+    timeline: Timeline,
 }
 
 impl Judge for Clerk {
-    fn judge(&mut self, _now: Now, notification: &DecodedNotification) -> Verdict {
+    fn judge(&mut self, now: Now, notification: &DecodedNotification) -> Verdict {
         self.count += 1;
         let number = number_of(&notification.token);
         let mut truth = self.truth.borrow_mut();
@@ -143,10 +152,14 @@ impl Judge for Clerk {
             priority: notification.priority,
         });
         *truth.judged.entry(number).or_default() += 1;
-        let verdict = match (self.script.deed, truth.bad.get(&number)) {
+        let said = match truth.trouble.filter(|trouble| trouble.lasts(self.timeline.since_begin(now.instant))) {
+            Some(Trouble { how: How::Said(status), .. }) => Some(status),
+            _ => None,
+        };
+        let verdict = match (self.script.deed, said.or_else(|| truth.bad.get(&number).copied())) {
             (Some((at, verdict)), _) if at == self.count => verdict,
             (_, Some(status)) => {
-                Verdict::Refuse { status: Status::from_raw(*status), identifier: None, after: self.script.after }
+                Verdict::Refuse { status: Status::from_raw(status), identifier: None, after: self.script.after }
             }
             _ => Verdict::Accept,
         };
@@ -155,6 +168,11 @@ impl Judge for Clerk {
         }
         if let Verdict::Refuse { status, identifier: None, .. } = verdict {
             truth.refused.entry(number).or_default().push(status.raw());
+        }
+        if let Verdict::Refuse { status, .. } = verdict
+            && matches!(status.raw(), 3 | 6)
+        {
+            truth.credential_refused += 1;
         }
         verdict
     }

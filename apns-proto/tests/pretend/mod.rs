@@ -9,9 +9,17 @@ pub(crate) mod gateway_day;
 #[cfg(feature = "server")]
 pub(crate) mod gateways;
 #[cfg(all(feature = "http2", feature = "server"))]
+pub(crate) mod http2_watch;
+#[cfg(feature = "server")]
+pub(crate) mod laws;
+#[cfg(all(feature = "http2", feature = "server"))]
 pub(crate) mod provider_day;
 #[cfg(all(feature = "http2", feature = "server"))]
 pub(crate) mod providers;
+#[cfg(feature = "server")]
+pub(crate) mod timeline;
+#[cfg(feature = "server")]
+pub(crate) mod trouble;
 #[cfg(feature = "server")]
 pub(crate) mod world;
 

@@ -11,6 +11,9 @@ use apns_sim::machine::{Answer, Judge, ProviderRequest, ProviderServer, ServerCo
 use bytes::Bytes;
 
 use super::dice::Dice;
+use super::http2_watch::Http2Watch;
+use super::timeline::Timeline;
+use super::trouble::{How, Trouble};
 use super::world::Service;
 use super::{ms, secs};
 
@@ -24,22 +27,31 @@ impl Service for Providers {
     type Truth = Book;
     type Server = ProviderServer<Clerk>;
 
-    fn accept(link: LinkId, script: &Temper, truth: &Rc<RefCell<Book>>) -> Self::Server {
+    type Watch = Http2Watch;
+
+    fn accept(
+        link: LinkId,
+        script: &Temper,
+        truth: &Rc<RefCell<Book>>,
+        timeline: &Timeline,
+    ) -> (Self::Server, Http2Watch) {
         let config = ServerConfig::default();
         let config = match script.stream_limit {
             Some(limit) => config.with_stream_limit(limit),
             None => config.with_settings(Vec::new()),
         };
-        let clerk =
-            Clerk { link, temper: script.clone(), book: truth.clone(), highest: 0, last_stream: None, token: None };
-        ProviderServer::new(clerk, &config)
-    }
-
-    type Watch = ();
-
-    /// Nothing is ever presumed here, so what leaves need not be known.
-    fn watch(_watch: &mut (), _bytes: &[u8]) -> Vec<u32> {
-        Vec::new()
+        let clerk = Clerk {
+            link,
+            temper: script.clone(),
+            book: truth.clone(),
+            timeline: timeline.clone(),
+            requests: 0,
+            highest: 0,
+            last_stream: None,
+            token: None,
+        };
+        let watch = Http2Watch::new(link, truth.clone(), timeline.clone());
+        (ProviderServer::new(clerk, &config), watch)
     }
 
     fn slowness(_script: &Temper) -> Option<Duration> {
@@ -54,6 +66,33 @@ pub(crate) struct Seen {
     pub(crate) taken: u32,
     /// Answered with a refusal.
     pub(crate) refused: u32,
+    /// Not looked at, because of the credential.
+    pub(crate) credential: u32,
+}
+
+/// How services say that they do not take the credential.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Said {
+    Answer(u16, &'static str),
+    /// In a GOAWAY frame that disowns everything.
+    GoAway(&'static str),
+    /// With a few words of HTTP/1.1.
+    Http1,
+}
+
+impl Said {
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Answer(403, "InvalidProviderToken"),
+        Self::Answer(403, "MissingProviderToken"),
+        Self::Answer(403, "ExpiredProviderToken"),
+        Self::Answer(403, "BadCertificate"),
+        Self::Answer(403, "BadEnvironmentKeyIdInToken"),
+        Self::Answer(403, "Forbidden"),
+        Self::Answer(403, "SomethingNew"),
+        Self::Answer(429, "TooManyProviderTokenUpdates"),
+        Self::GoAway("BadCertificateEnvironment"),
+        Self::Http1,
+    ];
 }
 
 /// What all services know together.
@@ -62,6 +101,25 @@ pub(crate) struct Book {
     pub(crate) seen: BTreeMap<u32, Seen>,
     /// Whims that were followed, by name.
     pub(crate) whims: BTreeMap<&'static str, usize>,
+    pub(crate) trouble: Option<Trouble<Said>>,
+    /// Which notification came on which stream.
+    pub(crate) streams: BTreeMap<(LinkId, u32), u32>,
+    /// When each was looked at first.
+    pub(crate) arrived: BTreeMap<u32, Duration>,
+    /// Streams whose answer refuses the credential.
+    pub(crate) refusing: BTreeMap<(LinkId, u32), u16>,
+    /// When the end of an answer reached the client's socket.
+    pub(crate) answers: BTreeMap<(LinkId, u32), Duration>,
+    /// How long a request may wait for its answer.
+    pub(crate) request_timeout: Duration,
+    /// Since when, and when still, streams were open that were to be given up.
+    pub(crate) overdue: Vec<(LinkId, u32, Duration, Duration)>,
+}
+
+impl Book {
+    pub(crate) fn happens(&mut self, name: &'static str) {
+        *self.whims.entry(name).or_default() += 1;
+    }
 }
 
 /// How one connection's service is disposed.
@@ -78,6 +136,8 @@ pub(crate) struct Temper {
     pub(crate) refuses_all: bool,
     /// Refuses every provider token in this way.
     pub(crate) refuses_token: Option<(u16, &'static str)>,
+    /// Says GOAWAY with the request of this number on the connection, and takes long to answer that one.
+    pub(crate) leaves_with: Option<u32>,
 }
 
 impl Default for Temper {
@@ -89,6 +149,7 @@ impl Default for Temper {
             with_tokens: false,
             refuses_all: false,
             refuses_token: None,
+            leaves_with: None,
         }
     }
 }
@@ -98,6 +159,8 @@ pub(crate) struct Clerk {
     link: LinkId,
     temper: Temper,
     book: Rc<RefCell<Book>>,
+    timeline: Timeline,
+    requests: u32,
     /// The highest stream that was looked at: requests become whole in any order.
     highest: u32,
     /// A GOAWAY with this last stream was said or is under way.
@@ -156,13 +219,30 @@ impl Clerk {
 
 impl Judge for Clerk {
     fn judge(&mut self, now: Now, request: &ProviderRequest) -> Verdict {
-        let token = if self.temper.with_tokens { self.judge_token(now, request) } else { None };
+        let since_begin = self.timeline.since_begin(now.instant);
+        let mut token = if self.temper.with_tokens { self.judge_token(now, request) } else { None };
+        let mut go_away = None;
+        if let Some(Trouble { how: How::Said(said), .. }) =
+            self.book.borrow().trouble.filter(|it| it.lasts(since_begin))
+        {
+            match said {
+                Said::Answer(status, reason) => token = Some((status, reason)),
+                // It would disown what was taken before.
+                Said::GoAway(reason) if self.requests > 0 => token = Some((403, reason)),
+                Said::GoAway(reason) => go_away = Some(reason),
+                Said::Http1 => {}
+            }
+        }
+        self.requests += 1;
         let whim = self.whim();
         let dice = &mut self.temper.dice;
         let slow = if dice.one_in(3) { ms(dice.below(3_000)) } else { Duration::ZERO };
         let mut book = self.book.borrow_mut();
-        let Book { seen, whims } = &mut *book;
-        let seen = seen.entry(number_of(request)).or_default();
+        let Book { seen, whims, streams, arrived, refusing, .. } = &mut *book;
+        let number = number_of(request);
+        let seen = seen.entry(number).or_default();
+        streams.insert((self.link, request.stream()), number);
+        arrived.entry(number).or_insert(since_begin);
         if self.last_stream.is_some_and(|last| request.stream() > last) {
             *whims.entry("disowned").or_default() += 1;
             return Verdict::silence();
@@ -170,8 +250,25 @@ impl Judge for Clerk {
         self.highest = self.highest.max(request.stream());
         if let Some((status, reason)) = token {
             *whims.entry(reason).or_default() += 1;
-            seen.refused += 1;
+            seen.credential += 1;
+            refusing.insert((self.link, request.stream()), status);
             return Verdict::answer(refusal(status, reason, now)).after(slow);
+        }
+        if let Some(reason) = go_away {
+            *whims.entry(reason).or_default() += 1;
+            seen.credential += 1;
+            self.last_stream = Some(0);
+            return Verdict::default().then(Step::go_away(0, reason)).then(Step::Close).after(slow);
+        }
+        if self.temper.leaves_with == Some(self.requests) {
+            *whims.entry("leaves slowly").or_default() += 1;
+            seen.taken += 1;
+            self.last_stream = Some(request.stream());
+            let last_stream = self.last_stream;
+            return Verdict::default()
+                .then(Step::GoAway { last_stream, code: 0, debug: Bytes::new() })
+                .then(Step::Answer(accept(request)))
+                .after(secs(25));
         }
         let name = match whim {
             0 => "bad token",

@@ -20,6 +20,7 @@ use bytes::BytesMut;
 
 use super::dice::Dice;
 use super::gateways::{Gateways, Script};
+use super::timeline::{Timeline, Turn};
 use super::{secs, session_line, start};
 
 /// The two ends of a protocol: whose connections a session opens, and who answers them.
@@ -32,17 +33,35 @@ pub(crate) trait Service {
     type Truth: Default;
     /// The other end.
     type Server: Machine;
+    /// Looks at what passes the client's end of one connection.
+    type Watch: Watch;
 
-    fn accept(link: LinkId, script: &Self::Script, truth: &Rc<RefCell<Self::Truth>>) -> Self::Server;
-
-    /// Reads off what the client writes, as it leaves.
-    type Watch: Default;
-
-    /// The numbers of the notifications that these bytes complete.
-    fn watch(watch: &mut Self::Watch, bytes: &[u8]) -> Vec<u32>;
+    fn accept(
+        link: LinkId,
+        script: &Self::Script,
+        truth: &Rc<RefCell<Self::Truth>>,
+        timeline: &Timeline,
+    ) -> (Self::Server, Self::Watch);
 
     /// How long a service with this script may take to protest; `None` for ever.
     fn slowness(script: &Self::Script) -> Option<Duration>;
+}
+
+/// Looks at the bytes of one connection where they leave and reach the client.
+pub(crate) trait Watch {
+    /// The client handed these bytes to the transport, which may take them later.
+    fn handed(&mut self, _now: Instant, _bytes: &[u8]) {}
+
+    /// The transport took these bytes. Gives the numbers of the notifications that they complete.
+    fn wrote(&mut self, _bytes: &[u8]) -> Vec<u32> {
+        Vec::new()
+    }
+
+    /// The client reads these bytes, which have lain in its socket since `arrived`.
+    fn read(&mut self, _now: Instant, _arrived: Instant, _bytes: &[u8]) {}
+
+    /// For the client the connection is over.
+    fn over(&mut self, _now: Instant) {}
 }
 
 /// What the network does to one connection.
@@ -126,6 +145,8 @@ pub(crate) enum Dialled<C = Script> {
     Open(Duration, Box<Wire<C>>),
     Failed(Duration),
     Fatal(Duration),
+    /// At a step whose failure is about the credential.
+    Refused(Duration, DialStep),
 }
 
 /// What happens at a given time.
@@ -150,6 +171,19 @@ pub(crate) enum Happening {
 }
 
 impl Happening {
+    /// What the timeline says of it.
+    const fn turn(&self) -> Option<Turn> {
+        Some(match self {
+            Self::Prove(span) => Turn::Proving(*span),
+            Self::Close(span) => Turn::Closing(*span),
+            Self::WallJump(seconds) => Turn::ClockSet(*seconds),
+            Self::HeldUp(span) => Turn::HeldUp(*span),
+            Self::Behind(span) => Turn::Behind(*span),
+            Self::CredentialChanged => Turn::CredentialChanged,
+            Self::Wanted(..) | Self::Restart(_) | Self::TokenReady => return None,
+        })
+    }
+
     /// Whether the client's process has to run for it.
     fn is_an_order(&self) -> bool {
         matches!(self, Self::Prove(_) | Self::Close(_) | Self::Behind(_) | Self::TokenReady | Self::CredentialChanged)
@@ -205,6 +239,10 @@ pub(crate) struct World<S: Service = Gateways> {
     pub(crate) session: Session<S::Protocol, u32>,
     pub(crate) truth: Rc<RefCell<S::Truth>>,
     pub(crate) outcomes: BTreeMap<u32, Vec<Settled<u32>>>,
+    /// When each had its last outcome.
+    pub(crate) settled_at: BTreeMap<u32, Duration>,
+    /// What happened, in order.
+    pub(crate) timeline: Timeline,
     pub(crate) transcript: Vec<String>,
     /// Whether the transcript is printed as it grows.
     pub(crate) prints: bool,
@@ -214,6 +252,8 @@ pub(crate) struct World<S: Service = Gateways> {
     pub(crate) most_unsettled: usize,
     /// The most connections that were open at once.
     pub(crate) most_lines: usize,
+    /// How often bytes were read a second or more after they came: by connections that write first, and that read first.
+    pub(crate) read_late: [usize; 2],
     wanted: VecDeque<(u32, Notification)>,
     happenings: Vec<(Instant, Happening)>,
     dials: Vec<(Instant, LinkId, Dialled<S::Script>)>,
@@ -246,11 +286,14 @@ impl<S: Service> World<S> {
             session: Session::new(protocol, session),
             truth: Rc::default(),
             outcomes: BTreeMap::new(),
+            settled_at: BTreeMap::new(),
+            timeline: Timeline::new(now.instant),
             transcript: Vec::new(),
             prints: false,
             dials_at: Vec::new(),
             most_unsettled: 0,
             most_lines: 0,
+            read_late: [0, 0],
             wanted: VecDeque::new(),
             happenings: Vec::new(),
             dials: Vec::new(),
@@ -399,6 +442,9 @@ impl<S: Service> World<S> {
             if !matches!(happening, Happening::Wanted(..)) {
                 self.print(|| format!("[{happening:?}]"));
             }
+            if let Some(turn) = happening.turn() {
+                self.timeline.push(now, turn);
+            }
             match happening {
                 Happening::Wanted(number, notification) => self.wanted.push_back((number, *notification)),
                 Happening::Prove(span) => self.session.prove(self.now, span.map(|span| now + span)),
@@ -460,6 +506,7 @@ impl<S: Service> World<S> {
                 moved = true;
             }
         }
+        moved |= self.take_events();
         self.most_unsettled = self.most_unsettled.max(self.session.unsettled());
         if let Some(order) = &mut self.order
             && self.lines.len() > 1
@@ -467,13 +514,8 @@ impl<S: Service> World<S> {
             let first = order.below(self.lines.len() as u64) as usize;
             self.lines.rotate_left(first);
         }
-        for line in &mut self.lines {
-            if !line.client_over() {
-                moved |= line.pump(now, &mut self.session);
-                for number in std::mem::take(&mut line.wrote) {
-                    self.written.entry(number).or_default().push(line.id);
-                }
-            }
+        for index in 0..self.lines.len() {
+            moved |= self.pump(now, index);
         }
         if self.session.poll_timeout().is_some_and(|due| due <= now.instant) {
             self.session.handle_timeout(now);
@@ -481,11 +523,59 @@ impl<S: Service> World<S> {
         }
         let open = self.lines.iter().filter(|line| !line.client_over() && line.write != Side::Closed).count();
         self.most_lines = self.most_lines.max(open);
+        moved | self.take_events()
+    }
+
+    /// One connection, as the driver's pump does it. Says whether anything moved.
+    fn pump(&mut self, now: Now, index: usize) -> bool {
+        let mut moved = false;
+        while !self.lines[index].client_over() {
+            let mut turn = false;
+            let reads_first = self.lines[index].wire.reads_first;
+            for reads in [reads_first, !reads_first] {
+                let line = &mut self.lines[index];
+                if reads && line.has_waited(self.now.instant - secs(1)) {
+                    self.read_late[usize::from(reads_first)] += 1;
+                }
+                turn |= if reads {
+                    line.pump_read(now, self.now.instant, &mut self.session)
+                } else {
+                    line.pump_write(now, self.now.instant, &mut self.session)
+                };
+                for number in std::mem::take(&mut line.wrote) {
+                    self.written.entry(number).or_default().push(line.id);
+                }
+                // At once, so that the timeline has all in its order.
+                turn |= self.take_events();
+            }
+            let line = &mut self.lines[index];
+            if line.linger.is_some_and(|end| end <= now.instant) && !line.client_over() {
+                line.end_input(now, &mut self.session, End::Cut);
+                line.write = Side::Closed;
+                turn = true;
+            }
+            if !turn {
+                break;
+            }
+            moved = true;
+        }
+        moved
+    }
+
+    /// Takes what the session has to say. Says whether there was anything.
+    fn take_events(&mut self) -> bool {
+        let mut moved = false;
         while let Some(event) = self.session.poll_event() {
             moved = true;
             self.note(session_line(&event));
+            if let Some(turn) = Turn::of(&event) {
+                self.timeline.push(self.now.instant, turn);
+            }
             match event {
-                SessionEvent::Settled(settled) => self.outcomes.entry(settled.key).or_default().push(settled),
+                SessionEvent::Settled(settled) => {
+                    self.settled_at.insert(settled.key, self.elapsed());
+                    self.outcomes.entry(settled.key).or_default().push(settled);
+                }
                 SessionEvent::Dial { link } => {
                     let attempt = self.dials_at.len();
                     self.dials_at.push(self.elapsed());
@@ -496,6 +586,11 @@ impl<S: Service> World<S> {
                     }
                     self.print(|| format!("{dialled:?}"));
                     self.dials.push((self.now.instant + dialled.span(), link, dialled));
+                }
+                SessionEvent::Closed(report) => {
+                    for line in self.lines.iter_mut().filter(|line| line.id == report.link) {
+                        line.watch.over(self.now.instant);
+                    }
                 }
                 SessionEvent::TokenWanted { .. } => self.at_once_or_later(Happening::TokenReady),
                 _ => {}
@@ -518,10 +613,13 @@ impl<S: Service> World<S> {
             match dialled {
                 Dialled::Failed(_) => self.session.dial_failed(now, link, failure(false)),
                 Dialled::Fatal(_) => self.session.dial_failed(now, link, failure(true)),
+                Dialled::Refused(_, step) => {
+                    self.session.dial_failed(now, link, DialFailure { step, ..failure(true) });
+                }
                 Dialled::Open(_, wire) => {
                     if self.session.connected(now, link) {
-                        let server = S::accept(link, &wire.script, &self.truth);
-                        let mut line = Line::new(link, *wire, self.now.instant, server);
+                        let (server, watch) = S::accept(link, &wire.script, &self.truth, &self.timeline);
+                        let mut line = Line::new(link, *wire, self.now.instant, server, watch);
                         // Some services speak first.
                         line.serve(self.true_now());
                         self.silence.insert(link, line.wire.silence(S::slowness(&line.wire.script)));
@@ -537,13 +635,13 @@ impl<S: Service> World<S> {
 impl<C> Dialled<C> {
     const fn span(&self) -> Duration {
         match self {
-            Self::Open(span, _) | Self::Failed(span) | Self::Fatal(span) => *span,
+            Self::Open(span, _) | Self::Failed(span) | Self::Fatal(span) | Self::Refused(span, _) => *span,
         }
     }
 }
 
 impl<S: Service> Line<S> {
-    fn new(id: LinkId, wire: Wire<S::Script>, opened: Instant, server: S::Server) -> Self {
+    fn new(id: LinkId, wire: Wire<S::Script>, opened: Instant, server: S::Server, watch: S::Watch) -> Self {
         let at = opened + wire.latency;
         let mut down = VecDeque::new();
         if let Some(words) = wire.stranger {
@@ -569,7 +667,7 @@ impl<S: Service> Line<S> {
             down_bytes: 0,
             down_ended: nobody,
             reset_at: None,
-            watch: S::Watch::default(),
+            watch,
             wrote: Vec::new(),
             server,
             reads_again: None,
@@ -709,26 +807,8 @@ impl<S: Service> Line<S> {
         }
     }
 
-    /// The client's side, as the driver's pump does it. Says whether anything moved.
-    fn pump(&mut self, now: Now, session: &mut Session<S::Protocol, u32>) -> bool {
-        let mut moved = false;
-        loop {
-            let mut turn = self.wire.reads_first && self.pump_read(now, session);
-            turn |= self.pump_write(now, session);
-            turn |= !self.wire.reads_first && self.pump_read(now, session);
-            if self.linger.is_some_and(|end| end <= now.instant) && !self.client_over() {
-                self.end_input(now, session, End::Cut);
-                self.write = Side::Closed;
-                turn = true;
-            }
-            if !turn || self.client_over() {
-                return moved | turn;
-            }
-            moved = true;
-        }
-    }
-
-    fn pump_write(&mut self, now: Now, session: &mut Session<S::Protocol, u32>) -> bool {
+    /// The client writes. `true_now` is what its clock should say.
+    fn pump_write(&mut self, now: Now, true_now: Instant, session: &mut Session<S::Protocol, u32>) -> bool {
         if self.write == Side::Closed {
             return false;
         }
@@ -736,10 +816,13 @@ impl<S: Service> Line<S> {
         if self.write == Side::Open && self.sent == self.out.len() {
             self.out.clear();
             self.sent = 0;
-            match session.poll_transmit(now, self.id, &mut self.out) {
+            let transmit = session.poll_transmit(now, self.id, &mut self.out);
+            self.watch.handed(true_now, &self.out);
+            match transmit {
                 Transmit::Idle => {}
                 Transmit::Ready => moved = true,
                 Transmit::Shutdown => {
+                    self.watch.over(true_now);
                     self.write = Side::Last;
                     self.linger = Some(now.instant + LINGER);
                     moved = true;
@@ -763,7 +846,7 @@ impl<S: Service> Line<S> {
                 return moved;
             }
             let bytes = self.out[self.sent..self.sent + count].to_vec();
-            self.wrote.extend(S::watch(&mut self.watch, &bytes));
+            self.wrote.extend(self.watch.wrote(&bytes));
             self.up_bytes += count;
             self.up.push_back((now.instant + self.wire.latency, Piece::Bytes(bytes)));
             self.sent += count;
@@ -778,13 +861,25 @@ impl<S: Service> Line<S> {
         moved
     }
 
-    fn pump_read(&mut self, now: Now, session: &mut Session<S::Protocol, u32>) -> bool {
+    /// Whether something can be read that came before this time.
+    fn has_waited(&self, since: Instant) -> bool {
+        self.read_open && self.down.front().is_some_and(|(arrived, _)| *arrived <= since)
+    }
+
+    /// The client reads.
+    fn pump_read(&mut self, now: Now, true_now: Instant, session: &mut Session<S::Protocol, u32>) -> bool {
         if !self.read_open || self.down.front().is_none_or(|(time, _)| *time > now.instant) {
             return false;
         }
         match self.down.pop_front() {
-            Some((_, Piece::Bytes(bytes))) => session.handle_input(now, self.id, &bytes),
-            Some((_, Piece::End(end))) => self.end_input(now, session, end),
+            Some((arrived, Piece::Bytes(bytes))) => {
+                self.watch.read(true_now, arrived, &bytes);
+                session.handle_input(now, self.id, &bytes);
+            }
+            Some((_, Piece::End(end))) => {
+                self.watch.over(true_now);
+                self.end_input(now, session, end);
+            }
             None => {}
         }
         true
