@@ -48,6 +48,32 @@ fn a_stream_window_that_never_opens_ends_the_request_in_its_time() {
     assert_eq!((world.dials.len(), world.session.unsettled()), (3, 0));
 }
 
+#[test]
+fn what_waited_while_the_process_stood_still_is_sent_once_the_greeting_is_read() {
+    for reads_first in [true, false] {
+        let api = ProviderApi::new("api.push.apple.com", Credential::Certificate).unwrap().with_config(two_seconds());
+        let begun = start();
+        let mut client: Client<u32> = api.connect(begun);
+        let mut out = BytesMut::new();
+        assert!(client.submit(begun, Submission::new(1, notification(1))).is_ok());
+        let _ = client.poll_transmit(begun, &mut out);
+        // Its SETTINGS came in time and lay in the socket; so nobody knows how long this one could have waited.
+        let now = later(begun, seconds(100));
+        out.clear();
+        if !reads_first {
+            assert_eq!(client.poll_transmit(now, &mut out), Transmit::Idle);
+        }
+        client.handle_input(now, b"\0\0\0\x04\0\0\0\0\0");
+        assert_eq!(client.poll_transmit(now, &mut out), Transmit::Ready);
+        client.handle_timeout(now);
+        assert_eq!((client.unsettled(), client.is_closed()), (1, false), "reads first: {reads_first}");
+        let mut peer = Frames::new();
+        peer.begun = true;
+        peer.take(&out);
+        assert_eq!(peer.headers, 1);
+    }
+}
+
 /// A peer that takes frames, answers PINGs and does nothing else.
 struct Frames {
     headers: usize,

@@ -169,8 +169,9 @@ impl<K> Client<K> {
 
     /// Gives requests to the wire for as long as it takes them.
     fn fill(&mut self, now: Now) {
-        if self.next_deadline().is_some_and(|due| due <= now.instant) {
-            // Judged first: what is sent on a connection that has failed would be in doubt.
+        if self.connection_deadline().is_some_and(|due| due <= now.instant) {
+            // Judged first: what is sent on a connection that has failed would be in doubt. What has waited too long is sent
+            // all the same where it can be: the process may have stood still, and what was waited for is there.
             return;
         }
         let mut token = None;

@@ -14,6 +14,11 @@ const UNANSWERED: u32 = 3;
 impl<K> Client<K> {
     /// The earliest of all deadlines.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
+        [self.connection_deadline(), self.waiting_ends()].into_iter().flatten().min()
+    }
+
+    /// The earliest of those that say something about the connection, and not only about what waits to be sent on it.
+    pub(super) fn connection_deadline(&self) -> Option<Instant> {
         [
             self.write_stalls(),
             self.drain_deadline,
@@ -21,7 +26,6 @@ impl<K> Client<K> {
             self.token_retry(),
             self.refusals.until(),
             self.request_ends(),
-            self.waiting_ends(),
             self.life_ends(),
             self.keep_alive.next(),
         ]
