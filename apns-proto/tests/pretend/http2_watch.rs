@@ -258,7 +258,7 @@ impl Http2Watch {
     /// A stream is over for the client, in one way or another.
     fn close(&mut self, now: Instant, stream: u32) {
         let Some(open) = self.open.remove(&stream) else { return };
-        let mut book = self.book.borrow_mut();
+        let book = self.book.borrow_mut();
         if !open.answered {
             return;
         }
