@@ -140,8 +140,9 @@ fn parse_custom(text: &str) -> Result<(String, Box<RawValue>), String> {
     if key == "aps" {
         return Err(PayloadError::ReservedKey.to_string());
     }
-    let value = serde_json::from_str::<&RawValue>(json)
-        .map_err(|_| format!("what follows {key}= is not JSON; a text needs quotes of its own: {key}='\"text\"'"))?;
+    let value = serde_json::from_str::<&RawValue>(json).map_err(|_| {
+        "what follows the = is not JSON; a text needs quotes of its own, such as order='\"text\"'".to_owned()
+    })?;
     Ok((key.to_owned(), compact(value)))
 }
 
@@ -487,7 +488,7 @@ mod tests {
         assert_eq!((key.as_str(), value.get()), ("order", "{\"n\":17}"));
         assert_eq!(
             parse_custom("a=b=c").unwrap_err(),
-            "what follows a= is not JSON; a text needs quotes of its own: a='\"text\"'"
+            "what follows the = is not JSON; a text needs quotes of its own, such as order='\"text\"'"
         );
         assert!(parse_custom("a").is_err() && parse_custom("=1").is_err() && parse_custom("aps={}").is_err());
     }

@@ -81,7 +81,7 @@ impl fmt::Display for Lines<'_> {
 }
 
 /// JSON without a character that does not print: such ones are written as escapes of JSON, which say the same.
-struct Printable;
+pub(crate) struct Printable;
 
 impl Formatter for Printable {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {

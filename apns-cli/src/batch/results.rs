@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use apns_proto::encoding::{self, EncodingError};
 use serde::{Deserialize, Serialize};
+use serde_json::Serializer;
 
 use crate::batch::lines::LineSet;
+use crate::output::Printable;
 use crate::row::ORDER;
 
 /// The longest row that is read: all texts of a line come back in it at most once, and escaped they grow.
@@ -189,7 +191,7 @@ impl Results {
     pub(crate) fn row(&mut self, row: &impl Serialize) {
         self.attempt(|results| {
             let mut counter = Counter { writer: &mut results.writer, count: 0 };
-            serde_json::to_writer(&mut counter, row)?;
+            row.serialize(&mut Serializer::with_formatter(&mut counter, Printable))?;
             counter.write_all(b"\n")?;
             results.length += counter.count;
             Ok(())
@@ -305,6 +307,20 @@ mod tests {
             };
             assert_eq!(found(&text[..cut], 0).unwrap(), (lines, length as u64, (cut - length) as u64), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn words_of_a_peer_are_escaped_in_a_row() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let nothing = Scan { settled: LineSet::default(), length: 0, torn: 0 };
+        let mut results = Results::behind(file.reopen().unwrap(), &nothing).unwrap();
+        let said = json!({"reason": "Bad\u{1b}[2J\u{9b}K\u{202e}\n"});
+        results.row(&said);
+        results.flush();
+        let written = std::fs::read_to_string(file.path()).unwrap();
+        assert_eq!(written, "{\"reason\":\"Bad\\u001b[2J\\u009bK\\u202e\\n\"}\n");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&written).unwrap(), said);
+        assert_eq!(results.length, written.len() as u64);
     }
 
     #[test]

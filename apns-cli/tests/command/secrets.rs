@@ -15,17 +15,18 @@ fn secrets() -> Vec<(&'static str, String, String)> {
     let inside: String = PEM.lines().filter(|line| !line.starts_with('-')).collect();
     let piece = inside[40..60].to_owned();
     let base64 = {
-        // Base64 of the PEM, as stores for secrets hold it.
+        // Base64 of the PEM, as stores for secrets hold it. What it is filled up with parts a key from its value elsewhere.
         use std::fmt::Write as _;
         let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        PEM.as_bytes().chunks(3).fold(String::new(), |mut text, chunk| {
+        let digits = PEM.as_bytes().chunks(3).fold(String::new(), |mut text, chunk| {
             let bits = chunk.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
             for place in 0..=chunk.len() {
                 let digit = alphabet[(bits >> (18 - 6 * place) & 63) as usize];
                 write!(text, "{}", char::from(digit)).unwrap();
             }
             text
-        })
+        });
+        format!("{digits}=")
     };
     let base64_piece = base64[40..60].to_owned();
     let jwt = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJURUFNIn0.c2lnbmF0dXJlLW9mLXRoZS10b2tlbg";
@@ -33,7 +34,7 @@ fn secrets() -> Vec<(&'static str, String, String)> {
         ("PEM", PEM.to_owned(), piece.clone()),
         ("base64 of PEM", base64, base64_piece),
         ("one line", inside, piece),
-        ("password", "hunter2secret".to_owned(), "hunter2secret".to_owned()),
+        ("password", "hunter2secret=x".to_owned(), "hunter2secret".to_owned()),
         ("provider token", jwt.to_owned(), "c2lnbmF0dXJl".to_owned()),
     ]
 }
