@@ -306,7 +306,10 @@ impl Daemon {
                     (Signal::Stop, _) => return,
                     (Signal::Reread, Some(_)) if rereading.is_some() => once_more = true,
                     (Signal::Reread, Some(file)) => rereading = Some(Box::pin(self.reread(file))),
-                    (Signal::Reread, None) => rereading = Some(Box::pin(self.service.read_files_again())),
+                    (Signal::Reread, None) => rereading = Some(Box::pin(async {
+                        self.service.read_files_again().await;
+                        self.server_files.look_now().await;
+                    })),
                 },
                 () = async { if let Some(work) = &mut rereading { work.await } }, if rereading.is_some() => {
                     let again = std::mem::take(&mut once_more);

@@ -53,12 +53,15 @@ impl ServerFiles {
     pub(crate) async fn watch(self: Arc<Self>) {
         loop {
             tokio::time::sleep(EVERY).await;
-            let files = self.clone();
-            let looked = tokio::task::spawn_blocking(move || files.look());
-            if looked.await.is_err() {
-                return;
-            }
+            self.look_now().await;
         }
+    }
+
+    /// Looks on a thread that may block.
+    pub(crate) async fn look_now(self: &Arc<Self>) {
+        let files = self.clone();
+        // Where there is no such thread any more, the process ends.
+        drop(tokio::task::spawn_blocking(move || files.look()).await);
     }
 
     fn look(&self) {

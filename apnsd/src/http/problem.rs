@@ -46,6 +46,12 @@ impl FieldProblem {
 macro_rules! kinds {
     ($($name:ident: $status:ident, $type:literal, $title:literal;)*) => {
         $(pub(crate) fn $name() -> Self { Self::kind(StatusCode::$status, $type, $title) })*
+
+        /// One of each kind.
+        #[cfg(test)]
+        fn all() -> Vec<Self> {
+            vec![$(Self::$name()),*]
+        }
     };
 }
 
@@ -200,5 +206,33 @@ impl IntoResponse for Problem {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_of_problem_is_described() {
+        let document: serde_json::Value = serde_json::from_str(include_str!("openapi.json")).unwrap();
+        let described = document["components"]["schemas"]["Problem"]["properties"]["type"]["anyOf"].as_array().unwrap();
+        let text = |kind: &serde_json::Value, member: &str| kind[member].as_str().unwrap().to_owned();
+        let described: BTreeSet<_> = described
+            .iter()
+            .filter(|kind| kind.get("const").is_some())
+            .map(|kind| (text(kind, "const"), text(kind, "title"), text(kind, "description")))
+            .collect();
+        let there_are: BTreeSet<_> = Problem::all()
+            .iter()
+            .map(|problem| (problem.r#type.to_owned(), problem.title.to_owned(), format!("Status {}", problem.status)))
+            .collect();
+        assert_eq!(described, there_are);
+        let for_people = include_str!("../../../docs/daemon.md");
+        for (kind, _, _) in there_are {
+            assert!(for_people.contains(&format!("`{kind}`")), "docs/daemon.md does not name {kind}");
+        }
     }
 }

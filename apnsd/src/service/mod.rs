@@ -4,6 +4,7 @@ mod apps;
 mod error;
 mod store;
 mod stream;
+mod summary;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -567,6 +568,11 @@ impl Service {
             if let Some(task) = task {
                 // An engine that failed has nothing to settle.
                 drop(task.await);
+            }
+            if let Ok(counts) = self.0.outbox.counts(&app.name).await
+                && let Some(summary) = summary::of(&app.standing.snapshot(), counts)
+            {
+                tracing::info!("app {}: {summary}", app.name);
             }
         }
         self.0.stopped.cancel();

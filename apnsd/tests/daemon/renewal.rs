@@ -2,7 +2,14 @@
 
 use std::path::Path;
 
-use apnsd::{Service, config::Config};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use apnsd::{Daemon, Service, config::Config};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::support::{SOON, World, shop, submit, until};
 
@@ -92,4 +99,61 @@ async fn what_waits_goes_out_when_the_file_that_was_wrong_is_renewed() {
     assert!(records.iter().all(|record| record.as_ref().is_some_and(|record| record.is_accepted())), "{records:?}");
     assert!(service.failing().is_empty());
     service.stop(SOON).await;
+}
+
+/// Which of these certificates a port shows, by its place.
+async fn shown(port: SocketAddr, certificates: &[CertificateDer<'static>]) -> usize {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        roots.add(certificate.clone()).unwrap();
+    }
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    // With TLS 1.3 the server shows itself before it judges the client, which the bridge would not let in.
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&tokio_rustls::rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(port).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+    let found = &stream.get_ref().1.peer_certificates().unwrap()[0];
+    certificates.iter().position(|certificate| certificate == found).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_certificates_of_the_ports_are_renewed_by_themselves_and_on_a_signal() {
+    let world = World::new().await;
+    let path = |name: &str| world.folder.path().join(name);
+    let made: Vec<_> =
+        (0..3).map(|_| rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap()).collect();
+    let certificates: Vec<CertificateDer<'static>> = made.iter().map(|made| made.cert.der().clone()).collect();
+    let put = |number: usize| {
+        std::fs::write(path("port.pem"), made[number].cert.pem()).unwrap();
+        std::fs::write(path("port.key"), made[number].signing_key.serialize_pem()).unwrap();
+    };
+    put(0);
+    let files = "certificate = \"port.pem\"\nkey = \"port.key\"\n";
+    let tls = format!("[api.tls]\nlisten = \"127.0.0.1:0\"\n{files}[pyapns]");
+    let bridge = format!("[bridge]\nlisten = \"127.0.0.1:0\"\nfeedback_listen = \"127.0.0.1:0\"\n{files}");
+    let text = world.config_text(&bridge).replace("[pyapns]", &tls);
+    let config = Config::parse(&text, world.folder.path()).unwrap();
+    let daemon = Daemon::start(config.clone()).await.unwrap();
+    let addresses = daemon.addresses();
+    let ports = [addresses.api_tls, addresses.bridge, addresses.bridge_feedback].map(Option::unwrap);
+    let all_show = async |number: usize| {
+        for port in ports {
+            if shown(port, &certificates).await != number {
+                return false;
+            }
+        }
+        true
+    };
+    assert!(all_show(0).await);
+    put(1);
+    until("the new one is shown", async || all_show(1).await).await;
+    put(2);
+    daemon.reload(&config).await.unwrap();
+    assert!(all_show(2).await);
+    daemon.stop().await;
 }

@@ -12,6 +12,10 @@
 #[cfg(unix)]
 mod clocks;
 mod doubt;
+#[cfg(target_os = "linux")]
+mod full_disk;
+#[cfg(unix)]
+mod log;
 mod loss;
 #[cfg(unix)]
 mod refused;
@@ -59,6 +63,14 @@ const TESTS: &[(&str, Test)] = &[
         Box::pin(refused::a_refused_credential_costs_nothing_but_time(extent.refused.0, extent.refused.1))
     }),
     #[cfg(unix)]
+    ("the_log_has_time_level_and_target_in_text_and_json", |_| {
+        Box::pin(log::the_log_has_time_level_and_target_in_text_and_json())
+    }),
+    #[cfg(target_os = "linux")]
+    ("a_full_disk_is_known_at_once_and_loses_nothing_acknowledged", |_| {
+        Box::pin(full_disk::a_full_disk_is_known_at_once_and_loses_nothing_acknowledged())
+    }),
+    #[cfg(unix)]
     ("a_clock_that_is_set_costs_nothing_but_time", |_| Box::pin(clocks::a_clock_that_is_set_costs_nothing_but_time())),
 ];
 
@@ -73,6 +85,13 @@ fn main() {
         && word == "daemon"
     {
         runtime.block_on(be_the_daemon(Path::new(file)));
+        return;
+    }
+    #[cfg(target_os = "linux")]
+    if let [_, word, disk] = &arguments[..]
+        && word == full_disk::INSIDE
+    {
+        runtime.block_on(full_disk::inside(Path::new(disk)));
         return;
     }
     // A test runner asks what there is to run.
