@@ -75,9 +75,9 @@ fn b65_all_fields_of_an_alert() {
         ("authorization", &*bearer, Indexing::Never),
         ("apns-push-type", "alert", Indexing::Incremental),
         ("apns-topic", "com.example.app", Indexing::Incremental),
+        ("apns-priority", "10", Indexing::Incremental),
         ("apns-id", "eabeca8d-6f2b-4c0f-9a4a-4e2b8a3b6c7d", Indexing::Without),
         ("apns-expiration", "1700003600", Indexing::Without),
-        ("apns-priority", "10", Indexing::Incremental),
         ("apns-collapse-id", "tea", Indexing::Without),
     ];
     let found: Vec<_> = request

@@ -5,12 +5,14 @@ mod deadlines;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
 use super::ending::Ending;
 use super::keep_alive::KeepAlive;
+use super::outgoing::Head;
 use super::provider_api::Told;
 use super::refusals::Refusals;
 use super::streams::Streams;
@@ -93,6 +95,8 @@ pub struct Client<K> {
 #[derive(Debug)]
 struct Waiting<K> {
     submission: Submission<K>,
+    /// What its request has in common with others.
+    head: Arc<Head>,
     since: Instant,
 }
 
@@ -238,14 +242,8 @@ impl<K> Client<K> {
 
     fn send_front(&mut self, now: Now, token: Option<&ProviderToken>) {
         let Some(first) = self.waiting.front() else { return };
-        let sent = match self.requests.device(&first.submission.notification, token, now.wall) {
-            Ok(request) => self.wire.send_request(request),
-            Err(invalid) => {
-                self.settle_front(Outcome::NotSent { cause: NotSentCause::Invalid(invalid) });
-                return;
-            }
-        };
-        match sent {
+        let request = self.requests.outgoing(&first.head, &first.submission.notification, token, now.wall);
+        match self.wire.send(request) {
             Ok(stream) => {
                 let Some(Waiting { mut submission, .. }) = self.waiting.pop_front() else { return };
                 submission.attempts += 1;
@@ -349,14 +347,14 @@ impl<K> Connection<K> for Client<K> {
         } else {
             match self.requests.examine(&submission.notification) {
                 Err(invalid) => SubmitError::Invalid(invalid),
-                Ok(warnings) => {
+                Ok((head, warnings)) => {
                     let news = warnings.into_iter().filter(|warning| self.told.is_news(warning));
                     self.events.extend(news.map(|warning| ConnectionEvent::Warning(warning.into())));
                     submission.notification.resolve_expiration(now.wall);
                     if self.waiting.is_empty() && self.in_flight.is_empty() {
                         self.used = now.instant;
                     }
-                    self.waiting.push_back(Waiting { submission, since: now.instant });
+                    self.waiting.push_back(Waiting { submission, head, since: now.instant });
                     return Ok(());
                 }
             }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::outgoing::header_list_size;
 use crate::InvalidNotification;
 
 /// A method of the provider API.
@@ -105,14 +106,7 @@ impl Request {
     /// section 6.5.2).
     #[must_use]
     pub fn header_list_size(&self) -> usize {
-        let pseudo = [
-            (":method", self.method.as_str().len()),
-            (":scheme", "https".len()),
-            (":authority", self.authority.len()),
-            (":path", self.path.len()),
-        ];
-        let fields = self.headers.iter().map(|header| (header.name, header.value.len()));
-        pseudo.into_iter().chain(fields).map(|(name, value)| name.len() + value + 32).sum()
+        header_list_size(self.method, &self.authority, &self.path, self.headers.iter())
     }
 
     /// Whether the peer would take a header list of this size.

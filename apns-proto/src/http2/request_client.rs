@@ -248,7 +248,7 @@ impl<K> RequestClient<K> {
             let Some(token) = self.token(now) else { return };
             let Some(Waiting { key, ask, since }) = self.waiting.pop_front() else { return };
             let sent = match self.request(&ask, token.as_ref(), now) {
-                Ok(request) => self.wire.send_request(request),
+                Ok(request) => self.wire.send_request(&request),
                 Err(invalid) => {
                     self.end(key, Err(NoResponse::Invalid(invalid)));
                     continue;

@@ -1,15 +1,18 @@
 //! From notifications to requests.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::broadcast::{Broadcast, BundleId};
 use super::channels::ChannelRequest;
+use super::outgoing::{Head, Outgoing};
+use super::recent::Recent;
 use super::request::{Header, Indexing, Method, Request};
-use super::sent_as::{Decision, SentAs};
+use super::sent_as::{Decision, SentAs, explicit_push_type};
 use super::{CertificateTopics, ProviderToken, RequestWarning};
-use crate::payload::PayloadLimit;
+use crate::payload::{PayloadLimit, Signs};
 use crate::{ApnsId, Expiration, InvalidNotification, Notification, Priority, PushType, Topic, WallTime};
 
 /// How a connection proves who it is.
@@ -24,8 +27,7 @@ pub enum Authentication {
 
 /// Makes the requests for one server and one credential.
 ///
-/// It keeps what comes back from request to request (the authority, the last topic), so that a request costs few
-/// allocations.
+/// It keeps what comes back from request to request, so that one costs few allocations.
 ///
 /// ```
 /// use apns_proto::http2::{Authentication, Requests};
@@ -43,21 +45,51 @@ pub enum Authentication {
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Requests {
     authority: Bytes,
     authentication: Authentication,
     topic: Option<Topic>,
     certificate: Option<Arc<CertificateTopics>>,
-    last_topic: Option<LastTopic>,
+    known: Recent<Known>,
+    /// Room for the parts of a request that it shares with no other.
+    path: String,
+    varying: Vec<Header>,
 }
 
-/// The topic of the request before, with its suffix.
-#[derive(Debug, Clone)]
-struct LastTopic {
-    topic: Topic,
-    push_type: PushType,
-    value: Bytes,
+/// What was decided about notifications of one kind.
+#[derive(Clone)]
+struct Known {
+    kind: Kind,
+    head: Arc<Head>,
+    limit: PayloadLimit,
+}
+
+/// All of a notification that decides as what it is sent.
+#[derive(Clone)]
+struct Kind {
+    topic: Option<Topic>,
+    push_type: Option<PushType>,
+    signs: Signs,
+    priority: Option<Priority>,
+}
+
+impl Kind {
+    fn of(notification: &Notification) -> Self {
+        Self {
+            topic: notification.topic().cloned(),
+            push_type: explicit_push_type(notification).cloned(),
+            signs: notification.payload().signs(),
+            priority: notification.priority(),
+        }
+    }
+
+    fn is_that_of(&self, notification: &Notification) -> bool {
+        self.signs == notification.payload().signs()
+            && self.priority == notification.priority()
+            && self.push_type.as_ref() == explicit_push_type(notification)
+            && self.topic.as_ref() == notification.topic()
+    }
 }
 
 impl Requests {
@@ -68,7 +100,15 @@ impl Requests {
     }
 
     pub(super) const fn of(authority: Bytes, authentication: Authentication) -> Self {
-        Self { authority, authentication, topic: None, certificate: None, last_topic: None }
+        Self {
+            authority,
+            authentication,
+            topic: None,
+            certificate: None,
+            known: Recent::new(),
+            path: String::new(),
+            varying: Vec::new(),
+        }
     }
 
     /// How connections prove who they are.
@@ -81,6 +121,7 @@ impl Requests {
     #[must_use]
     pub fn with_topic(mut self, topic: Topic) -> Self {
         self.topic = Some(topic);
+        self.known = Recent::new();
         self
     }
 
@@ -91,6 +132,7 @@ impl Requests {
     #[must_use]
     pub fn with_certificate_topics(mut self, topics: impl Into<Arc<CertificateTopics>>) -> Self {
         self.certificate = Some(topics.into());
+        self.known = Recent::new();
         self
     }
 
@@ -110,37 +152,44 @@ impl Requests {
         token: Option<&ProviderToken>,
         now: WallTime,
     ) -> Result<Request, InvalidNotification> {
-        let decision = Decision::new(notification, self.topic.as_ref(), self.certificate.as_deref());
-        self.check_as(notification, &decision)?;
-
-        let mut headers = Vec::with_capacity(8);
+        let (head, _) = self.examine(notification)?;
+        let authority = self.authority.clone();
+        let request = self.outgoing(&head, notification, token, now);
+        let mut headers = Vec::with_capacity(1 + head.headers.len() + request.varying.len());
         headers.extend(token.map(authorization));
-        headers.push(Header::new("apns-push-type", push_type_value(&decision.push_type), Indexing::Incremental));
-        let priority = decision.priority(notification);
-        if let Some(value) = LastTopic::value(&mut self.last_topic, &decision) {
-            headers.push(Header::new("apns-topic", value, Indexing::Incremental));
-        }
+        headers.extend(head.headers.iter().chain(request.varying).cloned());
+        let (path, body) = (Bytes::copy_from_slice(request.path), request.body.clone());
+        Ok(Request { method: head.method, path, authority, headers, body })
+    }
+
+    /// The same in parts, with the head that [`examine`](Self::examine) gave. Allocates nothing for a notification that is
+    /// like one before.
+    pub(super) fn outgoing<'a>(
+        &'a mut self,
+        head: &'a Arc<Head>,
+        notification: &'a Notification,
+        token: Option<&'a ProviderToken>,
+        now: WallTime,
+    ) -> Outgoing<'a> {
+        self.path.clear();
+        self.path.push_str("/3/device/");
+        notification.token().push_hex(&mut self.path);
+        self.varying.clear();
         if let Some(id) = notification.apns_id() {
-            headers.push(Header::new("apns-id", id.to_string().into(), Indexing::Without));
+            self.varying.push(Header::new("apns-id", id.to_string().into(), Indexing::Without));
         }
-        headers.extend(expiration(notification.expiration(), now));
-        headers.extend(priority.map(priority_header));
+        self.varying.extend(expiration(notification.expiration(), now));
         if let Some(id) = notification.collapse_id() {
             let value = Bytes::copy_from_slice(id.as_str().as_bytes());
-            headers.push(Header::new("apns-collapse-id", value, Indexing::Without));
+            self.varying.push(Header::new("apns-collapse-id", value, Indexing::Without));
         }
-
-        const DEVICE: &str = "/3/device/";
-        let mut path = String::with_capacity(DEVICE.len() + 2 * notification.token().as_bytes().len());
-        path.push_str(DEVICE);
-        notification.token().push_hex(&mut path);
-        Ok(Request {
-            method: Method::Post,
-            path: path.into(),
-            authority: self.authority.clone(),
-            headers,
-            body: notification.payload().to_bytes(),
-        })
+        Outgoing {
+            head,
+            authorization: token.map(ProviderToken::authorization),
+            path: self.path.as_bytes(),
+            varying: &self.varying,
+            body: notification.payload().shared(),
+        }
     }
 
     /// As what a notification is sent.
@@ -201,11 +250,25 @@ impl Requests {
         decision.check(notification, self.certificate.as_deref())
     }
 
-    /// The same, and what is to be told about it.
-    pub(super) fn examine(&self, notification: &Notification) -> Result<Vec<RequestWarning>, InvalidNotification> {
+    /// The same, with what its request has in common with others, and what is to be told about it. It is not told again
+    /// for the next notification of the same kind.
+    pub(super) fn examine(
+        &mut self,
+        notification: &Notification,
+    ) -> Result<(Arc<Head>, Vec<RequestWarning>), InvalidNotification> {
+        if let Some(known) = self.known.find(|known| known.kind.is_that_of(notification)) {
+            check_size(notification.payload().size(), known.limit)?;
+            notification.expiration().check()?;
+            return Ok((Arc::clone(&known.head), Vec::new()));
+        }
         let decision = self.decide(notification);
         self.check_as(notification, &decision)?;
-        Ok(RequestWarning::all(notification, &decision, self.authentication))
+        let warnings = RequestWarning::all(notification, &decision, self.authentication);
+        let head = Arc::new(head_of(notification, &decision));
+        let limit = decision.push_type.payload_limit();
+        let known = Known { kind: Kind::of(notification), head: Arc::clone(&head), limit };
+        self.known.keep(known, |_| false);
+        Ok((head, warnings))
     }
 
     /// What is probably wrong with a notification, although it can be sent, and what is changed about it.
@@ -268,17 +331,27 @@ impl Requests {
     }
 }
 
-impl LastTopic {
-    /// The topic with its suffix, made anew only if it is another than before.
-    fn value(last: &mut Option<Self>, decision: &Decision<'_>) -> Option<Bytes> {
-        let topic = decision.given?;
-        if let Some(last) = last.as_ref().filter(|last| last.topic == *topic && last.push_type == decision.push_type) {
-            return Some(last.value.clone());
-        }
-        let value = Bytes::from(decision.topic()?.into_owned());
-        *last = Some(Self { topic: topic.clone(), push_type: decision.push_type.clone(), value: value.clone() });
-        Some(value)
+/// Kinds hold topics, and the room beside them secrets.
+impl fmt::Debug for Requests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Requests")
+            .field("authority", &self.authority)
+            .field("authentication", &self.authentication)
+            .field("topic", &self.topic)
+            .field("certificate", &self.certificate)
+            .finish_non_exhaustive()
     }
+}
+
+/// What the requests of all notifications have that are sent like this one.
+fn head_of(notification: &Notification, decision: &Decision<'_>) -> Head {
+    let mut headers = Vec::with_capacity(3);
+    headers.push(Header::new("apns-push-type", push_type_value(&decision.push_type), Indexing::Incremental));
+    if let Some(topic) = decision.topic() {
+        headers.push(Header::new("apns-topic", topic.into_owned().into(), Indexing::Incremental));
+    }
+    headers.extend(decision.priority(notification).map(priority_header));
+    Head { method: Method::Post, headers }
 }
 
 const fn check_size(size: usize, limit: PayloadLimit) -> Result<(), InvalidNotification> {

@@ -49,6 +49,11 @@ pub(super) struct Decision<'a> {
     is_bundle_id: bool,
 }
 
+/// The push type that the caller chose.
+pub(super) fn explicit_push_type(notification: &Notification) -> Option<&PushType> {
+    notification.push_type().or_else(|| notification.payload().declared_push_type())
+}
+
 impl<'a> Decision<'a> {
     pub(super) fn new(
         notification: &'a Notification,
@@ -65,7 +70,7 @@ impl<'a> Decision<'a> {
             Some(TopicKind::Unsaid) | None => given.and_then(|topic| PushType::of_topic(topic.as_str())),
         };
         let payload = notification.payload();
-        let explicit = notification.push_type().or_else(|| payload.declared_push_type());
+        let explicit = explicit_push_type(notification);
         let (push_type, source) = if let Some(explicit) = explicit {
             (explicit.clone(), PushTypeSource::Explicit)
         } else if let Some(by_topic) = &topic_type {

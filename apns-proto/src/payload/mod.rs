@@ -25,7 +25,7 @@ pub use keys::InterruptionLevel;
 pub use limit::PayloadLimit;
 pub use live_activity::{End, LiveActivity, LiveActivityEvent, Start, Update};
 
-use scan::Signs;
+pub(crate) use scan::Signs;
 
 use crate::PushType;
 use crate::encoding;
@@ -246,6 +246,18 @@ impl Payload {
     #[cfg(feature = "http2")]
     pub(crate) fn content_push_type(&self) -> Option<PushType> {
         self.0.signs.push_type()
+    }
+
+    /// What in the content tells the push type.
+    #[cfg(feature = "http2")]
+    pub(crate) fn signs(&self) -> Signs {
+        self.0.signs
+    }
+
+    /// The JSON, shared.
+    #[cfg(feature = "http2")]
+    pub(crate) fn shared(&self) -> &Bytes {
+        &self.0.bytes
     }
 
     /// Whether it wakes the app and shows nothing, with further keys that mean nothing for the push type.

@@ -10,7 +10,7 @@ use crate::PushType;
 
 /// What in a payload's content tells its push type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Signs {
+pub(crate) struct Signs {
     /// `aps` is there as an object.
     pub(super) aps: bool,
     /// `alert`, `badge` or `sound`.

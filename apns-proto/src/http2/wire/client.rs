@@ -16,6 +16,7 @@ use super::frame::{ErrorCode, MAX_STREAM, kind, setting};
 use super::hpack::{Decoder, Encoder, TABLE_SIZE};
 pub(crate) use super::message::{Event, Failure, Fate, Reset, Response, SendError, Settings};
 use super::output::Output;
+use super::template::Templates;
 use super::{CloseReason, GoAway, MAX_HEADER_LIST, WINDOW};
 use crate::http2::streams::Streams;
 
@@ -74,6 +75,7 @@ pub(crate) struct Connection {
     config: Config,
     pub(super) output: Output,
     encoder: Encoder,
+    templates: Templates,
     decoder: Decoder,
     /// The beginning of a frame whose end has not come.
     partial: Vec<u8>,
@@ -144,6 +146,7 @@ impl Connection {
         Self {
             output,
             encoder: Encoder::new(),
+            templates: Templates::new(),
             decoder: Decoder::new(TABLE_SIZE),
             partial: Vec::new(),
             greeted: false,

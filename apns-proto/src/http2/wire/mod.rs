@@ -6,7 +6,8 @@
 //! * [`frame`] reads and writes frames; [`hpack`] compresses header fields (RFC 7541).
 //! * [`client`] is the connection: `client/send.rs` writes requests, `client/receive.rs` reads what the peer says,
 //!   `client/ending.rs` settles streams.
-//! * [`answer`] gathers an answer, [`output`] the bytes for the peer, [`budget`] counts what a peer asks for.
+//! * [`answer`] gathers an answer, [`output`] the bytes for the peer, [`budget`] counts what a peer asks for, [`template`]
+//!   keeps the encoded part of requests that comes back.
 //!
 //! # Contract of [`client::Connection`]
 //!
@@ -24,7 +25,7 @@
 //!
 //!   ```text
 //!   while connection.refusal().is_none() && let Some(request) = queue.pop_front() {
-//!       connection.send_request(request)?;
+//!       connection.send(request)?;
 //!   }
 //!   connection.transmit(out);
 //!   ```
@@ -69,6 +70,7 @@ pub(crate) mod frame;
 mod hpack;
 mod message;
 mod output;
+mod template;
 #[cfg(test)]
 mod tests;
 

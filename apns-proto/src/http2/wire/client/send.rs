@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{Assembly, Connection, Encoder, SendError, Stream};
+use super::{Assembly, Connection, SendError, Stream};
+use crate::http2::outgoing::Outgoing;
 use crate::http2::wire::frame::{self, HEAD, MAX_PAYLOAD, flag, kind};
-use crate::http2::{Indexing, Method, Request};
+use crate::http2::{Header, Request};
 use crate::machine::CHUNK;
 
 impl Connection {
@@ -14,32 +15,45 @@ impl Connection {
     /// [`Event::Response`](super::Event::Response) or [`Event::Failed`](super::Event::Failed) will name it, unless
     /// [`reset`](Self::reset) settles it before.
     ///
+    /// What is encoded of a head is kept: requests that share one cost little.
+    ///
     /// # Errors
     ///
     /// Any [`SendError`]; nothing was sent then.
-    pub(crate) fn send_request(&mut self, request: Request) -> Result<u32, SendError> {
+    pub(crate) fn send(&mut self, request: Outgoing<'_>) -> Result<u32, SendError> {
         if let Some(refusal) = self.refusal() {
             return Err(refusal);
         }
         if let Some(limit) = self.settings.and_then(|settings| settings.max_header_list_size) {
-            let size = request.header_list_size();
+            let size = request.header_list_size(&self.config.authority);
             if size > limit as usize {
                 return Err(SendError::HeadersTooLarge { size, limit });
             }
         }
-        self.check(&request)?;
+        let encoded = self.templates.find(&request, &self.encoder).is_some();
+        if !self.is_possible(&request, encoded) {
+            return Err(SendError::Malformed);
+        }
         // Bodies that have waited for a window go first.
         self.resume();
         let stream = self.next_stream;
         self.next_stream += 2;
-        self.write_head(stream, &request);
+        self.write_head(stream, request);
         let mut open = Stream {
             end: self.output.position(),
             window: self.stream_window,
-            unsent: request.body,
+            unsent: Bytes::new(),
             answer: Assembly::new(),
         };
-        if !open.unsent.is_empty() {
+        let body = request.body;
+        let length = body.len() as i64;
+        if !body.is_empty() && length <= self.window.min(open.window) && body.len() <= MAX_PAYLOAD {
+            self.output.frame(kind::DATA, flag::END_STREAM, stream, body);
+            self.window -= length;
+            open.window -= length;
+            open.end = self.output.position();
+        } else if !body.is_empty() {
+            open.unsent = body.clone();
             write_body(&mut self.output, &mut self.window, stream, &mut open);
             if !open.unsent.is_empty() {
                 self.waiting.push_back(stream);
@@ -50,7 +64,12 @@ impl Connection {
         Ok(stream)
     }
 
-    /// Why [`send_request`](Self::send_request) would refuse any request now; `None` when there is room for one.
+    /// Sends a request that shares nothing with others; see [`send`](Self::send).
+    pub(crate) fn send_request(&mut self, request: &Request) -> Result<u32, SendError> {
+        self.send(request.outgoing(&request.head()))
+    }
+
+    /// Why [`send`](Self::send) would refuse any request now; `None` when there is room for one.
     pub(crate) fn refusal(&self) -> Option<SendError> {
         if self.closed {
             return Some(SendError::Closed);
@@ -77,41 +96,29 @@ impl Connection {
         (self.window <= 0 && !self.waiting.is_empty()).then_some(SendError::Window)
     }
 
-    /// Whether it is a request that HTTP/2 can carry.
-    fn check(&mut self, request: &Request) -> Result<(), SendError> {
+    /// Whether it is a request that HTTP/2 can carry. What was encoded before has been looked at.
+    fn is_possible(&mut self, request: &Outgoing<'_>, encoded: bool) -> bool {
         // As a fold, which looks at many bytes at once.
         let path = request.path.iter().fold(false, |bad, &byte| bad | (byte <= b' ') | (byte >= 0x7f));
         if path || request.path.first() != Some(&b'/') {
-            return Err(SendError::Malformed);
+            return false;
         }
-        for header in &request.headers {
-            let is_control = |byte: u8| ((byte < b' ') & (byte != b'\t')) | (byte == 0x7f);
-            let value = header.value.iter().fold(false, |bad, &byte| bad | is_control(byte));
-            if value || !self.encoder.knows(header.name) {
-                return Err(SendError::Malformed);
-            }
-        }
-        Ok(())
+        let encoder = &mut self.encoder;
+        let mut is_field = |header: &Header| is_value(&header.value) && encoder.knows(header.name);
+        let alone = request.varying.iter().all(&mut is_field);
+        alone && (encoded || (request.head.headers.iter().all(is_field) && request.authorization.is_none_or(is_value)))
     }
 
     /// Writes HEADERS, and CONTINUATION where the block is larger than a frame.
-    fn write_head(&mut self, stream: u32, request: &Request) {
+    fn write_head(&mut self, stream: u32, request: Outgoing<'_>) {
         let out = self.output.frames_mut();
         let start = out.len();
         out.extend_from_slice(&[0; HEAD]);
-        self.encoder.begin(out);
-        match request.method {
-            Method::Get => Encoder::static_field(2, out),
-            Method::Post => Encoder::static_field(3, out),
-            Method::Delete => {
-                self.encoder.field(":method", &Bytes::from_static(b"DELETE"), Indexing::Incremental, out);
-            }
+        match self.templates.find(&request, &self.encoder) {
+            Some(template) => template.write(request.path, out),
+            None => self.templates.make(&request, &self.config.authority, &mut self.encoder, out),
         }
-        // `https`.
-        Encoder::static_field(7, out);
-        self.encoder.field(":authority", &self.config.authority, Indexing::Incremental, out);
-        Encoder::path(&request.path, out);
-        for header in &request.headers {
+        for header in request.varying {
             self.encoder.field(header.name, &header.value, header.indexing, out);
         }
         let end = if request.body.is_empty() { flag::END_STREAM } else { 0 };
@@ -155,6 +162,12 @@ impl Connection {
             }
         }
     }
+}
+
+/// Whether a text may be the value of a field (RFC 9113 section 8.2.1).
+fn is_value(value: &Bytes) -> bool {
+    let is_control = |byte: u8| ((byte < b' ') & (byte != b'\t')) | (byte == 0x7f);
+    !value.iter().fold(false, |bad, &byte| bad | is_control(byte))
 }
 
 /// Writes as much of a body as the windows let out, in steps of a chunk.

@@ -22,6 +22,8 @@ pub(in crate::http2::wire) struct Encoder {
     update: Option<usize>,
     /// The names that were used. There are about a dozen.
     names: Vec<KnownName>,
+    /// How often the table, or what has to be said about it, has changed.
+    version: u64,
 }
 
 #[derive(Debug)]
@@ -39,7 +41,12 @@ struct KnownName {
 
 impl Encoder {
     pub(in crate::http2::wire) const fn new() -> Self {
-        Self { entries: VecDeque::new(), size: 0, max: TABLE_SIZE, update: None, names: Vec::new() }
+        Self { entries: VecDeque::new(), size: 0, max: TABLE_SIZE, update: None, names: Vec::new(), version: 0 }
+    }
+
+    /// What was encoded under this number stays good for as long as it is the same.
+    pub(in crate::http2::wire) const fn version(&self) -> u64 {
+        self.version
     }
 
     /// The peer's SETTINGS_HEADER_TABLE_SIZE. More than the default is not used.
@@ -51,6 +58,7 @@ impl Encoder {
         // A size between two blocks that is below the last has to be said as well (RFC 7541 section 4.2).
         self.update = Some(self.update.map_or(max, |least| least.min(max)));
         self.max = max;
+        self.version += 1;
         while self.size > max
             && let Some(entry) = self.entries.pop_back()
         {
@@ -61,6 +69,7 @@ impl Encoder {
     /// Writes what has to stand before the first field of a block.
     pub(in crate::http2::wire) fn begin(&mut self, out: &mut Vec<u8>) {
         if let Some(least) = self.update.take() {
+            self.version += 1;
             if least < self.max {
                 put_integer(out, 0x20, 5, least);
             }
@@ -146,6 +155,7 @@ impl Encoder {
             put_string(out, value);
             self.entries.push_front(Entry { name, value: value.clone() });
             self.size += size;
+            self.version += 1;
         } else {
             // Compressing what is written each time costs more than its bytes do.
             put_plain(out, value);

@@ -26,7 +26,7 @@ fn b40_a_changed_table_size_is_announced_in_the_next_header_block() {
         });
         let frames = hand.hear();
         assert_eq!(frames.iter().filter(|frame| frame.kind == kind::SETTINGS && frame.flags == flag::ACK).count(), 2);
-        hand.client.send_request(push("{}")).unwrap();
+        hand.client.send_request(&push("{}")).unwrap();
         let frames = hand.hear();
         assert_eq!(frames[0].kind, kind::HEADERS);
         assert_eq!(frames[0].payload[..4], [0x20, 0x3f, 0xe1, 0x1f]);

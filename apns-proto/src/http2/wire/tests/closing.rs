@@ -141,7 +141,7 @@ fn b55_a_thousand_go_aways_do_nothing() {
             hand.client.finish();
             hand.client.abandon(ErrorCode::NO_ERROR);
             assert_eq!((hand.events(), hand.hear()), (vec![], vec![]));
-            assert_eq!(hand.client.send_request(push("{}")), Err(SendError::Closed));
+            assert_eq!(hand.client.send_request(&push("{}")), Err(SendError::Closed));
         }
     }
 }
@@ -150,7 +150,7 @@ fn b55_a_thousand_go_aways_do_nothing() {
 fn what_was_handed_out_is_unknown_and_what_was_not_was_not_sent() {
     let mut hand = Hand::greeted(&[], usize::MAX);
     hand.send();
-    hand.client.send_request(push("{}")).unwrap();
+    hand.client.send_request(&push("{}")).unwrap();
     hand.client.receive_end();
     let events = hand.events();
     assert_eq!(settled(&events), [(1, UNKNOWN), (3, NOT_SENT)]);
@@ -165,7 +165,7 @@ fn b14_an_answer_after_a_failed_write_is_heard() {
         hand.send();
         let mut taken = BytesMut::new();
         for _ in 0..3 {
-            hand.client.send_request(push("{}")).unwrap();
+            hand.client.send_request(&push("{}")).unwrap();
         }
         hand.client.transmit(&mut taken);
         // The transport took all but the last two bytes of the third, and so nothing of what follows.
@@ -229,7 +229,7 @@ fn finishing_waits_for_what_is_open() {
 fn breaking_off_settles_everything_at_once() {
     let mut hand = Hand::greeted(&[], usize::MAX);
     hand.send();
-    hand.client.send_request(push("{}")).unwrap();
+    hand.client.send_request(&push("{}")).unwrap();
     hand.client.abandon(ErrorCode::CANCEL);
     let events = hand.events();
     assert_eq!(settled(&events), [(1, UNKNOWN), (3, NOT_SENT)]);

@@ -106,7 +106,7 @@ fn windows_that_move_in_mid_flight_let_every_body_out_whole() {
         for step in 0.. {
             if sent < 10 && random().is_multiple_of(3) {
                 let body: &'static str = Box::leak(bodies[sent].clone().into_boxed_str());
-                hand.client.send_request(push(body)).unwrap();
+                hand.client.send_request(&push(body)).unwrap();
                 sent += 1;
             }
             // Up and down; in the end up.
@@ -131,15 +131,15 @@ fn windows_that_move_in_mid_flight_let_every_body_out_whole() {
 fn a_closed_connection_window_holds_requests_back() {
     let mut hand = Hand::greeted(&[], usize::MAX);
     let long: &'static str = Box::leak("x".repeat(65_000).into_boxed_str());
-    hand.client.send_request(push(long)).unwrap();
+    hand.client.send_request(&push(long)).unwrap();
     hand.hear();
     let body: &'static str = Box::leak("x".repeat(1000).into_boxed_str());
-    hand.client.send_request(push(body)).unwrap();
+    hand.client.send_request(&push(body)).unwrap();
     assert_eq!(hand.client.refusal(), Some(SendError::Window));
     hand.say(|out| frame::write(out, 8, 0, 0, &1000_u32.to_be_bytes()));
     assert_eq!(hand.client.refusal(), None);
     // What waits goes first.
-    hand.client.send_request(push("{}")).unwrap();
+    hand.client.send_request(&push("{}")).unwrap();
     let frames = hand.hear();
     let ends: Vec<_> = frames.iter().filter(|frame| frame.ends_stream()).map(|frame| frame.stream).collect();
     assert_eq!(ends, [3, 5]);

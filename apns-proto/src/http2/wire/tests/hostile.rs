@@ -11,7 +11,7 @@ fn is_violation(code: ErrorCode, say: impl Fn(&mut BytesMut)) {
         let mut hand = Hand::greeted(&[], split);
         hand.send();
         hand.send();
-        hand.client.send_request(push("{}")).unwrap();
+        hand.client.send_request(&push("{}")).unwrap();
         hand.say(|out| {
             headers(out, 1, true, OK);
             say(out);
@@ -137,9 +137,9 @@ fn s8_a_stream_window_beyond_the_range_ends_the_stream() {
         let mut hand = Hand::greeted(&[], split);
         // The first body takes all of the connection's window, so that the second one waits with its own untouched.
         let long: &'static str = Box::leak("x".repeat(65_535).into_boxed_str());
-        assert_eq!(hand.client.send_request(push(long)), Ok(1));
+        assert_eq!(hand.client.send_request(&push(long)), Ok(1));
         hand.hear();
-        assert_eq!(hand.client.send_request(push("{}")), Ok(3));
+        assert_eq!(hand.client.send_request(&push("{}")), Ok(3));
         hand.hear();
         hand.say(|out| {
             frame::write(out, 8, 0, 3, &0x7fff_ffff_u32.to_be_bytes());
@@ -325,6 +325,6 @@ fn is_violation_before_more(stream: u32, block: &[u8]) {
             [(1, answered(200, "")), (3, Settled::Failed(Failure::ConnectionEnded, Fate::Unknown))]
         );
         assert_eq!(events.last(), Some(&Event::Closed(CloseReason::Violation { code: ErrorCode::PROTOCOL_ERROR })));
-        assert_eq!(hand.client.send_request(push("{}")), Err(SendError::Closed));
+        assert_eq!(hand.client.send_request(&push("{}")), Err(SendError::Closed));
     }
 }

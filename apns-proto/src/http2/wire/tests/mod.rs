@@ -104,7 +104,7 @@ impl Hand {
 
     /// Sends a request with a body, and hands it out.
     fn send(&mut self) -> u32 {
-        let stream = self.client.send_request(push("{}")).unwrap();
+        let stream = self.client.send_request(&push("{}")).unwrap();
         self.hear();
         stream
     }

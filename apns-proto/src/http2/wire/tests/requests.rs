@@ -8,7 +8,7 @@ use crate::machine::CHUNK;
 fn nothing_is_sent_before_the_peers_settings() {
     for split in SPLITS {
         let mut hand = Hand::silent(config(), split);
-        assert_eq!(hand.client.send_request(push("{}")), Err(SendError::AwaitingSettings));
+        assert_eq!(hand.client.send_request(&push("{}")), Err(SendError::AwaitingSettings));
         assert_eq!(hand.client.settings(), None);
         let frames = hand.hear();
         assert_eq!(frames.len(), 1);
@@ -28,7 +28,7 @@ fn nothing_is_sent_before_the_peers_settings() {
 fn a_request_is_headers_and_one_data_frame() {
     for split in SPLITS {
         let mut hand = Hand::greeted(&[], split);
-        assert_eq!(hand.client.send_request(push("{\"aps\":{}}")), Ok(1));
+        assert_eq!(hand.client.send_request(&push("{\"aps\":{}}")), Ok(1));
         let frames = hand.hear();
         assert_eq!(frames.len(), 2);
         assert_eq!((frames[0].kind, frames[0].flags, frames[0].stream), (kind::HEADERS, flag::END_HEADERS, 1));
@@ -40,7 +40,7 @@ fn a_request_is_headers_and_one_data_frame() {
 #[test]
 fn b103_a_request_without_a_body_ends_on_headers() {
     let mut hand = Hand::greeted(&[], usize::MAX);
-    hand.client.send_request(request(Method::Get, "/1/apps/com.example.app/channels", "")).unwrap();
+    hand.client.send_request(&request(Method::Get, "/1/apps/com.example.app/channels", "")).unwrap();
     let frames = hand.hear();
     assert_eq!(frames.len(), 1);
     assert_eq!(frames[0].flags, flag::END_HEADERS | flag::END_STREAM);
@@ -53,7 +53,7 @@ fn values_of_one_request_stay_out_of_the_table_and_secrets_are_never_indexed() {
     for id in ["00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"] {
         let request =
             with(with(push("{}"), "authorization", "bearer x", Indexing::Never), "apns-id", id, Indexing::Without);
-        hand.client.send_request(request).unwrap();
+        hand.client.send_request(&request).unwrap();
         blocks.push(hand.hear()[0].payload.clone());
     }
     let authorization = |block: &Bytes| block.windows(2).any(|pair| pair == [0x1f, 23 - 15]);
@@ -68,7 +68,7 @@ fn values_of_one_request_stay_out_of_the_table_and_secrets_are_never_indexed() {
         "00000000-0000-0000-0000-00000000000b",
         Indexing::Without,
     );
-    hand.client.send_request(again).unwrap();
+    hand.client.send_request(&again).unwrap();
     assert_eq!(hand.hear()[0].payload, blocks[1], "nothing was added to the table");
 }
 
@@ -77,10 +77,10 @@ fn s13_headers_beyond_the_peers_limit_are_refused_with_the_size() {
     for split in SPLITS {
         let mut hand = Hand::greeted(&[(6, 8000)], split);
         let long = request(Method::Post, format!("/3/device/{}", "a".repeat(8000)), "{}");
-        let Err(SendError::HeadersTooLarge { size, limit }) = hand.client.send_request(long) else { panic!() };
+        let Err(SendError::HeadersTooLarge { size, limit }) = hand.client.send_request(&long) else { panic!() };
         assert_eq!((size, limit), (8000 + 10 + 5 + 32 + 7 + 4 + 32 + 7 + 5 + 32 + 10 + 18 + 32, 8000));
         assert_eq!(hand.hear(), []);
-        assert_eq!(hand.client.send_request(push("{}")), Ok(1));
+        assert_eq!(hand.client.send_request(&push("{}")), Ok(1));
     }
 }
 
@@ -88,7 +88,7 @@ fn s13_headers_beyond_the_peers_limit_are_refused_with_the_size() {
 fn a_field_of_the_connection_is_refused() {
     let mut hand = Hand::greeted(&[], usize::MAX);
     let bad = with(push("{}"), "connection", "close", Indexing::Incremental);
-    assert_eq!(hand.client.send_request(bad), Err(SendError::Malformed));
+    assert_eq!(hand.client.send_request(&bad), Err(SendError::Malformed));
     assert_eq!(hand.hear(), []);
     assert_eq!(hand.client.open_streams(), 0);
     let stream = hand.send();
@@ -105,7 +105,7 @@ fn b30_the_stream_limit_is_live() {
         hand.say(|out| frame::write_settings(out, &[(3, 1)]));
         assert_eq!(hand.client.refusal(), Some(SendError::Full { open: 200, limit: 1 }));
         for (index, &stream) in streams.iter().enumerate() {
-            assert_eq!(hand.client.send_request(push("{}")), Err(SendError::Full { open: 200 - index, limit: 1 }));
+            assert_eq!(hand.client.send_request(&push("{}")), Err(SendError::Full { open: 200 - index, limit: 1 }));
             hand.say(|out| headers(out, stream, true, OK));
         }
         assert_eq!(settled(&hand.events()).len(), 200);
@@ -118,7 +118,7 @@ fn b30_the_stream_limit_is_live() {
         hand.say(|out| frame::write_settings(out, &[(3, 500)]));
         let frames: usize = (0..500)
             .map(|_| {
-                hand.client.send_request(push("{}")).unwrap();
+                hand.client.send_request(&push("{}")).unwrap();
                 hand.hear().iter().filter(|frame| frame.ends_stream()).count()
             })
             .sum();
@@ -174,7 +174,7 @@ fn b37_a_thousand_requests_given_up_leave_no_stream_open() {
         for _ in 0..2 {
             let mut streams = Vec::new();
             for _ in 0..1000 {
-                streams.push(hand.client.send_request(push("{}")).unwrap());
+                streams.push(hand.client.send_request(&push("{}")).unwrap());
                 // None is held back.
                 assert!(hand.hear().iter().any(Frame::ends_stream));
             }
@@ -196,10 +196,10 @@ fn b38_stream_identifiers_run_out_and_say_so() {
     for split in SPLITS {
         let mut hand = Hand::silent(config().first_stream(2_147_483_645), split);
         hand.say(|out| frame::write_settings(out, &[]));
-        assert_eq!(hand.client.send_request(push("{}")), Ok(2_147_483_645));
-        assert_eq!(hand.client.send_request(push("{}")), Ok(2_147_483_647));
+        assert_eq!(hand.client.send_request(&push("{}")), Ok(2_147_483_645));
+        assert_eq!(hand.client.send_request(&push("{}")), Ok(2_147_483_647));
         assert_eq!(hand.client.refusal(), Some(SendError::StreamsExhausted));
-        assert_eq!(hand.client.send_request(push("{}")), Err(SendError::StreamsExhausted));
+        assert_eq!(hand.client.send_request(&push("{}")), Err(SendError::StreamsExhausted));
         hand.hear();
         hand.say(|out| {
             headers(out, 2_147_483_645, true, OK);
@@ -226,7 +226,7 @@ fn requests_are_taken_up_to_a_chunk() {
     let body: &'static str = Box::leak("x".repeat(4096).into_boxed_str());
     let mut sent = 0;
     while hand.client.refusal().is_none() {
-        hand.client.send_request(push(body)).unwrap();
+        hand.client.send_request(&push(body)).unwrap();
         sent += 1;
     }
     assert_eq!(hand.client.refusal(), Some(SendError::Backlog));
@@ -246,7 +246,7 @@ fn a_chunk_is_filled() {
     let mut hand = Hand::greeted(&[], usize::MAX);
     let mut sent = 0;
     while hand.client.refusal().is_none() {
-        hand.client.send_request(push("{}")).unwrap();
+        hand.client.send_request(&push("{}")).unwrap();
         sent += 1;
     }
     assert!(sent > 300, "{sent}");
@@ -263,7 +263,7 @@ fn bodies_beyond_the_peers_window_wait_for_it_and_are_never_lost() {
             let body = "0123456789abcdefghij0123456789ABCDEFGHIJ";
             let streams = [1, 3, 5];
             for stream in streams {
-                assert_eq!(hand.client.send_request(push(body)), Ok(stream));
+                assert_eq!(hand.client.send_request(&push(body)), Ok(stream));
             }
             let mut bodies = [(); 3].map(|()| BytesMut::new());
             let mut ended = [false; 3];
@@ -287,7 +287,7 @@ fn bodies_beyond_the_peers_window_wait_for_it_and_are_never_lost() {
 #[test]
 fn a_window_opened_by_settings_lets_waiting_bodies_out() {
     let mut hand = Hand::greeted(&[(4, 0)], usize::MAX);
-    hand.client.send_request(push("{\"aps\":{}}")).unwrap();
+    hand.client.send_request(&push("{\"aps\":{}}")).unwrap();
     assert_eq!(hand.hear().len(), 1);
     hand.say(|out| frame::write_settings(out, &[(4, 65_535)]));
     let frames = hand.hear();
@@ -301,7 +301,7 @@ fn a_body_that_waits_for_the_window_when_the_connection_ends_was_not_processed()
         let mut hand = Hand::greeted(&[(4, 5)], split);
         let (given_up, reset, rest) = (1, 3, 5);
         for _ in 0..3 {
-            hand.client.send_request(push("0123456789")).unwrap();
+            hand.client.send_request(&push("0123456789")).unwrap();
         }
         hand.hear();
         assert_eq!(hand.client.reset(given_up), Some(Reset::Unanswered(Fate::NotProcessed)));
@@ -326,9 +326,9 @@ fn a_body_that_waits_for_the_window_when_the_connection_ends_was_not_processed()
 #[test]
 fn a_request_given_up_before_it_left_never_leaves() {
     let mut hand = Hand::greeted(&[], usize::MAX);
-    let with_body = hand.client.send_request(push("{}")).unwrap();
-    let without = hand.client.send_request(request(Method::Get, "/", "")).unwrap();
-    let kept = hand.client.send_request(push("{}")).unwrap();
+    let with_body = hand.client.send_request(&push("{}")).unwrap();
+    let without = hand.client.send_request(&request(Method::Get, "/", "")).unwrap();
+    let kept = hand.client.send_request(&push("{}")).unwrap();
     for stream in [with_body, without] {
         assert_eq!(hand.client.reset(stream), Some(Reset::Unanswered(Fate::NotProcessed)));
     }
@@ -370,7 +370,7 @@ fn nothing_that_prints_shows_a_token_or_a_payload() {
     let mut hand = Hand::greeted(&[], usize::MAX);
     let request = with(push("{\"aps\":{\"alert\":\"private\"}}"), "authorization", "bearer sesame", Indexing::Never);
     let mut printed = format!("{request:?}");
-    hand.client.send_request(request).unwrap();
+    hand.client.send_request(&request).unwrap();
     printed.push_str(&format!("{:?} {:?}", hand.client, config()));
     hand.say(|out| {
         headers(out, 1, false, b"\x8c\x40\x01a\x06sesame");

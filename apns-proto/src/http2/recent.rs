@@ -1,0 +1,53 @@
+//! A few values that were made lately and may be wanted again.
+
+/// As many values as there were lately, at most four: an app sends few kinds of notifications at a time.
+#[derive(Clone)]
+pub(super) struct Recent<T> {
+    kept: Vec<T>,
+    /// The one that goes next.
+    oldest: usize,
+}
+
+const KEPT: usize = 4;
+
+impl<T> Recent<T> {
+    pub(super) const fn new() -> Self {
+        Self { kept: Vec::new(), oldest: 0 }
+    }
+
+    pub(super) fn find(&self, is_it: impl Fn(&T) -> bool) -> Option<&T> {
+        self.kept.iter().find(|one| is_it(one))
+    }
+
+    /// Keeps a value in place of those that it replaces, or else of the oldest.
+    pub(super) fn keep(&mut self, value: T, replaces: impl Fn(&T) -> bool) -> &T {
+        let place = match self.kept.iter().position(replaces) {
+            Some(place) => place,
+            None if self.kept.len() < KEPT => {
+                self.kept.push(value);
+                return &self.kept[self.kept.len() - 1];
+            }
+            None => {
+                self.oldest = (self.oldest + 1) % KEPT;
+                (self.oldest + KEPT - 1) % KEPT
+            }
+        };
+        self.kept[place] = value;
+        &self.kept[place]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_four_are_kept_and_one_replaces_its_like() {
+        let mut recent = Recent::new();
+        for (key, value) in [(1, 'a'), (2, 'b'), (1, 'c'), (3, 'd'), (4, 'e'), (5, 'f')] {
+            assert_eq!(recent.keep((key, value), |(other, _)| *other == key), &(key, value));
+        }
+        let find = |key| recent.find(|(other, _)| *other == key).map(|(_, value)| *value);
+        assert_eq!([1, 2, 3, 4, 5].map(find), [None, Some('b'), Some('d'), Some('e'), Some('f')]);
+    }
+}
