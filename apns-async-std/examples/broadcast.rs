@@ -15,12 +15,11 @@ use std::sync::Arc;
 
 use apns_sim::Simulator;
 
-use apns_async_std::channels::connect;
 use apns_async_std::proto::Payload;
 use apns_async_std::proto::http2::{
     Broadcast, BundleId, ChannelStorage, KeyId, SigningKey, SigningSource, TeamId, TokenSource,
 };
-use apns_async_std::{Endpoint, Environment, Roots};
+use apns_async_std::{Client, Endpoint, Environment, Roots};
 
 #[async_std::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -62,14 +61,15 @@ async fn broadcast(
     tokens: Arc<dyn TokenSource>,
     bundle_id: BundleId,
 ) -> Result<(), Box<dyn Error>> {
-    let channels = connect(management, tokens.clone()).roots(roots.clone()).channels(bundle_id.clone())?;
+    let channels = Client::http2(management, tokens.clone()).roots(roots.clone()).channels(bundle_id.clone())?;
     let channel = channels.create(ChannelStorage::Nothing).await?;
     println!("the channel is {}", channel.as_str());
 
-    let broadcasts = connect(api, tokens).roots(roots).broadcasts()?;
+    let broadcasts = Client::http2(api, tokens).roots(roots).broadcasts()?;
     let payload = r#"{"aps":{"event":"update","timestamp":1700000000,"content-state":{"score":"2:1"}}}"#;
-    let published = broadcasts.send(Broadcast::new(bundle_id, channel.clone(), Payload::from_json(payload)?)).await?;
-    println!("taken, as {}", published.request_id.map_or_else(String::new, |id| id.to_string()));
+    let broadcast = Broadcast::new(bundle_id, channel.clone(), Payload::from_json(payload)?);
+    let delivery = broadcasts.submit(broadcast).await.await;
+    println!("{}, as {}", delivery.outcome, delivery.answer.map_or_else(String::new, |id| id.to_string()));
 
     channels.delete(&channel).await?;
     Ok(())

@@ -7,7 +7,8 @@ use apns_proto::WallTime;
 use apns_proto::encoding;
 use apns_proto::http2::{Authentication, IdError, KeyId, Requests, SigningKey, SigningSource, TeamId};
 use apns_tokio::{
-    CertificateEnvironment, Credentials, Endpoint, Environment, Identity, IdentityWarning, Purpose, Roots, channels,
+    CertificateEnvironment, Client, Credentials, Endpoint, Environment, Http2Builder, Identity, IdentityWarning,
+    Purpose, Roots,
 };
 
 use crate::exit::Failure;
@@ -158,9 +159,9 @@ fn id_failure(option: &str, error: &IdError) -> Failure {
 
 impl Connection {
     /// Begins a handle for channels or broadcasts.
-    pub(crate) fn reach(self, credentials: Credentials) -> channels::Connect {
+    pub(crate) fn reach(self, credentials: Credentials) -> Http2Builder {
         let connect_timeout = self.connect_timeout();
-        channels::connect(self.endpoint, credentials)
+        Client::http2(self.endpoint, credentials)
             .roots(self.roots)
             .connect_timeout(connect_timeout)
             .patience(self.timeout)

@@ -120,14 +120,6 @@ impl Trouble {
         }
     }
 
-    /// A connection ended before anything came of it.
-    pub(crate) fn disconnected(endpoint: &Endpoint, reason: &CloseReason) -> Self {
-        match reason {
-            CloseReason::Refused(words) => Self::refused(endpoint, words),
-            other => Self::closed(endpoint, other).unwrap_or_else(|| Self::other(endpoint, other)),
-        }
-    }
-
     /// What an event says about why there is no connection, if it does.
     pub(crate) fn event(endpoint: &Endpoint, event: &ClientEvent) -> Option<Self> {
         match event {

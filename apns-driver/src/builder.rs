@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apns_proto::session::Protocol;
-use apns_proto::{Session, SessionConfig};
+use apns_proto::{Message, Session, SessionConfig};
 
 use crate::client::Core;
 use crate::dial::Target;
@@ -66,9 +66,14 @@ impl<R: Runtime> Common<R> {
     }
 
     /// `alpn` is what the server has to choose.
-    pub(crate) fn start<P>(self, alpn: Option<&'static [u8]>, protocol: impl Fn() -> P) -> Result<Client<R>, BuildError>
+    pub(crate) fn start<P, M>(
+        self,
+        alpn: Option<&'static [u8]>,
+        protocol: impl Fn() -> P,
+    ) -> Result<Client<R, M>, BuildError>
     where
-        P: Protocol<Reply> + Send + 'static,
+        M: Message,
+        P: Protocol<Reply<M>, Message = M> + Send + 'static,
         P::Connection: Send + 'static,
     {
         let target = Target::new(&self.runtime, self.endpoint, self.tls, alpn, self.connect_timeout)?;

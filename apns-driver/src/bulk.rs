@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use apns_proto::Notification;
+use apns_proto::{Message, Notification};
 use event_listener::EventListener;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
@@ -27,16 +27,16 @@ type Proof = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 pin_project! {
     /// The outcomes of [`Client::send_all`], each under its key, in the order in which they become known.
-    pub struct SendAll<R: Runtime, S, K> {
-        client: Client<R>,
+    pub struct SendAll<R: Runtime, S, K, M: Message = Notification> {
+        client: Client<R, M>,
         #[pin]
         source: Option<S>,
         keys: Slab<K>,
-        sink: Arc<BulkSink>,
+        sink: Arc<BulkSink<M>>,
         // Taken out of the sink together, and not yielded yet.
-        ready: VecDeque<(u32, Delivery)>,
+        ready: VecDeque<(u32, Delivery<M>)>,
         // Taken from the source, and waiting for room.
-        held: VecDeque<Job>,
+        held: VecDeque<Job<M>>,
         room: Option<EventListener>,
         // The proof of the last ones was asked for.
         asked: bool,
@@ -44,13 +44,13 @@ pin_project! {
     }
 }
 
-impl<R: Runtime, S, K> SendAll<R, S, K> {
-    pub(crate) fn new(client: Client<R>, source: S) -> Self {
+impl<R: Runtime, S, K, M: Message> SendAll<R, S, K, M> {
+    pub(crate) fn new(client: Client<R, M>, source: S) -> Self {
         Self {
             client,
             source: Some(source),
             keys: Slab::new(),
-            sink: Arc::new(BulkSink::default()),
+            sink: Arc::new(BulkSink::new()),
             ready: VecDeque::new(),
             held: VecDeque::new(),
             room: None,
@@ -60,16 +60,17 @@ impl<R: Runtime, S, K> SendAll<R, S, K> {
     }
 }
 
-impl<R: Runtime, S, K> fmt::Debug for SendAll<R, S, K> {
+impl<R: Runtime, S, K, M: Message> fmt::Debug for SendAll<R, S, K, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SendAll").field("under_way", &self.keys.len()).finish_non_exhaustive()
     }
 }
 
-impl<R, S, K> SendAll<R, S, K>
+impl<R, S, K, M> SendAll<R, S, K, M>
 where
     R: Runtime,
-    S: Stream<Item = (K, Notification)>,
+    S: Stream<Item = (K, M)>,
+    M: Message,
 {
     /// Moves from the source into the queue what fits.
     fn poll_feed(self: Pin<&mut Self>, cx: &mut Context<'_>) {
@@ -127,14 +128,15 @@ where
     }
 }
 
-impl<R, S, K> Stream for SendAll<R, S, K>
+impl<R, S, K, M> Stream for SendAll<R, S, K, M>
 where
     R: Runtime,
-    S: Stream<Item = (K, Notification)>,
+    S: Stream<Item = (K, M)>,
+    M: Message,
 {
-    type Item = (K, Delivery);
+    type Item = (K, Delivery<M>);
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<(K, Delivery)>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<(K, Delivery<M>)>> {
         // The queue is filled up once for each turn of outcomes.
         if let Some((slot, delivery)) = self.as_mut().project().ready.pop_front() {
             let key = self.project().keys.remove(slot as usize);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use apns_proto::{Expiration, NotSentCause, Notification, Outcome, Pause};
+use apns_proto::{Expiration, Message, NotSentCause, Notification, Outcome, Pause};
 
 use crate::bulk::SendAll;
 use crate::events::{Broadcast, Events};
@@ -21,18 +21,18 @@ use crate::{BinaryBuilder, Endpoint, Identity, Runtime, trace};
 /// A cheap handle: clone it freely. All clones share one bounded queue and its connections. Notifications that are
 /// taken end in exactly one [`Outcome`] each. When the last handle is dropped, what was taken is still sent in the
 /// background, and then the connections close.
-pub struct Client<R: Runtime> {
+pub struct Client<R: Runtime, M: Message = Notification> {
     runtime: R,
-    handle: Arc<Handle>,
+    handle: Arc<Handle<M>>,
 }
 
-impl<R: Runtime> Clone for Client<R> {
+impl<R: Runtime, M: Message> Clone for Client<R, M> {
     fn clone(&self) -> Self {
         Self { runtime: self.runtime.clone(), handle: self.handle.clone() }
     }
 }
 
-impl<R: Runtime> fmt::Debug for Client<R> {
+impl<R: Runtime, M: Message> fmt::Debug for Client<R, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("queued", &self.handle.core.queue.len()).finish_non_exhaustive()
     }
@@ -40,11 +40,11 @@ impl<R: Runtime> fmt::Debug for Client<R> {
 
 /// Dropped with the last clone of a client.
 #[derive(Debug)]
-struct Handle {
-    core: Arc<Core>,
+struct Handle<M: Message> {
+    core: Arc<Core<M>>,
 }
 
-impl Drop for Handle {
+impl<M: Message> Drop for Handle<M> {
     fn drop(&mut self) {
         self.core.queue.close(None);
     }
@@ -52,14 +52,14 @@ impl Drop for Handle {
 
 /// What handles and session tasks share.
 #[derive(Debug)]
-pub(crate) struct Core {
-    pub(crate) queue: Queue,
+pub(crate) struct Core<M: Message = Notification> {
+    pub(crate) queue: Queue<M>,
     /// The most notifications of one bulk run that are under way or wait to be yielded.
     pub(crate) under_way: usize,
     pub(crate) broadcast: Broadcast,
     pub(crate) meter: Meter,
     /// What ended as unknown or not sent while closing.
-    leftovers: Mutex<Option<Vec<Leftover>>>,
+    leftovers: Mutex<Option<Vec<Leftover<M>>>>,
     settled: AtomicU64,
     /// Why the first session that stopped has stopped.
     stopped: OnceLock<NotSentCause>,
@@ -70,47 +70,47 @@ pub(crate) struct Core {
 /// A notification that [`Client::close`] could not settle for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Leftover {
+pub struct Leftover<M = Notification> {
     /// The notification.
-    pub notification: Notification,
+    pub notification: M,
     /// How it ended: [`Outcome::Unknown`] or [`Outcome::NotSent`].
     pub outcome: Outcome,
 }
 
 /// What [`Client::close`] left.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use = "it lists what was not sent, and what nobody knows about"]
-pub struct CloseReport {
+pub struct CloseReport<M = Notification> {
     /// Everything that ended as unknown or not sent after closing began. Each of these was also told to whoever waits
     /// for it.
-    pub unsettled: Vec<Leftover>,
+    pub unsettled: Vec<Leftover<M>>,
 }
 
 /// Why a notification was not taken. It comes back unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum TrySendError {
+pub enum TrySendError<M = Notification> {
     /// The queue is full: wait, or shed load.
     #[error("the queue is full")]
-    Full(Box<Notification>),
+    Full(Box<M>),
     /// The client was closed, or has stopped.
     #[error("the client is closed")]
-    Closed(Box<Notification>),
+    Closed(Box<M>),
 }
 
-impl TrySendError {
+impl<M> TrySendError<M> {
     /// The notification.
     #[must_use]
-    pub fn into_notification(self) -> Notification {
+    pub fn into_notification(self) -> M {
         match self {
             Self::Full(notification) | Self::Closed(notification) => *notification,
         }
     }
 }
 
-impl Core {
-    pub(crate) fn new(queue: Queue, under_way: usize, token: TokenAge) -> Self {
+impl<M: Message> Core<M> {
+    pub(crate) fn new(queue: Queue<M>, under_way: usize, token: TokenAge) -> Self {
         Self {
             queue,
             under_way,
@@ -139,14 +139,14 @@ impl Core {
     }
 
     /// For a notification that no session takes any more.
-    pub(crate) fn too_late(&self, notification: Notification) -> Delivery {
+    pub(crate) fn too_late(&self, notification: M) -> Delivery<M> {
         Delivery::not_sent(self.stopped.get().cloned().unwrap_or(NotSentCause::Closed), notification)
     }
 
-    pub(crate) fn note_settled(&self, delivery: &Delivery) {
+    pub(crate) fn note_settled(&self, delivery: &Delivery<M>) {
         self.settled.fetch_add(1, Ordering::Relaxed);
         self.meter.note_settled(delivery);
-        trace::settled(delivery);
+        trace::settled(&delivery.outcome, delivery.attempts);
         if !matches!(delivery.outcome, Outcome::Unknown { .. } | Outcome::NotSent { .. }) {
             return;
         }
@@ -172,12 +172,14 @@ impl<R: Runtime> Client<R> {
     pub fn http2(endpoint: Endpoint, credentials: impl Into<crate::Credentials>) -> crate::Http2Builder<R> {
         crate::Http2Builder::new(R::default(), endpoint, credentials.into())
     }
+}
 
-    pub(crate) fn new(runtime: R, core: Arc<Core>) -> Self {
+impl<R: Runtime, M: Message> Client<R, M> {
+    pub(crate) fn new(runtime: R, core: Arc<Core<M>>) -> Self {
         Self { runtime, handle: Arc::new(Handle { core }) }
     }
 
-    fn queue(&self) -> &Queue {
+    fn queue(&self) -> &Queue<M> {
         &self.handle.core.queue
     }
 
@@ -185,13 +187,13 @@ impl<R: Runtime> Client<R> {
     ///
     /// On the binary protocol silence means yes, so this takes the quiet time (3 s by default) unless something
     /// settles it sooner: [`prove`](Self::prove) and [`close`](Self::close) do.
-    pub async fn send(&self, notification: Notification) -> Outcome {
+    pub async fn send(&self, notification: M) -> Outcome {
         self.submit(notification).await.await.outcome
     }
 
     /// Waits for room in the queue, and takes a notification. A client that takes no more answers through the
     /// [`Pending`] that it was not sent.
-    pub async fn submit(&self, mut notification: Notification) -> Pending {
+    pub async fn submit(&self, mut notification: M) -> Pending<M> {
         self.note_handed_over(&mut notification);
         let (reply, pending) = Reply::one();
         if let Err(job) = self.queue().push(Job { notification, reply }).await {
@@ -205,7 +207,7 @@ impl<R: Runtime> Client<R> {
     /// # Errors
     ///
     /// Gives it back when the queue is full or the client is closed.
-    pub fn try_send(&self, notification: Notification) -> Result<Pending, TrySendError> {
+    pub fn try_send(&self, notification: M) -> Result<Pending<M>, TrySendError<M>> {
         let original = notification.expiration();
         let mut notification = notification;
         self.note_handed_over(&mut notification);
@@ -229,9 +231,9 @@ impl<R: Runtime> Client<R> {
     /// Memory is bounded by what is under way: the source is only asked for more when there is room, and outcomes have
     /// to be taken for the run to go on. When the source ends, the rest is proven at once instead of after the quiet
     /// time. Dropping the stream forgets outcomes, not notifications.
-    pub fn send_all<S, K>(&self, source: S) -> SendAll<R, S, K>
+    pub fn send_all<S, K>(&self, source: S) -> SendAll<R, S, K, M>
     where
-        S: futures_core::Stream<Item = (K, Notification)>,
+        S: futures_core::Stream<Item = (K, M)>,
     {
         SendAll::new(self.clone(), source)
     }
@@ -248,7 +250,7 @@ impl<R: Runtime> Client<R> {
     /// Takes no more, settles what was taken, and closes all connections, within `limit`.
     ///
     /// What cannot be settled by then ends as unknown or not sent, and is listed in the report.
-    pub async fn close(&self, limit: Duration) -> CloseReport {
+    pub async fn close(&self, limit: Duration) -> CloseReport<M> {
         let core = &self.handle.core;
         core.leftovers.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
         core.queue.close(self.runtime.now().instant.checked_add(limit));
@@ -319,17 +321,17 @@ impl<R: Runtime> Client<R> {
 
     /// The span of an expiration begins where the caller hands the notification over, and not when it leaves the queue;
     /// one that is in the past there is one attempt.
-    pub(crate) fn note_handed_over(&self, notification: &mut Notification) {
+    pub(crate) fn note_handed_over(&self, notification: &mut M) {
         if matches!(notification.expiration(), Expiration::After(_) | Expiration::At(_)) {
             notification.hand_over(self.runtime.now().wall);
         }
     }
 
-    pub(crate) fn try_push_all(&self, jobs: &mut VecDeque<Job>) -> Result<(), Refusal> {
+    pub(crate) fn try_push_all(&self, jobs: &mut VecDeque<Job<M>>) -> Result<(), Refusal> {
         self.queue().try_push_all(jobs)
     }
 
-    pub(crate) fn core(&self) -> &Core {
+    pub(crate) fn core(&self) -> &Core<M> {
         &self.handle.core
     }
 

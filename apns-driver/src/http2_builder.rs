@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apns_proto::http2::{
-    AfterRejection, AuthorityError, CertificateTopics, ClockSkew, Config, Credential, ProviderApi, ProviderToken,
-    Reason, SigningSource, TokenError, TokenSource,
+    AfterRejection, AuthorityError, BundleId, CertificateTopics, ClockSkew, Config, Credential, Exchange, ProviderApi,
+    ProviderToken, Reason, SigningSource, TokenError, TokenSource,
 };
 use apns_proto::{Now, Topic};
 
 use crate::builder::{BuildError, Common, common_settings};
+use crate::channels::{Broadcasts, Channels};
 use crate::stats::TokenAge;
 use crate::tls::TlsSettings;
 use crate::{Client, Endpoint, Identity, Runtime};
@@ -133,7 +134,49 @@ impl<R: Runtime> Http2Builder<R> {
     /// # Panics
     ///
     /// Where the runtime panics when a task is spawned outside of it.
-    pub fn start(mut self) -> Result<Client<R>, BuildError> {
+    pub fn start(self) -> Result<Client<R>, BuildError> {
+        self.start_with(|api| api)
+    }
+
+    /// Starts a client that sends broadcasts. It connects when there is something to send, and closes a connection that was
+    /// not used for a minute: broadcasts are rare.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    ///
+    /// # Panics
+    ///
+    /// As for [`start`](Self::start).
+    pub fn broadcasts(self) -> Result<Broadcasts<R>, BuildError> {
+        self.seldom().start_with(ProviderApi::of)
+    }
+
+    /// Starts a handle that manages the channels of one app, at [`Endpoint::channels`]. It connects when there is something
+    /// to ask.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    ///
+    /// # Panics
+    ///
+    /// As for [`start`](Self::start).
+    pub fn channels(self, bundle_id: BundleId) -> Result<Channels<R>, BuildError> {
+        Ok(Channels::new(self.seldom().start_with(ProviderApi::of)?, bundle_id))
+    }
+
+    /// A new connection is cheap where requests are rare.
+    fn seldom(mut self) -> Self {
+        let idle = self.config.max_idle().min(IDLE);
+        self.config = self.config.with_max_idle(idle);
+        self
+    }
+
+    fn start_with<M: Exchange>(
+        mut self,
+        of: impl FnOnce(ProviderApi) -> ProviderApi<M>,
+    ) -> Result<Client<R, M>, BuildError> {
         let credential = match self.credential {
             Credential::Token(source) => {
                 Credential::Token(Arc::new(Watched { source, age: self.common.token.clone() }))
@@ -150,9 +193,13 @@ impl<R: Runtime> Http2Builder<R> {
         if let Some(topics) = self.certificate {
             api = api.with_certificate_topics(topics);
         }
+        let api = of(api);
         self.common.start(Some(HTTP2), || api.clone())
     }
 }
+
+/// How long a connection for rare requests stays open without one.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// A token source, and a note of how old its token is.
 #[derive(Debug)]

@@ -65,25 +65,15 @@ macro_rules! http2_names {
         /// Broadcast channels: their management, and broadcasts to them. See
         /// [`apns_driver::channels`](::apns_driver::channels).
         pub mod channels {
-            pub use $crate::channels::{Channel, ChannelFailure, Published};
+            pub use $crate::channels::{Channel, ChannelFailure};
 
-            use super::{Credentials, Endpoint, $runtime};
+            use super::$runtime;
 
             /// Makes, reads, deletes and lists the broadcast channels of one app.
             pub type Channels = $crate::channels::Channels<$runtime>;
 
             /// Sends broadcasts to channels.
             pub type Broadcasts = $crate::channels::Broadcasts<$runtime>;
-
-            /// How to reach one server.
-            pub type Connect = $crate::channels::Connect<$runtime>;
-
-            /// Begins a handle for one server. See
-            /// [`apns_driver::channels::connect`](::apns_driver::channels::connect).
-            #[must_use]
-            pub fn connect(endpoint: Endpoint, credentials: impl Into<Credentials>) -> Connect {
-                $crate::channels::connect(endpoint, credentials)
-            }
         }
     };
 }

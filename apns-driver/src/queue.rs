@@ -5,16 +5,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Instant;
 
-use apns_proto::Notification;
+use apns_proto::{Message, Notification};
 use event_listener::{Event, IntoNotification};
 
 use crate::reply::Reply;
 
 /// A notification that waits for a session.
 #[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) notification: Notification,
-    pub(crate) reply: Reply,
+pub(crate) struct Job<M: Message = Notification> {
+    pub(crate) notification: M,
+    pub(crate) reply: Reply<M>,
 }
 
 /// How much went through, and how much is there.
@@ -34,8 +34,8 @@ pub(crate) enum Refusal {
 }
 
 #[derive(Debug)]
-pub(crate) struct Queue {
-    state: Mutex<State>,
+pub(crate) struct Queue<M: Message = Notification> {
+    state: Mutex<State<M>>,
     /// Room became free, or the queue closed.
     room: Event,
     /// A session finished something that others wait for.
@@ -45,8 +45,8 @@ pub(crate) struct Queue {
 }
 
 #[derive(Debug)]
-struct State {
-    jobs: VecDeque<Job>,
+struct State<M: Message> {
+    jobs: VecDeque<Job<M>>,
     capacity: usize,
     /// Jobs ever taken in and ever handed out.
     pushed: u64,
@@ -125,7 +125,7 @@ pub(crate) struct Proof {
     pub(crate) deadline: Option<Instant>,
 }
 
-impl Queue {
+impl<M: Message> Queue<M> {
     pub(crate) fn new(capacity: usize, consumers: usize) -> Self {
         Self {
             state: Mutex::new(State {
@@ -146,12 +146,12 @@ impl Queue {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<M>> {
         // Nothing between lock and unlock can leave the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn try_push(&self, job: Job) -> Result<(), (Job, Refusal)> {
+    pub(crate) fn try_push(&self, job: Job<M>) -> Result<(), (Job<M>, Refusal)> {
         let mut state = self.lock();
         if let Some(refusal) = state.refusal() {
             return Err((job, refusal));
@@ -165,7 +165,7 @@ impl Queue {
     }
 
     /// Takes as many as there is room for, from the front, under one lock. What is left was refused.
-    pub(crate) fn try_push_all(&self, jobs: &mut VecDeque<Job>) -> Result<(), Refusal> {
+    pub(crate) fn try_push_all(&self, jobs: &mut VecDeque<Job<M>>) -> Result<(), Refusal> {
         let mut state = self.lock();
         let refusal = state.refusal();
         let room = if refusal.is_none() { state.capacity - state.jobs.len() } else { 0 };
@@ -181,7 +181,7 @@ impl Queue {
     }
 
     /// Waits for room.
-    pub(crate) async fn push(&self, mut job: Job) -> Result<(), Job> {
+    pub(crate) async fn push(&self, mut job: Job<M>) -> Result<(), Job<M>> {
         loop {
             let listener = self.room.listen();
             match self.try_push(job) {
@@ -200,7 +200,7 @@ impl Queue {
 
     /// Hands out the next jobs to a session, at most so many, and none from behind the mark of a proof that it was not
     /// given yet.
-    pub(crate) fn pop(&self, consumer: usize, most: usize, out: &mut Vec<Job>) {
+    pub(crate) fn pop(&self, consumer: usize, most: usize, out: &mut Vec<Job<M>>) {
         let mut state = self.lock();
         let count = state.jobs.len().min(most).min(state.before_next_proof(consumer));
         out.extend(state.jobs.drain(..count));
@@ -297,7 +297,7 @@ impl Queue {
     }
 
     /// Takes jobs back from a session that cannot connect. They are the next ones.
-    pub(crate) fn take_back(&self, jobs: impl DoubleEndedIterator<Item = Job>) {
+    pub(crate) fn take_back(&self, jobs: impl DoubleEndedIterator<Item = Job<M>>) {
         let mut state = self.lock();
         for job in jobs.rev() {
             state.jobs.push_front(job);
@@ -360,7 +360,7 @@ impl Queue {
     }
 
     /// Takes out what waits for a proof whose time is over.
-    pub(crate) fn overdue(&self, now: Instant) -> VecDeque<Job> {
+    pub(crate) fn overdue(&self, now: Instant) -> VecDeque<Job<M>> {
         let mut state = self.lock();
         let late = state.proofs.iter().rev().find(|order| order.deadline.is_some_and(|deadline| deadline <= now));
         let count = late.map_or(0, |order| order.up_to.saturating_sub(state.popped) as usize).min(state.jobs.len());
@@ -419,7 +419,7 @@ impl Queue {
 
     /// A session sends nothing any more. The jobs come back when it was the last; once they are settled, say
     /// [`gone`](Self::gone).
-    pub(crate) fn leave(&self, consumer: usize) -> VecDeque<Job> {
+    pub(crate) fn leave(&self, consumer: usize) -> VecDeque<Job<M>> {
         let mut state = self.lock();
         state.consumers[consumer].over = true;
         state.consumers[consumer].connected = false;
@@ -443,7 +443,7 @@ impl Queue {
     }
 
     /// A session had no connection for too long. The jobs come back when no other session has one.
-    pub(crate) fn abandon(&self) -> VecDeque<Job> {
+    pub(crate) fn abandon(&self) -> VecDeque<Job<M>> {
         let mut state = self.lock();
         if state.consumers.iter().any(|consumer| consumer.connected) {
             return VecDeque::new();
@@ -483,7 +483,7 @@ impl Queue {
     }
 }
 
-impl State {
+impl<M: Message> State<M> {
     /// Why no job is taken now.
     fn refusal(&self) -> Option<Refusal> {
         match () {
@@ -521,7 +521,7 @@ impl State {
     }
 
     /// So many jobs were handed out. Where that reaches the mark of a proof, all sessions have to look.
-    fn note_popped(&mut self, count: usize) -> impl Iterator<Item = Waker> + use<> {
+    fn note_popped(&mut self, count: usize) -> impl Iterator<Item = Waker> + use<M> {
         let before = self.popped;
         self.popped += count as u64;
         let reached = self.proofs.iter().any(|order| before < order.up_to && order.up_to <= self.popped);
@@ -549,12 +549,12 @@ impl State {
         }
     }
 
-    fn take_jobs(&mut self) -> VecDeque<Job> {
+    fn take_jobs(&mut self) -> VecDeque<Job<M>> {
         self.popped += self.jobs.len() as u64;
         std::mem::take(&mut self.jobs)
     }
 
-    fn take_wakers(&mut self) -> impl Iterator<Item = Waker> + use<> {
+    fn take_wakers(&mut self) -> impl Iterator<Item = Waker> + use<M> {
         // Few enough for the stack in all but the largest pools.
         let wakers: smallvec::SmallVec<[Waker; 4]> =
             self.consumers.iter_mut().filter_map(|consumer| consumer.waker.take()).collect();

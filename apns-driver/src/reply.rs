@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use apns_proto::{NotSentCause, Notification, Outcome, Settled, UnknownCause};
+use apns_proto::{Message, NotSentCause, Notification, Outcome, Settled, UnknownCause};
 use futures_channel::oneshot;
 use futures_util::task::AtomicWaker;
 
@@ -15,9 +15,11 @@ use futures_util::task::AtomicWaker;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use = "only the outcome says whether the service took it"]
-pub struct Delivery {
+pub struct Delivery<M: Message = Notification> {
     /// How it ended.
     pub outcome: Outcome,
+    /// What the service said beside the outcome.
+    pub answer: M::Answer,
     /// How often it was written. More than once where an error response threw it away, or where the loss policy sent it
     /// again.
     pub attempts: u32,
@@ -25,64 +27,67 @@ pub struct Delivery {
     /// duplicate.
     pub replays: u32,
     /// The notification, when the service did not take it.
-    pub returned: Option<Box<Notification>>,
+    pub returned: Option<Box<M>>,
 }
 
-impl Delivery {
+impl<M: Message> Delivery<M> {
     /// For a notification that no session took.
-    pub(crate) fn not_sent(cause: NotSentCause, notification: Notification) -> Self {
-        Self { outcome: Outcome::NotSent { cause }, attempts: 0, replays: 0, returned: Some(Box::new(notification)) }
+    pub(crate) fn not_sent(cause: NotSentCause, notification: M) -> Self {
+        Self { returned: Some(Box::new(notification)), ..Self::without_attempt(Outcome::NotSent { cause }) }
     }
 
     /// For a notification whose session is gone: the runtime dropped its task before it could finish.
     fn abandoned() -> Self {
-        let outcome = Outcome::Unknown { cause: UnknownCause::Closed };
-        Self { outcome, attempts: 0, replays: 0, returned: None }
+        Self::without_attempt(Outcome::Unknown { cause: UnknownCause::Closed })
+    }
+
+    fn without_attempt(outcome: Outcome) -> Self {
+        Self { outcome, answer: M::Answer::default(), attempts: 0, replays: 0, returned: None }
     }
 }
 
-impl<K> From<Settled<K>> for Delivery {
-    fn from(settled: Settled<K>) -> Self {
-        let Settled { outcome, attempts, replays, returned, .. } = settled;
-        Self { outcome, attempts, replays, returned }
+impl<K, M: Message> From<Settled<K, M>> for Delivery<M> {
+    fn from(settled: Settled<K, M>) -> Self {
+        let Settled { outcome, answer, attempts, replays, returned, .. } = settled;
+        Self { outcome, answer, attempts, replays, returned }
     }
 }
 
 /// The outcome of one notification, to be awaited. Dropping it forgets the outcome, not the notification.
 #[derive(Debug)]
-pub struct Pending(oneshot::Receiver<Delivery>);
+pub struct Pending<M: Message = Notification>(oneshot::Receiver<Delivery<M>>);
 
-impl Future for Pending {
-    type Output = Delivery;
+impl<M: Message> Future for Pending<M> {
+    type Output = Delivery<M>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Delivery> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Delivery<M>> {
         Pin::new(&mut self.0).poll(cx).map(|answer| answer.unwrap_or_else(|_| Delivery::abandoned()))
     }
 }
 
 /// Where the outcome goes. Answers exactly once, also when it is dropped.
-pub(crate) struct Reply(Option<Target>);
+pub(crate) struct Reply<M: Message = Notification>(Option<Target<M>>);
 
-enum Target {
-    One(oneshot::Sender<Delivery>),
-    Bulk(Arc<BulkSink>, u32),
+enum Target<M: Message> {
+    One(oneshot::Sender<Delivery<M>>),
+    Bulk(Arc<BulkSink<M>>, u32),
 }
 
-impl Reply {
-    pub(crate) fn one() -> (Self, Pending) {
+impl<M: Message> Reply<M> {
+    pub(crate) fn one() -> (Self, Pending<M>) {
         let (sender, receiver) = oneshot::channel();
         (Self(Some(Target::One(sender))), Pending(receiver))
     }
 
-    pub(crate) fn bulk(sink: Arc<BulkSink>, slot: u32) -> Self {
+    pub(crate) fn bulk(sink: Arc<BulkSink<M>>, slot: u32) -> Self {
         Self(Some(Target::Bulk(sink, slot)))
     }
 
-    pub(crate) fn send(mut self, delivery: Delivery) {
+    pub(crate) fn send(mut self, delivery: Delivery<M>) {
         self.answer(delivery);
     }
 
-    fn answer(&mut self, delivery: Delivery) {
+    fn answer(&mut self, delivery: Delivery<M>) {
         match self.0.take() {
             // Nobody waits for it any more, which is their right.
             Some(Target::One(sender)) => drop(sender.send(delivery)),
@@ -97,7 +102,7 @@ impl Reply {
     }
 }
 
-impl Drop for Reply {
+impl<M: Message> Drop for Reply<M> {
     fn drop(&mut self) {
         if self.0.is_some() {
             self.answer(Delivery::abandoned());
@@ -105,7 +110,7 @@ impl Drop for Reply {
     }
 }
 
-impl fmt::Debug for Reply {
+impl<M: Message> fmt::Debug for Reply<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             Some(Target::One(_)) => "Reply(one)",
@@ -119,20 +124,24 @@ impl fmt::Debug for Reply {
 const KEPT: usize = 4096;
 
 /// Where the outcomes of one bulk run gather: no channel and no task for each notification.
-#[derive(Debug, Default)]
-pub(crate) struct BulkSink {
-    done: Mutex<VecDeque<(u32, Delivery)>>,
+#[derive(Debug)]
+pub(crate) struct BulkSink<M: Message = Notification> {
+    done: Mutex<VecDeque<(u32, Delivery<M>)>>,
     waker: AtomicWaker,
 }
 
-impl BulkSink {
-    fn push(&self, slot: u32, delivery: Delivery) {
+impl<M: Message> BulkSink<M> {
+    pub(crate) fn new() -> Self {
+        Self { done: Mutex::default(), waker: AtomicWaker::new() }
+    }
+
+    fn push(&self, slot: u32, delivery: Delivery<M>) {
         self.done.lock().unwrap_or_else(PoisonError::into_inner).push_back((slot, delivery));
         self.waker.wake();
     }
 
     /// Moves at most so many over to a list that is looked through without a lock.
-    pub(crate) fn take(&self, most: usize, ready: &mut VecDeque<(u32, Delivery)>) {
+    pub(crate) fn take(&self, most: usize, ready: &mut VecDeque<(u32, Delivery<M>)>) {
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         let count = done.len().min(most);
         ready.extend(done.drain(..count));

@@ -8,7 +8,9 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use apns_proto::session::Protocol;
-use apns_proto::{DialFailure, End, LinkId, NotSentCause, Now, Session, SessionEvent, Settled, Transmit, WallTime};
+use apns_proto::{
+    DialFailure, End, LinkId, Message, NotSentCause, Now, Session, SessionEvent, Settled, Transmit, WallTime,
+};
 use bytes::BytesMut;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
@@ -24,17 +26,17 @@ use crate::{Runtime, Secured, Validity, trace};
 type Dialled<S> = (LinkId, Result<Secured<S>, DialFailure>);
 type Dial<S> = Pin<Box<dyn Future<Output = Dialled<S>> + Send>>;
 
-pub(crate) struct SessionTask<R: Runtime, P: Protocol<Reply>> {
+pub(crate) struct SessionTask<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> {
     runtime: R,
-    core: Arc<Core>,
+    core: Arc<Core<M>>,
     number: usize,
-    session: Session<P, Reply>,
+    session: Session<P, Reply<M>>,
     target: Arc<Target<R>>,
     pumps: Vec<(LinkId, Pump<R::Tls>)>,
     dials: FuturesUnordered<Dial<R::Tls>>,
     alarm: Alarm<R>,
     /// Jobs on their way from the queue to the session; empty between two calls.
-    jobs: Vec<Job>,
+    jobs: Vec<Job<M>>,
     /// What the queue was told of how many jobs may be with the session.
     capacity: usize,
     /// The proofs that the session works on, in their order.
@@ -45,12 +47,12 @@ pub(crate) struct SessionTask<R: Runtime, P: Protocol<Reply>> {
 }
 
 /// One link of the session, as a pump sees it.
-struct LinkPort<'a, P: Protocol<Reply>> {
-    session: &'a mut Session<P, Reply>,
+struct LinkPort<'a, P: Protocol<Reply<M>, Message = M>, M: Message> {
+    session: &'a mut Session<P, Reply<M>>,
     link: LinkId,
 }
 
-impl<P: Protocol<Reply>> Port for LinkPort<'_, P> {
+impl<P: Protocol<Reply<M>, Message = M>, M: Message> Port for LinkPort<'_, P, M> {
     fn handle_input(&mut self, now: Now, bytes: &[u8]) {
         self.session.handle_input(now, self.link, bytes);
     }
@@ -82,12 +84,12 @@ const EVENTS_A_TURN: usize = 4096;
 /// How many turns one wake-up may take before other tasks get theirs.
 const TURNS: usize = 16;
 
-impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
+impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, P, M> {
     pub(crate) fn new(
         runtime: R,
-        core: Arc<Core>,
+        core: Arc<Core<M>>,
         number: usize,
-        session: Session<P, Reply>,
+        session: Session<P, Reply<M>>,
         target: Arc<Target<R>>,
     ) -> Self {
         Self {
@@ -363,12 +365,12 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
         self.core.broadcast.send(event);
     }
 
-    fn answer(&self, now: Now, settled: Settled<Reply>) {
-        let Settled { key, outcome, attempts, replays, returned, since, .. } = settled;
+    fn answer(&self, now: Now, settled: Settled<Reply<M>, M>) {
+        let Settled { key, outcome, answer, attempts, replays, returned, since, .. } = settled;
         if let Some(since) = since {
             self.core.meter.note_latency(now.instant.saturating_duration_since(since));
         }
-        let delivery = Delivery { outcome, attempts, replays, returned };
+        let delivery = Delivery { outcome, answer, attempts, replays, returned };
         self.core.note_settled(&delivery);
         key.send(delivery);
     }
@@ -385,7 +387,7 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
         self.core.queue.gone(self.number);
     }
 
-    fn refuse(&self, jobs: impl IntoIterator<Item = Job>, cause: &NotSentCause) {
+    fn refuse(&self, jobs: impl IntoIterator<Item = Job<M>>, cause: &NotSentCause) {
         for Job { notification, reply } in jobs {
             let delivery = Delivery::not_sent(cause.clone(), notification);
             self.core.note_settled(&delivery);
@@ -394,7 +396,7 @@ impl<R: Runtime, P: Protocol<Reply>> SessionTask<R, P> {
     }
 }
 
-impl<R: Runtime, P: Protocol<Reply>> Drop for SessionTask<R, P> {
+impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> Drop for SessionTask<R, P, M> {
     fn drop(&mut self) {
         // Also when the runtime throws the task away: nobody may wait for it for ever.
         self.leave(&NotSentCause::Closed);
@@ -402,10 +404,11 @@ impl<R: Runtime, P: Protocol<Reply>> Drop for SessionTask<R, P> {
 }
 
 /// Owned by the runtime until the session is finished.
-pub(crate) async fn run<R, P>(task: SessionTask<R, P>)
+pub(crate) async fn run<R, P, M>(task: SessionTask<R, P, M>)
 where
     R: Runtime,
-    P: Protocol<Reply> + Send,
+    M: Message,
+    P: Protocol<Reply<M>, Message = M> + Send,
     P::Connection: Send,
 {
     let mut task = task;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use apns_proto::{NotSentCause, Outcome, Proof, UnknownCause, WallTime};
+use apns_proto::{Message, NotSentCause, Outcome, Proof, UnknownCause, WallTime};
 
 use crate::ClientEvent;
 use crate::queue::Levels;
@@ -153,7 +153,7 @@ impl Meter {
         }
     }
 
-    pub(crate) fn note_settled(&self, delivery: &Delivery) {
+    pub(crate) fn note_settled<M: Message>(&self, delivery: &Delivery<M>) {
         if delivery.attempts > 1 {
             add(&self.written_again, u64::from(delivery.attempts - 1));
             add(&self.replayed, u64::from(delivery.replays));
@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     fn delivery(outcome: Outcome, attempts: u32, replays: u32) -> Delivery {
-        Delivery { outcome, attempts, replays, returned: None }
+        Delivery { outcome, answer: (), attempts, replays, returned: None }
     }
 
     fn meter() -> Meter {

@@ -16,7 +16,6 @@ mod on {
     use apns_proto::{LinkId, Outcome};
     use tracing::{Instrument, debug, debug_span, info, info_span, trace, warn};
 
-    use crate::reply::Delivery;
     use crate::{ClientEvent, Endpoint};
 
     /// The span in which a session lives.
@@ -54,12 +53,12 @@ mod on {
     }
 
     /// A notification ended.
-    pub(crate) fn settled(delivery: &Delivery) {
-        let reason = match &delivery.outcome {
+    pub(crate) fn settled(outcome: &Outcome, attempts: u32) {
+        let reason = match outcome {
             Outcome::Rejected(rejection) => rejection.reason(),
             _ => "",
         };
-        trace!(outcome = delivery.outcome.word(), reason, attempts = delivery.attempts, "settled");
+        trace!(outcome = outcome.word(), reason, attempts, "settled");
     }
 }
 
@@ -67,9 +66,8 @@ mod on {
 mod off {
     use std::future::Future;
 
-    use apns_proto::LinkId;
+    use apns_proto::{LinkId, Outcome};
 
-    use crate::reply::Delivery;
     use crate::{ClientEvent, Endpoint};
 
     pub(crate) fn session<F: Future>(_: usize, _: &Endpoint, run: F) -> F {
@@ -82,5 +80,5 @@ mod off {
 
     pub(crate) const fn event(_: &ClientEvent) {}
 
-    pub(crate) const fn settled(_: &Delivery) {}
+    pub(crate) const fn settled(_: &Outcome, _: u32) {}
 }

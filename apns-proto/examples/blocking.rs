@@ -104,7 +104,7 @@ fn now() -> Now {
 }
 
 /// Sends all and gives each its outcome: a session, the sockets it asks for, and the loop between them.
-fn send_all<P: Protocol<usize>>(
+fn send_all<P: Protocol<usize, Message = Notification>>(
     mut session: Session<P, usize>,
     place: &Place,
     notifications: Vec<Notification>,

@@ -6,17 +6,19 @@ use std::time::Instant;
 
 use crate::Escaped;
 use crate::binary::ErrorResponse;
-use crate::{CredentialRefusal, InvalidNotification, Machine, Notification, Now, Outcome, Rejection, UnknownCause};
+use crate::{
+    CredentialRefusal, InvalidNotification, Machine, Message, Notification, Now, Outcome, Rejection, UnknownCause,
+};
 
 /// A notification on its way, with the caller's key beside it.
 ///
 /// The key comes back with the outcome; it is never sent and never compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Submission<K> {
+pub struct Submission<K, M: Message = Notification> {
     /// The caller's name for it.
     pub key: K,
-    /// What to send.
-    pub notification: Notification,
+    /// What to send: a notification, or another message.
+    pub notification: M,
     /// How often it was written so far, wholly or in part.
     pub attempts: u32,
     /// How often it was written again although its fate was unknown: each may have made a duplicate.
@@ -30,24 +32,24 @@ pub struct Submission<K> {
     pub mark: u64,
 }
 
-impl<K> Submission<K> {
+impl<K, M: Message> Submission<K, M> {
     /// A notification that was never written.
     #[must_use]
-    pub const fn new(key: K, notification: Notification) -> Self {
+    pub const fn new(key: K, notification: M) -> Self {
         Self { key, notification, attempts: 0, replays: 0, retries: 0, since: None, mark: 0 }
     }
 
     /// Ends it.
     #[must_use]
-    pub fn settle(self, outcome: Outcome) -> Settled<K> {
+    pub fn settle(self, outcome: Outcome) -> Settled<K, M> {
         let returned = if outcome.is_accepted() { None } else { Some(Box::new(self.notification)) };
         let Self { key, attempts, replays, retries, since, mark, .. } = self;
-        Settled { key, outcome, attempts, replays, retries, since, mark, returned }
+        Settled { key, outcome, answer: M::Answer::default(), attempts, replays, retries, since, mark, returned }
     }
 
     /// Ends one that is not sent, or not sent again, for this reason. Where an earlier copy of it was lost without a
     /// word, that copy may have arrived: then the end is unknown.
-    pub(crate) fn settle_unsent(self, outcome: Outcome) -> Settled<K> {
+    pub(crate) fn settle_unsent(self, outcome: Outcome) -> Settled<K, M> {
         if self.replays == 0 {
             return self.settle(outcome);
         }
@@ -61,11 +63,13 @@ impl<K> Submission<K> {
 
 /// The end of one submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settled<K> {
+pub struct Settled<K, M: Message = Notification> {
     /// The caller's key.
     pub key: K,
     /// How it ended.
     pub outcome: Outcome,
+    /// What the service said beside the outcome.
+    pub answer: M::Answer,
     /// How often it was written.
     pub attempts: u32,
     /// How often it was written again although its fate was unknown.
@@ -77,14 +81,14 @@ pub struct Settled<K> {
     /// The mark that the submission had.
     pub mark: u64,
     /// The notification, when the service did not take it.
-    pub returned: Option<Box<Notification>>,
+    pub returned: Option<Box<M>>,
 }
 
 /// A submission that a connection gives back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unsettled<K> {
+pub struct Unsettled<K, M: Message = Notification> {
     /// The submission.
-    pub submission: Submission<K>,
+    pub submission: Submission<K, M>,
     /// What is known of it.
     pub fate: Fate,
 }
@@ -114,9 +118,9 @@ pub enum Fate {
 /// What a connection has to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum ConnectionEvent<K> {
+pub enum ConnectionEvent<K, M: Message = Notification> {
     /// A submission ended.
-    Settled(Settled<K>),
+    Settled(Settled<K, M>),
     /// The service gave a real answer: this is a working connection.
     Answered,
     /// It takes no more submissions; another connection should take over.
@@ -124,21 +128,21 @@ pub enum ConnectionEvent<K> {
     /// Something the owner should know.
     Warning(Warning),
     /// A submission that the service did not process comes back, while the connection goes on.
-    Returned(Unsettled<K>),
+    Returned(Unsettled<K, M>),
     /// It has something to send and its token source has no provider token. Have the source get one, then say
     /// [`token_ready`](Connection::token_ready).
     TokenWanted,
     /// The end. Nothing follows, and nothing submitted is missing: it was settled, or is listed here.
-    Closed(Closed<K>),
+    Closed(Closed<K, M>),
 }
 
 /// The terminal event of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Closed<K> {
+pub struct Closed<K, M: Message = Notification> {
     /// Why.
     pub reason: CloseReason,
     /// What was submitted and not settled, in the order of submission.
-    pub unsettled: Vec<Unsettled<K>>,
+    pub unsettled: Vec<Unsettled<K, M>>,
 }
 
 /// Why a connection ended.
@@ -349,9 +353,9 @@ pub enum Warning {
 
 /// A submission that a connection did not take.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused<K> {
+pub struct Refused<K, M: Message = Notification> {
     /// The submission, unchanged.
-    pub submission: Submission<K>,
+    pub submission: Submission<K, M>,
     /// Why.
     pub cause: SubmitError,
 }
@@ -378,13 +382,16 @@ pub enum SubmitError {
 /// did not process, while the connection goes on; or in the list of [`Closed`](ConnectionEvent::Closed).
 ///
 /// One submission is taken before the peer has said how many it allows (HTTP/2 SETTINGS), so that its wait has an end.
-pub trait Connection<K>: Machine<Event = ConnectionEvent<K>> {
+pub trait Connection<K>: Machine<Event = ConnectionEvent<K, Self::Message>> {
+    /// What it sends.
+    type Message: Message;
+
     /// Takes a notification, to be sent in the order of submission.
     ///
     /// # Errors
     ///
     /// Gives the submission back when there is no room, when no more are taken, or when no service would take it.
-    fn submit(&mut self, now: Now, submission: Submission<K>) -> Result<(), Refused<K>>;
+    fn submit(&mut self, now: Now, submission: Submission<K, Self::Message>) -> Result<(), Refused<K, Self::Message>>;
 
     /// How many submissions would find room, about: where bytes are what limits it, it may be fewer, and one always is.
     fn room(&self) -> usize;

@@ -306,7 +306,7 @@ fn all_fields_of_a_broadcast() {
         .with_expiration(Expiration::At(WallTime::from_secs(1_800_000_000)))
         .with_priority(Priority::PowerSaving)
         .with_request_id(id());
-    let requests = Requests::new(host::SANDBOX, Authentication::Token);
+    let mut requests = Requests::new(host::SANDBOX, Authentication::Token);
     let request = requests.broadcast(&broadcast, Some(&provider_token()), NOW).unwrap();
     let bearer = format!("bearer {JWT}");
     let expected = [
@@ -317,8 +317,8 @@ fn all_fields_of_a_broadcast() {
         ("authorization", &*bearer),
         ("apns-channel-id", "dHN0LXNyY2gtY2hubA=="),
         ("apns-push-type", "liveactivity"),
-        ("apns-expiration", "1800000000"),
         ("apns-priority", "5"),
+        ("apns-expiration", "1800000000"),
         ("apns-request-id", "288e8b4c-0a4e-4d6f-9b7a-0123456789ab"),
     ];
     assert_eq!(fields(&request), expected.map(|(name, value)| (name, value.to_owned())));
@@ -333,8 +333,8 @@ fn all_fields_of_a_broadcast() {
 
 #[test]
 fn b103_only_the_making_of_a_channel_has_a_body() {
-    let requests = Requests::new(host::CHANNELS_PRODUCTION, Authentication::Certificate);
-    let request = |channel: ChannelRequest| requests.channel(&bundle_id(), &channel, Some(id()), None);
+    let mut requests = Requests::new(host::CHANNELS_PRODUCTION, Authentication::Certificate);
+    let mut request = |channel: ChannelRequest| requests.channel(&channel.of(bundle_id()).with_request_id(id()), None);
     let create = request(ChannelRequest::Create { storage: ChannelStorage::Nothing });
     let read = request(ChannelRequest::Read(channel_id()));
     let delete = request(ChannelRequest::Delete(channel_id()));

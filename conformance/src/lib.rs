@@ -99,6 +99,7 @@ behaviours! {
         a_channel_is_made_read_listed_and_deleted_with_either_credential,
         many_requests_at_a_time_share_one_connection,
         a_broadcast_reaches_its_channel,
+        broadcasts_have_retries_pools_and_runs_as_notifications_do,
         a_refusal_is_told_as_it_came,
         what_a_server_did_not_process_is_asked_again_once_on_another_connection,
         b59_after_an_expired_provider_token_one_more_try_with_a_new_one,

@@ -6,6 +6,7 @@ use apns_proto::http2::{Broadcast, ChannelId};
 use apns_proto::payload::LiveActivity;
 use apns_proto::{ApnsId, Expiration, Payload, Priority, WallTime};
 use apns_tokio::Endpoint;
+use apns_tokio::channels::ChannelFailure;
 use clap::{ArgGroup, Args};
 use serde_json::value::RawValue;
 
@@ -89,11 +90,12 @@ impl BroadcastFlags {
             let endpoint = connection.endpoint.clone();
             let broadcasts =
                 connection.reach(credentials).broadcasts().map_err(|error| Failure::not_started(&endpoint, error))?;
-            let published = match broadcasts.send(broadcast).await {
-                Ok(published) => published,
-                Err(failure) => return failed(&endpoint, &failure, json),
-            };
-            let id = published.request_id.map(|id| id.to_string());
+            let events = broadcasts.events();
+            let delivery = broadcasts.submit(broadcast).await.await;
+            if let Some(failure) = ChannelFailure::of(delivery.outcome) {
+                return failed(&endpoint, events, &failure, json);
+            }
+            let id = delivery.answer.map(|id| id.to_string());
             if json {
                 let mut output = Output::new();
                 output.json(&serde_json::json!({"channel": channel.as_str(), "request_id": id}));

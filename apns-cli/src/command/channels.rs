@@ -1,9 +1,9 @@
 //! `apns channels`: the broadcast channels of an app.
 
+use apns_proto::NotSentCause;
 use apns_proto::http2::{BundleId, ChannelId, ChannelStorage};
-use apns_proto::{Reaction, Rejection};
-use apns_tokio::Endpoint;
 use apns_tokio::channels::{ChannelFailure, Channels};
+use apns_tokio::{Endpoint, Events};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
@@ -139,6 +139,7 @@ impl ChannelsFlags {
                 .reach(credentials)
                 .channels(bundle_id)
                 .map_err(|error| Failure::not_started(&endpoint, error))?;
+            let events = channels.events();
             let mut output = Output::new();
             match task.run(&channels, json, &mut output).await {
                 Ok(()) => {
@@ -146,7 +147,7 @@ impl ChannelsFlags {
                     Ok(Exit::Fine)
                 }
                 Err(failure) => {
-                    let exit = failed(&endpoint, &failure, json)?;
+                    let exit = failed(&endpoint, events, &failure, json)?;
                     if failure.is_unknown() {
                         say(format_args!("      `apns channels list` shows what there is."));
                     }
@@ -226,7 +227,7 @@ impl Nothing {
     fn new(failure: &ChannelFailure) -> Self {
         let outcome = match failure {
             ChannelFailure::Rejected(_) => "rejected",
-            ChannelFailure::Invalid(_) => "invalid",
+            ChannelFailure::NotSent(NotSentCause::Invalid(_)) => "invalid",
             failure if failure.is_unknown() => "unknown",
             _ => "not_sent",
         };
@@ -238,18 +239,27 @@ impl Nothing {
     }
 }
 
-/// Says what went wrong, and how the command ends for it.
-pub(super) fn failed(endpoint: &Endpoint, failure: &ChannelFailure, json: bool) -> Result<Exit, Failure> {
+/// Says what went wrong, and how the command ends for it. The events tell of the connections meanwhile.
+pub(super) fn failed(
+    endpoint: &Endpoint,
+    mut events: Events,
+    failure: &ChannelFailure,
+    json: bool,
+) -> Result<Exit, Failure> {
     if json {
         let mut output = Output::new();
         output.json(&Nothing::new(failure));
         output.finish()?;
     }
     match failure {
-        ChannelFailure::Dial(failure) => Err(Trouble::dial(endpoint, failure).into()),
-        ChannelFailure::Disconnected(reason) => Err(Trouble::disconnected(endpoint, reason).into()),
-        ChannelFailure::Rejected(rejection) if is_about_credentials(rejection) => {
-            Err(Trouble::rejected(endpoint, rejection).into())
+        ChannelFailure::NotSent(NotSentCause::CredentialRefused(refusal)) => {
+            Err(Trouble::credential(endpoint, refusal).into())
+        }
+        ChannelFailure::NotSent(cause) if !matches!(cause, NotSentCause::Invalid(_)) => {
+            // The last thing that went wrong with a connection says more.
+            let told =
+                std::iter::from_fn(|| events.try_next()).filter_map(|event| Trouble::event(endpoint, &event)).last();
+            Err(told.unwrap_or_else(|| Trouble::other(endpoint, cause)).into())
         }
         ChannelFailure::Rejected(rejection) => {
             let (status, reason, told) = (rejection.status(), rejection.reason(), rejection.explain());
@@ -264,8 +274,4 @@ pub(super) fn failed(endpoint: &Endpoint, failure: &ChannelFailure, json: bool) 
             Ok(Exit::Partly)
         }
     }
-}
-
-fn is_about_credentials(rejection: &Rejection) -> bool {
-    matches!(rejection.reaction(), Reaction::FixCredentials | Reaction::RefreshToken)
 }

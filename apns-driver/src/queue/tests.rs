@@ -16,7 +16,7 @@ fn job() -> Job {
 }
 
 fn full(capacity: usize, consumers: usize) -> Queue {
-    let queue = Queue::new(capacity, consumers);
+    let queue: Queue = Queue::new(capacity, consumers);
     (0..capacity).for_each(|_| assert!(queue.try_push(job()).is_ok()));
     queue
 }
@@ -53,7 +53,7 @@ fn offer_all_room(queue: &Queue) {
 
 #[test]
 fn the_end_is_told_when_everything_that_was_left_is_settled() {
-    let queue = Queue::new(10, 1);
+    let queue: Queue = Queue::new(10, 1);
     let (mut finished, mut proven) = (Box::pin(queue.finished()), Box::pin(queue.prove(None)));
     assert_eq!((finished.as_mut().now_or_never(), proven.as_mut().now_or_never()), (None, None));
     // Between these two the session settles what was left.
@@ -119,7 +119,7 @@ fn a_caller_that_was_told_of_room_and_goes_passes_it_on() {
 
 #[test]
 fn one_that_waits_for_a_proof_or_the_end_and_is_left_keeps_it_from_nobody() {
-    let queue = Queue::new(10, 1);
+    let queue: Queue = Queue::new(10, 1);
     let mut left = (Box::pin(queue.prove(None)), Box::pin(queue.finished()));
     assert!(!is_ready(&mut left.0) && !is_ready(&mut left.1));
     let count = Arc::new(Count::default());
@@ -157,7 +157,7 @@ fn a_session_learns_that_another_one_took_the_last_job_before_a_mark() {
 
 #[test]
 fn a_proof_covers_what_came_before_it_and_nothing_else() {
-    let queue = Queue::new(10, 1);
+    let queue: Queue = Queue::new(10, 1);
     assert!((0..2).all(|_| queue.try_push(job()).is_ok()));
     let mut proven = Box::pin(queue.prove(None));
     assert!(!is_ready(&mut proven));
@@ -213,7 +213,7 @@ fn what_waits_for_a_proof_whose_time_is_over_comes_out() {
 
 #[test]
 fn proofs_of_the_same_are_one() {
-    let queue = Queue::new(10, 1);
+    let queue: Queue = Queue::new(10, 1);
     let mut proofs: Vec<_> = (0..100).map(|_| Box::pin(queue.prove(None))).collect();
     proofs.iter_mut().for_each(|proof| assert!(!is_ready(proof)));
     let proof = queue.proof_due(0).expect("nothing waits");

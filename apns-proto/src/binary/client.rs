@@ -14,8 +14,8 @@ use super::{Config, ErrorResponse, ErrorResponseDecoder, encode, encode_probe};
 use crate::machine::CHUNK;
 use crate::time::later;
 use crate::{
-    CloseReason, Closed, Connection, ConnectionEvent, End, Fate, Machine, Now, Outcome, PlanSummary, Proof, Refused,
-    Rejection, Submission, SubmitError, Transmit, UnknownCause, Unsettled, Warning,
+    CloseReason, Closed, Connection, ConnectionEvent, End, Fate, Machine, Notification, Now, Outcome, PlanSummary,
+    Proof, Refused, Rejection, Submission, SubmitError, Transmit, UnknownCause, Unsettled, Warning,
 };
 
 /// One connection to the binary gateway, as a [`Machine`].
@@ -460,6 +460,8 @@ impl<K> Machine for Client<K> {
 const AHEAD: usize = 512;
 
 impl<K> Connection<K> for Client<K> {
+    type Message = Notification;
+
     fn submit(&mut self, now: Now, mut submission: Submission<K>) -> Result<(), Refused<K>> {
         let cause = if self.ending.is_some() || self.drain.is_some() || self.writing_failed {
             SubmitError::Retired

@@ -3,7 +3,7 @@
 use super::budget::Budget;
 use super::{Client, Config};
 use crate::session::Protocol;
-use crate::{CloseReason, Closed, ConnectionEvent, Now};
+use crate::{CloseReason, Closed, ConnectionEvent, Notification, Now};
 
 /// Opens [`Client`] connections for a [`Session`](crate::Session), each with as large a window as the history of error
 /// responses allows.
@@ -22,6 +22,7 @@ impl Gateway {
 }
 
 impl<K> Protocol<K> for Gateway {
+    type Message = Notification;
     type Connection = Client<K>;
 
     fn open(&mut self, now: Now) -> Client<K> {

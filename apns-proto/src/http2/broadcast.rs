@@ -21,7 +21,7 @@ use crate::{ApnsId, Expiration, Payload, Priority};
 ///     ChannelId::new("dHN0LXNyY2gtY2hubA==")?,
 ///     Payload::from_json(r#"{"aps":{"event":"update","timestamp":1700000000,"content-state":{}}}"#)?,
 /// );
-/// let requests = Requests::new(host::PRODUCTION, Authentication::Certificate);
+/// let mut requests = Requests::new(host::PRODUCTION, Authentication::Certificate);
 /// let request = requests.broadcast(&broadcast, None, apns_proto::WallTime::EPOCH)?;
 /// assert_eq!(request.path, "/4/broadcasts/apps/com.example.app");
 /// # Ok::<(), Box<dyn std::error::Error>>(())

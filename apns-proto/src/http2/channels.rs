@@ -4,11 +4,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::broadcast::{ChannelId, ChannelIdError};
+use super::broadcast::{BundleId, ChannelId, ChannelIdError};
 use super::request::Method;
 use super::response::Response;
-use crate::Escaped;
-use crate::Rejection;
+use crate::{ApnsId, Escaped, Rejection};
 
 /// The largest body of a list of channels: an app has at most 10 000, so 1 MiB leaves a hundred bytes for each.
 pub const MAX_CHANNEL_LIST: usize = 1024 * 1024;
@@ -40,9 +39,9 @@ impl ChannelStorage {
 /// ```
 /// use apns_proto::http2::{Authentication, BundleId, ChannelRequest, ChannelStorage, Requests, host};
 ///
-/// let requests = Requests::new(host::CHANNELS_PRODUCTION, Authentication::Certificate);
+/// let mut requests = Requests::new(host::CHANNELS_PRODUCTION, Authentication::Certificate);
 /// let create = ChannelRequest::Create { storage: ChannelStorage::Latest };
-/// let request = requests.channel(&BundleId::new("com.example.app")?, &create, None, None);
+/// let request = requests.channel(&create.of(BundleId::new("com.example.app")?), None);
 /// assert_eq!(request.path, "/1/apps/com.example.app/channels");
 /// assert_eq!(request.body, r#"{"message-storage-policy":1,"push-type":"LiveActivity"}"#);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -63,7 +62,30 @@ pub enum ChannelRequest {
     List,
 }
 
+/// A [`ChannelRequest`] for the channels of one app, ready to be sent: [`ChannelRequest::of`] makes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelCall {
+    pub(super) bundle_id: BundleId,
+    pub(super) request: ChannelRequest,
+    pub(super) id: Option<ApnsId>,
+}
+
+impl ChannelCall {
+    /// Sets the name of the request, which comes back in the answer. Default: none.
+    #[must_use]
+    pub const fn with_request_id(mut self, id: ApnsId) -> Self {
+        self.id = Some(id);
+        self
+    }
+}
+
 impl ChannelRequest {
+    /// For the channels of this app.
+    #[must_use]
+    pub const fn of(self, bundle_id: BundleId) -> ChannelCall {
+        ChannelCall { bundle_id, request: self, id: None }
+    }
+
     /// Reads the answer to this request.
     ///
     /// # Errors

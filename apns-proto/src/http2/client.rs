@@ -17,10 +17,12 @@ use super::provider_api::Told;
 use super::refusals::Refusals;
 use super::streams::Streams;
 use super::wire::client::{Config as WireConfig, Connection as Wire, SendError};
-use super::{Config, Credential, ProviderApi, ProviderToken, Requests, TokenBinding, TokenChoice, TokenError};
+use super::{
+    Config, Credential, Exchange, ProviderApi, ProviderToken, Requests, TokenBinding, TokenChoice, TokenError,
+};
 use crate::{
-    CloseReason, Connection, ConnectionEvent, End, Fate, InvalidNotification, Machine, NotSentCause, Now, Outcome,
-    Refused, Submission, SubmitError, Transmit,
+    CloseReason, Connection, ConnectionEvent, End, Fate, InvalidNotification, Machine, Message, NotSentCause,
+    Notification, Now, Outcome, Refused, Submission, SubmitError, Transmit,
 };
 
 /// One connection to the provider API, as a [`Machine`].
@@ -28,6 +30,8 @@ use crate::{
 /// Every request gets an answer of its own, so each notification ends in one of three ways: answered; certainly not
 /// processed, and sent again by itself (refused unprocessed, above the last stream of a GOAWAY frame, or not wholly
 /// written); or unknown (written, and no answer came), where the [`LossPolicy`](crate::LossPolicy) decides.
+///
+/// What it sends is a [`Notification`], or with another `M` what [`ProviderApi::of`] says.
 ///
 /// [`ProviderApi::connect`] makes one. A [`Session`](crate::Session) opens one connection after another and sends again
 /// what has to be; use this type alone to do that yourself.
@@ -60,7 +64,7 @@ use crate::{
 /// assert_eq!(client.unsettled(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Client<K> {
+pub struct Client<K, M: Message = Notification> {
     config: Config,
     wire: Wire,
     requests: Requests,
@@ -68,12 +72,12 @@ pub struct Client<K> {
     credential: Credential,
     binding: TokenBinding,
     /// Taken and not sent yet.
-    waiting: VecDeque<Waiting<K>>,
+    waiting: VecDeque<Waiting<K, M>>,
     /// Sent, and waiting for the answer.
-    in_flight: Streams<Sent<K>>,
+    in_flight: Streams<Sent<K, M>>,
     keep_alive: KeepAlive,
     refusals: Refusals,
-    events: VecDeque<ConnectionEvent<K>>,
+    events: VecDeque<ConnectionEvent<K, M>>,
     phase: Phase,
     opened: Instant,
     /// The last time that something was submitted, sent or answered.
@@ -89,21 +93,21 @@ pub struct Client<K> {
     drain_deadline: Option<Instant>,
     ending: Ending,
     /// What failed together with the connection; none is `ConnectionLost` for the reason that comes at the end.
-    failed: Vec<(Submission<K>, Option<Fate>)>,
+    failed: Vec<(Submission<K, M>, Option<Fate>)>,
 }
 
 #[derive(Debug)]
-struct Waiting<K> {
-    submission: Submission<K>,
+struct Waiting<K, M: Message> {
+    submission: Submission<K, M>,
     /// What its request has in common with others.
     head: Arc<Head>,
     since: Instant,
 }
 
-/// A notification that was sent.
+/// What was sent.
 #[derive(Debug)]
-struct Sent<K> {
-    submission: Submission<K>,
+struct Sent<K, M: Message> {
+    submission: Submission<K, M>,
     since: Instant,
     /// The token it was sent with.
     token: Option<ProviderToken>,
@@ -131,11 +135,13 @@ struct TokenTrouble {
 /// How often a token source that has no token is asked again while something waits for one.
 const TOKEN_RETRY: Duration = Duration::from_secs(1);
 
-impl<K> Client<K> {
-    pub(super) fn new(api: &ProviderApi, now: Now) -> Self {
+impl<K, M: Exchange> Client<K, M> {
+    pub(super) fn new(api: &ProviderApi<M>, now: Now) -> Self {
         let config = api.config.clone();
-        let wire =
-            WireConfig::new(api.authority.clone()).max_streams(config.max_streams()).last_stream(config.last_stream());
+        let wire = WireConfig::new(api.authority.clone())
+            .max_streams(config.max_streams())
+            .max_body(M::MAX_BODY)
+            .last_stream(config.last_stream());
         Self {
             wire: Wire::new(wire),
             requests: api.requests(),
@@ -242,7 +248,8 @@ impl<K> Client<K> {
 
     fn send_front(&mut self, now: Now, token: Option<&ProviderToken>) {
         let Some(first) = self.waiting.front() else { return };
-        let request = self.requests.outgoing(&first.head, &first.submission.notification, token, now.wall);
+        let message = &first.submission.notification;
+        let request = message.outgoing(&mut self.requests, &first.head, token, now.wall);
         match self.wire.send(request) {
             Ok(stream) => {
                 let Some(Waiting { mut submission, .. }) = self.waiting.pop_front() else { return };
@@ -271,8 +278,8 @@ impl<K> Client<K> {
     }
 }
 
-impl<K> Machine for Client<K> {
-    type Event = ConnectionEvent<K>;
+impl<K, M: Exchange> Machine for Client<K, M> {
+    type Event = ConnectionEvent<K, M>;
 
     fn handle_input(&mut self, now: Now, bytes: &[u8]) {
         if self.phase == Phase::Closed || bytes.is_empty() {
@@ -329,7 +336,7 @@ impl<K> Machine for Client<K> {
         Transmit::Ready
     }
 
-    fn poll_event(&mut self) -> Option<ConnectionEvent<K>> {
+    fn poll_event(&mut self) -> Option<ConnectionEvent<K, M>> {
         self.events.pop_front()
     }
 
@@ -338,14 +345,16 @@ impl<K> Machine for Client<K> {
     }
 }
 
-impl<K> Connection<K> for Client<K> {
-    fn submit(&mut self, now: Now, mut submission: Submission<K>) -> Result<(), Refused<K>> {
+impl<K, M: Exchange> Connection<K> for Client<K, M> {
+    type Message = M;
+
+    fn submit(&mut self, now: Now, mut submission: Submission<K, M>) -> Result<(), Refused<K, M>> {
         let cause = if self.phase != Phase::Open {
             SubmitError::Retired
         } else if !self.has_room() {
             SubmitError::Full
         } else {
-            match self.requests.examine(&submission.notification) {
+            match submission.notification.examine(&mut self.requests) {
                 Err(invalid) => SubmitError::Invalid(invalid),
                 Ok((head, warnings)) => {
                     let news = warnings.into_iter().filter(|warning| self.told.is_news(warning));
@@ -418,7 +427,7 @@ impl<K> Connection<K> for Client<K> {
     }
 }
 
-impl<K> fmt::Debug for Client<K> {
+impl<K, M: Exchange> fmt::Debug for Client<K, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("phase", &self.phase)

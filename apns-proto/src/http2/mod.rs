@@ -2,7 +2,7 @@
 //!
 //! What is here needs no connection and no clock:
 //!
-//! * [`Requests`] makes a [`Request`] of a [`Notification`](crate::Notification), a [`Broadcast`] or a [`ChannelRequest`];
+//! * [`Requests`] makes a [`Request`] of a [`Notification`](crate::Notification), a [`Broadcast`] or a [`ChannelCall`];
 //! * [`Response`] reads an answer; [`Reason`] and [`ProviderRejection`] say what a refusal asks for;
 //! * [`SigningKey`] reads a `.p8` file; a [`TokenSource`] hands out the [`ProviderToken`]s that it signs, and a
 //!   [`TokenBinding`] decides which of them a connection uses;
@@ -12,7 +12,7 @@
 //! What has a connection:
 //!
 //! * [`ProviderApi`] makes connections, for a [`Session`](crate::Session) or by hand;
-//! * [`Client`] sends notifications to devices; [`RequestClient`] sends broadcasts and manages channels.
+//! * [`Client`] sends notifications, broadcasts, or requests about channels: whatever is an [`Exchange`].
 
 mod broadcast;
 mod certificate_topics;
@@ -21,6 +21,7 @@ mod client;
 mod config;
 mod der;
 mod ending;
+mod exchange;
 mod explain;
 pub mod host;
 mod http_date;
@@ -33,7 +34,6 @@ mod reason;
 mod recent;
 mod refusals;
 mod request;
-mod request_client;
 mod requests;
 mod response;
 mod sent_as;
@@ -46,16 +46,16 @@ mod wire;
 
 pub use broadcast::{Broadcast, BundleId, BundleIdError, ChannelId, ChannelIdError};
 pub use certificate_topics::{CertificateTopics, TopicKind};
-pub use channels::{ChannelAnswer, ChannelError, ChannelRequest, ChannelStorage, MAX_CHANNEL_LIST};
+pub use channels::{ChannelAnswer, ChannelCall, ChannelError, ChannelRequest, ChannelStorage, MAX_CHANNEL_LIST};
 pub use client::Client;
 pub use config::Config;
+pub use exchange::Exchange;
 pub use http_date::{format_http_date, parse_http_date};
 pub use provider_api::{AuthorityError, Credential, ProviderApi};
 pub use provider_rejection::ProviderRejection;
 pub use provider_token::{IdError, KeyId, ProviderToken, ProviderTokenError, TeamId};
 pub use reason::{Api, Reason, SERVICE_FAULT_WAIT};
 pub use request::{Header, Indexing, Method, Request};
-pub use request_client::{Ask, NoResponse, RequestClient, RequestEvent};
 pub use requests::{Authentication, Requests};
 pub use response::{ClockSkew, MAX_BODY, MAX_RETRY_AFTER, Response};
 pub use sent_as::{PushTypeSource, SentAs};

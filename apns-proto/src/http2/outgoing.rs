@@ -1,14 +1,15 @@
 //! A request in the parts that the engine writes: what comes back from request to request, and what does not.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Header, Method, Request};
+use super::{Header, Indexing, Method, Request};
 
 /// What many requests have in common. It is shared, so that the engine can keep what it encoded for it.
 #[derive(Debug)]
-pub(super) struct Head {
+pub struct Head {
     pub(super) method: Method,
     /// The fields, in order.
     pub(super) headers: Vec<Header>,
@@ -16,7 +17,7 @@ pub(super) struct Head {
 
 /// A request on its way to the engine.
 #[derive(Clone, Copy)]
-pub(super) struct Outgoing<'a> {
+pub struct Outgoing<'a> {
     pub(super) head: &'a Arc<Head>,
     /// The value of `authorization`.
     pub(super) authorization: Option<&'a Bytes>,
@@ -27,11 +28,27 @@ pub(super) struct Outgoing<'a> {
 }
 
 impl Outgoing<'_> {
+    /// The same, owned.
+    pub(super) fn to_request(self, authority: Bytes) -> Request {
+        let mut headers = Vec::with_capacity(1 + self.head.headers.len() + self.varying.len());
+        headers.extend(self.authorization.map(|value| Header::new("authorization", value.clone(), Indexing::Never)));
+        headers.extend(self.head.headers.iter().chain(self.varying).cloned());
+        let (path, body) = (Bytes::copy_from_slice(self.path), self.body.clone());
+        Request { method: self.head.method, path, authority, headers, body }
+    }
+
     /// The size that the peer's SETTINGS_MAX_HEADER_LIST_SIZE limits, for a server of this name.
     pub(super) fn header_list_size(&self, authority: &[u8]) -> usize {
         let authorization = self.authorization.map(|value| "authorization".len() + value.len() + FIELD_OVERHEAD);
         let headers = self.head.headers.iter().chain(self.varying);
         header_list_size(self.head.method, authority, self.path, headers) + authorization.unwrap_or_default()
+    }
+}
+
+/// No values: they are secrets.
+impl fmt::Debug for Outgoing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing").field("head", &self.head).finish_non_exhaustive()
     }
 }
 
@@ -53,15 +70,4 @@ pub(super) fn header_list_size<'a>(
     ];
     let headers = headers.map(|header| (header.name, header.value.len()));
     pseudo.into_iter().chain(headers).map(|(name, value)| name.len() + value + FIELD_OVERHEAD).sum()
-}
-
-impl Request {
-    /// What the engine takes of it beside path and body, with all its fields.
-    pub(super) fn head(&self) -> Arc<Head> {
-        Arc::new(Head { method: self.method, headers: self.headers.clone() })
-    }
-
-    pub(super) fn outgoing<'a>(&'a self, head: &'a Arc<Head>) -> Outgoing<'a> {
-        Outgoing { head, authorization: None, path: &self.path, varying: &[], body: &self.body }
-    }
 }

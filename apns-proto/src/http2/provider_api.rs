@@ -1,14 +1,15 @@
 //! The provider API as a session sees it.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 
-use super::{Authentication, CertificateTopics, Client, Config, RequestClient, RequestWarning, Requests, TokenSource};
+use super::{Authentication, CertificateTopics, Client, Config, Exchange, RequestWarning, Requests, TokenSource};
 use crate::session::Protocol;
-use crate::{ConnectionEvent, Now, Topic};
+use crate::{ConnectionEvent, Notification, Now, Topic};
 
 /// How a connection proves who it is.
 #[derive(Clone)]
@@ -61,13 +62,14 @@ pub struct AuthorityError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct ProviderApi {
+pub struct ProviderApi<M = Notification> {
     pub(super) authority: Bytes,
     pub(super) credential: Credential,
     pub(super) topic: Option<Topic>,
     certificate: Option<Arc<CertificateTopics>>,
     pub(super) config: Config,
     pub(super) told: Told,
+    message: PhantomData<fn(M)>,
 }
 
 /// Which kinds of [`RequestWarning`] were told already. Clones share it.
@@ -100,6 +102,7 @@ impl ProviderApi {
             certificate: None,
             config: Config::default(),
             told: Told::default(),
+            message: PhantomData,
         })
     }
 
@@ -125,16 +128,37 @@ impl ProviderApi {
         self
     }
 
+    /// The same for other messages: a [`Broadcast`](super::Broadcast), or a [`ChannelCall`](super::ChannelCall), which go
+    /// to servers of their own (see [`host`](super::host)).
+    ///
+    /// ```
+    /// use apns_proto::http2::{BundleId, ChannelCall, ChannelRequest, Credential, ProviderApi, host};
+    /// use apns_proto::{Connection, Machine, Now, Submission, Transmit};
+    /// use bytes::BytesMut;
+    /// use std::time::{Instant, SystemTime};
+    ///
+    /// let authority = format!("{}:{}", host::CHANNELS_SANDBOX, host::CHANNELS_SANDBOX_PORT);
+    /// let api = ProviderApi::new(&authority, Credential::Certificate)?.of::<ChannelCall>();
+    /// let now = Now::new(Instant::now(), SystemTime::now().into());
+    /// let mut client = api.connect(now);
+    /// let list = ChannelRequest::List.of(BundleId::new("com.example.app")?);
+    /// assert!(client.submit(now, Submission::new("list", list)).is_ok());
+    /// let mut out = BytesMut::new();
+    /// assert_eq!(client.poll_transmit(now, &mut out), Transmit::Ready); // … write `out` to the TLS stream, and so on
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn of<M: Exchange>(self) -> ProviderApi<M> {
+        let Self { authority, credential, topic, certificate, config, told, .. } = self;
+        ProviderApi { authority, credential, topic, certificate, config, told, message: PhantomData }
+    }
+}
+
+impl<M: Exchange> ProviderApi<M> {
     /// A connection whose transport was just opened.
     #[must_use]
-    pub fn connect<K>(&self, now: Now) -> Client<K> {
+    pub fn connect<K>(&self, now: Now) -> Client<K, M> {
         Client::new(self, now)
-    }
-
-    /// The same for broadcasts and channels.
-    #[must_use]
-    pub fn connect_requests<K>(&self, now: Now) -> RequestClient<K> {
-        RequestClient::new(self, now)
     }
 
     pub(super) fn requests(&self) -> Requests {
@@ -165,14 +189,15 @@ fn is_authority(text: &str) -> bool {
     good && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
 }
 
-impl<K> Protocol<K> for ProviderApi {
-    type Connection = Client<K>;
+impl<K, M: Exchange> Protocol<K> for ProviderApi<M> {
+    type Message = M;
+    type Connection = Client<K, M>;
 
-    fn open(&mut self, now: Now) -> Client<K> {
+    fn open(&mut self, now: Now) -> Client<K, M> {
         self.connect(now)
     }
 
-    fn observe(&mut self, _now: Now, _event: &ConnectionEvent<K>) {}
+    fn observe(&mut self, _now: Now, _event: &ConnectionEvent<K, M>) {}
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::broadcast::{Broadcast, BundleId};
-use super::channels::ChannelRequest;
+use super::broadcast::{Broadcast, ChannelId};
+use super::channels::{ChannelCall, ChannelRequest};
+use super::exchange::Parts;
 use super::outgoing::{Head, Outgoing};
 use super::recent::Recent;
 use super::request::{Header, Indexing, Method, Request};
@@ -55,6 +56,7 @@ pub struct Requests {
     /// Room for the parts of a request that it shares with no other.
     path: String,
     varying: Vec<Header>,
+    body: Bytes,
 }
 
 /// What was decided about notifications of one kind.
@@ -108,6 +110,7 @@ impl Requests {
             known: Recent::new(),
             path: String::new(),
             varying: Vec::new(),
+            body: Bytes::new(),
         }
     }
 
@@ -152,14 +155,7 @@ impl Requests {
         token: Option<&ProviderToken>,
         now: WallTime,
     ) -> Result<Request, InvalidNotification> {
-        let (head, _) = self.examine(notification)?;
-        let authority = self.authority.clone();
-        let request = self.outgoing(&head, notification, token, now);
-        let mut headers = Vec::with_capacity(1 + head.headers.len() + request.varying.len());
-        headers.extend(token.map(authorization));
-        headers.extend(head.headers.iter().chain(request.varying).cloned());
-        let (path, body) = (Bytes::copy_from_slice(request.path), request.body.clone());
-        Ok(Request { method: head.method, path, authority, headers, body })
+        self.request(notification, token, now)
     }
 
     /// The same in parts, with the head that [`examine`](Self::examine) gave. Allocates nothing for a notification that is
@@ -284,50 +280,90 @@ impl Requests {
     /// [`PayloadTooLarge`](InvalidNotification::PayloadTooLarge) above 5120 bytes, and
     /// [`Expiration`](InvalidNotification::Expiration).
     pub fn broadcast(
-        &self,
+        &mut self,
         broadcast: &Broadcast,
         token: Option<&ProviderToken>,
         now: WallTime,
     ) -> Result<Request, InvalidNotification> {
-        check_size(broadcast.payload().size(), PayloadLimit::BROADCAST)?;
-        broadcast.expiration().check()?;
-        let mut headers = Vec::with_capacity(6);
-        headers.extend(token.map(authorization));
-        headers.push(Header::new("apns-channel-id", broadcast.channel().to_bytes(), Indexing::Incremental));
-        headers.push(Header::new("apns-push-type", Bytes::from_static(b"liveactivity"), Indexing::Incremental));
-        // Both are required here, and a channel without storage takes no expiration but 0.
-        let expires = match broadcast.expiration() {
-            Expiration::Omitted => Expiration::Immediately,
-            set @ (Expiration::Immediately | Expiration::At(_) | Expiration::After(_)) => set,
-        };
-        headers.extend(expiration(expires, now));
-        headers.push(priority_header(broadcast.priority()));
-        headers.extend(broadcast.request_id().map(request_id));
-        let path = format!("/4/broadcasts/apps/{}", broadcast.bundle_id());
-        Ok(self.plain(Method::Post, path, headers, broadcast.payload().to_bytes()))
+        self.request(broadcast, token, now)
     }
 
     /// A request to the channel management service. Only the making of a channel has a body.
     #[must_use]
-    pub fn channel(
-        &self,
-        bundle_id: &BundleId,
-        request: &ChannelRequest,
-        id: Option<ApnsId>,
-        token: Option<&ProviderToken>,
-    ) -> Request {
-        let mut headers = Vec::with_capacity(3);
-        headers.extend(token.map(authorization));
-        headers.extend(
-            request.channel().map(|channel| Header::new("apns-channel-id", channel.to_bytes(), Indexing::Incremental)),
-        );
-        headers.extend(id.map(request_id));
-        let path = format!("/1/apps/{bundle_id}/{}", request.collection());
-        self.plain(request.method(), path, headers, request.body())
+    pub fn channel(&mut self, call: &ChannelCall, token: Option<&ProviderToken>) -> Request {
+        let head = Arc::new(Self::channel_head(&call.request));
+        let authority = self.authority.clone();
+        self.outgoing_channel(&head, call, token).to_request(authority)
     }
 
-    fn plain(&self, method: Method, path: String, headers: Vec<Header>, body: Bytes) -> Request {
-        Request { method, path: path.into(), authority: self.authority.clone(), headers, body }
+    fn request<M: Parts>(
+        &mut self,
+        message: &M,
+        token: Option<&ProviderToken>,
+        now: WallTime,
+    ) -> Result<Request, InvalidNotification> {
+        let (head, _) = message.examine(self)?;
+        let authority = self.authority.clone();
+        Ok(message.outgoing(self, &head, token, now).to_request(authority))
+    }
+
+    pub(super) fn broadcast_head(broadcast: &Broadcast) -> Result<Head, InvalidNotification> {
+        check_size(broadcast.payload().size(), PayloadLimit::BROADCAST)?;
+        broadcast.expiration().check()?;
+        let headers = vec![
+            channel_header(broadcast.channel()),
+            Header::new("apns-push-type", Bytes::from_static(b"liveactivity"), Indexing::Incremental),
+            priority_header(broadcast.priority()),
+        ];
+        Ok(Head { method: Method::Post, headers })
+    }
+
+    pub(super) fn outgoing_broadcast<'a>(
+        &'a mut self,
+        head: &'a Arc<Head>,
+        broadcast: &'a Broadcast,
+        token: Option<&'a ProviderToken>,
+        now: WallTime,
+    ) -> Outgoing<'a> {
+        self.path = format!("/4/broadcasts/apps/{}", broadcast.bundle_id());
+        // It is required here, and a channel without storage takes no expiration but 0.
+        let expires = match broadcast.expiration() {
+            Expiration::Omitted => Expiration::Immediately,
+            set @ (Expiration::Immediately | Expiration::At(_) | Expiration::After(_)) => set,
+        };
+        self.varying.clear();
+        self.varying.extend(expiration(expires, now));
+        self.varying.extend(broadcast.request_id().map(request_id));
+        Outgoing {
+            head,
+            authorization: token.map(ProviderToken::authorization),
+            path: self.path.as_bytes(),
+            varying: &self.varying,
+            body: broadcast.payload().shared(),
+        }
+    }
+
+    pub(super) fn channel_head(request: &ChannelRequest) -> Head {
+        Head { method: request.method(), headers: request.channel().map(channel_header).into_iter().collect() }
+    }
+
+    pub(super) fn outgoing_channel<'a>(
+        &'a mut self,
+        head: &'a Arc<Head>,
+        call: &'a ChannelCall,
+        token: Option<&'a ProviderToken>,
+    ) -> Outgoing<'a> {
+        self.path = format!("/1/apps/{}/{}", call.bundle_id, call.request.collection());
+        self.varying.clear();
+        self.varying.extend(call.id.map(request_id));
+        self.body = call.request.body();
+        Outgoing {
+            head,
+            authorization: token.map(ProviderToken::authorization),
+            path: self.path.as_bytes(),
+            varying: &self.varying,
+            body: &self.body,
+        }
     }
 }
 
@@ -359,10 +395,6 @@ const fn check_size(size: usize, limit: PayloadLimit) -> Result<(), InvalidNotif
     if size > limit { Err(InvalidNotification::PayloadTooLarge { size, limit }) } else { Ok(()) }
 }
 
-fn authorization(token: &ProviderToken) -> Header {
-    Header::new("authorization", token.authorization().clone(), Indexing::Never)
-}
-
 fn push_type_value(push_type: &PushType) -> Bytes {
     match push_type.text() {
         Ok(known) => Bytes::from_static(known.as_bytes()),
@@ -385,6 +417,10 @@ const fn priority_header(priority: Priority) -> Header {
         Priority::Immediate => b"10",
     };
     Header::new("apns-priority", Bytes::from_static(text), Indexing::Incremental)
+}
+
+fn channel_header(channel: &ChannelId) -> Header {
+    Header::new("apns-channel-id", channel.to_bytes(), Indexing::Incremental)
 }
 
 fn request_id(id: ApnsId) -> Header {

@@ -105,9 +105,14 @@ impl Response {
         }
     }
 
-    /// How the notification of this answer ended: accepted with status 200, rejected with any other.
+    /// How what this answers ended: a notification is accepted with status 200, anything else with any status of success;
+    /// with all others it is rejected.
     pub fn into_outcome(self) -> Outcome {
-        if self.status() != 200 {
+        let taken = match self.inner.api() {
+            Api::Device => self.status() == 200,
+            Api::Broadcast => self.is_success(),
+        };
+        if !taken {
             return Outcome::Rejected(Rejection::from(self.inner));
         }
         Outcome::Accepted {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Link, LinkId, LinkReport, LinkState, Phase, Protocol, Session, SessionEvent};
 use crate::time::later;
 use crate::{
-    CloseReason, Closed, Connection, ConnectionEvent, Fate, LossPolicy, Machine, NotSentCause, Now, Outcome,
+    CloseReason, Closed, Connection, ConnectionEvent, Fate, LossPolicy, Machine, Message, NotSentCause, Now, Outcome,
     RetryDecision, RetryRoute, Settled, Submission, UnknownCause, Unsettled,
 };
 
@@ -63,7 +63,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
     }
 
     /// A refusal that the retry policy wants sent again is held until its time; anything else is the end.
-    pub(super) fn settle_or_retry(&mut self, now: Now, index: usize, mut settled: Settled<K>) {
+    pub(super) fn settle_or_retry(&mut self, now: Now, index: usize, mut settled: Settled<K, P::Message>) {
         let sending = self.stopped.is_none() && self.phase == Phase::Running && !self.held.is_full();
         let decision = match &settled.outcome {
             Outcome::Rejected(rejection) if sending => {
@@ -98,7 +98,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
         }
     }
 
-    pub(super) fn on_closed(&mut self, now: Now, id: LinkId, answered: bool, closed: Closed<K>) {
+    pub(super) fn on_closed(&mut self, now: Now, id: LinkId, answered: bool, closed: Closed<K, P::Message>) {
         let Closed { reason, unsettled } = closed;
         let mut again = VecDeque::with_capacity(unsettled.len());
         let mut report = LinkReport { link: id, reason: reason.clone(), sent_again: 0, unknown: 0 };
@@ -124,7 +124,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
     }
 
     /// Decides whether what a connection gave back is sent again; if not, settles it.
-    pub(super) fn again(&mut self, now: Now, unsettled: Unsettled<K>) -> Option<Submission<K>> {
+    pub(super) fn again(&mut self, now: Now, unsettled: Unsettled<K, P::Message>) -> Option<Submission<K, P::Message>> {
         let Unsettled { mut submission, fate } = unsettled;
         let cause = match fate {
             Fate::NotWritten | Fate::Discarded | Fate::CredentialRefused { .. } => return Some(submission),
@@ -144,15 +144,15 @@ impl<P: Protocol<K>, K> Session<P, K> {
         None
     }
 
-    pub(super) fn settle(&mut self, submission: Submission<K>, outcome: Outcome) {
+    pub(super) fn settle(&mut self, submission: Submission<K, P::Message>, outcome: Outcome) {
         self.tell(submission.settle(outcome));
     }
 
-    pub(super) fn settle_unsent(&mut self, submission: Submission<K>, outcome: Outcome) {
+    pub(super) fn settle_unsent(&mut self, submission: Submission<K, P::Message>, outcome: Outcome) {
         self.tell(submission.settle_unsent(outcome));
     }
 
-    fn tell(&mut self, settled: Settled<K>) {
+    fn tell(&mut self, settled: Settled<K, P::Message>) {
         self.proofs.settled(settled.mark);
         self.events.push_back(SessionEvent::Settled(settled));
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::DialFailure;
-use crate::{CloseReason, NotSentCause, Settled, Warning};
+use crate::{CloseReason, Message, NotSentCause, Notification, Settled, Warning};
 
 /// One connection of a session. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,9 +20,9 @@ impl fmt::Display for LinkId {
 /// What a [`Session`](super::Session) has to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum SessionEvent<K> {
+pub enum SessionEvent<K, M: Message = Notification> {
     /// A submission ended.
-    Settled(Settled<K>),
+    Settled(Settled<K, M>),
     /// Open a connection, then say [`connected`](super::Session::connected) or
     /// [`dial_failed`](super::Session::dial_failed).
     Dial {

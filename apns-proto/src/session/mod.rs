@@ -24,19 +24,21 @@ use self::held::Held;
 use self::proofs::Proofs;
 use self::standing::{CANDIDATES, Standing};
 use crate::{
-    Backoff, Connection, ConnectionEvent, End, Machine, NotSentCause, Notification, Now, Outcome, Submission, Transmit,
+    Backoff, Connection, ConnectionEvent, End, Machine, Message, NotSentCause, Now, Outcome, Submission, Transmit,
 };
 
 /// Makes the connections of a session, and learns from how they end.
 pub trait Protocol<K> {
+    /// What is sent.
+    type Message: Message;
     /// The machine of one connection.
-    type Connection: Connection<K>;
+    type Connection: Connection<K, Message = Self::Message>;
 
     /// A machine for a connection that was just opened.
     fn open(&mut self, now: Now) -> Self::Connection;
 
     /// Sees every event of every connection, before the session acts on it.
-    fn observe(&mut self, now: Now, event: &ConnectionEvent<K>);
+    fn observe(&mut self, now: Now, event: &ConnectionEvent<K, Self::Message>);
 }
 
 /// Sends notifications over one connection after another, until each has its outcome.
@@ -75,12 +77,12 @@ pub struct Session<P: Protocol<K>, K> {
     protocol: P,
     config: SessionConfig,
     /// To be sent when there is a connection with room; what must be sent again comes first.
-    backlog: VecDeque<Submission<K>>,
+    backlog: VecDeque<Submission<K, P::Message>>,
     /// To be sent again later, as the retry policy has it.
-    held: Held<K>,
+    held: Held<K, P::Message>,
     links: Vec<Link<P::Connection>>,
     next_link: u64,
-    events: VecDeque<SessionEvent<K>>,
+    events: VecDeque<SessionEvent<K, P::Message>>,
     backoff: Backoff,
     /// No attempt before this time.
     not_before: Option<Instant>,
@@ -219,7 +221,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     /// Takes a notification under the caller's key. It is taken in every state; in one that sends nothing any more it
     /// is settled at once.
-    pub fn submit(&mut self, now: Now, key: K, mut notification: Notification) {
+    pub fn submit(&mut self, now: Now, key: K, mut notification: P::Message) {
         let now = self.forward(now);
         notification.resolve_expiration(now.wall);
         let mark = self.proofs.submitted();
@@ -249,15 +251,15 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     /// Takes back what waits for a connection and was never written, in the order of submission, so that somebody else
     /// can send it.
-    pub fn take_back(&mut self) -> Vec<(K, Notification)> {
+    pub fn take_back(&mut self) -> Vec<(K, P::Message)> {
         let (fresh, kept) = std::mem::take(&mut self.backlog).into_iter().partition(|waiting| waiting.attempts == 0);
         self.backlog = kept;
-        fresh.iter().for_each(|submission: &Submission<K>| self.proofs.settled(submission.mark));
+        fresh.iter().for_each(|submission: &Submission<K, P::Message>| self.proofs.settled(submission.mark));
         self.tell_proofs();
         if self.unsettled() == 0 {
             self.waiting_since = None;
         }
-        let taken = |submission: Submission<K>| (submission.key, submission.notification);
+        let taken = |submission: Submission<K, P::Message>| (submission.key, submission.notification);
         fresh.into_iter().map(taken).collect()
     }
 
@@ -374,7 +376,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     /// The next event, in order.
     #[must_use = "an event that is dropped is lost, with the outcome that it tells"]
-    pub fn poll_event(&mut self) -> Option<SessionEvent<K>> {
+    pub fn poll_event(&mut self) -> Option<SessionEvent<K, P::Message>> {
         let event = self.events.pop_front();
         if self.events.is_empty() && self.events.capacity() > EVENTS_KEPT {
             self.events = VecDeque::new();

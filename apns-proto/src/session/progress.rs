@@ -1,7 +1,7 @@
 //! Moving everything as far as it goes without news from outside.
 
 use super::{Link, LinkId, LinkState, Phase, Protocol, Session, SessionEvent};
-use crate::{Connection, NotSentCause, Now, Outcome, Submission, SubmitError};
+use crate::{Connection, Message, NotSentCause, Now, Outcome, Submission, SubmitError};
 
 impl<P: Protocol<K>, K> Session<P, K> {
     /// Moves everything as far as it goes without news from outside.
@@ -41,7 +41,11 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     /// The short way of a submission, when nothing waits and nothing ends: to the connection that takes, if it has room.
     /// Gives it back where there is more to do.
-    pub(super) fn pass_on(&mut self, now: Now, submission: Submission<K>) -> Option<Submission<K>> {
+    pub(super) fn pass_on(
+        &mut self,
+        now: Now,
+        submission: Submission<K, P::Message>,
+    ) -> Option<Submission<K, P::Message>> {
         let plain = self.can_submit()
             && !self.standing.is_paused()
             && !submission.notification.expiration().has_passed(now.wall);

@@ -26,7 +26,7 @@ use super::{secs, session_line, start};
 /// The two ends of a protocol: whose connections a session opens, and who answers them.
 pub(crate) trait Service {
     /// The client's side.
-    type Protocol: Protocol<u32>;
+    type Protocol: Protocol<u32, Message = Notification>;
     /// What one connection's other end does.
     type Script: Clone + Default + std::fmt::Debug;
     /// What all of them know together.

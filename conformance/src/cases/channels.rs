@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-use apns_driver::channels::{ChannelFailure, Channels, Connect, connect};
-use apns_driver::{Credentials, Endpoint, Roots, Runtime};
+use apns_driver::channels::{ChannelFailure, Channels};
+use apns_driver::{Client, ClientEvent, Credentials, Endpoint, Http2Builder, Roots, Runtime};
 use apns_proto::http2::{Broadcast, BundleId, ChannelId, ChannelStorage};
-use apns_proto::{ApnsId, CloseReason, DialStep, Expiration, InvalidNotification, Payload, TlsCause, UnknownCause};
+use apns_proto::{
+    ApnsId, CredentialRefusal, DialFailure, DialStep, Expiration, InvalidNotification, NotSentCause, Outcome, Payload,
+    RetryPolicy, TlsCause, UnknownCause,
+};
 use apns_sim::{RequestKind, Simulator, TlsVersion};
+use futures_util::StreamExt as _;
 
 use super::common::*;
 
@@ -14,8 +18,8 @@ fn app() -> BundleId {
     BundleId::new("com.example.app").expect("a bundle id")
 }
 
-fn reach<R: Runtime>(simulator: &Simulator, credentials: impl Into<Credentials>) -> Connect<R> {
-    connect(provider(simulator), credentials).roots(roots(simulator))
+fn reach<R: Runtime>(simulator: &Simulator, credentials: impl Into<Credentials>) -> Http2Builder<R> {
+    Client::http2(provider(simulator), credentials).roots(roots(simulator))
 }
 
 fn channels<R: Runtime>(simulator: &Simulator) -> Channels<R> {
@@ -30,7 +34,7 @@ fn update() -> Payload {
 pub async fn a_channel_is_made_read_listed_and_deleted_with_either_credential<R: Runtime>() {
     let simulator = simulator();
     let both = [reach::<R>(&simulator, source(&simulator)), reach::<R>(&simulator, identity(&simulator))];
-    for channels in both.map(|connect| connect.channels(app()).unwrap()) {
+    for channels in both.map(|builder| builder.channels(app()).unwrap()) {
         let latest = channels.create(ChannelStorage::Latest).await.unwrap();
         let nothing = channels.create(ChannelStorage::Nothing).await.unwrap();
         assert_eq!(simulator.channels("com.example.app").len(), 2);
@@ -67,21 +71,43 @@ pub async fn a_broadcast_reaches_its_channel<R: Runtime>() {
     let broadcasts = reach::<R>(&simulator, source(&simulator)).broadcasts().unwrap();
     let id: ApnsId = "27cfdc15-0ab4-4d6f-9cf1-24d5d3d1d0a1".parse().unwrap();
     let broadcast = Broadcast::new(app(), channel.clone(), update()).with_request_id(id);
-    let published = broadcasts.send(broadcast.clone().with_expiration(Expiration::Immediately)).await.unwrap();
-    assert_eq!(published.request_id, Some(id));
+    let delivery = broadcasts.submit(broadcast.clone().with_expiration(Expiration::Immediately)).await.await;
+    assert!(delivery.outcome.is_accepted());
+    assert_eq!(delivery.answer, Some(id));
     let requests = simulator.requests();
     let sent = requests.iter().find(|one| one.kind == RequestKind::Broadcast).unwrap();
     assert_eq!(sent.channel_id.as_deref(), Some(channel.as_str()));
 
     let elsewhere = Broadcast::new(app(), ChannelId::new("bm9uZQ==").unwrap(), update());
-    let ChannelFailure::Rejected(rejection) = broadcasts.send(elsewhere).await.unwrap_err() else {
-        panic!("there is no such channel")
-    };
+    let Outcome::Rejected(rejection) = broadcasts.send(elsewhere).await else { panic!("there is no such channel") };
     assert_eq!((rejection.status(), rejection.reason()), (400, "ChannelNotRegistered"));
 
     let large = Payload::from_json(format!(r#"{{"aps":{{"text":"{}"}}}}"#, "x".repeat(5200))).unwrap();
-    let failure = broadcasts.send(Broadcast::new(app(), channel, large)).await.unwrap_err();
-    assert!(matches!(failure, ChannelFailure::Invalid(InvalidNotification::PayloadTooLarge { .. })), "{failure:?}");
+    let outcome = broadcasts.send(Broadcast::new(app(), channel, large)).await;
+    let Outcome::NotSent { cause: NotSentCause::Invalid(invalid) } = outcome else { panic!("{outcome:?}") };
+    assert!(matches!(invalid, InvalidNotification::PayloadTooLarge { .. }), "{invalid:?}");
+}
+
+pub async fn broadcasts_have_retries_pools_and_runs_as_notifications_do<R: Runtime>() {
+    let simulator = playing(script(
+        r#"{"http2": {"rules": [
+            {"when": {"kind": "broadcast", "arrival": 2}, "then": [{"answer_with": {"status": 429, "reason": "TooManyRequests", "retry_after": "1"}}]}
+        ]}}"#,
+    ));
+    let channel = channels::<R>(&simulator).create(ChannelStorage::Latest).await.unwrap();
+    let broadcasts = reach::<R>(&simulator, source(&simulator))
+        .connections(2)
+        .retry(RetryPolicy::default().with_retries(1))
+        .broadcasts()
+        .unwrap();
+    let all = (0..600).map(|number| (number, Broadcast::new(app(), channel.clone(), update())));
+    let ended: Vec<_> = broadcasts.send_all(futures_util::stream::iter(all)).collect().await;
+    assert_eq!(ended.len(), 600);
+    assert!(ended.iter().all(|(_, delivery)| delivery.outcome.is_accepted()));
+    assert_eq!(ended.iter().filter(|(_, delivery)| delivery.attempts == 2).count(), 1, "the refused one");
+    assert!(broadcasts.close(LIMIT).await.unsettled.is_empty());
+    let sent = simulator.requests().iter().filter(|one| one.kind == RequestKind::Broadcast).count();
+    assert_eq!(sent, 601);
 }
 
 pub async fn a_refusal_is_told_as_it_came<R: Runtime>() {
@@ -122,15 +148,16 @@ pub async fn b59_after_an_expired_provider_token_one_more_try_with_a_new_one<R: 
         ]}}"#,
     ));
     let refused = channels::<R>(&simulator).create(ChannelStorage::Latest).await.unwrap_err();
-    assert!(matches!(refused, ChannelFailure::Rejected(_)), "{refused:?}");
+    let ChannelFailure::NotSent(NotSentCause::CredentialRefused(refusal)) = refused else { panic!("{refused:?}") };
+    assert_eq!(refusal.reason(), Some("ExpiredProviderToken"));
     assert_eq!(simulator.requests().len(), 2, "no loop");
 }
 
 pub async fn b58_a_request_without_an_answer_is_unknown_after_its_time<R: Runtime>() {
     let simulator =
         playing(script(r#"{"http2": {"rules": [{"when": {"kind": "channels", "arrival": 1}, "then": []}]}}"#));
-    let connect = reach::<R>(&simulator, source(&simulator)).request_timeout(Duration::from_millis(100));
-    let channels = connect.channels(app()).unwrap();
+    let builder = reach::<R>(&simulator, source(&simulator)).request_timeout(Duration::from_millis(100));
+    let channels = builder.channels(app()).unwrap();
     let silent = channels.create(ChannelStorage::Latest).await.unwrap_err();
     assert_eq!(silent, ChannelFailure::Unknown(UnknownCause::NoAnswer));
     assert!(silent.is_unknown());
@@ -144,12 +171,24 @@ pub async fn b47_credentials_for_the_other_environment_are_named<R: Runtime>() {
     ));
     let channels = reach::<R>(&simulator, identity(&simulator)).channels(app()).unwrap();
     let failure = channels.list().await.unwrap_err();
-    let ChannelFailure::Disconnected(reason @ CloseReason::GoAway { .. }) = &failure else { panic!("{failure:?}") };
-    assert!(reason.is_fatal());
+    let ChannelFailure::NotSent(NotSentCause::CredentialRefused(refusal)) = &failure else { panic!("{failure:?}") };
+    assert!(matches!(**refusal, CredentialRefusal::GoAway(_)), "{refusal:?}");
     assert!(failure.to_string().contains("BadCertificateEnvironment"), "{failure}");
 }
 
 pub async fn b53_what_the_service_may_have_seen_is_unknown_whatever_ends_the_connection<R: Runtime>() {
+    let simulator = playing(script(
+        r#"{"http2": {"rules": [
+            {"when": {"kind": "channels"}, "then": [{"go_away": {"reason": "InternalServerError"}}, "close"]}
+        ]}}"#,
+    ));
+    let channels = reach::<R>(&simulator, identity(&simulator)).channels(app()).unwrap();
+    let failure = channels.create(ChannelStorage::Latest).await.unwrap_err();
+    assert!(matches!(failure, ChannelFailure::Unknown(UnknownCause::ConnectionLost(_))), "{failure:?}");
+    assert!(failure.to_string().contains("InternalServerError"), "{failure}");
+    assert_eq!(simulator.requests().len(), 1, "not asked again");
+
+    // Who is never let in was not listened to.
     let simulator = playing(script(
         r#"{"http2": {"rules": [
             {"when": {"kind": "channels"}, "then": [{"go_away": {"reason": "BadCertificateEnvironment"}}, "close"]}
@@ -157,9 +196,9 @@ pub async fn b53_what_the_service_may_have_seen_is_unknown_whatever_ends_the_con
     ));
     let channels = reach::<R>(&simulator, identity(&simulator)).channels(app()).unwrap();
     let failure = channels.create(ChannelStorage::Latest).await.unwrap_err();
-    assert!(matches!(failure, ChannelFailure::Unknown(UnknownCause::ConnectionLost(_))), "{failure:?}");
-    assert!(failure.to_string().contains("BadCertificateEnvironment"), "{failure}");
-    assert_eq!(simulator.requests().len(), 1, "not asked again");
+    let ChannelFailure::NotSent(NotSentCause::CredentialRefused(refusal)) = &failure else { panic!("{failure:?}") };
+    assert_eq!(refusal.reason(), Some("BadCertificateEnvironment"));
+    assert_eq!(simulator.requests().len(), 1, "not asked again before somebody mends it");
 }
 
 pub async fn a_refused_client_certificate_is_known_by_either_version_of_tls<R: Runtime>() {
@@ -167,45 +206,54 @@ pub async fn a_refused_client_certificate_is_known_by_either_version_of_tls<R: R
         let script = script(r#"{"http2": {"connections": [{"handshake": "refuse_expired"}]}}"#);
         let simulator = start(Simulator::builder().script(script).highest_tls(version));
         let channels = reach::<R>(&simulator, identity(&simulator)).channels(app()).unwrap();
-        match channels.list().await.unwrap_err() {
-            ChannelFailure::Dial(failure) => assert_eq!(failure.step, DialStep::Certificate),
-            ChannelFailure::Disconnected(CloseReason::Refused(_)) => {}
-            other => panic!("{version:?}: {other:?}"),
-        }
+        let failure = channels.list().await.unwrap_err();
+        let ChannelFailure::NotSent(NotSentCause::CredentialRefused(refusal)) = failure else {
+            panic!("{version:?}: {failure:?}")
+        };
+        assert!(matches!(*refusal, CredentialRefusal::Tls(_)), "{version:?}: {refusal:?}");
     }
+}
+
+/// What the failure says, and how opening the last connection failed.
+async fn without_connection<R: Runtime>(channels: &Channels<R>) -> (NotSentCause, DialFailure) {
+    let mut events = channels.events();
+    let ChannelFailure::NotSent(cause) = channels.list().await.unwrap_err() else { panic!("there is no connection") };
+    let failed = |event| match event {
+        ClientEvent::DialFailed { failure, .. } => Some(failure),
+        _ => None,
+    };
+    let failure = std::iter::from_fn(|| events.try_next()).filter_map(failed).last();
+    (cause, failure.expect("it was told"))
 }
 
 pub async fn no_connection_is_an_error_that_says_which_step_failed<R: Runtime>() {
     let (simulator, other) = (simulator(), simulator());
-    let dial_failure = |failure| match failure {
-        ChannelFailure::Dial(failure) => failure,
-        other => panic!("{other:?}"),
-    };
-
     let untrusted = reach::<R>(&simulator, source(&simulator)).roots(roots(&other)).channels(app()).unwrap();
-    let failure = dial_failure(untrusted.list().await.unwrap_err());
+    let (cause, failure) = without_connection(&untrusted).await;
+    assert!(matches!(cause, NotSentCause::Stopped(_)), "{cause:?}");
     assert_eq!(failure.tls, Some(TlsCause::UntrustedServer), "{failure}");
 
-    let gateway = connect::<R>(gateway(&simulator), identity(&simulator)).roots(roots(&simulator));
-    let failure = dial_failure(gateway.channels(app()).unwrap().list().await.unwrap_err());
+    let gateway = Client::<R>::http2(gateway(&simulator), identity(&simulator)).roots(roots(&simulator));
+    let (_, failure) = without_connection(&gateway.channels(app()).unwrap()).await;
     assert_eq!(failure.step, DialStep::Protocol, "{failure}");
 
-    let nowhere = connect::<R>(Endpoint::new("service.invalid", 443), source(&simulator)).roots(Roots::Platform);
+    let nowhere = Client::<R>::http2(Endpoint::new("service.invalid", 443), source(&simulator)).roots(Roots::Platform);
     let nowhere = nowhere.patience(Duration::from_millis(200)).channels(app()).unwrap();
-    assert_eq!(dial_failure(nowhere.list().await.unwrap_err()).step, DialStep::Resolve);
+    let (cause, failure) = without_connection(&nowhere).await;
+    assert_eq!(failure.step, DialStep::Resolve);
+    assert!(matches!(cause, NotSentCause::NoConnection(_)), "{cause:?}");
 
     let closed =
         reach::<R>(&simulator, source(&simulator)).patience(Duration::from_millis(200)).channels(app()).unwrap();
     simulator.stop().await;
-    assert_eq!(dial_failure(closed.list().await.unwrap_err()).step, DialStep::Connect);
+    assert_eq!(without_connection(&closed).await.1.step, DialStep::Connect);
 }
 
 pub async fn a_server_that_never_finishes_the_handshake_is_left_in_time<R: Runtime>() {
     let simulator = playing(script(r#"{"http2": {"connections": [{"handshake": "never"}]}}"#));
-    let connect = reach::<R>(&simulator, source(&simulator)).connect_timeout(Duration::from_millis(100));
-    let channels = connect.patience(Duration::from_millis(300)).channels(app()).unwrap();
-    let ChannelFailure::Dial(failure) = channels.list().await.unwrap_err() else { panic!("there is no connection") };
-    assert_eq!(failure.step, DialStep::Tls);
+    let builder = reach::<R>(&simulator, source(&simulator)).connect_timeout(Duration::from_millis(100));
+    let channels = builder.patience(Duration::from_millis(300)).channels(app()).unwrap();
+    assert_eq!(without_connection(&channels).await.1.step, DialStep::Tls);
 }
 
 pub async fn b122_the_connection_ends_with_the_last_handle<R: Runtime>() {

@@ -7,14 +7,14 @@ use crate::http2::wire::client::{Event, Failure, Fate as WireFate, Response as W
 use crate::http2::wire::frame::ErrorCode;
 use crate::http2::wire::{CloseReason as WireClose, GoAway};
 use crate::http2::{
-    AfterRejection, Api, ClockSkew, Credential, ProviderToken, Reason, Response, TokenError, TokenPolicy,
+    AfterRejection, ClockSkew, Credential, Exchange, ProviderToken, Reason, Response, TokenError, TokenPolicy,
 };
 use crate::{
-    CloseReason, Closed, ConnectionEvent, CredentialRefusal, Fate, Now, Outcome, Reaction, Rejection, Submission,
-    UnknownCause, Unsettled, Warning,
+    CloseReason, Closed, ConnectionEvent, CredentialRefusal, Fate, Now, Outcome, Reaction, Rejection, Settled,
+    Submission, UnknownCause, Unsettled, Warning,
 };
 
-impl<K> Client<K> {
+impl<K, M: Exchange> Client<K, M> {
     /// Takes what the wire has to say.
     pub(super) fn pump(&mut self, now: Now) {
         while let Some(event) = self.wire.poll() {
@@ -44,13 +44,13 @@ impl<K> Client<K> {
         }
     }
 
-    pub(super) fn on_answer(&mut self, now: Now, sent: Sent<K>, response: WireResponse) {
+    pub(super) fn on_answer(&mut self, now: Now, sent: Sent<K, M>, response: WireResponse) {
         self.used = now.instant;
         self.unanswered = 0;
         self.refusals.answered();
-        let response = Response::from_wire(Api::Device, now.wall, response);
+        let response = Response::from_wire(M::API, now.wall, response);
         let skew = response.clock_skew();
-        let outcome = response.into_outcome();
+        let (outcome, answer) = M::read(response);
         let Sent { submission, token, .. } = sent;
         if let Outcome::Rejected(rejection) = &outcome
             && rejection.refuses_credential()
@@ -66,7 +66,7 @@ impl<K> Client<K> {
             self.events.push_back(ConnectionEvent::Answered);
         }
         let replace = self.is_to_be_replaced(now, &outcome);
-        self.events.push_back(ConnectionEvent::Settled(submission.settle(outcome)));
+        self.events.push_back(ConnectionEvent::Settled(Settled { answer, ..submission.settle(outcome) }));
         if replace {
             self.retire(CloseReason::Finished);
         }
@@ -116,7 +116,7 @@ impl<K> Client<K> {
         }
     }
 
-    fn on_failure(&mut self, now: Now, submission: Submission<K>, failure: Failure, fate: WireFate) {
+    fn on_failure(&mut self, now: Now, submission: Submission<K, M>, failure: Failure, fate: WireFate) {
         let fate = match (fate, failure) {
             (WireFate::NotProcessed, Failure::Refused | Failure::AboveLastStream) => Some(Fate::Discarded),
             (WireFate::NotProcessed, _) => Some(Fate::NotWritten),
@@ -150,7 +150,7 @@ impl<K> Client<K> {
         self.retire(CloseReason::Finished);
     }
 
-    pub(super) fn give_back(&mut self, submission: Submission<K>, fate: Fate) {
+    pub(super) fn give_back(&mut self, submission: Submission<K, M>, fate: Fate) {
         self.events.push_back(ConnectionEvent::Returned(Unsettled { submission, fate }));
     }
 

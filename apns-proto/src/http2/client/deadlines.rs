@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::{Client, Phase, Waiting};
+use crate::http2::Exchange;
 use crate::http2::keep_alive::Due;
 use crate::http2::wire::client::{Fate as WireFate, Reset};
 use crate::{CloseReason, ConnectionEvent, Fate, NotSentCause, Now, Outcome, Submission, UnknownCause};
@@ -11,7 +12,7 @@ use crate::{CloseReason, ConnectionEvent, Fate, NotSentCause, Now, Outcome, Subm
 /// After so many requests in a row without an answer the service is asked with a PING whether it is there.
 const UNANSWERED: u32 = 3;
 
-impl<K> Client<K> {
+impl<K, M: Exchange> Client<K, M> {
     /// The earliest of all deadlines.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         [self.connection_deadline(), self.waiting_ends()].into_iter().flatten().min()
@@ -93,7 +94,7 @@ impl<K> Client<K> {
     }
 
     /// Resets the stream of a request. `None` where there is an answer after all.
-    fn give_up_request(&mut self, now: Now, stream: u32) -> Option<(Submission<K>, WireFate)> {
+    fn give_up_request(&mut self, now: Now, stream: u32) -> Option<(Submission<K, M>, WireFate)> {
         let reset = self.wire.reset(stream);
         if reset.is_none() {
             // Its event is waiting.

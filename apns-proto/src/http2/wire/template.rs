@@ -34,13 +34,7 @@ impl Templates {
     }
 
     /// Encodes a block, and keeps it if the table was not changed by it.
-    pub(super) fn make(
-        &mut self,
-        request: &Outgoing<'_>,
-        authority: &Bytes,
-        encoder: &mut Encoder,
-        out: &mut Vec<u8>,
-    ) {
+    pub(super) fn make(&mut self, request: &Outgoing<'_>, authority: &Bytes, encoder: &mut Encoder, out: &mut Vec<u8>) {
         encoder.begin(out);
         let version = encoder.version();
         let start = out.len();

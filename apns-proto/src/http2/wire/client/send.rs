@@ -3,9 +3,11 @@
 use bytes::Bytes;
 
 use super::{Assembly, Connection, SendError, Stream};
+use crate::http2::Header;
 use crate::http2::outgoing::Outgoing;
 use crate::http2::wire::frame::{self, HEAD, MAX_PAYLOAD, flag, kind};
-use crate::http2::{Header, Request};
+#[cfg(test)]
+use crate::http2::{Request, outgoing::Head};
 use crate::machine::CHUNK;
 
 impl Connection {
@@ -65,8 +67,11 @@ impl Connection {
     }
 
     /// Sends a request that shares nothing with others; see [`send`](Self::send).
+    #[cfg(test)]
     pub(crate) fn send_request(&mut self, request: &Request) -> Result<u32, SendError> {
-        self.send(request.outgoing(&request.head()))
+        let head = std::sync::Arc::new(Head { method: request.method, headers: request.headers.clone() });
+        let Request { path, body, .. } = request;
+        self.send(Outgoing { head: &head, authorization: None, path, varying: &[], body })
     }
 
     /// Why [`send`](Self::send) would refuse any request now; `None` when there is room for one.
