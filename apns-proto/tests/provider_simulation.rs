@@ -34,7 +34,7 @@ fn every_seed_ends_and_tells_the_truth() {
 #[test]
 fn the_days_are_bad_enough() {
     let mut seen = BTreeMap::<String, usize>::new();
-    for seed in 0..600 {
+    for seed in 0..1_000 {
         let (mut world, day) = build(Dice::new(seed));
         world.run();
         for happened in day.happened(&world) {
@@ -109,6 +109,24 @@ fn the_days_are_bad_enough() {
         "whim: SomethingNew",
         "whim: BadCertificateEnvironment",
         "whim: leaves slowly",
+        "whim: goes away behind the answer",
+        "whim: a length that lies",
+        "whim: settings",
+        "whim: settings in mid-flight",
+        "whim: padding",
+        "whim: padding and nothing else",
+        "whim: an interim answer",
+        "whim: header block of a dead stream",
+        "whim: a body stops at a window",
+        "whim: a window that never opened",
+        "whim: early answer",
+        "whim: early answer and a reset",
+        "whim: early refusal",
+        "whim: early refusal and a reset",
+        "whim: silence before the body",
+        "whim: close before the body",
+        "not sent: the time allowed for it was over",
+        "unknown, the answer was broken off",
         "going away: BadCertificateEnvironment",
         "failed: the server refused the client certificate",
         "failed: the client certificate cannot be used",
@@ -128,6 +146,9 @@ fn the_days_are_bad_enough() {
         "replays: 2",
         "retries: 1",
     ];
+    let codes = (0..16).map(|code| format!("whim: early reset {code}"));
+    let unheard: Vec<_> = codes.filter(|code| !seen.contains_key(code)).collect();
+    assert!(unheard.is_empty(), "{unheard:?} never happened");
     let never: Vec<_> = parts.into_iter().filter(|part| count(part) == 0).collect();
     assert!(never.is_empty(), "{never:?} never happened in {seen:#?}");
 }

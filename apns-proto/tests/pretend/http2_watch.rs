@@ -29,7 +29,7 @@ pub(crate) const PADDED: u8 = 8;
 /// `:status: 100`, as a literal that goes into no table (RFC 7541 section 6.2.2): what an interim answer is here.
 pub(crate) const INTERIM: &[u8] = b"\x08\x03100";
 
-const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
+pub(crate) const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
 
 /// A frame.
 #[derive(Debug, Clone)]
@@ -122,6 +122,8 @@ struct Open {
     since: Instant,
     window: i64,
     answered: bool,
+    /// The body, or a part of it, has not left.
+    unsent: bool,
 }
 
 impl Http2Watch {
@@ -160,7 +162,8 @@ impl Http2Watch {
                 assert!(!self.refused, "a request behind a refusal of the credential: {}", told());
                 assert!(self.open.len() < self.stream_limit as usize, "more streams than allowed: {}", told());
                 self.last_stream = stream;
-                self.open.insert(stream, Open { since: now, window: self.initial_window, answered: false });
+                let unsent = !frame.has(END_STREAM);
+                self.open.insert(stream, Open { since: now, window: self.initial_window, answered: false, unsent });
                 self.timeline.push(now, Turn::Requested(self.link));
             }
             kind::DATA => {
@@ -170,13 +173,17 @@ impl Http2Watch {
                 if let Some(open) = self.open.get_mut(&stream) {
                     open.window -= size;
                     assert!(open.window >= 0 || size == 0, "more than the stream's window: link {}", self.link);
-                    if !frame.has(END_STREAM) && open.window == 0 {
+                    open.unsent = !frame.has(END_STREAM);
+                    if open.unsent && open.window == 0 {
                         self.book.borrow_mut().happens("a body stops at a window");
                     }
                 }
             }
             kind::RST_STREAM => {
                 assert!(stream <= self.last_stream, "a reset of a stream that never was: {}", told());
+                if self.open.get(&stream).is_some_and(|open| open.unsent && open.window <= 0) {
+                    self.book.borrow_mut().happens("a window that never opened");
+                }
                 self.reset.insert(stream);
                 self.close(now, stream);
             }
@@ -204,6 +211,10 @@ impl Http2Watch {
 
     fn reads(&mut self, now: Instant, arrived: Instant, frame: &Frame) {
         let Frame { stream, .. } = *frame;
+        if frame.has(PADDED) && matches!(frame.kind, kind::HEADERS | kind::DATA) {
+            let whole = frame.payload.first().is_some_and(|padding| frame.payload.len() == usize::from(*padding) + 1);
+            self.book.borrow_mut().happens(if whole { "padding and nothing else" } else { "padding" });
+        }
         match frame.kind {
             kind::HEADERS if frame.payload.ends_with(INTERIM) => self.book.borrow_mut().happens("an interim answer"),
             kind::HEADERS => {

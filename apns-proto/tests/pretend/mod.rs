@@ -9,6 +9,8 @@ pub(crate) mod gateway_day;
 #[cfg(feature = "server")]
 pub(crate) mod gateways;
 #[cfg(all(feature = "http2", feature = "server"))]
+pub(crate) mod http2_faults;
+#[cfg(all(feature = "http2", feature = "server"))]
 pub(crate) mod http2_watch;
 #[cfg(feature = "server")]
 pub(crate) mod laws;

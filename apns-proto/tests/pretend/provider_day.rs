@@ -13,6 +13,7 @@ use apns_proto::{
 };
 
 use super::dice::Dice;
+use super::http2_faults::FrameFaults;
 use super::laws;
 use super::providers::{Book, Providers, Said, Temper};
 use super::timeline::Turn;
@@ -51,6 +52,8 @@ enum Kind {
     Credential,
     /// Nothing, but connections go away and are slow to go.
     Leaving,
+    /// Nothing but the frames of the services, which are odd and break no rule that keeps an answer from its client.
+    Frames,
     /// Nothing, but the client's process stands still for longer than any deadline, with answers under way.
     StandingStill,
 }
@@ -66,6 +69,7 @@ fn day(dice: &mut Dice) -> Day {
         Kind::Credential,
         Kind::Leaving,
         Kind::StandingStill,
+        Kind::Frames,
     ]);
     let calm = kind != Kind::Anything;
     Day {
@@ -155,7 +159,16 @@ fn api(dice: &mut Dice, day: &Day) -> ProviderApi {
 fn wire(dice: &mut Dice, day: &Day) -> Wire<Temper> {
     let token_refusals = [(403, "ExpiredProviderToken"), (429, "TooManyProviderTokenUpdates")];
     let calm = day.kind != Kind::Anything;
+    let odd = match day.kind {
+        Kind::Anything => dice.one_in(3),
+        Kind::Frames => true,
+        Kind::Credential | Kind::Leaving | Kind::StandingStill => false,
+    };
     let temper = Temper {
+        leaves_always: odd && dice.one_in(6),
+        lies: odd && dice.one_in(3),
+        changes_settings: odd && dice.one_in(4),
+        faults: odd.then(|| FrameFaults::new(dice, calm)),
         trouble: dice.below(day.trouble_at_most + 1),
         stream_limit: dice
             .of(&[None, Some(0), Some(1), Some(3), Some(100), Some(1000)])
@@ -279,7 +292,7 @@ pub(crate) fn build(mut dice: Dice) -> (World<Providers>, Day) {
     }
     let often = match day.kind {
         Kind::Anything | Kind::Credential => dice.below(4),
-        Kind::Leaving | Kind::StandingStill => 0,
+        Kind::Leaving | Kind::StandingStill | Kind::Frames => 0,
     };
     for _ in 0..often {
         let at = ms(dice.below(whole * 2));
@@ -355,10 +368,10 @@ fn verify_one(world: &World<Providers>, day: &Day, book: &Book, number: u32) {
     }
     assert!(settled.retries <= day.retries, "{told}");
     assert!(seen.taken <= 1 + settled.replays, "a duplicate that nobody asked for: {told}");
-    let arrived = seen.taken + seen.refused + seen.credential;
+    let arrived = seen.taken + seen.early + seen.refused + seen.credential;
     assert!(arrived <= settled.attempts, "more arrived than were sent: {told}");
     match &settled.outcome {
-        Outcome::Accepted { .. } => assert!(seen.taken >= 1, "lost: {told}"),
+        Outcome::Accepted { .. } => assert!(seen.taken + seen.early >= 1, "lost: {told}"),
         Outcome::Rejected(rejection) => {
             assert!(!rejection.refuses_credential(), "no verdict on a notification: {told}");
             // Without its reason, such a refusal says no more than that there were too many.
@@ -371,8 +384,10 @@ fn verify_one(world: &World<Providers>, day: &Day, book: &Book, number: u32) {
         }
         Outcome::Unknown { cause } => {
             assert!(settled.attempts >= 1, "never written: {told}");
-            let last = book.streams.iter().rev().find(|(_, sent)| **sent == number);
-            let came = last.and_then(|(stream, _)| book.answers.get(stream));
+            let sent = book.streams.iter().filter(|(_, sent)| **sent == number).map(|(stream, _)| stream);
+            // Only where the last attempt is one that the services know of.
+            let last = sent.clone().last().filter(|_| sent.count() == settled.attempts as usize);
+            let came = last.and_then(|stream| book.answers.get(stream));
             let unread = *cause == UnknownCause::NoAnswer && came.is_some_and(|came| *came < at);
             assert!(!unread, "its answer lay in the socket since {came:?}: {told}");
         }

@@ -11,6 +11,7 @@ use apns_sim::machine::{Answer, Judge, ProviderRequest, ProviderServer, ServerCo
 use bytes::Bytes;
 
 use super::dice::Dice;
+use super::http2_faults::{Faulty, FrameFaults};
 use super::http2_watch::Http2Watch;
 use super::timeline::Timeline;
 use super::trouble::{How, Trouble};
@@ -25,7 +26,7 @@ impl Service for Providers {
     type Protocol = ProviderApi;
     type Script = Temper;
     type Truth = Book;
-    type Server = ProviderServer<Clerk>;
+    type Server = Faulty<ProviderServer<Clerk>>;
 
     type Watch = Http2Watch;
 
@@ -40,6 +41,14 @@ impl Service for Providers {
             Some(limit) => config.with_stream_limit(limit),
             None => config.with_settings(Vec::new()),
         };
+        let window = script.faults.as_ref().and_then(|faults| faults.window);
+        let config = match (window, script.stream_limit) {
+            (Some(window), None) => config.with_settings(vec![(INITIAL_WINDOW_SIZE, window)]),
+            (Some(window), Some(limit)) => {
+                config.with_settings(vec![(INITIAL_WINDOW_SIZE, window)]).with_stream_limit(limit)
+            }
+            (None, _) => config,
+        };
         let clerk = Clerk {
             link,
             temper: script.clone(),
@@ -51,7 +60,7 @@ impl Service for Providers {
             token: None,
         };
         let watch = Http2Watch::new(link, truth.clone(), timeline.clone());
-        (ProviderServer::new(clerk, &config), watch)
+        (Faulty::new(ProviderServer::new(clerk, &config), script.faults.clone()), watch)
     }
 
     fn slowness(_script: &Temper) -> Option<Duration> {
@@ -59,11 +68,18 @@ impl Service for Providers {
     }
 }
 
+/// SETTINGS of RFC 9113 section 6.5.2.
+const HEADER_TABLE_SIZE: u16 = 1;
+const MAX_CONCURRENT_STREAMS: u16 = 3;
+const INITIAL_WINDOW_SIZE: u16 = 4;
+
 /// What the services did with a notification, all connections together.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Seen {
     /// Taken: it is on the device, whatever became of the answer.
     pub(crate) taken: u32,
+    /// Said to be taken before it came whole: whatever that means, it is on no device.
+    pub(crate) early: u32,
     /// Answered with a refusal.
     pub(crate) refused: u32,
     /// Not looked at, because of the credential.
@@ -138,6 +154,13 @@ pub(crate) struct Temper {
     pub(crate) refuses_token: Option<(u16, &'static str)>,
     /// Says GOAWAY with the request of this number on the connection, and takes long to answer that one.
     pub(crate) leaves_with: Option<u32>,
+    /// Says GOAWAY behind each answer.
+    pub(crate) leaves_always: bool,
+    /// Announces other SETTINGS all the time.
+    pub(crate) changes_settings: bool,
+    /// Its `content-length` fields are wrong.
+    pub(crate) lies: bool,
+    pub(crate) faults: Option<FrameFaults>,
 }
 
 impl Default for Temper {
@@ -150,6 +173,10 @@ impl Default for Temper {
             refuses_all: false,
             refuses_token: None,
             leaves_with: None,
+            leaves_always: false,
+            changes_settings: false,
+            lies: false,
+            faults: None,
         }
     }
 }
@@ -168,6 +195,26 @@ pub(crate) struct Clerk {
     /// The provider token of this connection, and since when.
     token: Option<(Bytes, Instant)>,
 }
+
+/// Resets with the code of the place, before the body came (RFC 9113 section 7).
+const EARLY_RESETS: [&str; 16] = [
+    "early reset 0",
+    "early reset 1",
+    "early reset 2",
+    "early reset 3",
+    "early reset 4",
+    "early reset 5",
+    "early reset 6",
+    "early reset 7",
+    "early reset 8",
+    "early reset 9",
+    "early reset 10",
+    "early reset 11",
+    "early reset 12",
+    "early reset 13",
+    "early reset 14",
+    "early reset 15",
+];
 
 fn number_of(request: &ProviderRequest) -> u32 {
     let hex = request.path().strip_prefix("/3/device/").expect("the path of a device push");
@@ -206,8 +253,61 @@ impl Clerk {
         (old > secs(3600) || young > secs(300)).then_some((403, "ExpiredProviderToken"))
     }
 
+    /// What it does with a request whose body has not come, and never will.
+    fn judge_early(&mut self, now: Now, request: &ProviderRequest, slow: Duration) -> Verdict {
+        let Self { temper, book, .. } = self;
+        let dice = &mut temper.dice;
+        let mut book = book.borrow_mut();
+        let seen = book.seen.entry(number_of(request)).or_default();
+        let (name, verdict) = match if temper.trouble == 0 { dice.below(2) } else { dice.below(16) } {
+            0 => {
+                seen.early += 1;
+                ("early answer", Verdict::answer(accept(request)))
+            }
+            1 => {
+                seen.early += 1;
+                ("early answer and a reset", Verdict::answer(accept(request)).then(Step::Reset { code: 0 }))
+            }
+            2 => {
+                seen.refused += 1;
+                ("early refusal", Verdict::answer(refusal(400, "BadDeviceToken", now)))
+            }
+            3 => {
+                seen.refused += 1;
+                let verdict = Verdict::answer(refusal(413, "PayloadTooLarge", now)).then(Step::Reset { code: 0 });
+                ("early refusal and a reset", verdict)
+            }
+            4 => ("silence before the body", Verdict::silence()),
+            5 => ("close before the body", Verdict::close()),
+            _ => {
+                let code = dice.below(EARLY_RESETS.len() as u64) as u32;
+                (EARLY_RESETS[code as usize], Verdict::reset(code))
+            }
+        };
+        book.happens(name);
+        verdict.after(slow)
+    }
+
+    /// As this service words an answer.
+    fn worded(&mut self, answer: Answer) -> Answer {
+        if !self.temper.lies {
+            return answer;
+        }
+        self.book.borrow_mut().happens("a length that lies");
+        let length = answer.body().len();
+        let lie = match self.temper.dice.below(4) {
+            0 => (length + 1).to_string(),
+            1 => length.saturating_sub(1).to_string(),
+            2 => "1000000000000".to_owned(),
+            _ => "none".to_owned(),
+        };
+        answer.with_header("content-length", lie)
+    }
+
     fn whim(&mut self) -> u64 {
-        if self.temper.refuses_all {
+        if self.temper.changes_settings && self.temper.dice.one_in(4) {
+            19
+        } else if self.temper.refuses_all {
             5
         } else if self.temper.trouble == 0 {
             u64::MAX
@@ -237,6 +337,9 @@ impl Judge for Clerk {
         let whim = self.whim();
         let dice = &mut self.temper.dice;
         let slow = if dice.one_in(3) { ms(dice.below(3_000)) } else { Duration::ZERO };
+        let accepted = self.worded(accept(request));
+        let bad_token = self.worded(refusal(400, "BadDeviceToken", now));
+        let unregistered = self.worded(refusal(410, "Unregistered", now).with_timestamp(now.wall.as_millis()));
         let mut book = self.book.borrow_mut();
         let Book { seen, whims, streams, arrived, refusing, .. } = &mut *book;
         let number = number_of(request);
@@ -270,6 +373,11 @@ impl Judge for Clerk {
                 .then(Step::Answer(accept(request)))
                 .after(secs(25));
         }
+        if request.body().is_empty() {
+            drop(book);
+            return self.judge_early(now, request, slow);
+        }
+        let dice = &mut self.temper.dice;
         let name = match whim {
             0 => "bad token",
             1 => "unregistered",
@@ -286,8 +394,8 @@ impl Judge for Clerk {
         }
         let say = |answer| Verdict::answer(answer).after(slow);
         let (name, verdict) = match whim {
-            0 => (name, say(refusal(400, "BadDeviceToken", now))),
-            1 => (name, say(refusal(410, "Unregistered", now).with_timestamp(now.wall.as_millis()))),
+            0 => (name, say(bad_token)),
+            1 => (name, say(unregistered)),
             2 => (name, say(refusal(503, "Shutdown", now))),
             3 => (
                 name,
@@ -295,7 +403,7 @@ impl Judge for Clerk {
             ),
             4 => (name, say(refusal(500, "InternalServerError", now))),
             5 => (name, Verdict::reset(7).after(slow)),
-            6 => ("reset after it was taken", Verdict::reset(2).after(slow)),
+            6 => ("reset after it was taken", Verdict::reset(dice.of(&[0, 1, 2, 3, 5, 8, 9, 10, 11, 13])).after(slow)),
             7 => ("silent", Verdict::silence()),
             8 => ("close", Verdict::close().after(slow)),
             9 => {
@@ -327,7 +435,21 @@ impl Judge for Clerk {
             16 => ("ping", Verdict::default().then(Step::Ping(*b"are you ")).then(Step::Answer(accept(request)))),
             17 => ("a body nobody wants", say(accept(request).with_body(vec![b'x'; 70_000]))),
             18 => ("no word behind the answer", say(accept(request)).then(Step::Close)),
-            _ => ("all is well", say(accept(request))),
+            19 => {
+                let window = dice.of(&[0, 1, 1_000, 65_535, 1 << 20]);
+                let (table, limit) = (dice.of(&[0, 100, 4_096]), dice.within(1, 100) as u32);
+                let change =
+                    vec![(HEADER_TABLE_SIZE, table), (MAX_CONCURRENT_STREAMS, limit), (INITIAL_WINDOW_SIZE, window)];
+                let back = vec![(HEADER_TABLE_SIZE, 4_096), (INITIAL_WINDOW_SIZE, 65_535)];
+                let verdict = Verdict::default().then(Step::Settings(change)).then(Step::Answer(accepted)).after(slow);
+                ("settings", verdict.then(Step::Settings(back)).after(ms(dice.below(5_000))))
+            }
+            _ if self.temper.leaves_always => {
+                let last_stream = Some(*self.last_stream.get_or_insert(self.highest));
+                let go_away = Step::GoAway { last_stream, code: 0, debug: Bytes::new() };
+                ("goes away behind the answer", say(accepted).then(go_away))
+            }
+            _ => ("all is well", say(accepted)),
         };
         *whims.entry(name).or_default() += 1;
         verdict
