@@ -21,6 +21,9 @@ pub(crate) mod kind {
     pub(crate) const WINDOW_UPDATE: u8 = 8;
 }
 
+/// The code of a reset that says that nothing was looked at (RFC 9113 section 7).
+const REFUSED_STREAM: u32 = 7;
+
 /// END_STREAM, and ACK on SETTINGS and PING.
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
@@ -102,6 +105,8 @@ pub(crate) struct Http2Watch {
     open: BTreeMap<u32, Open>,
     /// Streams that the client reset.
     reset: BTreeSet<u32>,
+    /// Streams that were answered before the client had sent their body.
+    half_closed: BTreeSet<u32>,
     last_stream: u32,
     /// SETTINGS that the client has read and not acknowledged.
     settings: VecDeque<Vec<(u16, u32)>>,
@@ -136,6 +141,7 @@ impl Http2Watch {
             down: Frames::default(),
             open: BTreeMap::new(),
             reset: BTreeSet::new(),
+            half_closed: BTreeSet::new(),
             last_stream: 0,
             settings: VecDeque::new(),
             greeted: false,
@@ -167,6 +173,9 @@ impl Http2Watch {
                 self.timeline.push(now, Turn::Requested(self.link));
             }
             kind::DATA => {
+                if frame.has(END_STREAM) {
+                    self.half_closed.remove(&stream);
+                }
                 let size = frame.payload.len() as i64;
                 self.window -= size;
                 assert!(self.window >= 0, "more than the connection's window: {}", told());
@@ -185,11 +194,17 @@ impl Http2Watch {
                     self.book.borrow_mut().happens("a window that never opened");
                 }
                 self.reset.insert(stream);
+                self.half_closed.remove(&stream);
                 self.close(now, stream);
             }
             kind::SETTINGS if frame.has(END_STREAM) => self.apply_settings(),
             kind::WINDOW_UPDATE => assert!(frame.number() > 0, "an update by nothing: {}", told()),
-            kind::GOAWAY => self.gone = true,
+            kind::GOAWAY => {
+                self.gone = true;
+                if frame.payload.get(4..8).is_some_and(|code| code != [0; 4]) {
+                    self.book.borrow_mut().accused.push(self.link);
+                }
+            }
             _ => {}
         }
     }
@@ -228,7 +243,14 @@ impl Http2Watch {
                 self.ends(now, arrived, frame);
             }
             kind::DATA => self.ends(now, arrived, frame),
-            kind::RST_STREAM => self.close(now, stream),
+            kind::RST_STREAM => {
+                self.half_closed.remove(&stream);
+                let refused = frame.number() == REFUSED_STREAM;
+                if !refused && self.open.get(&stream).is_some_and(|open| !open.answered) {
+                    self.book.borrow_mut().broken_off.push((self.link, stream));
+                }
+                self.close(now, stream);
+            }
             kind::SETTINGS if !frame.has(END_STREAM) => {
                 self.greeted = true;
                 let setting = |bytes: &[u8]| {
@@ -262,6 +284,9 @@ impl Http2Watch {
                 let arrived = self.timeline.since_begin(arrived);
                 self.book.borrow_mut().answers.entry((self.link, frame.stream)).or_insert(arrived);
             }
+            if self.open.get(&frame.stream).is_some_and(|open| open.unsent) {
+                self.half_closed.insert(frame.stream);
+            }
             self.close(now, frame.stream);
         }
     }
@@ -293,6 +318,7 @@ impl Watch for Http2Watch {
         }
         // What the client gave up meanwhile, it has said now.
         if bytes.is_empty() && !self.over {
+            assert!(self.half_closed.is_empty(), "what nobody wants is not reset: {:?}", self.half_closed);
             let mut book = self.book.borrow_mut();
             for (stream, open) in &self.open {
                 let (since, until) = (self.timeline.since_begin(open.since), self.timeline.since_begin(now));

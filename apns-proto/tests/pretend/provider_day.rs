@@ -15,7 +15,7 @@ use apns_proto::{
 use super::dice::Dice;
 use super::http2_faults::FrameFaults;
 use super::laws;
-use super::providers::{Book, Providers, Said, Temper};
+use super::providers::{Book, Providers, Said, Temper, name_of};
 use super::timeline::Turn;
 use super::trouble::{How, Reasons, Trouble, policy};
 use super::world::{Dialled, Happening, Wire, World};
@@ -349,6 +349,8 @@ pub(crate) fn verify(world: &World<Providers>, day: &Day) {
         let latest = world.timeline.at_the_latest(*since + day.request_timeout);
         assert!(*until <= latest, "link {link}, stream {stream} is open from {since:?} to {until:?}");
     }
+    let wrongly = book.accused.iter().find(|link| !book.violated.contains(link));
+    assert!(wrongly.is_none(), "link {wrongly:?} broke no rule");
     for number in 0..day.total {
         verify_one(world, day, &book, number);
     }
@@ -370,8 +372,14 @@ fn verify_one(world: &World<Providers>, day: &Day, book: &Book, number: u32) {
     assert!(seen.taken <= 1 + settled.replays, "a duplicate that nobody asked for: {told}");
     let arrived = seen.taken + seen.early + seen.refused + seen.credential;
     assert!(arrived <= settled.attempts, "more arrived than were sent: {told}");
+    let broken_off = book.broken_off.iter().filter(|stream| book.streams.get(stream) == Some(&number)).count();
+    let unknown = u32::from(matches!(settled.outcome, Outcome::Unknown { .. }));
+    assert!(broken_off as u32 <= settled.replays + unknown, "sent again though the service had looked at it: {told}");
     match &settled.outcome {
-        Outcome::Accepted { .. } => assert!(seen.taken + seen.early >= 1, "lost: {told}"),
+        Outcome::Accepted { apns_id, .. } => {
+            assert!(seen.taken + seen.early >= 1, "lost: {told}");
+            assert_eq!(*apns_id, Some(name_of(number)), "that is another one: {told}");
+        }
         Outcome::Rejected(rejection) => {
             assert!(!rejection.refuses_credential(), "no verdict on a notification: {told}");
             // Without its reason, such a refusal says no more than that there were too many.

@@ -1,7 +1,7 @@
 //! Pretend services of the provider API: what they do, and what they know.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -126,6 +126,11 @@ pub(crate) struct Book {
     pub(crate) refusing: BTreeMap<(LinkId, u32), u16>,
     /// When the end of an answer reached the client's socket.
     pub(crate) answers: BTreeMap<(LinkId, u32), Duration>,
+    /// Streams that ended for the client with a reset in place of an answer.
+    pub(crate) broken_off: Vec<(LinkId, u32)>,
+    /// Connections on which a service broke the rules of HTTP/2, and those on which the client says so.
+    pub(crate) violated: BTreeSet<LinkId>,
+    pub(crate) accused: Vec<LinkId>,
     /// How long a request may wait for its answer.
     pub(crate) request_timeout: Duration,
     /// Since when, and when still, streams were open that were to be given up.
@@ -221,9 +226,13 @@ fn number_of(request: &ProviderRequest) -> u32 {
     u32::from_str_radix(&hex[..8], 16).expect("a token begins with its number")
 }
 
+/// The service's name for the notification of this number.
+pub(crate) fn name_of(number: u32) -> ApnsId {
+    format!("00000000-0000-0000-0000-0000{number:08x}").parse().expect("this is a UUID")
+}
+
 fn accept(request: &ProviderRequest) -> Answer {
-    let id: ApnsId = format!("00000000-0000-0000-0000-0000{:08x}", number_of(request)).parse().expect("this is a UUID");
-    Answer::accepted(id)
+    Answer::accepted(name_of(number_of(request)))
 }
 
 fn refusal(status: u16, reason: &str, now: Now) -> Answer {
@@ -341,7 +350,7 @@ impl Judge for Clerk {
         let bad_token = self.worded(refusal(400, "BadDeviceToken", now));
         let unregistered = self.worded(refusal(410, "Unregistered", now).with_timestamp(now.wall.as_millis()));
         let mut book = self.book.borrow_mut();
-        let Book { seen, whims, streams, arrived, refusing, .. } = &mut *book;
+        let Book { seen, whims, streams, arrived, refusing, violated, request_timeout, .. } = &mut *book;
         let number = number_of(request);
         let seen = seen.entry(number).or_default();
         streams.insert((self.link, request.stream()), number);
@@ -426,13 +435,22 @@ impl Judge for Clerk {
                 let (shut, open) = (Step::Settings(vec![(4, 0)]), Step::Settings(vec![(4, 65_535)]));
                 ("window", Verdict::answer(accept(request)).then(shut).then(open).after(ms(dice.below(20_000))))
             }
-            13 => ("just in time", Verdict::answer(accept(request)).after(ms(29_000 + dice.below(2_000)))),
+            13 => {
+                let about = (*request_timeout + ms(dice.below(600))).saturating_sub(ms(500));
+                ("just in time", Verdict::answer(accepted).after(about))
+            }
             14 => {
+                violated.insert(self.link);
                 let nonsense = dice.of(&[&b"\0\0\x05\x04\0\0\0\0\0oops!"[..], b"\0\0\x04\x03\0\0\0\0\x63\0\0\0\x08"]);
                 ("violation", say(accept(request)).then(Step::Inject(Bytes::from_static(nonsense))))
             }
             15 => ("reset after the answer", say(accept(request)).then(Step::Reset { code: 8 })),
             16 => ("ping", Verdict::default().then(Step::Ping(*b"are you ")).then(Step::Answer(accept(request)))),
+            17 if self.temper.faults.as_ref().is_some_and(|faults| faults.pads) => {
+                // With padding it does not fit into the window.
+                violated.insert(self.link);
+                ("a body nobody wants", say(accept(request).with_body(vec![b'x'; 70_000])))
+            }
             17 => ("a body nobody wants", say(accept(request).with_body(vec![b'x'; 70_000]))),
             18 => ("no word behind the answer", say(accept(request)).then(Step::Close)),
             19 => {
