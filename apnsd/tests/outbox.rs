@@ -523,11 +523,42 @@ async fn a_file_of_the_version_before_goes_on() {
     let first = outbox.accept(&app, vec![entry(1, Some(1), 1000)]).await.unwrap()[0];
     outbox.close().await.unwrap();
     let connection = rusqlite::Connection::open(folder.0.join("outbox.sqlite3")).unwrap();
-    connection.execute_batch("ALTER TABLE key DROP COLUMN digest; PRAGMA user_version = 1").unwrap();
+    let first_version =
+        "ALTER TABLE key DROP COLUMN digest; DROP INDEX pending_once; ALTER TABLE pending DROP COLUMN once;
+                         PRAGMA user_version = 1";
+    connection.execute_batch(first_version).unwrap();
     drop(connection);
     let outbox = folder.open(Bounds::default());
     let again = outbox.accept(&app, vec![entry(1, Some(1), 1100)]).await.unwrap()[0];
     assert_eq!((again.id, again.duplicate), (first.id, true));
+    outbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_had_its_one_attempt_ends_while_it_waits() {
+    let folder = Folder::new();
+    let outbox = folder.open(Bounds::default());
+    let app = app("one");
+    let once = |number: u8, millis: u64| {
+        let mut entry = entry(number, None, millis);
+        entry.notification = entry.notification.with_expiration(apns_proto::Expiration::Immediately);
+        entry
+    };
+    let entries = vec![once(1, 1000), entry(2, None, 1000), once(3, 1000), once(4, 2000)];
+    let ids: Vec<_> = outbox.accept(&app, entries).await.unwrap().into_iter().map(|accepted| accepted.id).collect();
+    // The first is in flight, and no attempt is over for it.
+    assert_eq!(outbox.claim(&app, 1, at(1000)).await.unwrap().entries[0].id, ids[0]);
+    let ended = outbox.end_attempts(&app, at(1001), at(1500)).await.unwrap();
+    let ended: Vec<_> = ended.iter().map(|(_, record)| (record.id, &*record.outcome)).collect();
+    assert_eq!(ended, [(ids[2], "expired")]);
+    assert_eq!(outbox.end_attempts(&app, at(1001), at(1500)).await.unwrap(), []);
+    // It comes back from a process that died, and may have arrived.
+    outbox.recover(&app, LossPolicy::Resend { at_most: 3 }, at(1600)).await.unwrap();
+    let ended = outbox.end_attempts(&app, at(1001), at(1700)).await.unwrap();
+    let ended: Vec<_> = ended.iter().map(|(_, record)| (record.id, &*record.outcome)).collect();
+    assert_eq!(ended, [(ids[0], "unknown")]);
+    let counts = outbox.counts(&app).await.unwrap();
+    assert_eq!((counts.waiting, counts.in_flight), (2, 0));
     outbox.close().await.unwrap();
 }
 

@@ -6,21 +6,21 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apns_proto::{
-    CloseReason, Expiration, LinkId, NotSentCause, Notification, Now, Outcome, Rejection, UnknownCause, WallTime,
-};
+use apns_proto::{CloseReason, LinkId, NotSentCause, Notification, Now, Outcome, Rejection, UnknownCause, WallTime};
 use apns_tokio::{BuildError, Client, ClientEvent, CloseReport, Delivery, IdentityError, SendAll};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use super::attempts::Attempts;
 use super::client::start;
-use super::clocks::{self, now};
+use super::clocks::now;
+use super::feedback::read_feedback;
 use super::judge::{Judge, Ticket};
 use super::{Health, KeyRing, Standing, Waiters};
 use crate::AppName;
-use crate::config::{App, Credential, Transport};
-use crate::outbox::{Change, Claim, Claimed, Cursor, GoneToken, Outbox, OutboxError, OutcomeRecord};
+use crate::config::App;
+use crate::outbox::{Change, Claim, Cursor, Outbox, OutboxError, OutcomeRecord};
 
 /// What an engine is to do.
 #[derive(Debug, Clone)]
@@ -71,7 +71,7 @@ const CLOCK_LOOK: Duration = Duration::from_secs(5);
 /// The wait before a store that failed is asked again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
-type Asked<'a, T> = Option<Pin<Box<dyn Future<Output = Result<T, OutboxError>> + Send + 'a>>>;
+pub(super) type Asked<'a, T> = Option<Pin<Box<dyn Future<Output = Result<T, OutboxError>> + Send + 'a>>>;
 type Source = futures_util::stream::Unfold<
     mpsc::Receiver<(Ticket, Notification)>,
     fn(mpsc::Receiver<(Ticket, Notification)>) -> Received,
@@ -207,8 +207,7 @@ struct Epoch<'a> {
     more: bool,
     /// The service has answered something since there was no connection.
     answered: bool,
-    /// When a connection was last wanted in vain, while there was none.
-    in_vain: Option<Now>,
+    attempts: Attempts<'a>,
     /// So many connections were ordered since one came or went, or began to take more or less.
     ordered: usize,
     claiming: Asked<'a, Claim>,
@@ -236,13 +235,13 @@ impl<'a> Epoch<'a> {
             outcomes: Box::pin(client.send_all(source)),
             client,
             feed: Some(feed),
+            attempts: Attempts::new(engine),
             under_way: 0,
             links: HashSet::new(),
             capacity: 0,
             hungry: true,
             more: false,
             answered: false,
-            in_vain: None,
             ordered: 0,
             claiming: None,
             changes: Vec::new(),
@@ -292,6 +291,7 @@ impl<'a> Epoch<'a> {
                 outcome = self.outcomes.next(), if self.under_way > 0 => self.on_outcome(outcome),
                 claim = asked(&mut self.claiming) => self.on_claim(claim),
                 changed = asked(&mut self.changing) => self.on_changed(changed),
+                ended = self.attempts.ended() => self.on_attempts_ended(ended),
                 () = optional(&mut self.store_rests) => self.store_rests = None,
                 () = self.next_due.as_mut(), if self.due_set => {
                     self.due_set = false;
@@ -332,6 +332,7 @@ impl<'a> Epoch<'a> {
                 outcome = self.outcomes.next(), if self.under_way > 0 => self.on_outcome(outcome),
                 claim = asked(&mut self.claiming) => self.on_claim(claim),
                 changed = asked(&mut self.changing) => self.on_changed(changed),
+                ended = self.attempts.ended() => self.on_attempts_ended(ended),
                 () = optional(&mut self.store_rests) => self.store_rests = None,
                 _report = report(&mut self.closing) => {}
                 Ok(()) = orders.changed() => {}
@@ -347,6 +348,7 @@ impl<'a> Epoch<'a> {
             && self.under_way == 0
             && self.claiming.is_none()
             && self.changing.is_none()
+            && !self.attempts.are_ending()
             && self.changes.is_empty()
             && self.closing.is_none()
     }
@@ -356,6 +358,7 @@ impl<'a> Epoch<'a> {
         if self.store_rests.is_some() {
             return;
         }
+        self.attempts.end();
         let idle = self.changing.is_none();
         if idle && !self.changes.is_empty() {
             let rest = self.changes.split_off(self.changes.len().min(CHANGES));
@@ -405,15 +408,6 @@ impl<'a> Epoch<'a> {
         }
     }
 
-    /// Whether a notification that asks for one attempt had it: nobody could be reached for it, or the process that took it
-    /// has ended.
-    fn had_its_attempt(&self, claimed: &Claimed) -> bool {
-        let now = clocks::both();
-        let in_vain = self.in_vain.is_some_and(|at| claimed.accepted_at <= clocks::by_present_clock(at, now));
-        claimed.notification.expiration() == Expiration::Immediately
-            && (in_vain || claimed.accepted_at < clocks::by_present_clock(self.engine.begun, now))
-    }
-
     fn on_claim(&mut self, claim: Result<Claim, OutboxError>) {
         let claim = match claim {
             Ok(claim) => claim,
@@ -421,7 +415,7 @@ impl<'a> Epoch<'a> {
         };
         let now = now();
         for claimed in claim.entries {
-            let expired = claimed.notification.expiration().has_passed(now) || self.had_its_attempt(&claimed);
+            let expired = claimed.notification.expiration().has_passed(now) || self.attempts.had_its_own(&claimed);
             let (ticket, notification) = Ticket::issue(claimed);
             let Some(feed) = self.feed.as_ref() else {
                 self.changes.push(Judge::put_back(&ticket, now));
@@ -504,6 +498,18 @@ impl<'a> Epoch<'a> {
         }
     }
 
+    fn on_attempts_ended(&mut self, ended: Result<Vec<(Cursor, OutcomeRecord)>, OutboxError>) {
+        match ended {
+            Ok(settled) if settled.is_empty() => {}
+            Ok(settled) => {
+                self.engine.publish(&settled);
+                // A connection is wanted only where something else waits.
+                (self.more, self.hungry) = (false, true);
+            }
+            Err(_) => self.on_store_failure(),
+        }
+    }
+
     fn on_store_failure(&mut self) {
         self.engine.store_doubt.notify_one();
         self.hungry = true;
@@ -529,7 +535,7 @@ impl<'a> Epoch<'a> {
 
     fn on_event(&mut self, event: &ClientEvent) {
         if matches!(event, ClientEvent::DialFailed { .. }) && self.links.is_empty() {
-            self.in_vain = Some(clocks::both());
+            self.attempts.was_in_vain();
         }
         match event {
             ClientEvent::Connected { session, link } => {
@@ -570,7 +576,7 @@ impl<'a> Epoch<'a> {
 }
 
 /// Waits for what was asked of the store, and forgets it then.
-async fn asked<T>(question: &mut Asked<'_, T>) -> Result<T, OutboxError> {
+pub(super) async fn asked<T>(question: &mut Asked<'_, T>) -> Result<T, OutboxError> {
     match question {
         Some(answer) => {
             let answer = answer.await;
@@ -595,35 +601,4 @@ async fn report(closing: &mut Option<Pin<Box<dyn Future<Output = CloseReport> + 
         None => std::future::pending().await,
     }
     *closing = None;
-}
-
-/// Reads the feedback service of a private gateway from time to time. The provider API has none: there the answers tell.
-async fn read_feedback(engine: &Engine, app: &App) {
-    let (Transport::Binary, Credential::Certificate(identity)) = (app.transport, &app.credential) else {
-        return std::future::pending().await;
-    };
-    loop {
-        let fetch = apns_tokio::feedback::fetch(app.feedback.clone(), identity.clone()).roots(app.roots.clone());
-        if let Ok(records) = fetch.start() {
-            let found_at = now();
-            let tokens: Vec<GoneToken> = records
-                .filter_map(|record| async move {
-                    let record = record.ok()?;
-                    Some(GoneToken {
-                        token: apns_proto::DeviceToken::from_bytes(&record.token).ok()?,
-                        topic: None,
-                        since: Some(record.timestamp),
-                        found_at,
-                        reason: "feedback".into(),
-                    })
-                })
-                .collect()
-                .await;
-            // The service has forgotten what it told: this is tried until it is kept.
-            while !tokens.is_empty() && engine.outbox.note_gone(&engine.name, tokens.clone()).await.is_err() {
-                sleep(STORE_RETRY).await;
-            }
-        }
-        sleep(app.feedback_every).await;
-    }
 }

@@ -10,6 +10,7 @@ use apns_proto::{
 use apns_tokio::Delivery;
 
 use crate::config::App;
+use crate::outbox::too_late;
 use crate::outbox::{Change, Claimed, GoneToken, OutcomeRecord, Postponement, Settlement, Tries};
 use crate::{AppName, NotificationId};
 
@@ -31,12 +32,6 @@ impl Ticket {
         }
         (Self { id, key: idempotency_key, accepted_at, tries }, notification)
     }
-}
-
-/// The end of one of which a copy may have arrived.
-fn too_late() -> Outcome {
-    let why = "its expiration passed before it could be sent again".into();
-    Outcome::Unknown { cause: UnknownCause::ConnectionLost(why) }
 }
 
 /// How the judgements of one app are made.

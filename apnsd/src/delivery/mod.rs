@@ -1,8 +1,10 @@
 //! From the outbox to the service and back, one engine for each app.
 
+mod attempts;
 mod client;
 pub(crate) mod clocks;
 mod engine;
+mod feedback;
 mod judge;
 mod keys;
 mod standing;

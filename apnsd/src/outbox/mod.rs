@@ -24,6 +24,7 @@ pub use entry::{
 };
 pub use error::OutboxError;
 pub use outcome::OutcomeRecord;
+pub(crate) use outcome::too_late;
 
 use crate::{AppName, NotificationId};
 
@@ -51,6 +52,10 @@ pub trait Outbox: fmt::Debug + Send + Sync + 'static {
     /// Marks up to `limit` notifications of the app as in flight whose time has come, oldest first, and hands them out.
     /// From here on they may have left.
     fn claim(&self, app: &AppName, limit: usize, now: WallTime) -> Answer<'_, Claim>;
+
+    /// Ends as expired what waits, asks for one attempt, and was accepted before this time: an attempt was made in vain. What
+    /// may have arrived ends as unknown. At most some thousand of them: to be called until it gives none.
+    fn end_attempts(&self, app: &AppName, before: WallTime, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>>;
 
     /// Settles what was in flight, or puts it back. What is not in flight is left alone.
     ///

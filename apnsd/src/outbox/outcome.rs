@@ -1,6 +1,6 @@
 //! The end of a notification as it is kept and told.
 
-use apns_proto::{ApnsId, NotSentCause, Outcome, Rejection, TokenVerdict, WallTime};
+use apns_proto::{ApnsId, NotSentCause, Outcome, Rejection, TokenVerdict, UnknownCause, WallTime};
 use serde::{Deserialize, Serialize};
 
 use super::Tries;
@@ -148,4 +148,10 @@ impl OutcomeRecord {
 /// How a notification ends whose app went away before its turn came.
 pub(crate) fn abandoned(why: &str) -> Outcome {
     Outcome::NotSent { cause: NotSentCause::Stopped(why.into()) }
+}
+
+/// How a notification ends whose time is over and of which a copy may have arrived.
+pub(crate) fn too_late() -> Outcome {
+    let why = "its expiration passed before it could be sent again".into();
+    Outcome::Unknown { cause: UnknownCause::ConnectionLost(why) }
 }

@@ -107,12 +107,16 @@ async fn one_attempt_that_reaches_nobody_ends_as_expired_and_is_not_delivered_la
     let service = Service::start(&Config::parse(&nowhere, world.folder.path()).unwrap()).await.unwrap();
     let earlier = service.submit(&shop(), vec![once()]).await.unwrap()[0].id;
     let waits = submit(&service, 1).await[0];
+    // Without a connection, and without one to come.
+    assert_eq!(&*service.wait(earlier, SOON).await.unwrap().expect("it has an outcome").outcome, "expired");
+    // One that may come too late for the next attempt: the process that took it ends.
+    let last = service.submit(&shop(), vec![once()]).await.unwrap()[0].id;
     until("it is tried", async || service.snapshot(&shop()).unwrap().health.word() == "no_connection").await;
     service.stop(SOON).await;
     let service = Service::start(&Config::parse(&text, world.folder.path()).unwrap()).await.unwrap();
-    let records = service.wait_all(&[earlier, waits], SOON).await.unwrap();
+    let records = service.wait_all(&[earlier, last, waits], SOON).await.unwrap();
     let words: Vec<_> = records.iter().map(|record| record.as_ref().unwrap().outcome.to_string()).collect();
-    assert_eq!(words, ["expired", "accepted"]);
+    assert_eq!(words, ["expired", "expired", "accepted"]);
 
     // With a connection at hand it is delivered.
     let now = service.submit(&shop(), vec![once()]).await.unwrap()[0].id;

@@ -76,6 +76,10 @@ impl Outbox for Flaky {
         if fails(&self.claims) { failure() } else { self.works.claim(app, limit, now) }
     }
 
+    fn end_attempts(&self, app: &AppName, before: WallTime, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
+        self.works.end_attempts(app, before, now)
+    }
+
     fn change(&self, changes: Vec<Change>) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
         if fails(&self.changes) { failure() } else { self.works.change(changes) }
     }

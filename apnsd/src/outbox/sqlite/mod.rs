@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use apns_driver::disclosure::shown;
-use apns_proto::{LossPolicy, WallTime};
+use apns_proto::{Expiration, LossPolicy, WallTime};
 use rusqlite::{Connection, OpenFlags};
 
 use self::books::Books;
@@ -186,6 +186,7 @@ impl Outbox for SqliteOutbox {
             .into_iter()
             .map(|entry| write::NewRow {
                 body: encode(&entry.notification),
+                once: entry.notification.expiration() == Expiration::Immediately,
                 key: entry.idempotency_key,
                 digest: entry.digest,
                 at: entry.at.as_millis(),
@@ -197,6 +198,11 @@ impl Outbox for SqliteOutbox {
     fn claim(&self, app: &AppName, limit: usize, now: WallTime) -> Answer<'_, Claim> {
         let app = app.clone();
         self.writer.ask(move |work| work.claim(&app, limit, now))
+    }
+
+    fn end_attempts(&self, app: &AppName, before: WallTime, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
+        let app = app.clone();
+        self.writer.ask(move |work| work.end_attempts(&app, before, now))
     }
 
     fn change(&self, changes: Vec<Change>) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {

@@ -8,10 +8,10 @@ use super::{keep_statements, unusable};
 use crate::outbox::OutboxError;
 
 /// The version of the tables, in the file's `user_version`.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
-/// `pending` has what has no outcome yet: `state` is 0 for waiting and 1 for in flight. Only what waits is in the
-/// index that claims look into.
+/// `pending` has what has no outcome yet: `state` is 0 for waiting and 1 for in flight, `once` is 1 for what asks for one
+/// attempt. Only what waits is in the indexes.
 const TABLES: &str = "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE app (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, definition TEXT);
@@ -25,9 +25,11 @@ const TABLES: &str = "
         replays INTEGER NOT NULL,
         retries INTEGER NOT NULL,
         key TEXT,
-        body BLOB NOT NULL
+        body BLOB NOT NULL,
+        once INTEGER NOT NULL DEFAULT 0
     );
     CREATE INDEX pending_waiting ON pending (app, due, row) WHERE state = 0;
+    CREATE INDEX pending_once ON pending (app, accepted_at) WHERE state = 0 AND once = 1;
     CREATE TABLE outcome (
         place INTEGER PRIMARY KEY AUTOINCREMENT,
         row INTEGER NOT NULL UNIQUE,
@@ -59,8 +61,13 @@ const TABLES: &str = "
         WITHOUT ROWID;
 ";
 
-/// What the first version did not have.
-const TO_VERSION_2: &str = "ALTER TABLE key ADD COLUMN digest BLOB";
+/// What each version has that the one before did not, from the second on. What asked for one attempt before the third is
+/// found when its turn comes.
+const STEPS: [&str; 2] = [
+    "ALTER TABLE key ADD COLUMN digest BLOB",
+    "ALTER TABLE pending ADD COLUMN once INTEGER NOT NULL DEFAULT 0;
+     CREATE INDEX pending_once ON pending (app, accepted_at) WHERE state = 0 AND once = 1",
+];
 
 /// Opens the file for writing, and makes or checks its tables.
 pub(super) fn open(path: &Path) -> Result<Connection, OutboxError> {
@@ -84,13 +91,17 @@ pub(super) fn open(path: &Path) -> Result<Connection, OutboxError> {
             transaction.pragma_update(None, "user_version", VERSION).map_err(bad)?;
             transaction.commit().map_err(bad)?;
         }
-        1 => {
+        VERSION => {}
+        earlier @ 1..VERSION => {
             let transaction = connection.transaction().map_err(bad)?;
-            transaction.execute_batch(TO_VERSION_2).map_err(bad)?;
+            for (step, to) in STEPS.into_iter().zip(2..) {
+                if earlier < to {
+                    transaction.execute_batch(step).map_err(bad)?;
+                }
+            }
             transaction.pragma_update(None, "user_version", VERSION).map_err(bad)?;
             transaction.commit().map_err(bad)?;
         }
-        VERSION => {}
         later => {
             return Err(unusable(
                 path,

@@ -11,7 +11,7 @@ use super::books::{BLOCK, Books};
 use super::read::{LIKE_NEVER, cursor, place};
 use super::{AppNumber, failed, schema};
 use crate::AppName;
-use crate::outbox::outcome::abandoned;
+use crate::outbox::outcome::{abandoned, too_late};
 use crate::outbox::{
     Accepted, Bounds, Change, Claim, Claimed, Counts, Cursor, GoneToken, OutboxError, OutcomeRecord, Postponement,
     Recovered, Settlement, StoredApp, Tries, decode,
@@ -32,6 +32,8 @@ pub(super) struct NewRow {
     pub(super) key: Option<Arc<str>>,
     pub(super) digest: Option<[u8; 32]>,
     pub(super) at: u64,
+    /// It asks for one attempt.
+    pub(super) once: bool,
 }
 
 type Done<T> = Result<T, OutboxError>;
@@ -135,8 +137,8 @@ impl Work<'_> {
         let mut accepted = Vec::with_capacity(rows.len());
         let (mut count, mut bytes) = (0, 0);
         let mut insert = self.connection.prepare_cached(
-            "INSERT INTO pending (row, app, state, due, accepted_at, attempts, replays, retries, key, body)
-             VALUES (?1, ?2, 0, ?3, ?3, 0, 0, 0, ?4, ?5)",
+            "INSERT INTO pending (row, app, state, due, accepted_at, attempts, replays, retries, key, body, once)
+             VALUES (?1, ?2, 0, ?3, ?3, 0, 0, 0, ?4, ?5, ?6)",
         )?;
         for new in rows {
             let at = i64::try_from(new.at).unwrap_or(LIKE_NEVER);
@@ -147,7 +149,7 @@ impl Work<'_> {
                 continue;
             }
             let row = self.next_row()?;
-            insert.execute(params![row, app, at, new.key, new.body])?;
+            insert.execute(params![row, app, at, new.key, new.body, new.once])?;
             if let Some(key) = &new.key {
                 self.connection
                     .prepare_cached("INSERT OR REPLACE INTO key (app, key, row, at, digest) VALUES (?, ?, ?, ?, ?)")?
@@ -236,6 +238,42 @@ impl Work<'_> {
             .optional()?
             .map(time);
         Ok(Claim { entries, next_due })
+    }
+
+    pub(super) fn end_attempts(
+        &mut self,
+        app: &AppName,
+        before: WallTime,
+        now: WallTime,
+    ) -> Done<Vec<(Cursor, OutcomeRecord)>> {
+        let Some(number) = self.books.totals.apps.get(app).copied() else { return Ok(Vec::new()) };
+        self.end_attempts_of(app, number, before, now).map_err(|error| failed(&error))
+    }
+
+    fn end_attempts_of(
+        &mut self,
+        app: &AppName,
+        number: AppNumber,
+        before: WallTime,
+        now: WallTime,
+    ) -> rusqlite::Result<Vec<(Cursor, OutcomeRecord)>> {
+        let columns = Pending::COLUMNS;
+        let query = format!(
+            "SELECT {columns} FROM pending WHERE app = ? AND state = 0 AND once = 1 AND accepted_at < ?
+             ORDER BY accepted_at LIMIT ?"
+        );
+        let found: Vec<Pending> = {
+            let mut select = self.connection.prepare_cached(&query)?;
+            let rows = select.query_map(params![number, millis(before), STEP], Pending::read)?;
+            rows.collect::<rusqlite::Result<_>>()?
+        };
+        let mut ended = Vec::with_capacity(found.len());
+        for pending in found {
+            let outcome = if pending.tries.replays == 0 { Outcome::Expired } else { too_late() };
+            ended.push(self.end(app, &pending, &outcome, now)?);
+            self.books.left_waiting(number, pending.bytes);
+        }
+        Ok(ended)
     }
 
     pub(super) fn change(&mut self, changes: Vec<Change>) -> Done<Vec<(Cursor, OutcomeRecord)>> {
@@ -549,7 +587,7 @@ const OUTCOME_OVERHEAD: f64 = 60.0;
 /// What is stored to find out whether a disk that failed takes something again.
 const BALLAST: i64 = 256 * 1024;
 
-/// How many notifications are ended at once when an app is removed.
+/// How many notifications are ended at once that nobody sends any more.
 const STEP: i64 = 2000;
 
 fn span(span: Duration) -> i64 {
