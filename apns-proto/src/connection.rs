@@ -129,8 +129,7 @@ pub enum ConnectionEvent<K, M: Message = Notification> {
     Warning(Warning),
     /// A submission that the service did not process comes back, while the connection goes on.
     Returned(Unsettled<K, M>),
-    /// It has something to send and its token source has no provider token. Have the source get one, then say
-    /// [`token_ready`](Connection::token_ready).
+    /// It has something to send and its token source has no provider token. The source is asked again every second.
     TokenWanted,
     /// The end. Nothing follows, and nothing submitted is missing: it was settled, or is listed here.
     Closed(Closed<K, M>),
@@ -426,11 +425,6 @@ pub trait Connection<K>: Machine<Event = ConnectionEvent<K, Self::Message>> {
 
     /// Closes now. What has no outcome is in the terminal event.
     fn close(&mut self, now: Now);
-
-    /// The token source has a provider token now; see [`ConnectionEvent::TokenWanted`]. Does nothing by default.
-    fn token_ready(&mut self, now: Now) {
-        let _ = now;
-    }
 
     /// Whether the terminal event was produced; it may still be waiting in [`Machine::poll_event`].
     fn is_closed(&self) -> bool;

@@ -261,8 +261,9 @@
 //!
 //! Give the session a `http2::ProviderApi` in the place of [`binary::Gateway`](crate::binary::Gateway), and offer `h2`
 //! by ALPN; nothing else changes. A connection takes one notification before the peer's SETTINGS are there, so that its wait
-//! has an end, and more once they say how many. When its token source is remote, [`SessionEvent::TokenWanted`](crate::SessionEvent)
-//! asks for a provider token; have one made, then call [`token_ready`](crate::Session::token_ready).
+//! has an end, and more once they say how many. It asks its token source for a provider token as it sends; a source that
+//! gets them from elsewhere and has none is asked again every second, and [`SessionEvent::TokenWanted`](crate::SessionEvent)
+//! tells of it.
 //!
 //! ```
 //! # #[cfg(feature = "http2")] {

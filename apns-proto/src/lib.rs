@@ -1,4 +1,5 @@
-//! Apple's push notification protocols, without I/O: no socket, no clock, no task, no lock.
+//! Apple's push notification protocols, without I/O: no socket, no clock, no task. The one lock is that of
+//! `http2::SigningSource`, which all connections share; nothing is waited for, or signed, while it is held.
 //!
 //! # Who it is for
 //!

@@ -1145,9 +1145,10 @@ mod tokens {
         world.submit(1..=3);
         world.pass(Duration::from_millis(300));
         assert_eq!((world.tokens_wanted, world.settled.len()), (1, 0));
+        world.pass(seconds(5));
+        assert_eq!((world.tokens_wanted, world.settled.len()), (1, 0), "it is said once");
         *source.token.lock().unwrap() = Some(signing().token(world.now).unwrap());
-        world.session.token_ready(world.now);
-        world.run();
+        world.pass(seconds(1));
         assert_eq!(world.words(), [("accepted", 3)].into());
     }
 

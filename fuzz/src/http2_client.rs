@@ -195,10 +195,7 @@ impl Run {
                 let unsent = feed.below(self.handed + 2);
                 self.client.handle_write_failure(self.now, unsent);
             }
-            18 => {
-                self.source.empty.store(feed.flag(), Ordering::Relaxed);
-                self.client.token_ready(self.now);
-            }
+            18 => self.source.empty.store(feed.flag(), Ordering::Relaxed),
             _ => {
                 let deadline = feed.flag().then(|| self.now.instant + Duration::from_secs(u64::from(feed.byte())));
                 match feed.byte() % 8 {

@@ -416,12 +416,6 @@ impl<K, M: Exchange> Connection<K> for Client<K, M> {
         }
     }
 
-    fn token_ready(&mut self, _now: Now) {
-        if let Some(trouble) = &mut self.token_trouble {
-            trouble.until = None;
-        }
-    }
-
     fn is_closed(&self) -> bool {
         self.phase == Phase::Closed
     }

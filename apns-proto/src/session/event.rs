@@ -50,8 +50,7 @@ pub enum SessionEvent<K, M: Message = Notification> {
         /// What.
         warning: Warning,
     },
-    /// There is something to send and the token source has no provider token. Have the source get one, then call
-    /// [`token_ready`](super::Session::token_ready).
+    /// There is something to send and the token source has no provider token. It is asked again every second.
     TokenWanted {
         /// The connection that waits for it.
         link: LinkId,

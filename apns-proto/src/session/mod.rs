@@ -324,17 +324,6 @@ impl<P: Protocol<K>, K> Session<P, K> {
         self.advance(now);
     }
 
-    /// The token source has a provider token now; see [`SessionEvent::TokenWanted`].
-    pub fn token_ready(&mut self, now: Now) {
-        for index in 0..self.links.len() {
-            if let LinkState::Open(connection) = &mut self.links[index].state {
-                connection.token_ready(now);
-                self.collect(now, index);
-            }
-        }
-        self.advance(now);
-    }
-
     /// As [`Machine::handle_input`] of the link.
     pub fn handle_input(&mut self, now: Now, id: LinkId, bytes: &[u8]) {
         self.with_connection(now, id, |now, connection| connection.handle_input(now, bytes));

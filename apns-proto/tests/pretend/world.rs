@@ -164,8 +164,6 @@ pub(crate) enum Happening {
     Behind(Duration),
     /// The service starts anew: every connection breaks, and for so long nobody is let in.
     Restart(Duration),
-    /// The token source may have a provider token again.
-    TokenReady,
     /// Somebody mended the credential, or says so.
     CredentialChanged,
 }
@@ -180,13 +178,13 @@ impl Happening {
             Self::HeldUp(span) => Turn::HeldUp(*span),
             Self::Behind(span) => Turn::Behind(*span),
             Self::CredentialChanged => Turn::CredentialChanged,
-            Self::Wanted(..) | Self::Restart(_) | Self::TokenReady => return None,
+            Self::Wanted(..) | Self::Restart(_) => return None,
         })
     }
 
     /// Whether the client's process has to run for it.
     fn is_an_order(&self) -> bool {
-        matches!(self, Self::Prove(_) | Self::Close(_) | Self::Behind(_) | Self::TokenReady | Self::CredentialChanged)
+        matches!(self, Self::Prove(_) | Self::Close(_) | Self::Behind(_) | Self::CredentialChanged)
     }
 }
 
@@ -468,7 +466,6 @@ impl<S: Service> World<S> {
                     self.away_until = self.away_until.max(now.instant + span);
                     self.lines.iter_mut().for_each(|line| line.break_now(now));
                 }
-                Happening::TokenReady => self.session.token_ready(self.now),
                 Happening::CredentialChanged => self.session.credential_changed(self.now),
             }
         }
@@ -592,16 +589,10 @@ impl<S: Service> World<S> {
                         line.watch.over(self.now.instant);
                     }
                 }
-                SessionEvent::TokenWanted { .. } => self.at_once_or_later(Happening::TokenReady),
                 _ => {}
             }
         }
         moved
-    }
-
-    /// What was asked for comes a little later.
-    fn at_once_or_later(&mut self, happening: Happening) {
-        self.happenings.push((self.now.instant + secs(2), happening));
     }
 
     fn poll_dials(&mut self, now: Now) -> bool {
