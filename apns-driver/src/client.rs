@@ -63,8 +63,22 @@ pub(crate) struct Core<M: Message = Notification> {
     settled: AtomicU64,
     /// Why the first session that stopped has stopped.
     stopped: OnceLock<NotSentCause>,
-    /// How each session stands.
-    pauses: Mutex<BTreeMap<usize, Pause>>,
+    /// The sessions that pause.
+    pauses: Mutex<BTreeMap<usize, Pausing>>,
+}
+
+/// How a session stands that pauses.
+#[derive(Debug)]
+struct Pausing {
+    pause: Pause,
+    /// It has something to send.
+    has_work: bool,
+}
+
+/// The one of the sessions that pause which tries the credential for all of them: the first that has something to send.
+/// The others would only be refused as well.
+fn trying(pauses: &BTreeMap<usize, Pausing>) -> Option<(&usize, &Pausing)> {
+    pauses.iter().find(|(_, pausing)| pausing.has_work).or_else(|| pauses.first_key_value())
 }
 
 /// A notification that [`Client::close`] could not settle for good.
@@ -133,9 +147,26 @@ impl<M: Message> Core<M> {
     pub(crate) fn note_pause(&self, session: usize, pause: Option<Pause>) {
         let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
         match pause {
-            Some(pause) => _ = pauses.insert(session, pause),
+            Some(pause) => {
+                let has_work = pauses.get(&session).is_some_and(|pausing| pausing.has_work);
+                pauses.insert(session, Pausing { pause, has_work });
+            }
             None => _ = pauses.remove(&session),
         }
+    }
+
+    /// Whether a session that pauses is the one that tries the credential.
+    pub(crate) fn tries(&self, session: usize, has_work: bool) -> bool {
+        let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(pausing) = pauses.get_mut(&session) else { return true };
+        let changed = std::mem::replace(&mut pausing.has_work, has_work) != has_work;
+        let tries = trying(&pauses).is_some_and(|(number, _)| *number == session);
+        drop(pauses);
+        if changed {
+            // It may be another one now.
+            self.queue.look_again();
+        }
+        tries
     }
 
     /// For a notification that no session takes any more.
@@ -287,12 +318,12 @@ impl<R: Runtime, M: Message> Client<R, M> {
     }
 
     /// Why nothing, or not everything, is sent for now: the service refuses the credential, or the server is not the one
-    /// that is meant. `None` while nothing is known against them. Of several sessions that pause, it is the one that tries
-    /// again first.
+    /// that is meant. `None` while nothing is known against them. Of several sessions that pause, one tries for all of them,
+    /// and this is what it says.
     #[must_use]
     pub fn pause(&self) -> Option<Pause> {
         let pauses = self.handle.core.pauses.lock().unwrap_or_else(PoisonError::into_inner);
-        pauses.values().min_by_key(|pause| pause.until).cloned()
+        trying(&pauses).map(|(_, pausing)| pausing.pause.clone())
     }
 
     /// The credential was mended, or may have been: sessions that pause try again at once.

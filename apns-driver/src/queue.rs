@@ -54,6 +54,8 @@ struct State<M: Message> {
     closing: Option<Closing>,
     /// How often the credential was, or may have been, mended.
     credential_changes: u64,
+    /// How often a session that had paused found that the service takes the credential.
+    resumptions: u64,
     /// So many connections are wanted, although nothing may wait for them.
     wanted: usize,
     /// The proofs that were asked for and are not done, in their order.
@@ -135,6 +137,7 @@ impl<M: Message> Queue<M> {
                 popped: 0,
                 closing: None,
                 credential_changes: 0,
+                resumptions: 0,
                 wanted: 0,
                 proofs: VecDeque::new(),
                 asked: 0,
@@ -405,6 +408,26 @@ impl<M: Message> Queue<M> {
         state.credential_changes += 1;
         let wakers = state.take_wakers();
         drop(state);
+        wake(wakers);
+    }
+
+    /// The service takes the credential again: no session has to pause.
+    pub(crate) fn resume(&self) {
+        let mut state = self.lock();
+        state.resumptions += 1;
+        let wakers = state.take_wakers();
+        drop(state);
+        wake(wakers);
+    }
+
+    /// How often that was said.
+    pub(crate) fn resumptions(&self) -> u64 {
+        self.lock().resumptions
+    }
+
+    /// Has every session look again whether there is something to do.
+    pub(crate) fn look_again(&self) {
+        let wakers = self.lock().take_wakers();
         wake(wakers);
     }
 

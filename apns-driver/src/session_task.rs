@@ -43,6 +43,8 @@ pub(crate) struct SessionTask<R: Runtime, P: Protocol<Reply<M>, Message = M>, M:
     proving: VecDeque<Proof>,
     /// How many changes of the credential the session knows of.
     credential_changes: u64,
+    /// How many resumptions it knows of.
+    resumptions: u64,
     left: bool,
 }
 
@@ -105,6 +107,7 @@ impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, 
             capacity: 0,
             proving: VecDeque::new(),
             credential_changes: 0,
+            resumptions: 0,
             left: false,
         }
     }
@@ -117,14 +120,17 @@ impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, 
         let _ = self.alarm.poll(cx, deadline);
         for _ in 0..TURNS {
             let now = self.runtime.now();
-            let mut moved = self.poll_dials(cx, now);
+            let mut moved = self.take_resumption(now);
+            moved |= self.poll_dials(cx, now);
             moved |= self.poll_pumps(cx, now);
             if self.alarm.may_judge(self.pumps.iter().all(|(_, pump)| pump.is_drained())) {
                 self.pass_deadlines(now);
                 moved = true;
             }
             moved |= self.take_orders(now);
-            moved |= self.take_jobs(now);
+            let tries = self.session.pause().is_none() || self.core.tries(self.number, self.session.unsettled() > 0);
+            self.session.stand_by(now, !tries);
+            moved |= self.take_jobs(now, tries);
             // Before the outcomes are told: who hears of one may want to know what there is room for.
             self.tell_capacity();
             let events = self.take_events(now);
@@ -195,6 +201,17 @@ impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, 
         moved
     }
 
+    /// What another session found out. Looked at first: a refusal that comes after it is news.
+    fn take_resumption(&mut self, now: Now) -> bool {
+        let resumptions = self.core.queue.resumptions();
+        let resumed = std::mem::replace(&mut self.resumptions, resumptions) != resumptions && self.session.resume(now);
+        if resumed {
+            self.core.note_pause(self.number, None);
+            self.tell(&ClientEvent::Resumed { session: self.number });
+        }
+        resumed
+    }
+
     fn take_orders(&mut self, now: Now) -> bool {
         let mut moved = false;
         while !self.left
@@ -221,7 +238,7 @@ impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, 
         moved
     }
 
-    fn take_jobs(&mut self, now: Now) -> bool {
+    fn take_jobs(&mut self, now: Now, tries: bool) -> bool {
         let connected = self.session.is_connected();
         let readiness = match () {
             () if connected => Readiness::Connected,
@@ -230,7 +247,8 @@ impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, 
         };
         let leave = self.core.queue.set_connected(self.number, readiness);
         self.session.want_connection(now, leave.to_connect);
-        if !leave.to_take {
+        // What is refused at once needs no attempt.
+        if !leave.to_take || !tries && !self.session.is_refusing() {
             return false;
         }
         let mut left = if connected || self.session.is_refusing() { JOBS_A_TURN } else { 1 };
@@ -312,7 +330,7 @@ impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, 
                 SessionEvent::Resumed => {
                     self.core.note_pause(session, None);
                     // What is good here is good for the others.
-                    self.core.queue.credential_changed();
+                    self.core.queue.resume();
                     ClientEvent::Resumed { session }
                 }
                 SessionEvent::Stopped { cause } => {
@@ -381,6 +399,8 @@ impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, 
             return;
         }
         self.left = true;
+        self.core.note_pause(self.number, None);
+        self.core.queue.look_again();
         self.core.note_over(cause);
         self.dials.clear();
         self.refuse(self.core.queue.leave(self.number), cause);

@@ -138,6 +138,7 @@ behaviours! {
     pool {
         the_windows_of_all_connections_become_full_and_are_proven,
         idle_sessions_join_when_there_is_work_for_more,
+        one_session_tries_a_refused_credential_for_all,
     }
     provider {
         both_credentials_are_taken,

@@ -472,6 +472,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
     fn wants_link(&self) -> bool {
         self.stopped.is_none()
             && self.phase != Phase::Finished
+            && !self.standing.stands_by()
             && (!self.backlog.is_empty() || self.wanted && self.phase == Phase::Running)
             && self.taking().is_none()
             && self.may_open_another()

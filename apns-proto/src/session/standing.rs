@@ -40,6 +40,8 @@ pub(super) struct Standing {
     since: LinkId,
     /// The service refused a provider token, and another one is tried.
     renewing: bool,
+    /// Another session makes the attempts.
+    stands_by: bool,
 }
 
 #[derive(Debug)]
@@ -55,7 +57,8 @@ struct State {
 
 impl Standing {
     pub(super) const fn new(seed: u64) -> Self {
-        Self { pause: None, backoff: Backoff::new(BACKOFF.0, BACKOFF.1, seed), since: LinkId(0), renewing: false }
+        let backoff = Backoff::new(BACKOFF.0, BACKOFF.1, seed);
+        Self { pause: None, backoff, since: LinkId(0), renewing: false, stands_by: false }
     }
 
     pub(super) fn pause(&self) -> Option<&Pause> {
@@ -64,6 +67,11 @@ impl Standing {
 
     pub(super) const fn is_paused(&self) -> bool {
         self.pause.is_some()
+    }
+
+    /// Whether the next attempt is another session's.
+    pub(super) const fn stands_by(&self) -> bool {
+        self.stands_by && self.is_paused()
     }
 
     /// Until when nothing is tried.
@@ -97,6 +105,29 @@ impl<P: Protocol<K>, K> Session<P, K> {
     #[must_use]
     pub fn pause(&self) -> Option<&Pause> {
         self.standing.pause()
+    }
+
+    /// Says whether another session with the same credential makes the attempts for this one as well: while this one
+    /// pauses, it opens no connection then. Sessions that share a credential would otherwise try it once each.
+    pub fn stand_by(&mut self, now: Now, stands_by: bool) {
+        if std::mem::replace(&mut self.standing.stands_by, stands_by) && !stands_by {
+            let now = self.forward(now);
+            self.advance(now);
+        }
+    }
+
+    /// The service took the credential from another session: this one pauses no longer. Says whether it did; there is no
+    /// [`Resumed`](SessionEvent::Resumed) for it.
+    pub fn resume(&mut self, now: Now) -> bool {
+        let paused = self.standing.pause.take().is_some();
+        if paused {
+            let now = self.forward(now);
+            self.standing.renewing = false;
+            self.standing.backoff.succeeded();
+            self.not_before = None;
+            self.advance(now);
+        }
+        paused
     }
 
     /// The credential was mended, or may have been: what waits for that is tried at once, and not after the back-off.

@@ -5,7 +5,7 @@ use std::pin::pin;
 
 use apns_driver::{Client, ClientEvent, Runtime};
 use apns_proto::binary::Config;
-use apns_proto::{Notification, Outcome, Payload, Proof};
+use apns_proto::{Notification, Outcome, Payload, Proof, RefusalPolicy, Topic};
 use apns_sim::{Keep, Simulator};
 use futures_util::{StreamExt, stream};
 
@@ -46,6 +46,42 @@ pub async fn the_windows_of_all_connections_become_full_and_are_proven<R: Runtim
     let shares = shares(&simulator);
     assert_eq!(shares.values().sum::<usize>(), COUNT as usize, "each once");
     assert!(shares.values().all(|share| *share <= 1000), "{shares:?}");
+    drop(client.close(LIMIT).await);
+}
+
+/// Sessions that share a credential try it one after the other: a refusal of it counts for all of them.
+pub async fn one_session_tries_a_refused_credential_for_all<R: Runtime>() {
+    const COUNT: u32 = 2000;
+    let refused = |connection: u32| {
+        format!(
+            r#"{{"when": {{"connection": {connection}}}, "then": [{{"answer_with": {{"status": 403, "reason": "InvalidProviderToken"}}}}]}}"#
+        )
+    };
+    // Each session may be refused once, and then one of them again and again.
+    let rules: Vec<_> = (1..=5).map(refused).collect();
+    let simulator = playing(script(&format!(r#"{{"http2": {{"rules": [{}]}}}}"#, rules.join(", "))));
+    let client = Client::<R>::http2(provider(&simulator), identity(&simulator)).roots(roots(&simulator));
+    let client = client.refusal_policy(RefusalPolicy::Wait).connections(3).start().unwrap();
+    let mut events = client.events();
+    let topic = Topic::new("com.example.app").unwrap();
+    let notification = |n| Notification::new(token(0xaa, n), Payload::alert("Tea is ready")).with_topic(topic.clone());
+    {
+        let mut run = pin!(client.send_all(stream::iter((0..COUNT).map(|n| (n, notification(n))))));
+        while let Some((number, delivery)) = run.next().await {
+            assert!(delivery.outcome.is_accepted(), "{number}: {delivery:?}");
+        }
+    }
+    let mut refusals = BTreeMap::<_, u32>::new();
+    while let Some(event) = events.try_next() {
+        if let ClientEvent::Paused { session, retry_in, .. } = event
+            && !retry_in.is_zero()
+        {
+            *refusals.entry(session).or_default() += 1;
+        }
+    }
+    let repeated = refusals.values().filter(|times| **times > 1).count();
+    assert!(refusals.values().sum::<u32>() == 5 && repeated == 1, "{refusals:?}");
+    assert_eq!(client.pause(), None);
     drop(client.close(LIMIT).await);
 }
 
