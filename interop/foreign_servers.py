@@ -159,6 +159,7 @@ UNUSUAL = {
     "a stream window of 255 bytes": (["-w", "8"], 2000),
     "a connection window of 1023 bytes": (["-W", "10"], 2000),
     "both windows and one stream": (["-w", "8", "-W", "10", "-m", "1"], 2000),
+    "both windows and seven streams": (["-w", "8", "-W", "10", "-m", "7"], 2000),
     "one stream": (["-m", "1"], 12),
 }
 
