@@ -60,6 +60,8 @@ pub(crate) struct Engine {
 const CLAIM: usize = 1000;
 /// So many that wait are work for one more connection.
 const CROWD: u64 = 256;
+/// After so many answers of status 500 and above in a row the service cannot be used for now.
+const ERRORS: u32 = 3;
 /// How many changes share one message to the outbox.
 const CHANGES: usize = 4000;
 /// How long what is under way may take when an app is replaced.
@@ -207,6 +209,8 @@ struct Epoch<'a> {
     more: bool,
     /// The service has answered something since there was no connection.
     answered: bool,
+    /// How many answers in a row said that the service has a problem of its own.
+    errors_in_a_row: u32,
     attempts: Attempts<'a>,
     /// So many connections were ordered since one came or went, or began to take more or less.
     ordered: usize,
@@ -242,6 +246,7 @@ impl<'a> Epoch<'a> {
             hungry: true,
             more: false,
             answered: false,
+            errors_in_a_row: 0,
             ordered: 0,
             claiming: None,
             changes: Vec::new(),
@@ -469,14 +474,28 @@ impl<'a> Epoch<'a> {
         }
     }
 
+    fn note_working(&mut self) {
+        self.errors_in_a_row = 0;
+        self.engine.note(Health::Working);
+    }
+
     fn note_health(&mut self, delivery: &Delivery) {
         let engine = self.engine;
         self.answered |= matches!(delivery.outcome, Outcome::Accepted { .. } | Outcome::Rejected(_));
         match &delivery.outcome {
-            Outcome::Accepted { .. } => engine.note(Health::Working),
+            Outcome::Accepted { .. } => self.note_working(),
             // Somebody who is let in and told off has a credential that works.
-            Outcome::Rejected(Rejection::Provider(rejection)) if rejection.status() < 500 => {
-                engine.note(Health::Working);
+            Outcome::Rejected(Rejection::Provider(rejection)) if rejection.status() < 500 => self.note_working(),
+            Outcome::Rejected(rejection @ Rejection::Provider(_)) => {
+                self.errors_in_a_row = self.errors_in_a_row.saturating_add(1);
+                // One now and then is nothing unusual.
+                if self.errors_in_a_row >= ERRORS || engine.standing.health() == Health::Untried {
+                    engine.note_trouble(&format_args!(
+                        "the service answers {} {}",
+                        rejection.status(),
+                        apns_proto::Escaped(rejection.reason())
+                    ));
+                }
             }
             Outcome::Unknown { cause: UnknownCause::NoAnswer } => self.note_silence(),
             _ => {}
@@ -550,7 +569,10 @@ impl<'a> Epoch<'a> {
                 self.links.remove(&(*session, report.link));
                 self.ordered = 0;
                 // One that was wanted and ended before anything was answered was none.
-                if self.links.is_empty() && !self.answered && (self.more || self.under_way > 0) {
+                let wanted = self.more || self.under_way > 0;
+                // Where somebody has to act, the pause says so.
+                let says_more = report.reason.is_fatal() || report.reason.credential_refusal().is_some();
+                if self.links.is_empty() && !self.answered && wanted && !says_more {
                     self.engine.note_trouble(&report.reason);
                 }
             }

@@ -68,6 +68,30 @@ async fn a_peer_that_takes_connections_and_never_answers_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_cannot_be_used_for_now_is_shown_with_its_reason() {
+    let error =
+        r#"{"http2": {"rules": [{"when": {}, "then": [{"answer_with": {"status": 500, "reason": "Bad\nday"}}]}]}}"#;
+    let closes = r#"{"http2": {"connections": [{"close_after": 0}]}}"#;
+    for (script, words) in [(error, "the service answers 500 Bad\\nday"), (closes, "the peer closed")] {
+        let world = World::with_script(script).await;
+        let service = Service::start(&world.config("")).await.unwrap();
+        submit(&service, 1).await;
+        let why = until_some("it is shown", async || match service.snapshot(&shop()).unwrap().health {
+            Health::NoConnection { why } => Some(why),
+            Health::Failing { why } => panic!("nobody has to act: {why}"),
+            _ => None,
+        })
+        .await;
+        assert!(why.contains(words), "{why}");
+        // And it is good again by itself.
+        world.simulator.set_script(apns_sim::Script::from_json("{}").unwrap());
+        submit(&service, 1).await;
+        until("it sends", async || service.snapshot(&shop()).unwrap().health == Health::Working).await;
+        service.stop(crate::support::SOON).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn figures_say_how_long_it_takes_what_is_refused_and_what_the_disk_has() {
     let world = World::new().await;
     let config = world.config("[[token]]\nname = \"x\"\nsecret = \"secret-0123456789-secret\"\nadmin = true\n");
@@ -131,7 +155,10 @@ async fn alerts_and_dashboard_ask_for_figures_that_there_are() {
     let documented = include_str!("../../../docs/daemon.md");
     let mut families = words(&told, "apnsd_");
     // There is none before the first of these happens.
-    families.extend(["apnsd_refused_calls_total", "apnsd_bridge_error_responses_total"].map(str::to_owned));
+    families.extend(
+        ["apnsd_refused_calls_total", "apnsd_bridge_error_responses_total", "apnsd_credential_refusals_total"]
+            .map(str::to_owned),
+    );
     for (file, text) in [
         ("alerts", include_str!("../../packaging/prometheus-alerts.yml")),
         ("dashboard", include_str!("../../packaging/grafana-dashboard.json")),
