@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use apns_proto::{Expiration, Message, NotSentCause, Notification, Outcome, Pause};
 
@@ -63,8 +63,23 @@ pub(crate) struct Core<M: Message = Notification> {
     settled: AtomicU64,
     /// Why the first session that stopped has stopped.
     stopped: OnceLock<NotSentCause>,
-    /// The sessions that pause.
-    pauses: Mutex<BTreeMap<usize, Pausing>>,
+    pauses: Mutex<Pauses>,
+}
+
+/// The sessions that pause.
+#[derive(Debug, Default)]
+struct Pauses {
+    sessions: BTreeMap<usize, Pausing>,
+    latest: LatestPause,
+}
+
+/// The last pause that began in any session.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LatestPause {
+    /// How many there were.
+    pub(crate) number: u64,
+    /// When it ends.
+    pub(crate) until: Option<Instant>,
 }
 
 /// How a session stands that pauses.
@@ -75,10 +90,12 @@ struct Pausing {
     has_work: bool,
 }
 
-/// The one of the sessions that pause which tries the credential for all of them: the first that has something to send.
-/// The others would only be refused as well.
-fn trying(pauses: &BTreeMap<usize, Pausing>) -> Option<(&usize, &Pausing)> {
-    pauses.iter().find(|(_, pausing)| pausing.has_work).or_else(|| pauses.first_key_value())
+impl Pauses {
+    /// The session which tries the credential for all that pause: the first that has something to send. The others would
+    /// only be refused as well.
+    fn trying(&self) -> Option<(&usize, &Pausing)> {
+        self.sessions.iter().find(|(_, pausing)| pausing.has_work).or_else(|| self.sessions.first_key_value())
+    }
 }
 
 /// A notification that [`Client::close`] could not settle for good.
@@ -143,30 +160,44 @@ impl<M: Message> Core<M> {
         }
     }
 
-    /// Notes how a session stands.
-    pub(crate) fn note_pause(&self, session: usize, pause: Option<Pause>) {
-        let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Notes how a session stands, and whether a pause began now.
+    pub(crate) fn note_pause(&self, session: usize, pause: Option<Pause>, began: bool) {
+        let mut pauses = self.pauses();
+        if began {
+            let number = pauses.latest.number + 1;
+            pauses.latest = LatestPause { number, until: pause.as_ref().map(|pause| pause.until) };
+        }
         match pause {
             Some(pause) => {
-                let has_work = pauses.get(&session).is_some_and(|pausing| pausing.has_work);
-                pauses.insert(session, Pausing { pause, has_work });
+                let has_work = pauses.sessions.get(&session).is_some_and(|pausing| pausing.has_work);
+                pauses.sessions.insert(session, Pausing { pause, has_work });
             }
-            None => _ = pauses.remove(&session),
+            None => _ = pauses.sessions.remove(&session),
         }
+        drop(pauses);
+        self.queue.look_again();
     }
 
     /// Whether a session that pauses is the one that tries the credential.
     pub(crate) fn tries(&self, session: usize, has_work: bool) -> bool {
-        let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(pausing) = pauses.get_mut(&session) else { return true };
+        let mut pauses = self.pauses();
+        let Some(pausing) = pauses.sessions.get_mut(&session) else { return true };
         let changed = std::mem::replace(&mut pausing.has_work, has_work) != has_work;
-        let tries = trying(&pauses).is_some_and(|(number, _)| *number == session);
+        let tries = pauses.trying().is_some_and(|(number, _)| *number == session);
         drop(pauses);
         if changed {
             // It may be another one now.
             self.queue.look_again();
         }
         tries
+    }
+
+    pub(crate) fn latest_pause(&self) -> LatestPause {
+        self.pauses().latest
+    }
+
+    fn pauses(&self) -> MutexGuard<'_, Pauses> {
+        self.pauses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// For a notification that no session takes any more.
@@ -322,8 +353,7 @@ impl<R: Runtime, M: Message> Client<R, M> {
     /// and this is what it says.
     #[must_use]
     pub fn pause(&self) -> Option<Pause> {
-        let pauses = self.handle.core.pauses.lock().unwrap_or_else(PoisonError::into_inner);
-        trying(&pauses).map(|(_, pausing)| pausing.pause.clone())
+        self.handle.core.pauses().trying().map(|(_, pausing)| pausing.pause.clone())
     }
 
     /// The credential was mended, or may have been: sessions that pause try again at once.

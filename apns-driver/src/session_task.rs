@@ -15,7 +15,7 @@ use bytes::BytesMut;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::alarm::Alarm;
-use crate::client::Core;
+use crate::client::{Core, LatestPause};
 use crate::dial::{Target, dial};
 use crate::events::ClientEvent;
 use crate::pump::{Port, Pump, Pumped};
@@ -45,6 +45,8 @@ pub(crate) struct SessionTask<R: Runtime, P: Protocol<Reply<M>, Message = M>, M:
     credential_changes: u64,
     /// How many resumptions it knows of.
     resumptions: u64,
+    /// How many pauses of all sessions it knows of.
+    pauses: u64,
     left: bool,
 }
 
@@ -108,6 +110,7 @@ impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, 
             proving: VecDeque::new(),
             credential_changes: 0,
             resumptions: 0,
+            pauses: 0,
             left: false,
         }
     }
@@ -120,7 +123,7 @@ impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, 
         let _ = self.alarm.poll(cx, deadline);
         for _ in 0..TURNS {
             let now = self.runtime.now();
-            let mut moved = self.take_resumption(now);
+            let mut moved = self.hear_of_others(now);
             moved |= self.poll_dials(cx, now);
             moved |= self.poll_pumps(cx, now);
             if self.alarm.may_judge(self.pumps.iter().all(|(_, pump)| pump.is_drained())) {
@@ -201,12 +204,20 @@ impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, 
         moved
     }
 
-    /// What another session found out. Looked at first: a refusal that comes after it is news.
-    fn take_resumption(&mut self, now: Now) -> bool {
+    /// What other sessions found out about the credential. Heard first: what comes after it is news.
+    fn hear_of_others(&mut self, now: Now) -> bool {
         let resumptions = self.core.queue.resumptions();
         let resumed = std::mem::replace(&mut self.resumptions, resumptions) != resumptions && self.session.resume(now);
+        if self.session.pause().is_some() {
+            let LatestPause { number, until } = self.core.latest_pause();
+            if std::mem::replace(&mut self.pauses, number) != number
+                && let Some(until) = until
+            {
+                self.session.rest(until);
+            }
+        }
         if resumed {
-            self.core.note_pause(self.number, None);
+            self.core.note_pause(self.number, None, false);
             self.tell(&ClientEvent::Resumed { session: self.number });
         }
         resumed
@@ -323,12 +334,13 @@ impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, 
                     ClientEvent::GaveUp { session, why }
                 }
                 SessionEvent::Paused { cause, retry_in } => {
-                    self.core.note_pause(session, self.session.pause().cloned());
+                    // One that is cut short is none that began.
+                    self.core.note_pause(session, self.session.pause().cloned(), !retry_in.is_zero());
                     self.hand_over();
                     ClientEvent::Paused { session, cause, retry_in }
                 }
                 SessionEvent::Resumed => {
-                    self.core.note_pause(session, None);
+                    self.core.note_pause(session, None, false);
                     // What is good here is good for the others.
                     self.core.queue.resume();
                     ClientEvent::Resumed { session }
@@ -399,8 +411,7 @@ impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, 
             return;
         }
         self.left = true;
-        self.core.note_pause(self.number, None);
-        self.core.queue.look_again();
+        self.core.note_pause(self.number, None, false);
         self.core.note_over(cause);
         self.dials.clear();
         self.refuse(self.core.queue.leave(self.number), cause);

@@ -116,6 +116,13 @@ impl<P: Protocol<K>, K> Session<P, K> {
         }
     }
 
+    /// The service refused the credential of another session again: this one, if it pauses, tries no earlier than that.
+    pub fn rest(&mut self, until: Instant) {
+        if let Some(state) = &mut self.standing.pause {
+            state.pause.until = state.pause.until.max(until);
+        }
+    }
+
     /// The service took the credential from another session: this one pauses no longer. Says whether it did; there is no
     /// [`Resumed`](SessionEvent::Resumed) for it.
     pub fn resume(&mut self, now: Now) -> bool {
