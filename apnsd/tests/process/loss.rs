@@ -22,7 +22,7 @@ const CALLERS: u64 = 10;
 pub(crate) async fn nothing_is_lost_when_the_daemon_is_killed(notifications: u64, kills: u64, seed: u64) {
     let simulator = Simulator::start().await.unwrap();
     let folder = Folder::new("loss");
-    simulator.write_certificates(&folder.path()).unwrap();
+    simulator.write_certificates(folder.path()).unwrap();
     let config = folder.path().join("apnsd.toml");
     let api = free_port();
     std::fs::write(&config, config_text(&simulator, api)).unwrap();
