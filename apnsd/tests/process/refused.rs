@@ -35,6 +35,10 @@ enum Mend {
     File,
     /// The app is provisioned with another credential.
     Provisioning,
+    /// The service takes the same credential from now on, and SIGHUP is sent.
+    AtServiceThenSignal,
+    /// The service takes the same credential from now on, and the app is provisioned as it was.
+    AtServiceThenProvisioning,
 }
 
 /// So many connections are enough for all attempts and the delivery.
@@ -46,7 +50,8 @@ const ATTEMPTS: u64 = 5;
 pub(crate) async fn a_refused_credential_costs_nothing_but_time(notifications: u64, mended_after: Duration) {
     let cases = [Refusal::ProviderToken, Refusal::Certificate, Refusal::CertificateByTls, Refusal::GatewayByTls]
         .into_iter()
-        .flat_map(|refusal| [Mend::Signal, Mend::File, Mend::Provisioning].map(|mend| (refusal, mend)));
+        .flat_map(|refusal| [Mend::Signal, Mend::File, Mend::Provisioning].map(|mend| (refusal, mend)))
+        .chain([Mend::AtServiceThenSignal, Mend::AtServiceThenProvisioning].map(|mend| (Refusal::Certificate, mend)));
     futures_util::future::join_all(cases.map(|(refusal, mend)| one_case(refusal, mend, notifications, mended_after)))
         .await;
 }
@@ -185,24 +190,34 @@ impl Scene {
         assert!(!metrics.contains("apnsd_ended_total{"), "nothing has ended: {metrics}");
     }
 
+    async fn provision(&self, members: Vec<(String, Value)>) {
+        let body = Value::Object(members.into_iter().collect()).to_string();
+        let (status, answer) = call(self.api, "PUT", "/v1/apps/shop", &body).await.unwrap();
+        assert_eq!(status, 200, "{answer}");
+    }
+
     async fn mend(&self, mend: Mend, victim: &Victim) {
         if self.refusal == Refusal::Certificate {
             self.simulator.set_script(Script::from_json("{}").unwrap());
         }
         let credential = self.credential_of(&self.simulator);
-        if mend == Mend::Provisioning {
-            let members = self.members(&json!(credential), "signing_key_data", "certificate_data");
-            let body = Value::Object(members.into_iter().collect()).to_string();
-            let (status, answer) = call(self.api, "PUT", "/v1/apps/shop", &body).await.unwrap();
-            assert_eq!(status, 200, "{answer}");
-            return;
-        }
-        // As a careful person does it: never half a file.
-        let next = self.folder.path().join("next");
-        std::fs::write(&next, credential).unwrap();
-        std::fs::rename(next, self.credential_file()).unwrap();
-        if mend == Mend::Signal {
-            victim.signal("-HUP");
+        match mend {
+            Mend::Provisioning => {
+                self.provision(self.members(&json!(credential), "signing_key_data", "certificate_data")).await;
+            }
+            Mend::AtServiceThenProvisioning => {
+                self.provision(self.members(&json!(self.credential_file()), "signing_key", "certificate")).await;
+            }
+            Mend::AtServiceThenSignal => victim.signal("-HUP"),
+            Mend::Signal | Mend::File => {
+                // As a careful person does it: never half a file.
+                let next = self.folder.path().join("next");
+                std::fs::write(&next, credential).unwrap();
+                std::fs::rename(next, self.credential_file()).unwrap();
+                if mend == Mend::Signal {
+                    victim.signal("-HUP");
+                }
+            }
         }
     }
 
