@@ -387,6 +387,23 @@ fn a_clock_that_is_set_and_a_credential_that_was_changed_are_tried_at_once() {
 }
 
 #[test]
+fn what_a_connection_says_that_was_asked_for_before_the_credential_changed_is_no_news() {
+    for policy in [RefusalPolicy::Report, RefusalPolicy::Wait, RefusalPolicy::Stop] {
+        let config = SessionConfig::default().with_refusal_policy(policy);
+        let mut world = World::new(Config::default(), config, |attempt, _| match attempt {
+            // Still under way with the old certificate when the new one is there.
+            0 => Dialled::Refused(secs(2), DialStep::Certificate),
+            _ => Dialled::Open(ms(20), Box::new(Wire::default())),
+        });
+        world.want_all(1..=5);
+        world.at(secs(1), Happening::CredentialChanged);
+        world.run();
+        assert!((1..=5).all(|number| world.outcomes[&number][0].outcome.is_accepted()), "{policy:?}");
+        assert_eq!((world.times("paused"), world.times("stopped"), world.dials_at.len()), (0, 0, 2), "{policy:?}");
+    }
+}
+
+#[test]
 fn b63_patience_ends_and_everything_is_told_once() {
     let mut world = world(|_, _| Dialled::Failed(ms(1)));
     world.want_all([1]);
