@@ -1004,11 +1004,10 @@ mod tokens {
     #[test]
     fn b59_patience_begins_anew_with_the_connection_for_the_new_token() {
         let config = SessionConfig::default().with_patience(seconds(3));
-        let mut world = World::with(with_source(signing()), config, |attempt| {
-            service(move |_, request| match attempt {
-                0 => refuse(403, "ExpiredProviderToken").after(Duration::from_millis(2_500)),
-                _ => accept(request),
-            })
+        let mut world = World::with(with_source(signing()), config, |attempt| match attempt {
+            1 => Dialled::Refused { fatal: false },
+            2 => service(|_, _| refuse(403, "ExpiredProviderToken").after(Duration::from_millis(1_500))),
+            _ => service(|_, request| accept(request)),
         });
         world.submit([1]);
         world.pass(seconds(30));
