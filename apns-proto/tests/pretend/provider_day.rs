@@ -394,7 +394,7 @@ fn verify_one(world: &World<Providers>, day: &Day, book: &Book, number: u32) {
             assert!(settled.attempts >= 1, "never written: {told}");
             let sent = book.streams.iter().filter(|(_, sent)| **sent == number).map(|(stream, _)| stream);
             // Only where the last attempt is one that the services know of.
-            let last = sent.clone().last().filter(|_| sent.count() == settled.attempts as usize);
+            let last = sent.clone().next_back().filter(|_| sent.count() == settled.attempts as usize);
             let came = last.and_then(|stream| book.answers.get(stream));
             let unread = *cause == UnknownCause::NoAnswer && came.is_some_and(|came| *came < at);
             assert!(!unread, "its answer lay in the socket since {came:?}: {told}");
