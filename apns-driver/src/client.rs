@@ -192,6 +192,11 @@ impl<M: Message> Core<M> {
         tries
     }
 
+    /// Whether a session pauses.
+    pub(crate) fn is_pausing(&self) -> bool {
+        !self.pauses().sessions.is_empty()
+    }
+
     pub(crate) fn latest_pause(&self) -> LatestPause {
         self.pauses().latest
     }

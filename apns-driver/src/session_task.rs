@@ -133,7 +133,9 @@ impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, 
             moved |= self.take_orders(now);
             let tries = self.session.pause().is_none() || self.core.tries(self.number, self.session.unsettled() > 0);
             self.session.stand_by(now, !tries);
-            moved |= self.take_jobs(now, tries);
+            // One that was not refused yet would be, unless it has a connection already.
+            let untried = self.session.pause().is_none() && !self.session.is_connected();
+            moved |= self.take_jobs(now, tries && !(untried && self.core.is_pausing()));
             // Before the outcomes are told: who hears of one may want to know what there is room for.
             self.tell_capacity();
             let events = self.take_events(now);

@@ -391,11 +391,13 @@ impl<'a> Epoch<'a> {
     }
 
     /// Nothing is claimed before it can be written, so connections are opened before anything is handed to the client: the
-    /// first for whatever waits, and each of the others for a crowd.
+    /// first for whatever waits, and each of the others for a crowd, once the service takes something over those there are.
     fn order_connections(&mut self) {
         let wanted = match () {
             () if !self.more => 0,
-            () if self.engine.waiting() >= CROWD => (self.links.len() + 1).min(self.judge.app.connections),
+            () if self.engine.standing.works() && self.engine.waiting() >= CROWD => {
+                (self.links.len() + 1).min(self.judge.app.connections)
+            }
             () => 1,
         };
         if std::mem::replace(&mut self.ordered, wanted) != wanted {

@@ -268,6 +268,11 @@ impl Standing {
         self.change(|state| state.health.clone())
     }
 
+    /// Whether the service takes what it is sent.
+    pub(crate) fn works(&self) -> bool {
+        self.change(|state| state.health == Health::Working)
+    }
+
     pub(crate) fn snapshot(&self) -> Snapshot {
         self.change(|state| {
             state.turn();
