@@ -411,6 +411,11 @@ impl<M: Message> Queue<M> {
         wake(wakers);
     }
 
+    /// How often that was said.
+    pub(crate) fn credential_changes(&self) -> u64 {
+        self.lock().credential_changes
+    }
+
     /// The service takes the credential again: no session has to pause.
     pub(crate) fn resume(&self) {
         let mut state = self.lock();
@@ -429,11 +434,6 @@ impl<M: Message> Queue<M> {
     pub(crate) fn look_again(&self) {
         let wakers = self.lock().take_wakers();
         wake(wakers);
-    }
-
-    /// How often that was said.
-    pub(crate) fn credential_changes(&self) -> u64 {
-        self.lock().credential_changes
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -56,6 +56,16 @@ impl Response {
         Self::read(api, now, response.status, &fields, response.body)
     }
 
+    /// The outcome of a notification by an answer of status 200, without all that a refusal may have.
+    pub(super) fn accepted(response: &super::wire::client::Response) -> Outcome {
+        let text = |field| response.fields.get(field).and_then(field_text);
+        Outcome::Accepted {
+            proof: Proof::Confirmed,
+            apns_id: text(Field::ApnsId).and_then(|text| text.parse().ok()),
+            unique_id: text(Field::UniqueId).map(Into::into),
+        }
+    }
+
     /// Reads an answer. Header names are taken in any case; of a header that stands there twice the first counts.
     ///
     /// `now` is when the answer arrived. It is compared with the answer's `date`, and resolves a `retry-after` in the

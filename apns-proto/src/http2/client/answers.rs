@@ -7,7 +7,7 @@ use crate::http2::wire::client::{Event, Failure, Fate as WireFate, Response as W
 use crate::http2::wire::frame::ErrorCode;
 use crate::http2::wire::{CloseReason as WireClose, GoAway};
 use crate::http2::{
-    AfterRejection, ClockSkew, Credential, Exchange, ProviderToken, Reason, Response, TokenError, TokenPolicy,
+    AfterRejection, Api, ClockSkew, Credential, Exchange, ProviderToken, Reason, Response, TokenError, TokenPolicy,
 };
 use crate::{
     CloseReason, Closed, ConnectionEvent, CredentialRefusal, Fate, Now, Outcome, Reaction, Rejection, Settled,
@@ -48,9 +48,15 @@ impl<K, M: Exchange> Client<K, M> {
         self.used = now.instant;
         self.unanswered = 0;
         self.refusals.answered();
-        let response = Response::from_wire(M::API, now.wall, response);
-        let skew = response.clock_skew();
-        let (outcome, answer) = M::read(response);
+        let (outcome, answer, skew) = if M::API == Api::Device && response.status == 200 {
+            // What nearly all answers are: nothing of it is needed but the names.
+            (Response::accepted(&response), M::Answer::default(), None)
+        } else {
+            let response = Response::from_wire(M::API, now.wall, response);
+            let skew = response.clock_skew();
+            let (outcome, answer) = M::read(response);
+            (outcome, answer, skew)
+        };
         let Sent { submission, token, .. } = sent;
         if let Outcome::Rejected(rejection) = &outcome
             && rejection.refuses_credential()
