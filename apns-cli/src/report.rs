@@ -41,6 +41,8 @@ pub(crate) struct Report {
     /// How many tokens were refused in a way that a mix-up of environments would explain.
     bad_tokens: u64,
     interrupted: bool,
+    /// A person asked for that.
+    asked: bool,
     unreadable: Option<Failure>,
 }
 
@@ -103,6 +105,7 @@ impl Report {
             condemned: None,
             bad_tokens: 0,
             interrupted: false,
+            asked: false,
             unreadable: None,
         }
     }
@@ -182,8 +185,9 @@ impl Report {
     }
 
     /// The person wants to stop, or there is no use in going on.
-    pub(crate) fn interrupted(&mut self) {
+    pub(crate) fn interrupted(&mut self, asked: bool) {
         self.interrupted = true;
+        self.asked = asked;
     }
 
     /// Whether there is no use in going on: the rows cannot be written any more, or what could not be sent now is better
@@ -218,7 +222,7 @@ impl Report {
                 reader_left = output.is_closed();
                 output.finish()?;
                 if self.interrupted {
-                    rest = Some("interrupted; what was not read by then was not sent");
+                    rest = Some("what was not read by then was not sent");
                 }
             }
             Rows::Stored(ledger) => {
@@ -226,8 +230,8 @@ impl Report {
                 failure = ledger.finish().err();
                 let undone = self.interrupted || failure.is_some() || self.unreadable.is_some();
                 rest = match (can_resume, undone) {
-                    (true, true) => Some("interrupted; the same command with --resume goes on from here"),
-                    (false, true) => Some("interrupted; what was not read by then was not sent"),
+                    (true, true) => Some("the same command with --resume goes on from here"),
+                    (false, true) => Some("what was not read by then was not sent"),
                     (_, false) => None,
                 };
             }
@@ -271,7 +275,7 @@ impl Report {
             ));
         }
         if let Some(rest) = rest {
-            say(format_args!("apns: {rest}"));
+            say(format_args!("apns: {}; {rest}", if self.asked { "interrupted" } else { "stopped" }));
         }
         if let Some(failure) = self.unreadable {
             say(format_args!("apns: {failure}; what follows was not sent"));

@@ -370,6 +370,7 @@ impl Job {
                     sending.next().await
                 }
             };
+            let asked = matches!(happening, Happening::Interrupted);
             let interrupted = match happening {
                 Happening::Outcome(key, outcome, attempts) => {
                     report.outcome(key, &outcome, attempts);
@@ -387,7 +388,7 @@ impl Job {
                 Happening::Over => break,
             };
             if interrupted && sending.interrupt() {
-                report.interrupted();
+                report.interrupted(asked);
                 stop.set();
                 if let Some(client) = client.clone() {
                     drop(tokio::spawn(async move { client.close(STOP_WITHIN).await }));

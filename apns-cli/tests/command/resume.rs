@@ -316,7 +316,7 @@ fn without_a_connection_lines_stay_for_another_run() {
 fn refused_once(protocol: Protocol, count: u32, script: &str) {
     let scene = Scene::with(protocol, count, script);
     let refused = run(scene.send(&[])).expect(3);
-    assert!(refused.stderr.contains("the same command with --resume goes on"), "{script}: {}", refused.stderr);
+    assert!(refused.stderr.contains("stopped; the same command with --resume goes on"), "{script}: {}", refused.stderr);
     assert_eq!(scene.rows().len(), 0, "{script}: none of them was judged");
     run(scene.send(&["--resume"])).expect(0);
     let rows = scene.rows();
