@@ -50,10 +50,12 @@ const ATTEMPTS: u64 = 5;
 pub(crate) async fn a_refused_credential_costs_nothing_but_time(notifications: u64, mended_after: Duration) {
     let cases = [Refusal::ProviderToken, Refusal::Certificate, Refusal::CertificateByTls, Refusal::GatewayByTls]
         .into_iter()
-        .flat_map(|refusal| [Mend::Signal, Mend::File, Mend::Provisioning].map(|mend| (refusal, mend)))
-        .chain([Mend::AtServiceThenSignal, Mend::AtServiceThenProvisioning].map(|mend| (Refusal::Certificate, mend)));
-    futures_util::future::join_all(cases.map(|(refusal, mend)| one_case(refusal, mend, notifications, mended_after)))
-        .await;
+        .flat_map(|refusal| [Mend::Signal, Mend::File, Mend::Provisioning].map(|mend| (refusal, mend, 1)))
+        .chain([Mend::AtServiceThenSignal, Mend::AtServiceThenProvisioning].map(|mend| (Refusal::Certificate, mend, 1)))
+        // However many connections an app may have, one of them tries.
+        .chain([Refusal::ProviderToken, Refusal::GatewayByTls].map(|refusal| (refusal, Mend::Signal, 4)));
+    let cases = cases.map(|(refusal, mend, pool)| one_case(refusal, mend, pool, notifications, mended_after));
+    futures_util::future::join_all(cases).await;
 }
 
 /// A daemon whose credential is somebody else's.
@@ -245,9 +247,7 @@ impl Scene {
     }
 }
 
-async fn one_case(refusal: Refusal, mend: Mend, notifications: u64, mended_after: Duration) {
-    // However many connections an app has, one of them tries.
-    let pool = if mend == Mend::File { 4 } else { 1 };
+async fn one_case(refusal: Refusal, mend: Mend, pool: usize, notifications: u64, mended_after: Duration) {
     let scene = Scene::new(refusal, pool).await;
     let victim = Victim::start(&scene.config());
     scene.hand_in(notifications).await;
@@ -272,7 +272,7 @@ async fn one_case(refusal: Refusal, mend: Mend, notifications: u64, mended_after
     let all = mended.elapsed();
     let (connections, taken) = (scene.connections(), scene.taken());
     println!(
-        "{refusal:?}, mended after {waited:.1?} and {refused} refusals by {mend:?}: the first taken within {first:.1?}, all \
+        "{refusal:?}, {pool} wanted, mended after {waited:.1?} and {refused} refusals by {mend:?}: the first taken within {first:.1?}, all \
          {} within {all:.1?}, {connections} connections",
         taken.len()
     );
