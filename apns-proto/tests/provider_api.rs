@@ -1002,6 +1002,19 @@ mod tokens {
     }
 
     #[test]
+    fn b59_patience_begins_anew_with_the_connection_for_the_new_token() {
+        let config = SessionConfig::default().with_patience(seconds(3));
+        let mut world = World::with(with_source(signing()), config, |attempt| match attempt {
+            1 => Dialled::Refused { fatal: false },
+            2 => service(|_, _| refuse(403, "ExpiredProviderToken").after(Duration::from_millis(1_500))),
+            _ => service(|_, request| accept(request)),
+        });
+        world.submit([1]);
+        world.pass(seconds(30));
+        assert!(world.outcome(1).is_accepted(), "{:?}", world.settled);
+    }
+
+    #[test]
     fn b73_a_wrong_clock_ends_in_its_name_and_not_in_a_loop_of_signatures() {
         let uses = Uses::default();
         let record = uses.clone();

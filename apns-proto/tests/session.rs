@@ -337,6 +337,22 @@ fn a_refusal_of_the_certificates_topic_is_no_verdict_on_a_notification() {
 }
 
 #[test]
+fn a_refusal_of_the_certificates_topic_that_names_nothing_pauses_too() {
+    for status in [3, 6] {
+        // Without names nobody knows what was taken before it, but nothing more is sent into it.
+        let config = SessionConfig::default().with_refusal_policy(RefusalPolicy::Wait);
+        let simple = Config::default().with_format(Format::Simple).with_window_count(3);
+        let mut world = World::new(simple, config, wires(move |_| refuses_topic(status)));
+        world.want_all(1..=100);
+        world.run_for(secs(100));
+        // The first was full, and a second one was opened at once.
+        assert_eq!((world.times("paused"), world.dials_at.len()), (7, 8));
+        let in_doubt = world.outcomes_in_words().values().sum::<usize>();
+        assert_eq!(in_doubt, 3 + 3 + 6, "one for each attempt behind those");
+    }
+}
+
+#[test]
 fn what_waits_for_a_mended_certificate_is_sent_then() {
     let config = SessionConfig::default().with_refusal_policy(RefusalPolicy::Wait);
     let wire = |attempt| match attempt {
@@ -383,6 +399,23 @@ fn a_clock_that_is_set_and_a_credential_that_was_changed_are_tried_at_once() {
         assert!((1..=5).all(|number| world.outcomes[&number][0].outcome.is_accepted()));
         let last = *world.dials_at.last().unwrap();
         assert!(last >= at && last <= at + secs(6), "tried at {last:?} after {told}");
+    }
+}
+
+#[test]
+fn what_a_connection_says_that_was_asked_for_before_the_credential_changed_is_no_news() {
+    for policy in [RefusalPolicy::Report, RefusalPolicy::Wait, RefusalPolicy::Stop] {
+        let config = SessionConfig::default().with_refusal_policy(policy);
+        let mut world = World::new(Config::default(), config, |attempt, _| match attempt {
+            // Still under way with the old certificate when the new one is there.
+            0 => Dialled::Refused(secs(2), DialStep::Certificate),
+            _ => Dialled::Open(ms(20), Box::new(Wire::default())),
+        });
+        world.want_all(1..=5);
+        world.at(secs(1), Happening::CredentialChanged);
+        world.run();
+        assert!((1..=5).all(|number| world.outcomes[&number][0].outcome.is_accepted()), "{policy:?}");
+        assert_eq!((world.times("paused"), world.times("stopped"), world.dials_at.len()), (0, 0, 2), "{policy:?}");
     }
 }
 

@@ -4,6 +4,7 @@
 
 #[cfg(feature = "apns-h2")]
 mod apns_h2;
+mod h2_bytes;
 mod h2_loop;
 mod h2load;
 mod hyper;
@@ -23,6 +24,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut row: Row = match (&*sender, &*task.what) {
         ("tls-write", "throughput") => runtime.block_on(tls_write::run(&task)),
+        ("h2-bytes", "throughput") => runtime.block_on(h2_bytes::run(&task)),
         ("h2-loop", "throughput") => runtime.block_on(h2_loop::all_at_once(&task)),
         ("h2-loop", "latency") => runtime.block_on(h2_loop::one_by_one(&task)),
         #[cfg(feature = "apns-h2")]

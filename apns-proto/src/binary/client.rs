@@ -10,7 +10,7 @@ use super::plan::{Named, Plan, Rest};
 use super::quiet::Quiet;
 use super::window::{Place, Window, frame_of};
 use super::wire::PROBE_LEN;
-use super::{Config, ErrorResponse, ErrorResponseDecoder, encode, encode_probe};
+use super::{Config, ErrorResponse, ErrorResponseDecoder, StatusKind, encode, encode_probe};
 use crate::machine::CHUNK;
 use crate::time::later;
 use crate::{
@@ -206,6 +206,10 @@ impl<K> Client<K> {
             // It speaks of all that was written, also of what was presumed accepted and not told yet.
             self.presumed = 0;
         }
+        // Whatever it names, or nothing: the certificate's topic is that of the connection.
+        let status = response.status.kind();
+        let refuses_credential =
+            !plan.answers_probe && matches!(status, StatusKind::MissingTopic | StatusKind::InvalidTopicSize);
         if let Some(first) = plan.lost_from {
             let lost = self.window.front().since(first);
             self.events.push_back(ConnectionEvent::Warning(Warning::AnsweredTooLate {
@@ -220,7 +224,7 @@ impl<K> Client<K> {
             if identifier != 0 {
                 self.events.push_back(ConnectionEvent::Warning(Warning::Unplaceable { identifier, status }));
             }
-        } else if plan.named != Some(Named::CredentialRefused) {
+        } else if !refuses_credential {
             // A frame that cannot be placed is no sign of a working connection: reconnecting at once would burn one
             // window after another.
             self.note_answer();
@@ -229,13 +233,13 @@ impl<K> Client<K> {
         let accepted = plan.accepted;
         let behind = unproven - accepted - usize::from(plan.named.is_some());
         let named_is = |named| plan.named == Some(named);
-        let refuses_credential = named_is(Named::CredentialRefused);
         let summary = PlanSummary {
             response,
             answers_probe: plan.answers_probe,
             accepted,
             rejected: usize::from(named_is(Named::Rejected)),
-            discarded: usize::from(refuses_credential) + if plan.rest == Rest::Discarded { behind } else { 0 },
+            discarded: usize::from(named_is(Named::CredentialRefused))
+                + if plan.rest == Rest::Discarded { behind } else { 0 },
             unknown: usize::from(named_is(Named::InDoubt)) + if plan.rest == Rest::Discarded { 0 } else { behind },
             refuses_credential,
             not_written: self.window.len() - self.window.written(),

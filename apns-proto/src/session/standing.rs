@@ -38,6 +38,9 @@ pub(super) struct Standing {
     backoff: Backoff,
     /// What older links than this one say about the credential is no news.
     since: LinkId,
+    /// The credential changed, or may have, after older links than this one were asked for: that these are refused is no
+    /// news either.
+    changed: LinkId,
     /// The service refused a provider token, and another one is tried.
     renewing: bool,
     /// Another session makes the attempts.
@@ -58,7 +61,13 @@ struct State {
 impl Standing {
     pub(super) const fn new(seed: u64) -> Self {
         let backoff = Backoff::new(BACKOFF.0, BACKOFF.1, seed);
-        Self { pause: None, backoff, since: LinkId(0), renewing: false, stands_by: false }
+        let none = LinkId(0);
+        Self { pause: None, backoff, since: none, changed: none, renewing: false, stands_by: false }
+    }
+
+    /// Whether what this link says against the credential is known, or about an older one.
+    const fn is_no_news(&self, link: LinkId) -> bool {
+        link.0 < self.since.0 || link.0 < self.changed.0
     }
 
     pub(super) fn pause(&self) -> Option<&Pause> {
@@ -140,6 +149,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
     /// The credential was mended, or may have been: what waits for that is tried at once, and not after the back-off.
     pub fn credential_changed(&mut self, now: Now) {
         let now = self.forward(now);
+        self.standing.changed = LinkId(self.next_link);
         let Some(state) = &mut self.standing.pause else { return };
         state.clocks = now;
         state.tried = false;
@@ -182,12 +192,14 @@ impl<P: Protocol<K>, K> Session<P, K> {
         refusal: Arc<CredentialRefusal>,
         renewed: bool,
     ) {
-        if link < self.standing.since || self.stopped.is_some() {
+        if self.standing.is_no_news(link) || self.stopped.is_some() {
             return;
         }
         if renewed && !self.standing.renewing && !self.standing.is_paused() {
             self.standing.since = LinkId(self.next_link);
             self.standing.renewing = true;
+            // It answered: the connection that is waited for next is another one.
+            self.waiting_since = None;
             // A token signed in the same second would be the same one.
             if !self.links.iter().any(|open| open.id == link && open.answered) {
                 self.failed(now, Arc::from(refusal.to_string()));
@@ -199,7 +211,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     /// Going on at once is pointless: a person has to act, or a clock to be set.
     pub(super) fn pause_for(&mut self, now: Now, link: LinkId, cause: NotSentCause) {
-        if link < self.standing.since || self.stopped.is_some() {
+        if self.standing.is_no_news(link) || self.stopped.is_some() {
             return;
         }
         self.standing.since = LinkId(self.next_link);

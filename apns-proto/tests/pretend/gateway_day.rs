@@ -105,7 +105,7 @@ fn wire(dice: &mut Dice, day: &Day) -> Wire {
     let ends = [End::Clean, End::Cut];
     let mut wire = Wire {
         latency,
-        capacity: usize::try_from(dice.of(&[64, 300, 5_000, 1 << 20])).unwrap(),
+        capacity: if day.calm { 1 << 20 } else { usize::try_from(dice.of(&[64, 300, 5_000, 1 << 20])).unwrap() },
         piece: usize::try_from(dice.of(&[1, 7, 60, 100_000])).unwrap(),
         notice: ms(dice.below(1_500)),
         end: ends[usize::try_from(dice.below(2)).unwrap()].clone(),

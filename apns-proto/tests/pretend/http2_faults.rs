@@ -74,7 +74,7 @@ impl<M> Faulty<M> {
 
 impl FrameFaults {
     /// A frame of the client. Gives what the service gets to see.
-    fn from_client(&mut self, frame: Frame, early: &mut BTreeSet<u32>, extra: &mut Vec<Frame>) -> Vec<Frame> {
+    fn of_client(&mut self, frame: Frame, early: &mut BTreeSet<u32>, extra: &mut Vec<Frame>) -> Vec<Frame> {
         let Frame { kind, stream, .. } = frame;
         let opens = |stream, by: usize| Frame::new(kind::WINDOW_UPDATE, 0, stream, &(by as u32).to_be_bytes());
         match kind {
@@ -106,7 +106,7 @@ impl FrameFaults {
     }
 
     /// A frame of the service. Gives what the client gets to see.
-    fn from_service(&mut self, frame: Frame, extra: &mut Vec<Frame>) -> Vec<Frame> {
+    fn of_service(&mut self, frame: Frame, extra: &mut Vec<Frame>) -> Vec<Frame> {
         let mut frames = Vec::new();
         match frame.kind {
             kind::WINDOW_UPDATE if self.shut => return frames,
@@ -158,7 +158,7 @@ impl<M: Machine> Machine for Faulty<M> {
         }
         self.up.push(frames);
         while let Some(frame) = self.up.next() {
-            for frame in faults.from_client(frame, &mut self.early, &mut self.extra) {
+            for frame in faults.of_client(frame, &mut self.early, &mut self.extra) {
                 self.service.handle_input(now, &frame.bytes());
             }
         }
@@ -183,7 +183,7 @@ impl<M: Machine> Machine for Faulty<M> {
         let mut transmit = self.service.poll_transmit(now, &mut plain);
         self.down.push(&plain);
         while let Some(frame) = self.down.next() {
-            for frame in faults.from_service(frame, &mut self.extra) {
+            for frame in faults.of_service(frame, &mut self.extra) {
                 out.extend_from_slice(&frame.bytes());
             }
         }

@@ -185,7 +185,7 @@ fn wire(dice: &mut Dice, day: &Day) -> Wire<Temper> {
         piece: dice.of(&[1, 9, 60, 300, 1_000, 5_000, 100_000, 100_000]),
         notice: ms(dice.below(1_500)),
         end: dice.of(&[End::Clean, End::Cut]),
-        reset_destroys: dice.one_in(3),
+        reset_destroys: dice.one_in(3) && !calm,
         reads_first: dice.one_in(2),
         script: temper,
         ..Wire::default()
@@ -264,7 +264,7 @@ pub(crate) fn build(mut dice: Dice) -> (World<Providers>, Day) {
         .with_refusal_policy(day.refusal)
         .with_retry(RetryPolicy::default().with_retries(day.retries))
         .with_links(if day.kind == Kind::Leaving { 2 } else { dice.within(1, 3) as usize })
-        .with_patience(secs(dice.of(&[5, 60])))
+        .with_patience(secs(if day.kind == Kind::Credential { 60 } else { dice.of(&[5, 60]) }))
         .with_seed(seed);
     let api = api(&mut dice, &day);
     let span = span(&mut dice, &day);
@@ -298,6 +298,8 @@ pub(crate) fn build(mut dice: Dice) -> (World<Providers>, Day) {
         let at = ms(dice.below(whole * 2));
         let happening = match dice.below(6) {
             0 => Happening::Prove((day.kind == Kind::Anything && dice.one_in(2)).then(|| ms(dice.below(20_000)))),
+            // Patience may end while the process stands still, with nothing to try again.
+            1 if day.kind == Kind::Credential => Happening::HeldUp(ms(dice.of(&[10, 1_000, 3_100, 10_000]))),
             1 => Happening::HeldUp(ms(dice.of(&[10, 1_000, 3_100, 10_000, 100_000]))),
             2 => Happening::Behind(ms(dice.of(&[1, 500, 10_000]))),
             _ if day.kind == Kind::Credential => continue,
@@ -394,7 +396,7 @@ fn verify_one(world: &World<Providers>, day: &Day, book: &Book, number: u32) {
             assert!(settled.attempts >= 1, "never written: {told}");
             let sent = book.streams.iter().filter(|(_, sent)| **sent == number).map(|(stream, _)| stream);
             // Only where the last attempt is one that the services know of.
-            let last = sent.clone().last().filter(|_| sent.count() == settled.attempts as usize);
+            let last = sent.clone().next_back().filter(|_| sent.count() == settled.attempts as usize);
             let came = last.and_then(|stream| book.answers.get(stream));
             let unread = *cause == UnknownCause::NoAnswer && came.is_some_and(|came| *came < at);
             assert!(!unread, "its answer lay in the socket since {came:?}: {told}");

@@ -613,7 +613,9 @@ impl<S: Service> World<S> {
                         let mut line = Line::new(link, *wire, self.now.instant, server, watch);
                         // Some services speak first.
                         line.serve(self.true_now());
-                        self.silence.insert(link, line.wire.silence(S::slowness(&line.wire.script)));
+                        let behind = self.now.instant - now.instant;
+                        let silence = line.wire.silence(S::slowness(&line.wire.script));
+                        self.silence.insert(link, silence.map(|silence| silence + behind));
                         self.lines.push(line);
                     }
                 }
