@@ -14,6 +14,8 @@ pub(crate) mod http2_faults;
 pub(crate) mod http2_watch;
 #[cfg(feature = "server")]
 pub(crate) mod laws;
+#[cfg(feature = "server")]
+mod line;
 #[cfg(all(feature = "http2", feature = "server"))]
 pub(crate) mod provider_day;
 #[cfg(all(feature = "http2", feature = "server"))]
