@@ -131,6 +131,13 @@ pub fn settings(feed: &mut Feed<'_>) -> Vec<u8> {
     frame(SETTINGS, 0, 0, &payload)
 }
 
+/// A thousand streams, and the acknowledgement of the client's.
+pub fn settings_of_a_service() -> Vec<u8> {
+    let mut bytes = frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 3, 0xe8]);
+    bytes.extend(settings_ack());
+    bytes
+}
+
 pub fn settings_ack() -> Vec<u8> {
     frame(SETTINGS, ACK, 0, &[])
 }

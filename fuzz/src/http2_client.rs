@@ -235,6 +235,7 @@ fn fate(fate: &Fate) -> &'static str {
         Fate::Discarded => "discarded",
         Fate::Unknown(_) => "unknown",
         Fate::Suspected(_) => "suspected",
+        Fate::CredentialRefused { .. } => "credential refused",
         other => panic!("{other:?} is new"),
     }
 }

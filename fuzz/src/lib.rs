@@ -12,10 +12,13 @@
 //! | [`payload`] | what is built is the JSON that was asked for; `fit` keeps the longest prefix that fits |
 //! | [`payload_json`] | what is taken is what a strict reader of JSON takes, and compacting changes no value |
 //! | [`signing_key`], [`identity`] | what is read can be written and read again; base64 of it is the same credential |
-//! | [`provider_response`] | limits hold, reading is total, status 200 alone is an acceptance |
+//! | [`provider_response`] | limits hold, reading is total, status 200 alone accepts a notification |
 //! | [`provider_token`] | a token is taken whole or not at all |
 //! | [`resend_plan`] | the client's outcomes agree with a list that is searched from end to end |
 //! | [`binary_client`], [`http2_client`] | any sequence of operations: one outcome each, whole equals split, it ends |
+//! | [`http2_frames`] | any frames of a service: whole equals split, in what is told and what is written |
+//! | [`http2_header_blocks`] | any HPACK: a block in several frames, or padded, says what it says in one |
+//! | [`http2_requests`] | any notifications: another implementation of HTTP/2 reads what was meant |
 //! | [`servers`] | the other sides of both protocols: the same |
 //! | [`binary_link`], [`http2_link`] | session and service over a hostile link: every outcome is true of what the service did |
 
@@ -26,6 +29,7 @@ mod credentials;
 mod feed;
 mod frames;
 mod http2_client;
+mod http2_wire;
 mod links;
 mod notifications;
 mod payloads;
@@ -41,6 +45,7 @@ pub use binary_client::binary_client;
 pub use binary_wire::{error_response, feedback, frame, notification};
 pub use credentials::{identity, signing_key};
 pub use http2_client::http2_client;
+pub use http2_wire::{http2_frames, http2_header_blocks, http2_requests};
 pub use links::{binary_link, http2_link};
 pub use payloads::{payload, payload_json};
 pub use provider::{provider_response, provider_token};
@@ -67,6 +72,9 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("resend_plan", resend_plan),
     ("binary_client", binary_client),
     ("http2_client", http2_client),
+    ("http2_frames", http2_frames),
+    ("http2_header_blocks", http2_header_blocks),
+    ("http2_requests", http2_requests),
     ("servers", servers),
     ("binary_link", binary_link),
     ("http2_link", http2_link),

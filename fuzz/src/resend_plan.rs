@@ -108,8 +108,8 @@ fn expected(story: &Story) -> Vec<Fortune> {
                         status => Fortune::Rejected(status),
                     };
                     set(place..place + 1, &fortune);
-                    // One that had been presumed accepted is not looked at again.
-                    let topic = fortune == Fortune::CredentialRefused && place >= story.presumed;
+                    // Also where the one named had been presumed accepted.
+                    let topic = fortune == Fortune::CredentialRefused;
                     set(place + 1..all, if topic { &Fortune::CredentialRefused } else { &Fortune::Discarded });
                 }
             }

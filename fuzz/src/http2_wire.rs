@@ -1,0 +1,193 @@
+//! HTTP/2 under any bytes of a service: frames, and the header blocks in them; and requests as another implementation reads
+//! them.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use apns_proto::http2::{Client, Credential, ProviderApi};
+use apns_proto::{ApnsId, CollapseId, Connection, ConnectionEvent, End, Machine, Now, Submission, Topic, Transmit};
+use apns_sim::machine::{Answer, ProviderRequest, ProviderServer, ServerConfig, Verdict};
+use bytes::BytesMut;
+
+use crate::clock::{after, start};
+use crate::feed::{Feed, pieces};
+use crate::frames::{self, frame};
+use crate::notifications::any_notification;
+
+/// `:status: 200` from the static table, which ends the stream.
+const ACCEPTED: &[u8] = b"\0\0\x01\x01\x05\0\0\0\x01\x88";
+
+/// So many requests are open when the service begins to speak.
+const OPEN: u32 = 8;
+
+const SHORT: std::time::Duration = std::time::Duration::from_millis(1);
+
+/// A client that waits for the answers on the streams 3 to 17.
+struct Asked {
+    client: Client<u32>,
+    now: Now,
+    told: Vec<String>,
+    out: BytesMut,
+    open: usize,
+}
+
+impl Asked {
+    fn new() -> Self {
+        let api = ProviderApi::new("api.push.apple.com", Credential::Certificate).expect("this is a name");
+        let now = start();
+        let client = api.connect(now);
+        let mut asked = Self { client, now, told: Vec::new(), out: BytesMut::new(), open: 0 };
+        asked.client.handle_input(now, &frames::settings_of_a_service());
+        asked.submit(0);
+        asked.client.handle_input(now, ACCEPTED);
+        (1..=OPEN).for_each(|key| asked.submit(key));
+        asked.take_events();
+        assert_eq!(asked.open, OPEN as usize);
+        (asked.told, asked.out) = (Vec::new(), BytesMut::new());
+        asked
+    }
+
+    fn submit(&mut self, key: u32) {
+        let submission = Submission::new(key, crate::notifications::notification(key));
+        assert!(self.client.submit(self.now, submission).is_ok(), "{key} finds no room");
+        self.open += 1;
+        self.transmit();
+    }
+
+    fn transmit(&mut self) {
+        while self.client.poll_transmit(self.now, &mut self.out) == Transmit::Ready {}
+    }
+
+    fn take_events(&mut self) {
+        while let Some(event) = self.client.poll_event() {
+            match &event {
+                ConnectionEvent::Settled(_) | ConnectionEvent::Returned(_) => self.open -= 1,
+                ConnectionEvent::Closed(closed) => self.open -= closed.unsettled.len(),
+                _ => {}
+            }
+            let mut told = match event {
+                ConnectionEvent::Settled(settled) => format!("{} {:?}", settled.key, settled.outcome),
+                ConnectionEvent::Returned(one) => format!("{} {:?}", one.submission.key, one.fate),
+                ConnectionEvent::Closed(closed) => {
+                    let fates = closed.unsettled.iter().map(|one| format!(" {} {:?}", one.submission.key, one.fate));
+                    format!("closed {:?}{}", closed.reason, fates.collect::<String>())
+                }
+                other => format!("{other:?}"),
+            };
+            told.truncate(400);
+            self.told.push(told);
+        }
+    }
+
+    /// The service says this and closes. Gives what was told, and what was written.
+    fn hears<'a>(mut self, bytes: impl IntoIterator<Item = &'a [u8]>) -> (Vec<String>, BytesMut) {
+        for piece in bytes {
+            self.client.handle_input(self.now, piece);
+            self.take_events();
+        }
+        self.transmit();
+        self.take_events();
+        self.client.handle_end(self.now, End::Clean);
+        self.take_events();
+        self.transmit();
+        assert!(self.client.is_closed() && self.open == 0, "{} have no outcome: {:?}", self.open, self.told);
+        (self.told, self.out)
+    }
+}
+
+/// Any bytes behind the first SETTINGS. In pieces they mean what they mean at once, and are answered with the same bytes.
+pub fn http2_frames(data: &[u8]) {
+    let mut feed = Feed::new(data);
+    let sizes = [1 + usize::from(feed.byte() % 32), 1 + usize::from(feed.byte())];
+    let bytes = feed.rest();
+    let whole = Asked::new().hears([bytes]);
+    assert_eq!(whole, Asked::new().hears(pieces(bytes, &sizes)), "in pieces of {sizes:?}");
+    assert_eq!(whole, Asked::new().hears(bytes.chunks(1)), "one by one");
+}
+
+/// Any header blocks. One that comes in several frames, or with padding and a priority, says what it says in one.
+pub fn http2_header_blocks(data: &[u8]) {
+    const HEADERS: u8 = 1;
+    const CONTINUATION: u8 = 9;
+    const END_HEADERS: u8 = 4;
+    const PADDED_WITH_PRIORITY: u8 = 8 | 32;
+    let mut feed = Feed::new(data);
+    let (mut whole, mut cut, mut padded) = (Vec::new(), Vec::new(), Vec::new());
+    while !feed.is_empty() {
+        let stream = 3 + 2 * u32::from(feed.byte() % OPEN as u8);
+        let end = u8::from(feed.flag());
+        let size = 1 + usize::from(feed.byte());
+        let block = feed.short();
+        whole.extend(frame(HEADERS, end | END_HEADERS, stream, block));
+
+        let size = size.max(block.len() / 8 + 1);
+        let mut parts = pieces(block, &[size]).into_iter();
+        cut.extend(frame(HEADERS, end, stream, parts.next().unwrap_or_default()));
+        parts.for_each(|part| cut.extend(frame(CONTINUATION, 0, stream, part)));
+        cut.extend(frame(CONTINUATION, END_HEADERS, stream, b""));
+
+        let mut payload = vec![size as u8, 0, 0, 0, 0, 16];
+        payload.extend_from_slice(block);
+        payload.extend(vec![0; usize::from(size as u8)]);
+        padded.extend(frame(HEADERS, end | END_HEADERS | PADDED_WITH_PRIORITY, stream, &payload));
+    }
+    let (told, _) = Asked::new().hears([&whole[..]]);
+    assert_eq!(told, Asked::new().hears([&cut[..]]).0, "with CONTINUATION");
+    assert_eq!(told, Asked::new().hears([&padded[..]]).0, "with padding and a priority");
+}
+
+/// Any notifications, one after the other on a connection. Another implementation of HTTP/2 reads what was meant.
+pub fn http2_requests(data: &[u8]) {
+    let mut feed = Feed::new(data);
+    let api = ProviderApi::new("api.push.apple.com", Credential::Certificate).expect("this is a name");
+    let mut now = start();
+    let mut client = api.connect(now);
+    let arrived = Rc::new(RefCell::new(Vec::<ProviderRequest>::new()));
+    let record = arrived.clone();
+    let judge = move |_: Now, request: &ProviderRequest| {
+        record.borrow_mut().push(request.clone());
+        Verdict::answer(Answer::new(200))
+    };
+    let table = feed.of(&[4096_u32, 0, 100, 65_536]);
+    let config = ServerConfig::default().with_settings(vec![(1, table), (3, 1000), (4, 1 << 20)]);
+    let mut server = ProviderServer::new(judge, &config);
+    for key in 0..200 {
+        if feed.is_empty() {
+            break;
+        }
+        let mut made = any_notification(&mut feed, key).with_topic(Topic::new("com.example.app").expect("a topic"));
+        if feed.flag() {
+            let name: ApnsId = format!("00000000-0000-0000-0000-0000{key:08x}").parse().expect("this is a UUID");
+            made = made.with_apns_id(name);
+        }
+        let text = feed.text();
+        if let Ok(collapse_id) = CollapseId::new(text.as_str()) {
+            made = made.with_collapse_id(collapse_id);
+        }
+        let taken = client.submit(now, Submission::new(key, made.clone())).is_ok();
+        let (mut expired, mut rounds) = (false, 0);
+        while taken && client.unsettled() > 0 {
+            let (mut up, mut down) = (BytesMut::new(), BytesMut::new());
+            while client.poll_transmit(now, &mut up) == Transmit::Ready {}
+            server.handle_input(now, &up);
+            while server.poll_event().is_some() {}
+            while server.poll_transmit(now, &mut down) == Transmit::Ready {}
+            client.handle_input(now, &down);
+            now = after(now, SHORT);
+            while let Some(event) = client.poll_event() {
+                expired |= matches!(&event, ConnectionEvent::Settled(one) if !one.outcome.is_accepted());
+            }
+            rounds += 1;
+            assert!(rounds < 100, "{key} does not end");
+        }
+        let Some(request) = arrived.borrow_mut().pop().filter(|_| taken && !expired) else { continue };
+        let text = |name| request.header(name).map(|value| String::from_utf8_lossy(value).into_owned());
+        assert_eq!(request.path(), format!("/3/device/{}", made.token().to_hex()));
+        assert_eq!((request.method(), request.authority()), ("POST", Some("api.push.apple.com")));
+        assert_eq!(&request.body()[..], made.payload().as_bytes());
+        assert_eq!(text("apns-topic").as_deref(), Some("com.example.app"));
+        assert_eq!(text("apns-id"), made.apns_id().map(|id| id.to_string()));
+        assert_eq!(text("apns-collapse-id").as_deref(), made.collapse_id().map(|id| id.as_str()));
+        assert_eq!(text("apns-expiration").is_some(), made.expiration().seconds(now.wall).is_some());
+    }
+}
