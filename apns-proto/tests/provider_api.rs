@@ -568,6 +568,32 @@ mod silence {
         }
     }
 
+    /// One request is out until the credential was taken, so each of many would wait for those before it.
+    #[test]
+    fn a_service_that_never_answers_costs_a_few_and_keeps_the_rest_waiting_no_longer_than_patience() {
+        let api = api().with_config(Config::default().with_request_timeout(seconds(30)));
+        let mut world = World::new(api, |_| service(|_, _| Verdict::silence()));
+        world.submit(1..=1000);
+        world.pass(seconds(100));
+        assert_eq!(world.words(), [("not_sent", 998), ("unknown", 2)].into());
+        let Outcome::NotSent { cause } = world.outcome(1000) else { panic!("it never left") };
+        assert_eq!(cause.to_string(), "no connection in time: no answer came in time");
+        world.submit([2000]);
+        world.pass(seconds(30));
+        assert_eq!(world.word(2000), "unknown", "it goes on trying");
+    }
+
+    #[test]
+    fn a_service_that_answers_late_is_a_connection_from_then_on() {
+        let api = api().with_config(Config::default().with_request_timeout(seconds(30)));
+        let mut world = World::new(api, |_| {
+            service(|_, request| if key_of(request) == 1 { Verdict::silence() } else { accept(request) })
+        });
+        world.submit(1..=1000);
+        world.pass(seconds(30));
+        assert_eq!(world.words(), [("accepted", 999), ("unknown", 1)].into());
+    }
+
     #[test]
     fn b58_several_in_a_row_are_asked_about() {
         let api = api().with_config(Config::default().with_request_timeout(seconds(2)));

@@ -22,12 +22,13 @@ impl<P: Protocol<K>, K> Session<P, K> {
                 ConnectionEvent::Settled(settled) => {
                     if matches!(settled.outcome, Outcome::Accepted { .. } | Outcome::Rejected(_)) {
                         self.credential_taken(id);
+                        self.waiting_since = None;
                     }
-                    self.waiting_since = None;
                     self.settle_or_retry(now, index, settled);
                 }
                 ConnectionEvent::Answered => {
                     self.links[index].answered = true;
+                    self.links[index].silent = false;
                     self.backoff.succeeded();
                     self.not_before = None;
                     self.waiting_since = None;
@@ -37,6 +38,9 @@ impl<P: Protocol<K>, K> Session<P, K> {
                 ConnectionEvent::Warning(warning) => self.events.push_back(SessionEvent::Warning { link: id, warning }),
                 ConnectionEvent::TokenWanted => self.events.push_back(SessionEvent::TokenWanted { link: id }),
                 ConnectionEvent::Returned(unsettled) => {
+                    if unsettled.fate == Fate::Unknown(UnknownCause::NoAnswer) && !self.links[index].answered {
+                        self.note_silence(now, index);
+                    }
                     // Another one is tried next: what is wrong may be wrong with this one alone.
                     let last = matches!(unsettled.fate, Fate::CredentialRefused { renewed: false, .. });
                     if let Fate::CredentialRefused { refusal, renewed } = &unsettled.fate {
@@ -60,6 +64,13 @@ impl<P: Protocol<K>, K> Session<P, K> {
                 }
             }
         }
+    }
+
+    /// A service that lets us in and never says a word is no connection: patience runs, while one after the other is tried.
+    fn note_silence(&mut self, now: Now, index: usize) {
+        self.links[index].silent = true;
+        self.last_failure = Some(Arc::from(CloseReason::NoAnswer.to_string()));
+        self.waiting_since.get_or_insert(now.instant);
     }
 
     /// A refusal that the retry policy wants sent again is held until its time; anything else is the end.
@@ -194,7 +205,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
             }
         }
         let cause = match &self.last_failure {
-            Some(why) if !self.has_open_link() => NotSentCause::NoConnection(why.clone()),
+            Some(why) if !self.has_working_link() => NotSentCause::NoConnection(why.clone()),
             _ => NotSentCause::OutOfTime,
         };
         for submission in std::mem::take(&mut self.backlog) {

@@ -111,6 +111,8 @@ struct Link<C> {
     taking: bool,
     /// Whether it ever answered.
     answered: bool,
+    /// It never did, and something was given up on it.
+    silent: bool,
     /// The lowest mark of what it was given since it had nothing.
     oldest: u64,
     /// It goes away because its window was full.
@@ -433,10 +435,11 @@ impl<P: Protocol<K>, K> Session<P, K> {
         self.phase == Phase::Finished
     }
 
-    /// Whether a link is open and takes notifications.
+    /// Whether a link is open and takes notifications, and is not one on which the service has left the first request
+    /// without an answer.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.taking().is_some_and(|link| link.connection().is_some())
+        self.taking().is_some_and(Link::works)
     }
 
     fn taking(&self) -> Option<&Link<P::Connection>> {
@@ -463,7 +466,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
 
     fn patience_ends(&self) -> Option<Instant> {
         // Waiting for a credential is no waiting for a connection.
-        if self.has_open_link() || self.standing.has_attempt_ahead() {
+        if self.has_working_link() || self.standing.has_attempt_ahead() {
             return None;
         }
         self.waiting_since?.checked_add(self.config.patience())
@@ -486,8 +489,8 @@ impl<P: Protocol<K>, K> Session<P, K> {
         in_use < limit || (full < limit && limit > 1 && in_use < limit.saturating_add(LEAVING))
     }
 
-    fn has_open_link(&self) -> bool {
-        self.links.iter().any(|link| link.connection().is_some())
+    fn has_working_link(&self) -> bool {
+        self.links.iter().any(Link::works)
     }
 
     fn links_in_use(&self) -> usize {
@@ -496,6 +499,11 @@ impl<P: Protocol<K>, K> Session<P, K> {
 }
 
 impl<C> Link<C> {
+    /// Whether it is open, and not known to be of no use.
+    const fn works(&self) -> bool {
+        self.connection().is_some() && !self.silent
+    }
+
     const fn connection(&self) -> Option<&C> {
         match &self.state {
             LinkState::Open(connection) => Some(connection),

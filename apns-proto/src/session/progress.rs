@@ -15,7 +15,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
         self.fill(now);
         if self.unsettled() == 0 {
             self.waiting_since = None;
-        } else if self.waiting_since.is_none() && !self.backlog.is_empty() && !self.has_open_link() {
+        } else if self.waiting_since.is_none() && !self.backlog.is_empty() && !self.has_working_link() {
             self.waiting_since = Some(now.instant);
         }
         if self.wants_link() && self.may_dial(now) {
@@ -30,6 +30,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
                 state: LinkState::Dialling,
                 taking: true,
                 answered: false,
+                silent: false,
                 oldest: 0,
                 full: false,
             });
