@@ -16,7 +16,7 @@
 //! | [`provider_token`] | a token is taken whole or not at all |
 //! | [`resend_plan`] | the client's outcomes agree with a list that is searched from end to end |
 //! | [`binary_client`], [`http2_client`] | any sequence of operations: one outcome each, whole equals split, it ends |
-//! | [`http2_frames`] | any frames of a service: whole equals split, in what is told and what is written |
+//! | [`http2_frames`] | any frames of a service: whole equals split for each notification, it ends |
 //! | [`http2_header_blocks`] | any HPACK: a block in several frames, or padded, says what it says in one |
 //! | [`http2_requests`] | any notifications: another implementation of HTTP/2 reads what was meant |
 //! | [`servers`] | the other sides of both protocols: the same |
