@@ -198,10 +198,17 @@ impl<P: Protocol<K>, K> Session<P, K> {
     pub(super) fn end_overdue_proofs(&mut self, now: Now) {
         let Some(mark) = self.proofs.overdue(now.instant) else { return };
         for index in 0..self.links.len() {
-            let Link { state: LinkState::Open(connection), oldest, .. } = &mut self.links[index] else { continue };
+            let Link { state: LinkState::Open(connection), oldest, silent, .. } = &mut self.links[index] else {
+                continue;
+            };
             if *oldest < mark {
+                let known = (*silent, self.last_failure.clone(), self.waiting_since);
                 connection.give_up(now, mark);
                 self.collect(now, index);
+                if self.links[index].silent && !known.0 {
+                    // The service was not given its whole time, so this says nothing about it.
+                    (self.links[index].silent, self.last_failure, self.waiting_since) = known;
+                }
             }
         }
         let cause = match &self.last_failure {
