@@ -234,11 +234,11 @@ pub enum InvalidNotification {
     #[error("the push type is {push_type}, but the certificate lists the topic {topic} for type {topic_type}")]
     PushTypeNotForTopic {
         /// The push type that was set.
-        push_type: PushType,
+        push_type: Box<PushType>,
         /// The topic.
         topic: Box<str>,
         /// The type that the topic is for.
-        topic_type: PushType,
+        topic_type: Box<PushType>,
     },
     /// The header fields take more room than the service allows.
     #[error("the header fields take {size} bytes, more than the {limit} that the service allows")]
@@ -306,4 +306,15 @@ pub enum Retry {
     NewToken,
     /// After this time at the earliest.
     After(Duration),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A proven window brings a hundred thousand of them together.
+    #[test]
+    fn an_outcome_is_small() {
+        assert!(size_of::<Outcome>() <= 48, "{}", size_of::<Outcome>());
+    }
 }

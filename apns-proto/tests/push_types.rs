@@ -159,9 +159,9 @@ fn what_the_service_is_certain_to_refuse_is_refused_here_with_both_named() {
         let wrong = alert.clone().with_topic(topic(topic_text)).with_push_type(PushType::Alert);
         let error = requests.check(&wrong).unwrap_err();
         let expected = InvalidNotification::PushTypeNotForTopic {
-            push_type: PushType::Alert,
+            push_type: Box::new(PushType::Alert),
             topic: topic_text.into(),
-            topic_type: push_type.clone(),
+            topic_type: Box::new(push_type.clone()),
         };
         assert_eq!(error, expected);
         assert!(error.to_string().contains("alert") && error.to_string().contains(push_type.as_str()), "{error}");

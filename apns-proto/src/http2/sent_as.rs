@@ -122,9 +122,9 @@ impl<'a> Decision<'a> {
             }
             Some(TopicKind::Type(listed)) if listed != self.push_type => {
                 Err(InvalidNotification::PushTypeNotForTopic {
-                    push_type: self.push_type.clone(),
+                    push_type: Box::new(self.push_type.clone()),
                     topic: topic.into(),
-                    topic_type: listed,
+                    topic_type: Box::new(listed),
                 })
             }
             Some(_) => Ok(()),
