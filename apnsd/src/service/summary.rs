@@ -1,4 +1,4 @@
-//! What became of an app's notifications, for whoever reads the log of a process that has ended.
+//! What became of an app's notifications, for the reader of the log of a process that has ended.
 
 use std::collections::BTreeMap;
 
