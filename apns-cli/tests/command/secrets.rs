@@ -2,7 +2,8 @@
 //! one is tried without a word here.
 
 use std::io::Read as _;
-use std::process::Child;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -112,8 +113,12 @@ fn all_output(mut child: Child) -> String {
     while child.try_wait().unwrap().is_none() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(5));
     }
-    // A server runs until it is told to stop.
-    drop(child.kill());
+    // A server runs until it is told to stop, also one that a command started for itself.
+    if child.try_wait().unwrap().is_none() {
+        let group = format!("-{}", child.id());
+        drop(Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status());
+        drop(child.kill());
+    }
     child.wait().unwrap();
     readers.map(|reader| String::from_utf8_lossy(&reader.join().unwrap().unwrap()).into_owned()).concat()
 }
@@ -141,7 +146,8 @@ fn no_option_brings_a_secret_out() {
                     let mut run = apns(arguments.iter().chain(&given));
                     // What an earlier one wrote under the name is not to be found by the next.
                     let place = Folder::new();
-                    let said = all_output(run.current_dir(place.path("")).spawn().unwrap());
+                    run.current_dir(place.path("")).env("TMPDIR", place.path("")).process_group(0);
+                    let said = all_output(run.spawn().unwrap());
                     if said.contains(&piece) {
                         shown.push(format!("{command:?} {option} with {kind}: {said}"));
                     }
