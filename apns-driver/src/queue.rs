@@ -161,9 +161,7 @@ impl<M: Message> Queue<M> {
         }
         state.jobs.push_back(job);
         state.pushed += 1;
-        let wakers = state.take_wakers();
-        drop(state);
-        wake(wakers);
+        wake_sessions(state);
         Ok(())
     }
 
@@ -176,9 +174,7 @@ impl<M: Message> Queue<M> {
         if count > 0 {
             state.jobs.extend(jobs.drain(..count));
             state.pushed += count as u64;
-            let wakers = state.take_wakers();
-            drop(state);
-            wake(wakers);
+            wake_sessions(state);
         }
         if jobs.is_empty() { Ok(()) } else { Err(refusal.unwrap_or(Refusal::Full)) }
     }
@@ -253,9 +249,7 @@ impl<M: Message> Queue<M> {
         let to_connect = !connected && state.is_wanted(consumer);
         if was_connected && !connected {
             // The others may take without a connection from here on.
-            let wakers = state.take_wakers();
-            drop(state);
-            wake(wakers);
+            wake_sessions(state);
         }
         Leave { to_take, to_connect }
     }
@@ -265,9 +259,7 @@ impl<M: Message> Queue<M> {
     pub(crate) fn want(&self, connections: usize) {
         let mut state = self.lock();
         if std::mem::replace(&mut state.wanted, connections) != connections {
-            let wakers = state.take_wakers();
-            drop(state);
-            wake(wakers);
+            wake_sessions(state);
         }
     }
 
@@ -307,9 +299,7 @@ impl<M: Message> Queue<M> {
             state.popped -= 1;
         }
         state.begin_round();
-        let wakers = state.take_wakers();
-        drop(state);
-        wake(wakers);
+        wake_sessions(state);
     }
 
     /// The next proof that this session has to carry out, once all jobs that it concerns were handed out.
@@ -346,9 +336,7 @@ impl<M: Message> Queue<M> {
                     let number = state.asked;
                     state.proofs.push_back(ProofOrder { number, deadline, up_to });
                     state.forget_proofs();
-                    let wakers = state.take_wakers();
-                    drop(state);
-                    wake(wakers);
+                    wake_sessions(state);
                     number
                 }
             }
@@ -392,9 +380,7 @@ impl<M: Message> Queue<M> {
         let mut state = self.lock();
         let earlier = state.closing.and_then(|closing| closing.deadline);
         state.closing = Some(Closing { deadline: [earlier, deadline].into_iter().flatten().min() });
-        let wakers = state.take_wakers();
-        drop(state);
-        wake(wakers);
+        wake_sessions(state);
         self.room.notify(usize::MAX);
     }
 
@@ -406,9 +392,7 @@ impl<M: Message> Queue<M> {
     pub(crate) fn credential_changed(&self) {
         let mut state = self.lock();
         state.credential_changes += 1;
-        let wakers = state.take_wakers();
-        drop(state);
-        wake(wakers);
+        wake_sessions(state);
     }
 
     /// How often that was said.
@@ -420,9 +404,7 @@ impl<M: Message> Queue<M> {
     pub(crate) fn resume(&self) {
         let mut state = self.lock();
         state.resumptions += 1;
-        let wakers = state.take_wakers();
-        drop(state);
-        wake(wakers);
+        wake_sessions(state);
     }
 
     /// How often that was said.
@@ -432,8 +414,7 @@ impl<M: Message> Queue<M> {
 
     /// Has every session look again whether there is something to do.
     pub(crate) fn look_again(&self) {
-        let wakers = self.lock().take_wakers();
-        wake(wakers);
+        wake_sessions(self.lock());
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -448,9 +429,7 @@ impl<M: Message> Queue<M> {
         state.consumers[consumer].connected = false;
         state.consumers[consumer].capacity = 0;
         let jobs = if state.all_over() { state.take_jobs() } else { VecDeque::new() };
-        let wakers = state.take_wakers();
-        drop(state);
-        wake(wakers);
+        wake_sessions(state);
         self.room.notify(usize::MAX);
         self.capacity.notify(usize::MAX);
         jobs
@@ -473,9 +452,7 @@ impl<M: Message> Queue<M> {
         }
         let jobs = state.take_jobs();
         // Proofs have nothing to wait for in here any more.
-        let wakers = state.take_wakers();
-        drop(state);
-        wake(wakers);
+        wake_sessions(state);
         self.room.notify(usize::MAX);
         jobs
     }
@@ -583,6 +560,13 @@ impl<M: Message> State<M> {
             self.consumers.iter_mut().filter_map(|consumer| consumer.waker.take()).collect();
         wakers.into_iter()
     }
+}
+
+/// Wakes the tasks of all sessions, with the lock released.
+fn wake_sessions<M: Message>(mut state: MutexGuard<'_, State<M>>) {
+    let wakers = state.take_wakers();
+    drop(state);
+    wake(wakers);
 }
 
 fn wake(wakers: impl Iterator<Item = Waker>) {
