@@ -123,6 +123,8 @@ pub enum ConnectionEvent<K, M: Message = Notification> {
     Settled(Settled<K, M>),
     /// The service gave a real answer: this is a working connection.
     Answered,
+    /// A request was given up after its whole time, and the service has answered nothing on this connection so far.
+    Silent,
     /// It takes no more submissions; another connection should take over.
     Retired,
     /// Something the owner should know.

@@ -125,6 +125,7 @@ impl Run {
                     self.closed = Some(closed.reason.to_string());
                 }
                 ConnectionEvent::Answered
+                | ConnectionEvent::Silent
                 | ConnectionEvent::Retired
                 | ConnectionEvent::Warning(_)
                 | ConnectionEvent::TokenWanted => {}

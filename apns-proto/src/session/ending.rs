@@ -34,13 +34,11 @@ impl<P: Protocol<K>, K> Session<P, K> {
                     self.waiting_since = None;
                     self.credential_taken(id);
                 }
+                ConnectionEvent::Silent => self.note_silence(now, index),
                 ConnectionEvent::Retired => self.links[index].taking = false,
                 ConnectionEvent::Warning(warning) => self.events.push_back(SessionEvent::Warning { link: id, warning }),
                 ConnectionEvent::TokenWanted => self.events.push_back(SessionEvent::TokenWanted { link: id }),
                 ConnectionEvent::Returned(unsettled) => {
-                    if unsettled.fate == Fate::Unknown(UnknownCause::NoAnswer) && !self.links[index].answered {
-                        self.note_silence(now, index);
-                    }
                     // Another one is tried next: what is wrong may be wrong with this one alone.
                     let last = matches!(unsettled.fate, Fate::CredentialRefused { renewed: false, .. });
                     if let Fate::CredentialRefused { refusal, renewed } = &unsettled.fate {
@@ -198,17 +196,10 @@ impl<P: Protocol<K>, K> Session<P, K> {
     pub(super) fn end_overdue_proofs(&mut self, now: Now) {
         let Some(mark) = self.proofs.overdue(now.instant) else { return };
         for index in 0..self.links.len() {
-            let Link { state: LinkState::Open(connection), oldest, silent, .. } = &mut self.links[index] else {
-                continue;
-            };
+            let Link { state: LinkState::Open(connection), oldest, .. } = &mut self.links[index] else { continue };
             if *oldest < mark {
-                let known = (*silent, self.last_failure.clone(), self.waiting_since);
                 connection.give_up(now, mark);
                 self.collect(now, index);
-                if self.links[index].silent && !known.0 {
-                    // The service was not given its whole time, so this says nothing about it.
-                    (self.links[index].silent, self.last_failure, self.waiting_since) = known;
-                }
             }
         }
         let cause = match &self.last_failure {

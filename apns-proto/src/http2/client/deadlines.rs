@@ -80,6 +80,9 @@ impl<K, M: Exchange> Client<K, M> {
                     self.retire(CloseReason::NoAnswer);
                 }
                 Some((submission, WireFate::Unknown)) => {
+                    if !self.answered {
+                        self.events.push_back(ConnectionEvent::Silent);
+                    }
                     self.give_back(submission, Fate::Unknown(UnknownCause::NoAnswer));
                     self.unanswered += 1;
                 }
