@@ -284,7 +284,8 @@ impl<R: Runtime, M: Message> Client<R, M> {
             Err((job, refusal)) => {
                 job.reply.revoke();
                 // Not taken, so its span has not begun.
-                let notification = Box::new(job.notification.with_expiration(original));
+                let mut notification = Box::new(job.notification);
+                notification.set_expiration(original);
                 Err(match refusal {
                     Refusal::Full => TrySendError::Full(notification),
                     Refusal::Closed => TrySendError::Closed(notification),

@@ -13,16 +13,19 @@ pub trait Message: Clone + fmt::Debug + Send + Sync + 'static {
     /// When sending it stops being worth while.
     fn expiration(&self) -> Expiration;
 
+    /// Sets that. A message without an expiration ignores it.
+    fn set_expiration(&mut self, expiration: Expiration);
+
     /// Says that it is handed over now: a span begins, and what is in the past is one attempt. See
     /// [`Expiration::handed_over`].
-    fn hand_over(&mut self, now: WallTime);
+    fn hand_over(&mut self, now: WallTime) {
+        self.set_expiration(self.expiration().handed_over(now));
+    }
 
     /// Turns a span into a time, so that neither waiting nor sending again prolongs it. See [`Expiration::resolve`].
-    fn resolve_expiration(&mut self, now: WallTime);
-
-    /// The same message with another expiration, as after a hand-over that did not happen.
-    #[must_use]
-    fn with_expiration(self, expiration: Expiration) -> Self;
+    fn resolve_expiration(&mut self, now: WallTime) {
+        self.set_expiration(self.expiration().resolve(now));
+    }
 }
 
 impl Message for Notification {
@@ -33,15 +36,7 @@ impl Message for Notification {
         self.expiration()
     }
 
-    fn hand_over(&mut self, now: WallTime) {
-        self.hand_over(now);
-    }
-
-    fn resolve_expiration(&mut self, now: WallTime) {
-        self.resolve_expiration(now);
-    }
-
-    fn with_expiration(self, expiration: Expiration) -> Self {
-        self.with_expiration(expiration)
+    fn set_expiration(&mut self, expiration: Expiration) {
+        self.set_expiration(expiration);
     }
 }

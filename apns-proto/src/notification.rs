@@ -91,6 +91,10 @@ impl Notification {
         self
     }
 
+    pub(crate) const fn set_expiration(&mut self, expiration: Expiration) {
+        self.expiration = expiration;
+    }
+
     /// Turns an [`Expiration::After`] into a time. Say it where the notification is handed over: neither waiting nor
     /// sending again may prolong it.
     pub fn resolve_expiration(&mut self, now: WallTime) {

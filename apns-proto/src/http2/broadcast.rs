@@ -73,6 +73,10 @@ impl Broadcast {
         self
     }
 
+    pub(super) const fn set_expiration(&mut self, expiration: Expiration) {
+        self.expiration = expiration;
+    }
+
     /// The app.
     #[must_use]
     pub const fn bundle_id(&self) -> &BundleId {

@@ -139,16 +139,19 @@ impl ChannelRequest {
         }
     }
 
-    pub(super) fn body(&self) -> Bytes {
+    pub(super) const fn body(&self) -> &'static Bytes {
         match self {
-            Self::Create { storage } => {
-                let storage = storage.number();
-                format!(r#"{{"message-storage-policy":{storage},"push-type":"{PUSH_TYPE}"}}"#).into()
-            }
-            Self::Read(_) | Self::Delete(_) | Self::List => Bytes::new(),
+            Self::Create { storage: ChannelStorage::Nothing } => &CREATE_WITHOUT_STORAGE,
+            Self::Create { storage: ChannelStorage::Latest } => &CREATE_WITH_STORAGE,
+            Self::Read(_) | Self::Delete(_) | Self::List => &NO_BODY,
         }
     }
 }
+
+static CREATE_WITHOUT_STORAGE: Bytes =
+    Bytes::from_static(br#"{"message-storage-policy":0,"push-type":"LiveActivity"}"#);
+static CREATE_WITH_STORAGE: Bytes = Bytes::from_static(br#"{"message-storage-policy":1,"push-type":"LiveActivity"}"#);
+static NO_BODY: Bytes = Bytes::new();
 
 /// The one push type that a channel may have, in the spelling of this part of the API.
 const PUSH_TYPE: &str = "LiveActivity";

@@ -248,8 +248,7 @@ impl<K, M: Exchange> Client<K, M> {
 
     fn send_front(&mut self, now: Now, token: Option<&ProviderToken>) {
         let Some(first) = self.waiting.front() else { return };
-        let message = &first.submission.notification;
-        let request = message.outgoing(&mut self.requests, &first.head, token, now.wall);
+        let request = self.requests.outgoing(&first.head, &first.submission.notification, token, now.wall);
         match self.wire.send(request) {
             Ok(stream) => {
                 let Some(Waiting { mut submission, .. }) = self.waiting.pop_front() else { return };

@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::broadcast::Broadcast;
 use super::channels::{ChannelCall, MAX_CHANNEL_LIST};
-use super::outgoing::{Head, Outgoing};
-use super::{Api, ProviderToken, RequestWarning, Requests, Response};
+use super::outgoing::Head;
+use super::request::{Header, Indexing, Method};
+use super::requests::{channel, check_size, expiration, priority, request_id};
+use super::{Api, RequestWarning, Requests, Response};
+use crate::payload::PayloadLimit;
 use crate::{ApnsId, Expiration, InvalidNotification, Message, Notification, Outcome, WallTime};
 
 /// A [`Message`] that is one exchange with the provider API: a [`Notification`], a [`Broadcast`] or a [`ChannelCall`].
@@ -25,14 +30,14 @@ pub trait Parts: Message {
     /// What its request has in common with others, and what is to be told about it; or why no service would take it.
     fn examine(&self, requests: &mut Requests) -> Result<(Arc<Head>, Vec<RequestWarning>), InvalidNotification>;
 
-    /// Its request, with that head.
-    fn outgoing<'a>(
-        &'a self,
-        requests: &'a mut Requests,
-        head: &'a Arc<Head>,
-        token: Option<&'a ProviderToken>,
-        now: WallTime,
-    ) -> Outgoing<'a>;
+    /// Appends the path of its request.
+    fn path(&self, out: &mut String);
+
+    /// Appends the fields that its request shares with no other.
+    fn varying(&self, now: WallTime, out: &mut Vec<Header>);
+
+    /// The body of its request.
+    fn body(&self) -> &Bytes;
 
     /// How it ended by this answer.
     fn read(response: Response) -> (Outcome, Self::Answer);
@@ -45,14 +50,24 @@ impl Parts for Notification {
         requests.examine(self)
     }
 
-    fn outgoing<'a>(
-        &'a self,
-        requests: &'a mut Requests,
-        head: &'a Arc<Head>,
-        token: Option<&'a ProviderToken>,
-        now: WallTime,
-    ) -> Outgoing<'a> {
-        requests.outgoing(head, self, token, now)
+    fn path(&self, out: &mut String) {
+        out.push_str("/3/device/");
+        self.token().push_hex(out);
+    }
+
+    fn varying(&self, now: WallTime, out: &mut Vec<Header>) {
+        if let Some(id) = self.apns_id() {
+            out.push(Header::new("apns-id", id.to_string().into(), Indexing::Without));
+        }
+        out.extend(expiration(self.expiration(), now));
+        if let Some(id) = self.collapse_id() {
+            let value = Bytes::copy_from_slice(id.as_str().as_bytes());
+            out.push(Header::new("apns-collapse-id", value, Indexing::Without));
+        }
+    }
+
+    fn body(&self) -> &Bytes {
+        self.payload().shared()
     }
 
     fn read(response: Response) -> (Outcome, ()) {
@@ -68,16 +83,8 @@ impl Message for Broadcast {
         self.expiration()
     }
 
-    fn hand_over(&mut self, now: WallTime) {
-        *self = self.clone().with_expiration(self.expiration().handed_over(now));
-    }
-
-    fn resolve_expiration(&mut self, now: WallTime) {
-        *self = self.clone().with_expiration(self.expiration().resolve(now));
-    }
-
-    fn with_expiration(self, expiration: Expiration) -> Self {
-        self.with_expiration(expiration)
+    fn set_expiration(&mut self, expiration: Expiration) {
+        self.set_expiration(expiration);
     }
 }
 
@@ -85,17 +92,33 @@ impl Parts for Broadcast {
     const API: Api = Api::Broadcast;
 
     fn examine(&self, _: &mut Requests) -> Result<(Arc<Head>, Vec<RequestWarning>), InvalidNotification> {
-        Ok((Arc::new(Requests::broadcast_head(self)?), Vec::new()))
+        check_size(self.payload().size(), PayloadLimit::BROADCAST)?;
+        self.expiration().check()?;
+        let headers = vec![
+            channel(self.channel()),
+            Header::new("apns-push-type", Bytes::from_static(b"liveactivity"), Indexing::Incremental),
+            priority(self.priority()),
+        ];
+        Ok((Arc::new(Head { method: Method::Post, headers }), Vec::new()))
     }
 
-    fn outgoing<'a>(
-        &'a self,
-        requests: &'a mut Requests,
-        head: &'a Arc<Head>,
-        token: Option<&'a ProviderToken>,
-        now: WallTime,
-    ) -> Outgoing<'a> {
-        requests.outgoing_broadcast(head, self, token, now)
+    fn path(&self, out: &mut String) {
+        out.push_str("/4/broadcasts/apps/");
+        out.push_str(self.bundle_id().as_str());
+    }
+
+    fn varying(&self, now: WallTime, out: &mut Vec<Header>) {
+        // It is required here, and a channel without storage takes no expiration but 0.
+        let expires = match self.expiration() {
+            Expiration::Omitted => Expiration::Immediately,
+            set @ (Expiration::Immediately | Expiration::At(_) | Expiration::After(_)) => set,
+        };
+        out.extend(expiration(expires, now));
+        out.extend(self.request_id().map(request_id));
+    }
+
+    fn body(&self) -> &Bytes {
+        self.payload().shared()
     }
 
     fn read(response: Response) -> (Outcome, Option<ApnsId>) {
@@ -114,12 +137,13 @@ impl Message for ChannelCall {
         Expiration::Omitted
     }
 
-    fn hand_over(&mut self, _now: WallTime) {}
+    fn set_expiration(&mut self, _: Expiration) {}
+}
 
-    fn resolve_expiration(&mut self, _now: WallTime) {}
-
-    fn with_expiration(self, _expiration: Expiration) -> Self {
-        self
+impl ChannelCall {
+    pub(super) fn head(&self) -> Head {
+        let headers = self.request.channel().map(channel).into_iter().collect();
+        Head { method: self.request.method(), headers }
     }
 }
 
@@ -128,17 +152,21 @@ impl Parts for ChannelCall {
     const MAX_BODY: usize = MAX_CHANNEL_LIST;
 
     fn examine(&self, _: &mut Requests) -> Result<(Arc<Head>, Vec<RequestWarning>), InvalidNotification> {
-        Ok((Arc::new(Requests::channel_head(&self.request)), Vec::new()))
+        Ok((Arc::new(self.head()), Vec::new()))
     }
 
-    fn outgoing<'a>(
-        &'a self,
-        requests: &'a mut Requests,
-        head: &'a Arc<Head>,
-        token: Option<&'a ProviderToken>,
-        _: WallTime,
-    ) -> Outgoing<'a> {
-        requests.outgoing_channel(head, self, token)
+    fn path(&self, out: &mut String) {
+        for part in ["/1/apps/", self.bundle_id.as_str(), "/", self.request.collection()] {
+            out.push_str(part);
+        }
+    }
+
+    fn varying(&self, _: WallTime, out: &mut Vec<Header>) {
+        out.extend(self.id.map(request_id));
+    }
+
+    fn body(&self) -> &Bytes {
+        self.request.body()
     }
 
     fn read(response: Response) -> (Outcome, Option<Box<Response>>) {

@@ -17,7 +17,7 @@ pub struct Head {
 
 /// A request on its way to the engine.
 #[derive(Clone, Copy)]
-pub struct Outgoing<'a> {
+pub(super) struct Outgoing<'a> {
     pub(super) head: &'a Arc<Head>,
     /// The value of `authorization`.
     pub(super) authorization: Option<&'a Bytes>,

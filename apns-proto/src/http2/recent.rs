@@ -19,21 +19,16 @@ impl<T> Recent<T> {
         self.kept.iter().find(|one| is_it(one))
     }
 
-    /// Keeps a value in place of those that it replaces, or else of the oldest.
-    pub(super) fn keep(&mut self, value: T, replaces: impl Fn(&T) -> bool) -> &T {
-        let place = match self.kept.iter().position(replaces) {
-            Some(place) => place,
-            None if self.kept.len() < KEPT => {
-                self.kept.push(value);
-                return &self.kept[self.kept.len() - 1];
-            }
-            None => {
-                self.oldest = (self.oldest + 1) % KEPT;
-                (self.oldest + KEPT - 1) % KEPT
-            }
-        };
-        self.kept[place] = value;
-        &self.kept[place]
+    /// Keeps a value in place of the one that it replaces, or else of the oldest.
+    pub(super) fn keep(&mut self, value: T, replaces: impl Fn(&T) -> bool) {
+        if let Some(place) = self.kept.iter_mut().find(|one| replaces(one)) {
+            *place = value;
+        } else if self.kept.len() < KEPT {
+            self.kept.push(value);
+        } else {
+            self.kept[self.oldest] = value;
+            self.oldest = (self.oldest + 1) % KEPT;
+        }
     }
 }
 
@@ -45,7 +40,8 @@ mod tests {
     fn the_last_four_are_kept_and_one_replaces_its_like() {
         let mut recent = Recent::new();
         for (key, value) in [(1, 'a'), (2, 'b'), (1, 'c'), (3, 'd'), (4, 'e'), (5, 'f')] {
-            assert_eq!(recent.keep((key, value), |(other, _)| *other == key), &(key, value));
+            recent.keep((key, value), |(other, _)| *other == key);
+            assert_eq!(recent.find(|(other, _)| *other == key), Some(&(key, value)));
         }
         let find = |key| recent.find(|(other, _)| *other == key).map(|(_, value)| *value);
         assert_eq!([1, 2, 3, 4, 5].map(find), [None, Some('b'), Some('d'), Some('e'), Some('f')]);

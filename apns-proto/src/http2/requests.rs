@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::broadcast::{Broadcast, ChannelId};
-use super::channels::{ChannelCall, ChannelRequest};
+use super::channels::ChannelCall;
 use super::exchange::Parts;
 use super::outgoing::{Head, Outgoing};
 use super::recent::Recent;
@@ -56,7 +56,6 @@ pub struct Requests {
     /// Room for the parts of a request that it shares with no other.
     path: String,
     varying: Vec<Header>,
-    body: Bytes,
 }
 
 /// What was decided about notifications of one kind.
@@ -110,7 +109,6 @@ impl Requests {
             known: Recent::new(),
             path: String::new(),
             varying: Vec::new(),
-            body: Bytes::new(),
         }
     }
 
@@ -158,33 +156,25 @@ impl Requests {
         self.request(notification, token, now)
     }
 
-    /// The same in parts, with the head that [`examine`](Self::examine) gave. Allocates nothing for a notification that is
-    /// like one before.
-    pub(super) fn outgoing<'a>(
+    /// The request for a message in parts, with the head that its [`examine`](Parts::examine) gave. Allocates nothing for a
+    /// notification that is like one before.
+    pub(super) fn outgoing<'a, M: Parts>(
         &'a mut self,
         head: &'a Arc<Head>,
-        notification: &'a Notification,
+        message: &'a M,
         token: Option<&'a ProviderToken>,
         now: WallTime,
     ) -> Outgoing<'a> {
         self.path.clear();
-        self.path.push_str("/3/device/");
-        notification.token().push_hex(&mut self.path);
+        message.path(&mut self.path);
         self.varying.clear();
-        if let Some(id) = notification.apns_id() {
-            self.varying.push(Header::new("apns-id", id.to_string().into(), Indexing::Without));
-        }
-        self.varying.extend(expiration(notification.expiration(), now));
-        if let Some(id) = notification.collapse_id() {
-            let value = Bytes::copy_from_slice(id.as_str().as_bytes());
-            self.varying.push(Header::new("apns-collapse-id", value, Indexing::Without));
-        }
+        message.varying(now, &mut self.varying);
         Outgoing {
             head,
             authorization: token.map(ProviderToken::authorization),
             path: self.path.as_bytes(),
             varying: &self.varying,
-            body: notification.payload().shared(),
+            body: message.body(),
         }
     }
 
@@ -291,9 +281,9 @@ impl Requests {
     /// A request to the channel management service. Only the making of a channel has a body.
     #[must_use]
     pub fn channel(&mut self, call: &ChannelCall, token: Option<&ProviderToken>) -> Request {
-        let head = Arc::new(Self::channel_head(&call.request));
         let authority = self.authority.clone();
-        self.outgoing_channel(&head, call, token).to_request(authority)
+        // Nothing in it has a time.
+        self.outgoing(&Arc::new(call.head()), call, token, WallTime::EPOCH).to_request(authority)
     }
 
     fn request<M: Parts>(
@@ -304,66 +294,7 @@ impl Requests {
     ) -> Result<Request, InvalidNotification> {
         let (head, _) = message.examine(self)?;
         let authority = self.authority.clone();
-        Ok(message.outgoing(self, &head, token, now).to_request(authority))
-    }
-
-    pub(super) fn broadcast_head(broadcast: &Broadcast) -> Result<Head, InvalidNotification> {
-        check_size(broadcast.payload().size(), PayloadLimit::BROADCAST)?;
-        broadcast.expiration().check()?;
-        let headers = vec![
-            channel_header(broadcast.channel()),
-            Header::new("apns-push-type", Bytes::from_static(b"liveactivity"), Indexing::Incremental),
-            priority_header(broadcast.priority()),
-        ];
-        Ok(Head { method: Method::Post, headers })
-    }
-
-    pub(super) fn outgoing_broadcast<'a>(
-        &'a mut self,
-        head: &'a Arc<Head>,
-        broadcast: &'a Broadcast,
-        token: Option<&'a ProviderToken>,
-        now: WallTime,
-    ) -> Outgoing<'a> {
-        self.path = format!("/4/broadcasts/apps/{}", broadcast.bundle_id());
-        // It is required here, and a channel without storage takes no expiration but 0.
-        let expires = match broadcast.expiration() {
-            Expiration::Omitted => Expiration::Immediately,
-            set @ (Expiration::Immediately | Expiration::At(_) | Expiration::After(_)) => set,
-        };
-        self.varying.clear();
-        self.varying.extend(expiration(expires, now));
-        self.varying.extend(broadcast.request_id().map(request_id));
-        Outgoing {
-            head,
-            authorization: token.map(ProviderToken::authorization),
-            path: self.path.as_bytes(),
-            varying: &self.varying,
-            body: broadcast.payload().shared(),
-        }
-    }
-
-    pub(super) fn channel_head(request: &ChannelRequest) -> Head {
-        Head { method: request.method(), headers: request.channel().map(channel_header).into_iter().collect() }
-    }
-
-    pub(super) fn outgoing_channel<'a>(
-        &'a mut self,
-        head: &'a Arc<Head>,
-        call: &'a ChannelCall,
-        token: Option<&'a ProviderToken>,
-    ) -> Outgoing<'a> {
-        self.path = format!("/1/apps/{}/{}", call.bundle_id, call.request.collection());
-        self.varying.clear();
-        self.varying.extend(call.id.map(request_id));
-        self.body = call.request.body();
-        Outgoing {
-            head,
-            authorization: token.map(ProviderToken::authorization),
-            path: self.path.as_bytes(),
-            varying: &self.varying,
-            body: &self.body,
-        }
+        Ok(self.outgoing(&head, message, token, now).to_request(authority))
     }
 }
 
@@ -386,11 +317,11 @@ fn head_of(notification: &Notification, decision: &Decision<'_>) -> Head {
     if let Some(topic) = decision.topic() {
         headers.push(Header::new("apns-topic", topic.into_owned().into(), Indexing::Incremental));
     }
-    headers.extend(decision.priority(notification).map(priority_header));
+    headers.extend(decision.priority(notification).map(priority));
     Head { method: Method::Post, headers }
 }
 
-const fn check_size(size: usize, limit: PayloadLimit) -> Result<(), InvalidNotification> {
+pub(super) const fn check_size(size: usize, limit: PayloadLimit) -> Result<(), InvalidNotification> {
     let limit = limit.bytes();
     if size > limit { Err(InvalidNotification::PayloadTooLarge { size, limit }) } else { Ok(()) }
 }
@@ -402,7 +333,7 @@ fn push_type_value(push_type: &PushType) -> Bytes {
     }
 }
 
-fn expiration(expiration: Expiration, now: WallTime) -> Option<Header> {
+pub(super) fn expiration(expiration: Expiration, now: WallTime) -> Option<Header> {
     let value = match expiration.seconds(now)? {
         0 => Bytes::from_static(b"0"),
         seconds => seconds.to_string().into(),
@@ -410,7 +341,7 @@ fn expiration(expiration: Expiration, now: WallTime) -> Option<Header> {
     Some(Header::new("apns-expiration", value, Indexing::Without))
 }
 
-const fn priority_header(priority: Priority) -> Header {
+pub(super) const fn priority(priority: Priority) -> Header {
     let text: &[u8] = match priority {
         Priority::NeverWake => b"1",
         Priority::PowerSaving => b"5",
@@ -419,10 +350,10 @@ const fn priority_header(priority: Priority) -> Header {
     Header::new("apns-priority", Bytes::from_static(text), Indexing::Incremental)
 }
 
-fn channel_header(channel: &ChannelId) -> Header {
+pub(super) fn channel(channel: &ChannelId) -> Header {
     Header::new("apns-channel-id", channel.to_bytes(), Indexing::Incremental)
 }
 
-fn request_id(id: ApnsId) -> Header {
+pub(super) fn request_id(id: ApnsId) -> Header {
     Header::new("apns-request-id", id.to_string().into(), Indexing::Without)
 }
