@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use apns_driver::disclosure::is_name;
+use apns_credentials::disclosure::is_name;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Error, FromArgMatches as _};
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use apns_driver::disclosure::shown;
+use apns_credentials::disclosure::shown;
 use apns_proto::PayloadError;
 use apns_proto::http2::SigningKeyError;
 use apns_sim::{ScriptError, StartError};

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use apns_driver::disclosure::shown;
+use apns_credentials::disclosure::shown;
 use apns_proto::encoding::{self, EncodingError};
 
 use crate::exit::Failure;

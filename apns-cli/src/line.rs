@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use apns_driver::disclosure::is_name;
+use apns_credentials::disclosure::is_name;
 use apns_proto::encoding::{self, EncodingError};
 use apns_proto::{
     ApnsId, CollapseId, DeviceToken, DeviceTokenError, Expiration, InvalidNotification, NotSeconds, Notification,

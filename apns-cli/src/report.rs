@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stdout};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use apns_driver::disclosure::shown;
+use apns_credentials::disclosure::shown;
 use apns_proto::http2::Reason;
 use apns_proto::{NotSentCause, Outcome, Reaction, Rejection};
 use apns_tokio::{ClientEvent, Endpoint};

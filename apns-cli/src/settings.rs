@@ -6,7 +6,7 @@ use std::env::{self, VarError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use apns_driver::disclosure::{shown, without_values};
+use apns_credentials::disclosure::{shown, without_values};
 use clap::Args;
 use serde::{Deserialize, Deserializer};
 

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use apns_driver::disclosure::shown;
-use apns_driver::identity::is_path;
+use apns_credentials::disclosure::shown;
+use apns_credentials::is_path;
 use apnsd::config::Secret;
 use serde::{Deserialize, Deserializer};
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use apns_credentials::IdentityError;
 use apns_proto::session::Protocol;
 use apns_proto::{Message, Session, SessionConfig};
 
 use crate::client::Core;
 use crate::dial::Target;
-use crate::identity::IdentityError;
 use crate::queue::Queue;
 use crate::reply::Reply;
 use crate::session_task::{SessionTask, run};

@@ -1,12 +1,13 @@
-//! The asynchronous half that needs no particular runtime: the client handle, the bounded queue, the connection loop,
-//! bulk sending, and the reader of client certificates.
+//! The asynchronous half that needs no particular runtime: the client handle, the bounded queue, the connection loop and
+//! bulk sending.
 //!
 //! # Who it is for
 //!
 //! Applications depend on a transport (`apns-tokio`, `apns-async-std`) and never meet this crate. It is for whoever
 //! brings a further runtime or TLS library: implement [`Clock`] and [`Runtime`], call [`names!`], and everything works
 //! on it. `apns-tokio` and `apns-async-std` are examples of about 300 lines each, most of them the meaning of the TLS
-//! library's errors. A transport without a runtime needs `apns-proto` alone; see its `guide`.
+//! library's errors. A transport without a runtime needs `apns-proto` alone, see its `guide`, and [`apns_credentials`]
+//! for certificates and keys.
 //!
 //! # A first program
 //!
@@ -54,8 +55,7 @@
 //! * [`Runtime`], [`Clock`], [`Secured`], [`Alpn`], [`tls`]: what a transport brings, and what it is given.
 //! * [`Client`] with its builders, [`Pending`], [`Delivery`], [`SendAll`], [`Events`]: the handle of applications.
 //! * [`feedback`]: reading the feedback service.
-//! * [`files`]: private files. [`disclosure`]: what of a value may be shown.
-//! * [`identity`]: client certificates in every form in which people keep them.
+//! * [`files`]: private files.
 //! * [`drive`]: the loop for one machine on one stream, for servers and tests.
 
 mod alarm;
@@ -66,7 +66,6 @@ mod bulk;
 pub mod channels;
 mod client;
 mod dial;
-pub mod disclosure;
 mod drive;
 mod endpoint;
 mod events;
@@ -74,7 +73,6 @@ pub mod feedback;
 pub mod files;
 #[cfg(feature = "http2")]
 mod http2_builder;
-pub mod identity;
 mod names;
 mod pump;
 mod queue;
@@ -85,6 +83,8 @@ pub mod stats;
 pub mod tls;
 mod trace;
 
+pub use apns_credentials::{self, Identity, IdentityError, Validity};
+pub use apns_proto::{self, Environment};
 pub use binary_builder::BinaryBuilder;
 pub use builder::BuildError;
 pub use bulk::SendAll;
@@ -92,12 +92,11 @@ pub use bulk::SendAll;
 pub use channels::ChannelFailure;
 pub use client::{Client, CloseReport, Leftover, TrySendError};
 pub use drive::drive;
-pub use endpoint::{Endpoint, Environment};
+pub use endpoint::Endpoint;
 pub use events::{ClientEvent, Events};
 pub use feedback::FeedbackFailure;
 #[cfg(feature = "http2")]
 pub use http2_builder::{Credentials, Http2Builder};
-pub use identity::{Identity, IdentityError, Validity};
 pub use reply::{Delivery, Pending};
 pub use runtime::{Alpn, Clock, Runtime, Secured};
 pub use stats::Stats;

@@ -9,7 +9,7 @@
 #[macro_export]
 macro_rules! names {
     ($runtime:ident) => {
-        pub use $crate::identity::{
+        pub use $crate::apns_credentials::{
             Certificate, CertificateEnvironment, Identities, IdentityWarning, Purpose, Verdict,
         };
         pub use $crate::tls::TlsCause;

@@ -71,6 +71,7 @@ mod connection;
 mod credential_refusal;
 mod device_token;
 pub mod encoding;
+mod environment;
 mod escaped;
 mod explanation;
 pub mod guide;
@@ -99,6 +100,7 @@ pub use connection::{
 };
 pub use credential_refusal::CredentialRefusal;
 pub use device_token::{DeviceToken, DeviceTokenError};
+pub use environment::Environment;
 pub use escaped::Escaped;
 pub use explanation::Explanation;
 pub use invalid_tokens::{InvalidToken, InvalidTokens};

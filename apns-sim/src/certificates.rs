@@ -194,7 +194,7 @@ fn der(tag: u8, value: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use apns_driver::Identity;
-    use apns_driver::identity::CertificateEnvironment;
+    use apns_driver::apns_credentials::CertificateEnvironment;
 
     use super::*;
 

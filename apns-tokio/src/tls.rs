@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use apns_driver::identity::Certificate;
+use apns_driver::apns_credentials::Certificate;
 use apns_driver::tls::rustls::{certified_key, verify_tls12_signature, verify_tls13_signature, what_is_wrong, words};
 use apns_driver::tls::{Alert, Roots, TlsFailure, TlsSettings};
 use apns_proto::{End, WallTime};

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apns_driver::disclosure::shown;
+use apns_credentials::disclosure::shown;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 

@@ -1,6 +1,6 @@
 //! Keys and certificates, in whatever form they are stored.
 
-use apns_driver::identity::{Identities, Identity, IdentityError};
+use apns_credentials::{Identities, Identity, IdentityError};
 use apns_proto::http2::SigningKey;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

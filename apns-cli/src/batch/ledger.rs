@@ -3,7 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use apns_driver::{disclosure::shown, files::beside};
+use apns_credentials::disclosure::shown;
+use apns_driver::files::beside;
 use apns_proto::{NotSentCause, Outcome};
 
 use crate::batch::handover::SharedJournal;

@@ -9,7 +9,7 @@ use crate::batch::fingerprint::Fingerprint;
 use crate::batch::journal::{Account, Damage, Journal, ReadError, Undertaking};
 use crate::batch::lines::LineSet;
 use crate::batch::results::{self, Results, RowView, ScanError};
-use apns_driver::disclosure::shown;
+use apns_credentials::disclosure::shown;
 use apns_driver::files::{beside, create_private, open_private};
 
 /// What follows the name of the results in that of the journal.

@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 
-use apns_driver::disclosure::shown;
+use apns_credentials::disclosure::shown;
 use clap::{Args, ValueEnum};
 
 use crate::exit::{Exit, Failure};

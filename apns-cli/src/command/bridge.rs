@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use apns_driver::disclosure::shown;
+use apns_credentials::disclosure::shown;
 use apnsd::AppName;
 use apnsd::config::{AppDefinition, BridgeClient, BridgeConfig, BridgeErrors, Config, ConfigError};
 use clap::{Args, ValueEnum};

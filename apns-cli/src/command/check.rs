@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use apns_driver::disclosure::shown;
+use apns_credentials::disclosure::shown;
 use apns_proto::WallTime;
 use apns_proto::http2::{KeyId, SigningKey, SigningKeyError};
 use apns_tokio::{

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use apns_driver::disclosure::shown;
+use apns_credentials::disclosure::shown;
 use apns_sim::{Keep, Simulator};
 use apnsd::config::BridgeConfig;
 use apnsd::{Addresses, Daemon, Signals};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use apns_driver::disclosure::shown;
+use apns_credentials::disclosure::shown;
 use apns_proto::binary::{self, Format};
 use apns_proto::http2::{self, Authentication};
 use apns_proto::{NotSentCause, Outcome, RefusalPolicy, RetryPolicy};

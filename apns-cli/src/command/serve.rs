@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use apns_driver::disclosure::shown;
+use apns_credentials::disclosure::shown;
 use apnsd::config::{Config, ConfigError};
 use apnsd::{Addresses, Daemon, DaemonError, Signals};
 use clap::{Args, ValueEnum};

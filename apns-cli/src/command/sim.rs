@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 
-use apns_driver::disclosure::shown;
+use apns_credentials::disclosure::shown;
 use apns_sim::{Entry, Keep, Script, Simulator, TlsVersion};
 use clap::{Args, ValueEnum};
 use tokio::sync::oneshot;

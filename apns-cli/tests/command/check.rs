@@ -15,7 +15,7 @@ fn with_password() -> (Folder, String) {
 }
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../apns-driver/tests/fixtures").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../apns-credentials/tests/fixtures").join(name)
 }
 
 fn key(name: &str) -> PathBuf {

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::support::{Folder, Run, Sim, apns, finish, run, token};
 
 fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../apns-driver/tests/fixtures")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../apns-credentials/tests/fixtures")
 }
 
 fn fixture(name: &str) -> Vec<u8> {

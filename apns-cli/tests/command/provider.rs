@@ -208,7 +208,7 @@ fn the_wrong_environment_is_named_with_its_remedy() {
 #[test]
 fn an_expired_certificate_is_named_with_its_remedy() {
     let sim = Sim::start();
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../apns-driver/tests/fixtures");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../apns-credentials/tests/fixtures");
     let mut arguments = sim.to_provider(&["send", "--json", "--token", "abcd", "--body", "x"]);
     for (flag, file) in [("--cert", "expired.cert.pem"), ("--cert-key", "expired.key.pem")] {
         arguments.extend([flag.to_owned(), fixtures.join(file).to_str().unwrap().to_owned()]);

@@ -113,7 +113,7 @@ fn a_refused_client_certificate_is_said_so_by_either_version_of_tls() {
 #[test]
 fn an_expired_client_certificate_is_not_even_tried() {
     let sim = Sim::start();
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../apns-driver/tests/fixtures");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../apns-credentials/tests/fixtures");
     let fixture = |name: &str| fixtures.join(name).to_str().unwrap().to_owned();
     let arguments = sim.send(&["--token", &token(1), "bad", "--body", "x"]);
     let arguments =
@@ -150,7 +150,7 @@ fn a_single_notification_for_a_topic_that_is_not_accepted_is_refused_credentials
 #[test]
 fn a_password_opens_a_pkcs12_file() {
     let sim = Sim::built(Simulator::builder().client_auth(apns_sim::ClientAuth::NotAsked));
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../apns-driver/tests/fixtures");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../apns-credentials/tests/fixtures");
     let fixture = fixtures.join("modern.p12").to_str().unwrap().to_owned();
     let mut arguments = with(sim.send(&["--token", &token(1), "--body", "x"]), "--cert", &fixture);
     let place = arguments.iter().position(|argument| argument == "--cert-key").unwrap();

@@ -1,9 +1,9 @@
 //! Servers whose very certificate was given as trusted.
 
+use apns_credentials::{Certificate, Validity, internal::date};
 use apns_proto::WallTime;
 
 use super::{Roots, TlsFailure};
-use crate::identity::{Certificate, Validity, date};
 
 impl Roots {
     /// Judges a server by its certificate alone, where that is byte for byte one of those given. A certificate that a

@@ -6,6 +6,7 @@ mod given;
 #[cfg(feature = "rustls")]
 pub mod rustls;
 
+use apns_credentials::internal::authorities;
 use apns_proto::encoding::{self, EncodingError};
 
 pub use alert::Alert;
@@ -13,7 +14,6 @@ pub use apns_proto::TlsCause;
 pub use failure::TlsFailure;
 
 use crate::Identity;
-use crate::identity::authorities;
 
 /// The certificate authorities that may vouch for the server. The server is always verified.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -101,8 +101,8 @@ pub struct TlsSettings {
 mod tests {
     use super::*;
 
-    const ROOT: &str = include_str!("../../tests/fixtures/root.cert.pem");
-    const TRUSTED: &str = include_str!("../../tests/fixtures/universal.trusted.pem");
+    const ROOT: &str = include_str!("../../../apns-credentials/tests/fixtures/root.cert.pem");
+    const TRUSTED: &str = include_str!("../../../apns-credentials/tests/fixtures/universal.trusted.pem");
 
     #[test]
     fn authorities_are_read_by_the_reader_of_all_pem() {
@@ -119,7 +119,7 @@ mod tests {
         let many = Roots::only_pem(ROOT.repeat(300).as_bytes()).unwrap();
         assert_eq!(many.given().len(), 300);
         let trusted = Roots::only_pem(TRUSTED.as_bytes()).unwrap();
-        let plain = include_bytes!("../../tests/fixtures/universal.cert.pem");
+        let plain = include_bytes!("../../../apns-credentials/tests/fixtures/universal.cert.pem");
         assert_eq!(trusted, Roots::only_pem(plain).unwrap());
     }
 
@@ -128,7 +128,7 @@ mod tests {
         let cut = Roots::only_pem(&ROOT.as_bytes()[..200]).unwrap_err().to_string();
         assert!(cut.contains("the block CERTIFICATE has no END line; it was cut off"), "{cut}");
         assert_eq!(Roots::only_pem(b"nothing of the kind"), Err(RootsError::Empty));
-        let key = include_bytes!("../../tests/fixtures/universal.key.pem");
+        let key = include_bytes!("../../../apns-credentials/tests/fixtures/universal.key.pem");
         assert_eq!(Roots::only_pem(key), Err(RootsError::Empty));
         let utf16: Vec<u8> = ROOT.encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert_eq!(Roots::only_pem(&utf16), Err(RootsError::Encoding(EncodingError::Utf16)));

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use apns_credentials::{Certificate, internal::date};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
@@ -14,7 +15,6 @@ use rustls::{CertificateError, DigitallySignedStruct, InvalidMessage, OtherError
 
 use super::{Alert, TlsFailure};
 use crate::Identity;
-use crate::identity::{Certificate, date};
 
 /// The certificate with its chain and key, in the form that rustls wants. That they belong together is known already.
 ///

@@ -28,7 +28,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use apns_driver::disclosure::shown;
+use apns_credentials::disclosure::shown;
 use apns_driver::tls::rustls::words;
 use apns_proto::{PushType, Topic};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};

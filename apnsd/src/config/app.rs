@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use apns_driver::disclosure::shown;
+use apns_credentials::disclosure::shown;
 use apns_driver::files::open_regular;
 use apns_proto::http2::{Authentication, CertificateTopics, KeyId, Requests, SigningKey, TeamId};
 use apns_proto::{LossPolicy, RetryPolicy, Topic, WallTime, encoding};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::span::Span;
 use super::{ConfigError, Secret};
-use apns_driver::identity::is_path;
+use apns_credentials::is_path;
 
 /// An app as it is written in the configuration file, in a request that provisions it, and in the store.
 ///

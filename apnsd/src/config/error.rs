@@ -1,6 +1,6 @@
 //! What can be wrong with a configuration.
 
-use apns_driver::disclosure::without_values;
+use apns_credentials::disclosure::without_values;
 
 /// Something in a configuration that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use apns_driver::disclosure::without_values;
+use apns_credentials::disclosure::without_values;
 use serde::Deserialize;
 
 use super::app::{FilesToldTo, first_line};

@@ -29,7 +29,7 @@ pub(crate) use pyapns_file::certificate_or_path;
 pub use secret::Secret;
 pub(crate) use span::Span;
 
-use apns_driver::disclosure::shown;
+use apns_credentials::disclosure::shown;
 use apns_proto::encoding;
 
 use crate::AppName;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use apns_driver::identity::is_path;
+use apns_credentials::is_path;
 use apns_tokio::Environment;
 use serde::Deserialize;
 

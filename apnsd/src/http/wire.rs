@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apns_driver::disclosure::without_values;
+use apns_credentials::disclosure::without_values;
 use apns_proto::{ApnsId, CollapseId, DeviceToken, Expiration, Notification, Payload, Priority, PushType, Topic};
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -28,7 +28,8 @@ pub(crate) fn certificate(topic: &str, change: impl FnOnce(&mut CertificateParam
 
 /// Keys of RSA, which take their time to be made, are those that the driver's tests have.
 fn fixture(name: &str) -> String {
-    std::fs::read_to_string(format!("{}/../apns-driver/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    std::fs::read_to_string(format!("{}/../apns-credentials/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR")))
+        .unwrap()
 }
 
 const V1_2: &[&SupportedProtocolVersion] = &[&TLS12];

@@ -10,7 +10,7 @@ use super::Protocol;
 use super::plan::Task;
 use super::row::Row;
 use crate::exit::Failure;
-use apns_driver::disclosure::shown;
+use apns_credentials::disclosure::shown;
 
 /// A simulator, which ends with this value.
 pub(super) struct Server {

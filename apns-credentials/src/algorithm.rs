@@ -2,7 +2,7 @@
 
 use x509_cert::der::asn1::ObjectIdentifier;
 
-use super::tlv::{self, Elements};
+use crate::tlv::{self, Elements};
 
 /// What encrypts or authenticates in credentials out there and is not supported here (RFC 7292 appendix C, RFC 8018
 /// appendix C, RFC 9579).
@@ -65,14 +65,14 @@ const KNOWN_IN_PKCS12: [&str; 16] = [
 ];
 
 /// The first unsupported algorithm that is named anywhere in a PKCS#12 file.
-pub(super) fn unsupported_in_pkcs12(der: &[u8]) -> Option<String> {
+pub(crate) fn unsupported_in_pkcs12(der: &[u8]) -> Option<String> {
     let mut found = None;
     visit(der, DEEPEST, &mut |text| found = found.or_else(|| lookup(&UNSUPPORTED, text)));
     found.map(str::to_owned)
 }
 
 /// The first object identifier in a PKCS#12 file that means nothing here.
-pub(super) fn unknown_in_pkcs12(der: &[u8]) -> Option<String> {
+pub(crate) fn unknown_in_pkcs12(der: &[u8]) -> Option<String> {
     let mut found = None;
     visit(der, DEEPEST, &mut |text| {
         let known = KNOWN_IN_PKCS12
@@ -87,7 +87,7 @@ pub(super) fn unknown_in_pkcs12(der: &[u8]) -> Option<String> {
 
 /// The unsupported algorithm in the `AlgorithmIdentifier` of an encrypted key; where none of those known is in it, the
 /// identifier of the scheme itself.
-pub(super) fn unsupported_in_key(algorithm: &[u8]) -> String {
+pub(crate) fn unsupported_in_key(algorithm: &[u8]) -> String {
     let mut found = None;
     let mut first = None;
     visit(algorithm, DEEPEST, &mut |text| {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::tlv::{self, Elements};
+use crate::tlv::{self, Elements};
 
 /// Tags of `GeneralName` (RFC 5280 section 4.2.1.6).
 const DNS_NAME: u8 = 0x82;
@@ -10,7 +10,7 @@ const IP_ADDRESS: u8 = 0x87;
 
 /// The names of a server's certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct HostNames {
+pub(crate) struct HostNames {
     names: Vec<String>,
     /// Four bytes or sixteen.
     addresses: Vec<Vec<u8>>,
@@ -18,7 +18,7 @@ pub(super) struct HostNames {
 
 impl HostNames {
     /// Those of a subject alternative name.
-    pub(super) fn from_der(extension: &[u8]) -> Self {
+    pub(crate) fn from_der(extension: &[u8]) -> Self {
         let mut found = Self::default();
         for element in Elements::inside(extension, tlv::SEQUENCE).into_iter().flatten() {
             match element.tag {
@@ -32,12 +32,12 @@ impl HostNames {
 
     /// The common name, which counts where there is no subject alternative name: a certificate of version 1 has no
     /// other place.
-    pub(super) fn common_name(name: Option<&str>) -> Self {
+    pub(crate) fn common_name(name: Option<&str>) -> Self {
         Self { names: name.map(str::to_owned).into_iter().collect(), addresses: Vec::new() }
     }
 
     /// Whether `host`, a name or an address, is among them (RFC 9525 section 6.3).
-    pub(super) fn include(&self, host: &str) -> bool {
+    pub(crate) fn include(&self, host: &str) -> bool {
         match host.parse() {
             Ok(IpAddr::V4(address)) => self.addresses.iter().any(|one| *one == address.octets()),
             Ok(IpAddr::V6(address)) => self.addresses.iter().any(|one| *one == address.octets()),

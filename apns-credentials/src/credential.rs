@@ -10,7 +10,7 @@ use std::{
 use apns_proto::WallTime;
 use zeroize::Zeroizing;
 
-use super::{
+use crate::{
     certificate::{Certificate, CertificateEnvironment, Fingerprint},
     error::IdentityError,
     matching,
@@ -38,7 +38,7 @@ pub struct Identity {
 
 impl Identity {
     /// `chain` begins with the certificate that `key` belongs to.
-    pub(super) fn new(chain: Vec<Arc<Certificate>>, key: Zeroizing<Vec<u8>>) -> Self {
+    pub(crate) fn new(chain: Vec<Arc<Certificate>>, key: Zeroizing<Vec<u8>>) -> Self {
         let trouble = chain.first().and_then(|leaf| private_key::ensure_signs(&key, leaf.public_key()).err());
         Self { chain: chain.into(), key: Arc::new(key), key_trouble: trouble.map(Arc::new) }
     }
@@ -241,13 +241,13 @@ impl fmt::Debug for Identity {
 /// guess among them; here one is chosen.
 ///
 /// ```
-/// use apns_driver::identity::{Identities, IdentityError};
+/// use apns_credentials::{Identities, IdentityError};
 ///
 /// let both = [
-///     &include_bytes!("../../tests/fixtures/development.cert.pem")[..],
-///     include_bytes!("../../tests/fixtures/development.key.pem"),
-///     include_bytes!("../../tests/fixtures/production.cert.pem"),
-///     include_bytes!("../../tests/fixtures/production.key.pem"),
+///     &include_bytes!("../tests/fixtures/development.cert.pem")[..],
+///     include_bytes!("../tests/fixtures/development.key.pem"),
+///     include_bytes!("../tests/fixtures/production.cert.pem"),
+///     include_bytes!("../tests/fixtures/production.key.pem"),
 /// ]
 /// .concat();
 /// let identity = Identities::from_pem(&both, None, None)?.with_subject("com.example.dev")?;

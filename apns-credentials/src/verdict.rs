@@ -1,15 +1,14 @@
 //! Whether a client certificate can be used, said before it is: the same to those who check a file, to those who check a
 //! configuration, and to those who send.
 
-use apns_proto::WallTime;
+use apns_proto::{Environment, WallTime};
 
-use super::{
+use crate::{
     certificate::{Certificate, CertificateEnvironment},
     error::{IdentityError, date},
     private_key,
     validity::Validity,
 };
-use crate::Environment;
 
 /// What a certificate is to be used for, as far as that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -40,7 +40,7 @@ impl Validity {
     }
 
     /// Both ends belong to the period (RFC 5280 section 4.1.2.5) and are whole seconds.
-    pub(super) fn judge(not_before: WallTime, not_after: WallTime, now: WallTime) -> Self {
+    pub(crate) fn judge(not_before: WallTime, not_after: WallTime, now: WallTime) -> Self {
         if now < not_before {
             Self::NotYet { at: not_before }
         } else if now.as_secs() > not_after.as_secs() {

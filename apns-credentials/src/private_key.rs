@@ -12,7 +12,7 @@ use ring::{
 use x509_cert::der::asn1::ObjectIdentifier;
 use zeroize::Zeroizing;
 
-use super::{
+use crate::{
     certificate::{Certificate, PublicKey},
     error::{IdentityError, Part},
     tlv::{self, Elements},
@@ -35,7 +35,7 @@ const OTHER_ALGORITHMS: [(&str, &str); 5] = [
 ];
 
 /// A private key that is known to be well-formed, not yet to belong to any certificate.
-pub(super) enum PrivateKey {
+pub(crate) enum PrivateKey {
     Rsa {
         /// `RSAPublicKey`, the way a certificate holds it (RFC 8017 appendix A.1.1).
         public: Vec<u8>,
@@ -53,7 +53,7 @@ pub(super) enum PrivateKey {
 
 impl PrivateKey {
     /// Reads `PrivateKeyInfo` (PKCS#8, RFC 5208) or `OneAsymmetricKey` (RFC 5958).
-    pub(super) fn from_pkcs8(der: &[u8]) -> Result<Self, IdentityError> {
+    pub(crate) fn from_pkcs8(der: &[u8]) -> Result<Self, IdentityError> {
         let bad = || IdentityError::malformed(Part::PrivateKey, "it is not PKCS#8");
         let mut info = Elements::inside(der, tlv::SEQUENCE).ok_or_else(bad)?;
         info.read(tlv::INTEGER).ok_or_else(bad)?;
@@ -77,7 +77,7 @@ impl PrivateKey {
     }
 
     /// Reads `RSAPrivateKey` (PKCS#1, RFC 8017 appendix A.1.2).
-    pub(super) fn from_pkcs1(der: &[u8]) -> Result<Self, IdentityError> {
+    pub(crate) fn from_pkcs1(der: &[u8]) -> Result<Self, IdentityError> {
         let bad = || IdentityError::malformed(Part::PrivateKey, "it is not an RSA key in PKCS#1");
         let mut elements = Elements::inside(der, tlv::SEQUENCE).ok_or_else(bad)?;
         let mut integer = || elements.next().filter(|element| element.tag == tlv::INTEGER).ok_or_else(bad);
@@ -102,7 +102,7 @@ impl PrivateKey {
     }
 
     /// Reads `ECPrivateKey` (SEC 1, RFC 5915) that names its curve.
-    pub(super) fn from_sec1(der: &[u8]) -> Result<Self, IdentityError> {
+    pub(crate) fn from_sec1(der: &[u8]) -> Result<Self, IdentityError> {
         Self::from_ec(der, None)
     }
 
@@ -138,7 +138,7 @@ impl PrivateKey {
     /// This key as PKCS#8 version 1, if it belongs to that certificate.
     ///
     /// EC keys are given the public half, which some writers leave out and ring insists on.
-    pub(super) fn for_certificate(&self, certificate: &Certificate) -> Option<Zeroizing<Vec<u8>>> {
+    pub(crate) fn for_certificate(&self, certificate: &Certificate) -> Option<Zeroizing<Vec<u8>>> {
         let wanted = certificate.public_key();
         match self {
             Self::Rsa { public, pkcs1 } => {
@@ -170,7 +170,7 @@ impl PrivateKey {
 }
 
 /// Whether TLS can sign with the private half of this. The sizes are those that rustls takes, with ring behind it.
-pub(super) fn ensure_supported(public: &PublicKey) -> Result<(), IdentityError> {
+pub(crate) fn ensure_supported(public: &PublicKey) -> Result<(), IdentityError> {
     const RSA_BITS: RangeInclusive<usize> = 2048..=4096;
     let supported = match (public.algorithm, public.curve) {
         (RSA, _) => rsa_bits(&public.bits).is_some_and(|bits| RSA_BITS.contains(&bits)),
@@ -181,7 +181,7 @@ pub(super) fn ensure_supported(public: &PublicKey) -> Result<(), IdentityError> 
 }
 
 /// The same for the private key itself, in PKCS#8, which may have odder troubles than its size.
-pub(super) fn ensure_signs(pkcs8: &[u8], public: &PublicKey) -> Result<(), IdentityError> {
+pub(crate) fn ensure_signs(pkcs8: &[u8], public: &PublicKey) -> Result<(), IdentityError> {
     ensure_supported(public)?;
     if public.algorithm == RSA
         && let Err(error) = RsaKeyPair::from_pkcs8(pkcs8)
@@ -230,7 +230,7 @@ fn oid(bytes: &[u8]) -> Option<ObjectIdentifier> {
 }
 
 /// What kind of key the public half shows, for people.
-pub(super) fn kind(public: &PublicKey) -> String {
+pub(crate) fn kind(public: &PublicKey) -> String {
     match (public.algorithm, public.curve) {
         (RSA, _) => match rsa_bits(&public.bits) {
             Some(bits) => format!("RSA with {bits} bits"),

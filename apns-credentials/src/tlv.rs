@@ -2,55 +2,55 @@
 
 use zeroize::Zeroizing;
 
-pub(super) const BOOLEAN: u8 = 0x01;
-pub(super) const INTEGER: u8 = 0x02;
-pub(super) const BIT_STRING: u8 = 0x03;
-pub(super) const OCTET_STRING: u8 = 0x04;
-pub(super) const NULL: u8 = 0x05;
-pub(super) const OID: u8 = 0x06;
-pub(super) const UTF8_STRING: u8 = 0x0c;
-pub(super) const PRINTABLE_STRING: u8 = 0x13;
-pub(super) const IA5_STRING: u8 = 0x16;
-pub(super) const SEQUENCE: u8 = 0x30;
+pub(crate) const BOOLEAN: u8 = 0x01;
+pub(crate) const INTEGER: u8 = 0x02;
+pub(crate) const BIT_STRING: u8 = 0x03;
+pub(crate) const OCTET_STRING: u8 = 0x04;
+pub(crate) const NULL: u8 = 0x05;
+pub(crate) const OID: u8 = 0x06;
+pub(crate) const UTF8_STRING: u8 = 0x0c;
+pub(crate) const PRINTABLE_STRING: u8 = 0x13;
+pub(crate) const IA5_STRING: u8 = 0x16;
+pub(crate) const SEQUENCE: u8 = 0x30;
 /// Context-specific, constructed, number 0.
-pub(super) const CONTEXT_0: u8 = 0xa0;
+pub(crate) const CONTEXT_0: u8 = 0xa0;
 /// Context-specific, constructed, number 1.
-pub(super) const CONTEXT_1: u8 = 0xa1;
+pub(crate) const CONTEXT_1: u8 = 0xa1;
 
 /// One element of definite length.
 #[derive(Clone, Copy)]
-pub(super) struct Element<'a> {
-    pub(super) tag: u8,
-    pub(super) value: &'a [u8],
+pub(crate) struct Element<'a> {
+    pub(crate) tag: u8,
+    pub(crate) value: &'a [u8],
     /// Tag and length with the value.
-    pub(super) whole: &'a [u8],
+    pub(crate) whole: &'a [u8],
 }
 
 impl<'a> Element<'a> {
     /// The value, when the tag is this one.
-    pub(super) fn expect(self, tag: u8) -> Option<&'a [u8]> {
+    pub(crate) fn expect(self, tag: u8) -> Option<&'a [u8]> {
         (self.tag == tag).then_some(self.value)
     }
 }
 
 /// Takes elements off the front of a slice.
 #[derive(Clone, Copy)]
-pub(super) struct Elements<'a> {
+pub(crate) struct Elements<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Elements<'a> {
-    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
     /// The elements inside the only element of `bytes`, which must have this tag. What follows it is ignored.
-    pub(super) fn inside(bytes: &'a [u8], tag: u8) -> Option<Self> {
+    pub(crate) fn inside(bytes: &'a [u8], tag: u8) -> Option<Self> {
         Self::new(bytes).read(tag).map(Self::new)
     }
 
     /// The next element's value, if its tag is this one; otherwise nothing is taken.
-    pub(super) fn read(&mut self, tag: u8) -> Option<&'a [u8]> {
+    pub(crate) fn read(&mut self, tag: u8) -> Option<&'a [u8]> {
         let mut ahead = *self;
         let value = ahead.next()?.expect(tag)?;
         *self = ahead;
@@ -73,7 +73,7 @@ impl<'a> Iterator for Elements<'a> {
 }
 
 /// The size of the header in front of `bytes` and the announced length: `None` inside means the indefinite form.
-pub(super) fn header(bytes: &[u8]) -> Option<(usize, Option<usize>)> {
+pub(crate) fn header(bytes: &[u8]) -> Option<(usize, Option<usize>)> {
     // Tags above 30 take several bytes; nothing here uses them.
     if bytes.first()? & 0x1f == 0x1f {
         return None;
@@ -95,7 +95,7 @@ pub(super) fn header(bytes: &[u8]) -> Option<(usize, Option<usize>)> {
 }
 
 /// The text of a string type that names and topics are written in.
-pub(super) fn string(tag: u8, value: &[u8]) -> Option<String> {
+pub(crate) fn string(tag: u8, value: &[u8]) -> Option<String> {
     match tag {
         UTF8_STRING | PRINTABLE_STRING | IA5_STRING => std::str::from_utf8(value).ok().map(str::to_owned),
         _ => None,
@@ -103,7 +103,7 @@ pub(super) fn string(tag: u8, value: &[u8]) -> Option<String> {
 }
 
 /// Appends one element.
-pub(super) fn put(out: &mut Vec<u8>, tag: u8, value: &[u8]) {
+pub(crate) fn put(out: &mut Vec<u8>, tag: u8, value: &[u8]) {
     out.push(tag);
     let length = value.len();
     if length < 0x80 {
@@ -119,7 +119,7 @@ pub(super) fn put(out: &mut Vec<u8>, tag: u8, value: &[u8]) {
 
 /// One element made of parts that are encoded already. The buffer is as large as it needs to be from the start, so
 /// that no copy of a key stays behind in memory that was given back.
-pub(super) fn join(tag: u8, parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
+pub(crate) fn join(tag: u8, parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
     let value = Zeroizing::new(parts.concat());
     let mut out = Zeroizing::new(Vec::with_capacity(value.len() + 16));
     put(&mut out, tag, &value);

@@ -4,7 +4,7 @@ use pkcs5::{EncryptionScheme, pbes2};
 use x509_cert::der::Decode as _;
 use zeroize::Zeroizing;
 
-use super::{
+use crate::{
     algorithm,
     error::{IdentityError, Part},
     tlv::{self, Elements},
@@ -17,7 +17,7 @@ const MOST_SCRYPT_MEMORY: u64 = 1 << 28;
 const MOST_SCRYPT_LANES: u16 = 16;
 
 /// The PKCS#8 inside.
-pub(super) fn decrypt(der: &[u8], password: &str) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
+pub(crate) fn decrypt(der: &[u8], password: &str) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
     let part = Part::PrivateKey;
     let bad = || IdentityError::malformed(part, "it is not encrypted PKCS#8");
     let mut elements = Elements::inside(der, tlv::SEQUENCE).ok_or_else(bad)?;

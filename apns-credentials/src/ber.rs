@@ -2,7 +2,7 @@
 //!
 //! RFC 7292 allows BER, and NSS (Firefox, `pk12util`) writes it: indefinite lengths, and octet strings in pieces.
 
-use super::tlv;
+use crate::tlv;
 
 const CONSTRUCTED: u8 = 0x20;
 const CONSTRUCTED_OCTET_STRING: u8 = tlv::OCTET_STRING | CONSTRUCTED;
@@ -11,7 +11,7 @@ const DEEPEST: usize = 32;
 
 /// The same value with definite lengths and octet strings in one piece. `None` when it is not BER, is cut off, nests
 /// too deep or has bytes behind it other than line ends: editors and forms on the web add those.
-pub(super) fn to_der(ber: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn to_der(ber: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(ber.len());
     let rest = convert(ber, DEEPEST, &mut out)?;
     rest.trim_ascii_start().is_empty().then_some(out)

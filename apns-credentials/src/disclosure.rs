@@ -72,7 +72,7 @@ impl fmt::Debug for Shown<'_> {
 /// names.
 ///
 /// ```
-/// use apns_driver::disclosure::without_values;
+/// use apns_credentials::disclosure::without_values;
 ///
 /// let message = "invalid type: string \"hunter2\", expected u16";
 /// assert_eq!(without_values(message), "invalid type: string \"…\", expected u16");

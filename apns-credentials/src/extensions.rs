@@ -2,7 +2,7 @@
 
 use x509_cert::der::asn1::ObjectIdentifier;
 
-use super::{
+use crate::{
     certificate::CertificateEnvironment,
     host_names::HostNames,
     tlv::{self, Elements},
@@ -27,22 +27,22 @@ const TOPICS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113635.10
 
 /// What the extensions say that matters here.
 #[derive(Default)]
-pub(super) struct Extensions {
-    pub(super) environment: Option<CertificateEnvironment>,
+pub(crate) struct Extensions {
+    pub(crate) environment: Option<CertificateEnvironment>,
     /// The topics of Apple's list, each with the word for its kind, which may be missing.
-    pub(super) topics: Vec<(String, String)>,
-    pub(super) subject_key_id: Option<Vec<u8>>,
-    pub(super) authority_key_id: Option<Vec<u8>>,
+    pub(crate) topics: Vec<(String, String)>,
+    pub(crate) subject_key_id: Option<Vec<u8>>,
+    pub(crate) authority_key_id: Option<Vec<u8>>,
     /// The names in it that servers have; `None` without the extension.
-    pub(super) host_names: Option<HostNames>,
+    pub(crate) host_names: Option<HostNames>,
     /// It may issue certificates.
-    pub(super) is_authority: bool,
+    pub(crate) is_authority: bool,
     /// It is for signing code, and not for TLS.
-    pub(super) signs_code: bool,
+    pub(crate) signs_code: bool,
 }
 
 impl Extensions {
-    pub(super) fn note(&mut self, name: ObjectIdentifier, value: &[u8]) {
+    pub(crate) fn note(&mut self, name: ObjectIdentifier, value: &[u8]) {
         match name {
             DEVELOPMENT => self.note_environment(CertificateEnvironment::Development),
             PRODUCTION => self.note_environment(CertificateEnvironment::Production),

@@ -1,6 +1,6 @@
 //! Certificates and keys as they come out of a credential.
 
-use super::{
+use crate::{
     Certificate,
     error::{IdentityError, Part},
     pem,
@@ -9,7 +9,7 @@ use super::{
     tlv::Elements,
 };
 #[cfg(feature = "pkcs12")]
-use super::{encrypted_key, pkcs12};
+use crate::{encrypted_key, pkcs12};
 
 /// The most certificates, and the most keys, of one credential. Each key is tried with each certificate, and a whole
 /// keychain has some dozens.
@@ -20,7 +20,11 @@ const CERTIFICATES: [&str; 3] = ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CER
 
 /// The certificates in PEM text, in DER and unread: there are hundreds where a system keeps its authorities, and some of
 /// them nobody reads.
-pub(crate) fn authorities(text: &[u8]) -> Result<Vec<Vec<u8>>, IdentityError> {
+///
+/// # Errors
+///
+/// When the text is PEM and damaged.
+pub fn authorities(text: &[u8]) -> Result<Vec<Vec<u8>>, IdentityError> {
     let certificates = pem::blocks(text)?.into_iter().filter(|block| CERTIFICATES.contains(&block.label.as_str()));
     Ok(certificates
         .filter_map(|block| {
@@ -32,20 +36,20 @@ pub(crate) fn authorities(text: &[u8]) -> Result<Vec<Vec<u8>>, IdentityError> {
 
 /// The parts of a credential, before they are put together.
 #[derive(Default)]
-pub(super) struct Material {
-    pub(super) certificates: Vec<Certificate>,
-    pub(super) keys: Vec<PrivateKey>,
+pub(crate) struct Material {
+    pub(crate) certificates: Vec<Certificate>,
+    pub(crate) keys: Vec<PrivateKey>,
     /// Why a key could not be read. It matters only if no other key serves.
-    pub(super) key_trouble: Option<IdentityError>,
+    pub(crate) key_trouble: Option<IdentityError>,
     keys_tried: usize,
     /// Something of it came out of PKCS#12.
-    pub(super) is_pkcs12: bool,
+    pub(crate) is_pkcs12: bool,
     /// Labels of PEM blocks that are neither.
-    pub(super) other_labels: Vec<String>,
+    pub(crate) other_labels: Vec<String>,
 }
 
 impl Material {
-    pub(super) fn read(bytes: &[u8], password: Option<&str>) -> Result<Self, IdentityError> {
+    pub(crate) fn read(bytes: &[u8], password: Option<&str>) -> Result<Self, IdentityError> {
         let mut material = Self::default();
         match Source::recognise(bytes)? {
             Source::Pem(text) => material.add_pem(&text, password)?,
@@ -54,7 +58,7 @@ impl Material {
         Ok(material)
     }
 
-    pub(super) fn add_pem(&mut self, text: &[u8], password: Option<&str>) -> Result<(), IdentityError> {
+    pub(crate) fn add_pem(&mut self, text: &[u8], password: Option<&str>) -> Result<(), IdentityError> {
         for block in pem::blocks(text)? {
             let place = Some(block.line);
             let Some(der) = block.der else {
@@ -79,7 +83,7 @@ impl Material {
         Ok(())
     }
 
-    pub(super) fn add_der(&mut self, kind: Kind, der: &[u8], password: Option<&str>) -> Result<(), IdentityError> {
+    pub(crate) fn add_der(&mut self, kind: Kind, der: &[u8], password: Option<&str>) -> Result<(), IdentityError> {
         match kind {
             Kind::Pkcs12 => return self.add_pkcs12(der, password),
             Kind::Certificate => return self.add_certificate(der),

@@ -6,7 +6,7 @@ use base64::{
 };
 use zeroize::Zeroizing;
 
-use super::error::{IdentityError, Part};
+use crate::error::{IdentityError, Part};
 
 const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
@@ -22,22 +22,22 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// One block, decoded.
-pub(super) struct Block {
-    pub(super) label: String,
+pub(crate) struct Block {
+    pub(crate) label: String,
     /// The line on which it begins, from 1.
-    pub(super) line: usize,
+    pub(crate) line: usize,
     /// `None` when OpenSSL's old headers say that it is encrypted.
-    pub(super) der: Option<Zeroizing<Vec<u8>>>,
+    pub(crate) der: Option<Zeroizing<Vec<u8>>>,
 }
 
 /// Whether there is a PEM block in it.
-pub(super) fn is_pem(text: &[u8]) -> bool {
+pub(crate) fn is_pem(text: &[u8]) -> bool {
     find(text, BEGIN).is_some()
 }
 
 /// All blocks in order. Text around them ("Bag Attributes" and the like) is ignored; line ends may be LF, CRLF, CR,
 /// missing, or written as `\n` the way environment variables and JSON files hold them.
-pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>, IdentityError> {
+pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, IdentityError> {
     let text = with_plain_line_ends(text);
     let mut blocks = Vec::new();
     let mut rest = &text[..];
@@ -70,7 +70,7 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>, IdentityError> {
 }
 
 /// Base64 without any armour, which is how secrets often travel in environment variables.
-pub(super) fn bare_base64(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+pub(crate) fn bare_base64(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let text = with_plain_line_ends(text);
     decode_base64(&text).filter(|der| !der.is_empty())
 }
@@ -134,7 +134,7 @@ fn printable(label: &[u8]) -> String {
 }
 
 /// One block with lines of 64 characters.
-pub(super) fn encode(out: &mut String, label: &str, der: &[u8]) {
+pub(crate) fn encode(out: &mut String, label: &str, der: &[u8]) {
     let body = Zeroizing::new(BASE64.encode(der));
     out.push_str("-----BEGIN ");
     out.push_str(label);
@@ -152,7 +152,7 @@ pub(super) fn encode(out: &mut String, label: &str, der: &[u8]) {
 }
 
 /// How many characters [`encode`] writes, so that a buffer for a key never has to grow.
-pub(super) fn encoded_length(label: &str, der: &[u8]) -> usize {
+pub(crate) fn encoded_length(label: &str, der: &[u8]) -> usize {
     let body = der.len().div_ceil(3) * 4;
     body + body.div_ceil(64) + 2 * label.len() + 2 * DASHES.len() + BEGIN.len() + END.len() + 2
 }

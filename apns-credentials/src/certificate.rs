@@ -16,7 +16,7 @@ use x509_cert::{
     name::Name,
 };
 
-use super::{
+use crate::{
     error::{IdentityError, Part},
     extensions::Extensions,
     host_names::HostNames,
@@ -81,12 +81,12 @@ impl CertificateEnvironment {
 }
 
 /// The public key of a certificate.
-pub(super) struct PublicKey {
-    pub(super) algorithm: ObjectIdentifier,
-    pub(super) curve: Option<ObjectIdentifier>,
-    pub(super) bits: Vec<u8>,
+pub(crate) struct PublicKey {
+    pub(crate) algorithm: ObjectIdentifier,
+    pub(crate) curve: Option<ObjectIdentifier>,
+    pub(crate) bits: Vec<u8>,
     /// `SubjectPublicKeyInfo` (RFC 5280 section 4.1).
-    pub(super) info: Vec<u8>,
+    pub(crate) info: Vec<u8>,
 }
 
 /// An X.509 certificate that was read.
@@ -174,7 +174,7 @@ impl Certificate {
         })
     }
 
-    /// Reads all certificates of a credential in any form that [`Identity`](super::Identity) is read from, whatever keys
+    /// Reads all certificates of a credential in any form that [`Identity`](crate::Identity) is read from, whatever keys
     /// are there or missing. There may be none.
     ///
     /// # Errors
@@ -330,16 +330,16 @@ impl Certificate {
             && algorithm.verify_signature(&self.public_key.bits, message, signature).is_ok()
     }
 
-    pub(super) const fn public_key(&self) -> &PublicKey {
+    pub(crate) const fn public_key(&self) -> &PublicKey {
         &self.public_key
     }
 
-    pub(super) fn is_self_issued(&self) -> bool {
+    pub(crate) fn is_self_issued(&self) -> bool {
         self.subject_der == self.issuer_der
     }
 
     /// By name, and by key identifier where both sides have one: authorities renew their keys under the same name.
-    pub(super) fn may_be_issued_by(&self, issuer: &Self) -> bool {
+    pub(crate) fn may_be_issued_by(&self, issuer: &Self) -> bool {
         let keys_agree = match (&self.authority_key_id, &issuer.subject_key_id) {
             (Some(wanted), Some(found)) => wanted == found,
             (Some(_) | None, None) | (None, Some(_)) => true,
@@ -348,7 +348,7 @@ impl Certificate {
     }
 
     /// Whether `other` is this certificate issued again for the same use.
-    pub(super) fn is_same_use(&self, other: &Self) -> bool {
+    pub(crate) fn is_same_use(&self, other: &Self) -> bool {
         self.subject_der == other.subject_der && self.environment == other.environment && self.topics == other.topics
     }
 }

@@ -3,7 +3,7 @@
 #![cfg(feature = "http2")]
 #![expect(clippy::unwrap_used, reason = "the helpers are part of the tests")]
 
-use apns_driver::identity::Identity;
+use apns_credentials::Identity;
 use apns_proto::http2::{Authentication, Requests};
 use apns_proto::{DeviceToken, Notification, Payload, Topic};
 

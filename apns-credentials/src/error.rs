@@ -222,12 +222,12 @@ pub enum IdentityError {
 }
 
 impl IdentityError {
-    pub(super) fn malformed(part: Part, reason: impl fmt::Display) -> Self {
+    pub(crate) fn malformed(part: Part, reason: impl fmt::Display) -> Self {
         Self::Malformed { part, line: None, reason: reason.to_string() }
     }
 
     /// Adds the place, where it is not known yet.
-    pub(super) fn at_line(self, place: Option<usize>) -> Self {
+    pub(crate) fn at_line(self, place: Option<usize>) -> Self {
         match self {
             Self::Malformed { part, line: None, reason } => Self::Malformed { part, line: place, reason },
             other => other,
@@ -246,7 +246,8 @@ const fn encrypt_anew(part: Part) -> &'static str {
 }
 
 /// As in RFC 3339; the plain number of seconds beyond the year 9999.
-pub(crate) fn date(time: WallTime) -> String {
+#[must_use]
+pub fn date(time: WallTime) -> String {
     DateTime::from_unix_duration(Duration::from_secs(time.as_secs()))
         .map_or_else(|_| format!("second {} since 1970", time.as_secs()), |date| date.to_string())
 }

@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers are part of the tests")]
 
-use apns_driver::Environment;
-use apns_driver::identity::{
+use apns_credentials::{
     Certificate, CertificateEnvironment, Identities, Identity, IdentityError, IdentityWarning, Part, Purpose, Validity,
 };
+use apns_proto::Environment;
 use apns_proto::WallTime;
 
 macro_rules! fixture {

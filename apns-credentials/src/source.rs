@@ -3,24 +3,24 @@
 use apns_proto::encoding;
 use zeroize::Zeroizing;
 
-use super::{
+use crate::{
     error::IdentityError,
     pem,
     tlv::{self, Elements},
 };
 
 /// The largest credential that is read. A PKCS#12 file with a long chain has some ten kilobytes.
-pub(super) const LARGEST: usize = 1024 * 1024;
+pub(crate) const LARGEST: usize = 1024 * 1024;
 
 /// What a credential turned out to be.
-pub(super) enum Source {
+pub(crate) enum Source {
     Pem(Zeroizing<Vec<u8>>),
     Der(Kind, Zeroizing<Vec<u8>>),
 }
 
 /// What a DER encoding holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Pkcs12,
     Certificate,
     Pkcs8,
@@ -30,7 +30,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Pkcs12 => "PKCS#12",
             Self::Certificate => "a certificate in DER",
@@ -41,7 +41,7 @@ impl Kind {
 
 impl Source {
     /// Looks at the bytes; base64 without armour is taken off.
-    pub(super) fn recognise(bytes: &[u8]) -> Result<Self, IdentityError> {
+    pub(crate) fn recognise(bytes: &[u8]) -> Result<Self, IdentityError> {
         if bytes.len() > LARGEST {
             return Err(IdentityError::TooLarge { limit: LARGEST });
         }

@@ -3,22 +3,22 @@
 use p12_keystore::{Pkcs12Archive, error::Error};
 use zeroize::Zeroizing;
 
-use super::{
+use crate::{
     algorithm, ber,
     error::{IdentityError, Part},
     tlv::{self, Elements},
 };
 
 /// What was in the bags, in their order.
-pub(super) struct Bags {
+pub(crate) struct Bags {
     /// X.509 in DER.
-    pub(super) certificates: Vec<Vec<u8>>,
+    pub(crate) certificates: Vec<Vec<u8>>,
     /// PKCS#8 in DER.
-    pub(super) keys: Vec<Zeroizing<Vec<u8>>>,
+    pub(crate) keys: Vec<Zeroizing<Vec<u8>>>,
 }
 
 /// Opens a file; without a password as if it were the empty one.
-pub(super) fn open(bytes: &[u8], password: Option<&str>) -> Result<Bags, IdentityError> {
+pub(crate) fn open(bytes: &[u8], password: Option<&str>) -> Result<Bags, IdentityError> {
     let der = ber::to_der(bytes)
         .ok_or_else(|| IdentityError::malformed(Part::Pkcs12, "it is cut off, or something follows it"))?;
     let explain = |error: &Error| explain(error, &der, password);

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Identity, certificate::Certificate, error::IdentityError, material::Material};
+use crate::{Identity, certificate::Certificate, error::IdentityError, material::Material};
 
 /// Every certificate whose key is there too, each with its chain; never empty.
-pub(super) fn identities(material: Material) -> Result<Vec<Identity>, IdentityError> {
+pub(crate) fn identities(material: Material) -> Result<Vec<Identity>, IdentityError> {
     let Material { certificates, keys, key_trouble, is_pkcs12, other_labels, .. } = material;
     let certificates: Vec<_> = certificates.into_iter().map(Arc::new).collect();
     let Some(first) = certificates.first() else {

@@ -1,0 +1,80 @@
+//! What a provider of push notifications proves itself with, read once, in whatever form it is stored, for every TLS
+//! library. No I/O but [`Identity::from_files`], no clock, no runtime, nothing asynchronous.
+//!
+//! # Who it is for
+//!
+//! An application has these types from its transport (`apns-tokio`, `apns-async-std`). Take this crate with `apns-proto`
+//! when the transport is yours.
+//!
+//! # A first program
+//!
+//! The gateway, the feedback service and (where no provider token is used) the HTTP/2 provider API know an app by the
+//! certificate of its provider. People keep that certificate as PEM in one file or two, as a PKCS#12 file made by
+//! Keychain Access, OpenSSL, Java or NSS, or as base64 in an environment variable. [`Identity`] takes them all, checks
+//! that the key belongs to the certificate, and gives plain DER back.
+//!
+//! ```
+//! use apns_credentials::{CertificateEnvironment, Identity, Validity};
+//! use apns_proto::WallTime;
+//!
+//! let identity = Identity::from_pem(
+//!     include_bytes!("../tests/fixtures/universal.cert.pem"),
+//!     Some(include_bytes!("../tests/fixtures/universal.key.pem")),
+//!     None,
+//! )?;
+//! assert_eq!(identity.default_topic(), Some("com.example.app"));
+//! assert_eq!(identity.topics(), ["com.example.app", "com.example.app.voip", "com.example.app.complication"]);
+//! assert_eq!(identity.environment(), Some(CertificateEnvironment::Both));
+//! assert_eq!(identity.validity(WallTime::from_secs(1_800_000_000)), Validity::Ok);
+//! # Ok::<(), apns_credentials::IdentityError>(())
+//! ```
+//!
+//! # What is where
+//!
+//! * [`Identity`], [`Identities`]: a certificate with its key and its chain, and the choice among several.
+//! * [`Certificate`], [`CertificateEnvironment`], [`Validity`]: what a certificate says about itself.
+//! * [`Verdict`]: whether it can be used, the same to those who check a file and to those who send.
+//! * [`disclosure`]: what may be shown of a value that a person gave, which may be a secret in the wrong place.
+//!
+//! The feature `pkcs12` (on by default) reads what has a password. It brings pre-release versions of cryptographic
+//! libraries. Without it such a file is [`IdentityError::FeatureDisabled`].
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "pkcs12")]
+mod algorithm;
+#[cfg(feature = "pkcs12")]
+mod ber;
+mod certificate;
+mod credential;
+pub mod disclosure;
+#[cfg(feature = "pkcs12")]
+mod encrypted_key;
+mod error;
+mod extensions;
+mod host_names;
+mod matching;
+mod material;
+mod pem;
+#[cfg(feature = "pkcs12")]
+mod pkcs12;
+mod private_key;
+mod source;
+mod tlv;
+mod validity;
+mod verdict;
+
+pub use certificate::{Certificate, CertificateEnvironment, Fingerprint};
+pub use credential::{Identities, Identity};
+pub use error::{IdentityError, Part};
+pub use source::is_path;
+pub use validity::Validity;
+pub use verdict::{IdentityWarning, Purpose, Verdict};
+
+/// What `apns-driver` shares with this crate, so that there is one reader of PEM and one way to write a date. Not for others:
+/// it changes without notice.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::error::date;
+    pub use crate::material::authorities;
+}
