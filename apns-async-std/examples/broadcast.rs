@@ -16,10 +16,8 @@ use std::sync::Arc;
 use apns_sim::Simulator;
 
 use apns_async_std::proto::Payload;
-use apns_async_std::proto::http2::{
-    Broadcast, BundleId, ChannelStorage, KeyId, SigningKey, SigningSource, TeamId, TokenSource,
-};
-use apns_async_std::{Client, Endpoint, Environment, Roots};
+use apns_async_std::proto::http2::{Broadcast, BundleId, ChannelStorage, KeyId, TeamId, TokenSource};
+use apns_async_std::{Client, Endpoint, Environment, Roots, SigningKey, SigningSource};
 
 #[async_std::main]
 async fn main() -> Result<(), Box<dyn Error>> {

@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use apns_sim::Simulator;
 
-use apns_async_std::proto::http2::{KeyId, SigningKey, SigningSource, TeamId};
+use apns_async_std::proto::http2::{KeyId, TeamId};
 use apns_async_std::proto::{DeviceToken, Notification, Outcome, Payload, Topic};
-use apns_async_std::{Client, Endpoint, Environment, Roots};
+use apns_async_std::{Client, Endpoint, Environment, Roots, SigningKey, SigningSource};
 
 #[async_std::main]
 async fn main() -> Result<(), Box<dyn Error>> {

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use apns_credentials::{SigningKey, SigningSource};
 use apns_proto::WallTime;
 use apns_proto::encoding;
-use apns_proto::http2::{Authentication, IdError, KeyId, Requests, SigningKey, SigningSource, TeamId};
+use apns_proto::http2::{Authentication, IdError, KeyId, Requests, TeamId};
 use apns_tokio::{
     CertificateEnvironment, Client, Credentials, Endpoint, Environment, Http2Builder, Identity, IdentityWarning,
     Purpose, Roots,

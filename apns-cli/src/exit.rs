@@ -4,9 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use apns_credentials::SigningKeyError;
 use apns_credentials::disclosure::shown;
 use apns_proto::PayloadError;
-use apns_proto::http2::SigningKeyError;
 use apns_sim::{ScriptError, StartError};
 use apns_tokio::{BuildError, Endpoint, IdentityError, RootsError};
 

@@ -34,6 +34,7 @@
 //! * [`Identity`], [`Identities`]: a certificate with its key and its chain, and the choice among several.
 //! * [`Certificate`], [`CertificateEnvironment`], [`Validity`]: what a certificate says about itself.
 //! * [`Verdict`]: whether it can be used, the same to those who check a file and to those who send.
+//! * [`SigningKey`], [`SigningSource`]: a `.p8` file, and the provider tokens that it signs.
 //! * [`disclosure`]: what may be shown of a value that a person gave, which may be a secret in the wrong place.
 //!
 //! The feature `pkcs12` (on by default) reads what has a password. It brings pre-release versions of cryptographic
@@ -59,6 +60,10 @@ mod pem;
 #[cfg(feature = "pkcs12")]
 mod pkcs12;
 mod private_key;
+#[cfg(feature = "http2")]
+mod signing_key;
+#[cfg(feature = "http2")]
+mod signing_source;
 mod source;
 mod tlv;
 mod validity;
@@ -67,6 +72,10 @@ mod verdict;
 pub use certificate::{Certificate, CertificateEnvironment, Fingerprint};
 pub use credential::{Identities, Identity};
 pub use error::{IdentityError, Part};
+#[cfg(feature = "http2")]
+pub use signing_key::{SigningKey, SigningKeyError};
+#[cfg(feature = "http2")]
+pub use signing_source::SigningSource;
 pub use source::is_path;
 pub use validity::Validity;
 pub use verdict::{IdentityWarning, Purpose, Verdict};

@@ -16,7 +16,7 @@ use crate::{encrypted_key, pkcs12};
 const MOST: usize = 64;
 
 /// The labels of PEM blocks that hold a certificate. OpenSSL's last one has a list of uses behind it.
-const CERTIFICATES: [&str; 3] = ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"];
+pub(crate) const CERTIFICATES: [&str; 3] = ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"];
 
 /// The certificates in PEM text, in DER and unread: there are hundreds where a system keeps its authorities, and some of
 /// them nobody reads.
@@ -25,13 +25,14 @@ const CERTIFICATES: [&str; 3] = ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CER
 ///
 /// When the text is PEM and damaged.
 pub fn authorities(text: &[u8]) -> Result<Vec<Vec<u8>>, IdentityError> {
-    let certificates = pem::blocks(text)?.into_iter().filter(|block| CERTIFICATES.contains(&block.label.as_str()));
-    Ok(certificates
-        .filter_map(|block| {
-            let der = block.der?;
-            Some(Elements::new(&der).next().map_or_else(|| der.to_vec(), |element| element.whole.to_vec()))
-        })
-        .collect())
+    let mut found = Vec::new();
+    for block in pem::blocks(text) {
+        let block = block?;
+        if let Some(der) = block.der.filter(|_| CERTIFICATES.contains(&block.label.as_str())) {
+            found.push(Elements::new(&der).next().map_or_else(|| der.to_vec(), |element| element.whole.to_vec()));
+        }
+    }
+    Ok(found)
 }
 
 /// The parts of a credential, before they are put together.
@@ -59,7 +60,8 @@ impl Material {
     }
 
     pub(crate) fn add_pem(&mut self, text: &[u8], password: Option<&str>) -> Result<(), IdentityError> {
-        for block in pem::blocks(text)? {
+        for block in pem::blocks(text) {
+            let block = block?;
             let place = Some(block.line);
             let Some(der) = block.der else {
                 self.add_key(|| Err(IdentityError::LegacyEncryption { line: block.line }), place)?;
@@ -91,6 +93,7 @@ impl Material {
             Kind::EncryptedPkcs8 => self.add_key(|| decrypted(der, password), None)?,
             Kind::Pkcs1 => self.add_key(|| PrivateKey::from_pkcs1(der), None)?,
             Kind::Sec1 => self.add_key(|| PrivateKey::from_sec1(der), None)?,
+            Kind::PublicKey => return Err(IdentityError::Unrecognized),
         }
         Ok(())
     }

@@ -30,6 +30,32 @@ pub(crate) struct Block {
     pub(crate) der: Option<Zeroizing<Vec<u8>>>,
 }
 
+/// What is wrong with a block.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Damage {
+    #[error("its BEGIN line does not end in five dashes")]
+    Begin,
+    #[error("the block {label} has no END line; it was cut off")]
+    Cut { label: String },
+    #[error("the END line of the block {label} does not match its BEGIN line")]
+    OtherEnd { label: String },
+    #[error("the block {label} is not base64")]
+    NotBase64 { label: String },
+}
+
+/// A damaged block, and the line on which it begins, from 1.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Damaged {
+    pub(crate) line: usize,
+    pub(crate) damage: Damage,
+}
+
+impl From<Damaged> for IdentityError {
+    fn from(Damaged { line, damage }: Damaged) -> Self {
+        Self::malformed(Part::Pem, damage).at_line(Some(line))
+    }
+}
+
 /// Whether there is a PEM block in it.
 pub(crate) fn is_pem(text: &[u8]) -> bool {
     find(text, BEGIN).is_some()
@@ -37,36 +63,63 @@ pub(crate) fn is_pem(text: &[u8]) -> bool {
 
 /// All blocks in order. Text around them ("Bag Attributes" and the like) is ignored; line ends may be LF, CRLF, CR,
 /// missing, or written as `\n` the way environment variables and JSON files hold them.
-pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, IdentityError> {
-    let text = with_plain_line_ends(text);
-    let mut blocks = Vec::new();
-    let mut rest = &text[..];
-    let mut line = 1;
-    while let Some(start) = find(rest, BEGIN) {
-        line += count_lines(&rest[..start]);
-        let after = &rest[start + BEGIN.len()..];
-        let bad = |reason: String| IdentityError::Malformed { part: Part::Pem, line: Some(line), reason };
-        let Some(label_length) = find(after, DASHES).filter(|length| *length <= LONGEST_LABEL) else {
-            return Err(bad("its BEGIN line does not end in five dashes".to_owned()));
-        };
-        let label = printable(&after[..label_length]);
-        let body = &after[label_length + DASHES.len()..];
-        // Another BEGIN line before the END line is looked for only up to there: however many blocks there are, each
-        // byte is passed a fixed number of times.
-        let Some(end) = find(body, END).filter(|end| find(&body[..*end], BEGIN).is_none()) else {
-            return Err(bad(format!("the block {label} has no END line; it was cut off")));
-        };
-        let after_end = &body[end + END.len()..];
-        if !after_end.starts_with(&after[..label_length]) || !after_end[label_length..].starts_with(DASHES) {
-            return Err(bad(format!("the END line of the block {label} does not match its BEGIN line")));
-        }
-        let der = decode_body(&body[..end]).ok_or_else(|| bad(format!("the block {label} is not base64")))?;
-        blocks.push(Block { label, line, der });
-        let read = rest.len() - after_end.len();
-        line += count_lines(&rest[start..read]);
-        rest = after_end;
+pub(crate) fn blocks(text: &[u8]) -> Blocks {
+    Blocks { text: with_plain_line_ends(text), position: 0, line: 1 }
+}
+
+/// See [`blocks`]. What follows a block that is not base64 is still read; a block without an end is the last.
+pub(crate) struct Blocks {
+    text: Zeroizing<Vec<u8>>,
+    position: usize,
+    /// The line of the position.
+    line: usize,
+}
+
+impl Iterator for Blocks {
+    type Item = Result<Block, Damaged>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = &self.text[self.position..];
+        let start = find(rest, BEGIN)?;
+        let line = self.line + count_lines(&rest[..start]);
+        let (block, length) = read_block(&rest[start + BEGIN.len()..]);
+        let end = start + BEGIN.len() + length;
+        self.line = line + count_lines(&rest[start..end]);
+        self.position += end;
+        Some(match block {
+            Ok((label, der)) => Ok(Block { label, line, der }),
+            Err(damage) => Err(Damaged { line, damage }),
+        })
     }
-    Ok(blocks)
+}
+
+type Contents = (String, Option<Zeroizing<Vec<u8>>>);
+
+/// Reads a block from its label on, and says how long it is.
+fn read_block(text: &[u8]) -> (Result<Contents, Damage>, usize) {
+    let Some(label_length) = find(text, DASHES).filter(|length| *length <= LONGEST_LABEL) else {
+        return (Err(Damage::Begin), text.len());
+    };
+    let label = printable(&text[..label_length]);
+    let start = label_length + DASHES.len();
+    let body = &text[start..];
+    // Another BEGIN line before the END line is looked for only up to there: however many blocks there are, each byte is
+    // passed a fixed number of times.
+    let Some(length) = find(body, END).filter(|end| find(&body[..*end], BEGIN).is_none()) else {
+        return (Err(Damage::Cut { label }), text.len());
+    };
+    let end = start + length + END.len();
+    let (expected, closing) = (&text[..start], &text[end..]);
+    // A file whose last dashes were lost has the whole key all the same.
+    let contents = if !closing.starts_with(expected) && !expected.starts_with(closing.trim_ascii_end()) {
+        Err(Damage::OtherEnd { label })
+    } else {
+        match decode_body(&body[..length]) {
+            Some(der) => Ok((label, der)),
+            None => Err(Damage::NotBase64 { label }),
+        }
+    };
+    (contents, end)
 }
 
 /// Base64 without any armour, which is how secrets often travel in environment variables.
@@ -164,7 +217,7 @@ mod tests {
     const PLAIN: &str = "-----BEGIN THING-----\nAAECAwQF\nBgcICQ==\n-----END THING-----\n";
 
     fn der(text: &str) -> Vec<Vec<u8>> {
-        blocks(text.as_bytes()).unwrap().into_iter().map(|block| block.der.unwrap().to_vec()).collect()
+        blocks(text.as_bytes()).map(|block| block.unwrap().der.unwrap().to_vec()).collect()
     }
 
     #[test]
@@ -190,7 +243,7 @@ mod tests {
     #[test]
     fn blocks_know_their_line() {
         let text = format!("first\n{PLAIN}\nsecond\r\n{PLAIN}");
-        let lines: Vec<_> = blocks(text.as_bytes()).unwrap().iter().map(|block| block.line).collect();
+        let lines: Vec<_> = blocks(text.as_bytes()).map(|block| block.unwrap().line).collect();
         assert_eq!(lines, [2, 8]);
     }
 
@@ -211,9 +264,9 @@ mod tests {
             ),
             ("-----BEGIN A-----\nA*EC\n-----END A-----", 1, "the block A is not base64"),
         ] {
-            let error = blocks(text.as_bytes()).err().unwrap();
+            let error = blocks(text.as_bytes()).find_map(Result::err).unwrap();
             let expected = IdentityError::Malformed { part: Part::Pem, line: Some(line), reason: reason.to_owned() };
-            assert_eq!(error, expected, "{text:?}");
+            assert_eq!(IdentityError::from(error), expected, "{text:?}");
         }
     }
 

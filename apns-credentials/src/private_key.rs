@@ -18,12 +18,12 @@ use crate::{
     tlv::{self, Elements},
 };
 
-const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+pub(crate) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+pub(crate) const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
-const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
-const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
-const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
+pub(crate) const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+pub(crate) const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+pub(crate) const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 
 /// Algorithms that are recognised only to be named.
 const OTHER_ALGORITHMS: [(&str, &str); 5] = [
@@ -225,7 +225,7 @@ fn object(identifier: ObjectIdentifier) -> Zeroizing<Vec<u8>> {
     tlv::join(tlv::OID, &[identifier.as_bytes()])
 }
 
-fn oid(bytes: &[u8]) -> Option<ObjectIdentifier> {
+pub(crate) fn oid(bytes: &[u8]) -> Option<ObjectIdentifier> {
     ObjectIdentifier::from_bytes(bytes).ok()
 }
 

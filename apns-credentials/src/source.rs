@@ -27,6 +27,7 @@ pub(crate) enum Kind {
     EncryptedPkcs8,
     Pkcs1,
     Sec1,
+    PublicKey,
 }
 
 impl Kind {
@@ -34,6 +35,7 @@ impl Kind {
         match self {
             Self::Pkcs12 => "PKCS#12",
             Self::Certificate => "a certificate in DER",
+            Self::PublicKey => "a public key in DER",
             Self::Pkcs8 | Self::EncryptedPkcs8 | Self::Pkcs1 | Self::Sec1 => "a private key in DER",
         }
     }
@@ -46,7 +48,7 @@ impl Source {
             return Err(IdentityError::TooLarge { limit: LARGEST });
         }
         let bytes = encoding::skip_mark(bytes)?;
-        let trimmed = bytes.trim_ascii();
+        let trimmed = unquoted(bytes.trim_ascii());
         if trimmed.is_empty() {
             return Err(IdentityError::Empty);
         }
@@ -76,8 +78,16 @@ pub fn is_path(text: &str) -> bool {
     text.len() <= LONGEST && !key && !text.contains(char::is_control) && !text.contains("-----BEGIN")
 }
 
+/// Without the quotes of a shell or of JSON.
+fn unquoted(text: &[u8]) -> &[u8] {
+    match text {
+        [b'"', inside @ .., b'"'] | [b'\'', inside @ .., b'\''] => inside.trim_ascii(),
+        _ => text,
+    }
+}
+
 /// By the first elements inside the outer sequence.
-fn classify(der: &[u8]) -> Option<Kind> {
+pub(crate) fn classify(der: &[u8]) -> Option<Kind> {
     if is_pkcs12(der) {
         return Some(Kind::Pkcs12);
     }
@@ -86,6 +96,7 @@ fn classify(der: &[u8]) -> Option<Kind> {
     match tags {
         [tlv::SEQUENCE, tlv::SEQUENCE, tlv::BIT_STRING] => Some(Kind::Certificate),
         [tlv::SEQUENCE, tlv::OCTET_STRING, 0] => Some(Kind::EncryptedPkcs8),
+        [tlv::SEQUENCE, tlv::BIT_STRING, 0] => Some(Kind::PublicKey),
         [tlv::INTEGER, tlv::SEQUENCE, tlv::OCTET_STRING] => Some(Kind::Pkcs8),
         [tlv::INTEGER, tlv::INTEGER, tlv::INTEGER] => Some(Kind::Pkcs1),
         [tlv::INTEGER, tlv::OCTET_STRING, _] => Some(Kind::Sec1),

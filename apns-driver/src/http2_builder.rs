@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use apns_credentials::SigningSource;
 use apns_proto::http2::{
     AfterRejection, AuthorityError, BundleId, CertificateTopics, ClockSkew, Config, Credential, Exchange, ProviderApi,
-    ProviderToken, Reason, SigningSource, TokenError, TokenSource,
+    ProviderToken, Reason, TokenError, TokenSource,
 };
 use apns_proto::{Now, Topic};
 

@@ -58,6 +58,7 @@ macro_rules! names {
 macro_rules! http2_names {
     ($runtime:ident) => {
         pub use $crate::Credentials;
+        pub use $crate::apns_credentials::{SigningKey, SigningKeyError, SigningSource};
 
         /// Settings of a client of the HTTP/2 provider API.
         pub type Http2Builder = $crate::Http2Builder<$runtime>;

@@ -17,8 +17,9 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use apns_credentials::{SigningKey, SigningSource};
 use apns_proto::binary::{self, Gateway};
-use apns_proto::http2::{Credential, KeyId, ProviderApi, SigningKey, SigningSource, TeamId};
+use apns_proto::http2::{Credential, KeyId, ProviderApi, TeamId};
 use apns_proto::machine::LINGER;
 use apns_proto::session::Protocol;
 use apns_proto::{

@@ -1,5 +1,4 @@
-//! Apple's push notification protocols, without I/O: no socket, no clock, no task. The one lock is that of
-//! `http2::SigningSource`, which all connections share; nothing is waited for, or signed, while it is held.
+//! Apple's push notification protocols, without I/O: no socket, no clock, no task, no lock, no key.
 //!
 //! # Who it is for
 //!

@@ -12,9 +12,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use apns_credentials::{SigningKey, SigningSource};
 use apns_proto::http2::{
-    AfterRejection, ClockSkew, Config, Credential, KeyId, ProviderApi, ProviderToken, Reason, SigningKey,
-    SigningSource, TeamId, TokenError, TokenSource, format_http_date,
+    AfterRejection, ClockSkew, Config, Credential, KeyId, ProviderApi, ProviderToken, Reason, TeamId, TokenError,
+    TokenSource, format_http_date,
 };
 use apns_proto::{
     CloseReason, Connection, ConnectionEvent, End, Expiration, Fate, InvalidNotification, LossPolicy, Machine,
@@ -926,7 +927,7 @@ mod tokens {
     use super::*;
 
     fn signing() -> Arc<SigningSource> {
-        let key = SigningKey::read(include_bytes!("keys/p8.pem")).unwrap();
+        let key = SigningKey::read(include_bytes!("../../apns-credentials/tests/keys/p8.pem")).unwrap();
         Arc::new(SigningSource::new(key, KeyId::new("ABC123DEFG").unwrap(), TeamId::new("DEF123GHIJ").unwrap()))
     }
 

@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use apns_credentials::{SigningKey, SigningSource};
 use apns_proto::http2::{
     Broadcast, BundleId, ChannelAnswer, ChannelCall, ChannelId, ChannelRequest, ChannelStorage, Client, Config,
-    Credential, Exchange, KeyId, ProviderApi, Response, SigningKey, SigningSource, TeamId, TokenSource,
+    Credential, Exchange, KeyId, ProviderApi, Response, TeamId, TokenSource,
 };
 use apns_proto::{
     CloseReason, Connection, ConnectionEvent, End, Fate, Machine, Now, Outcome, Payload, Settled, Submission,
@@ -265,7 +266,7 @@ fn every_wait_has_an_end() {
 
 #[test]
 fn with_a_token_the_first_answer_comes_before_the_second_request() {
-    let key = SigningKey::read(include_bytes!("keys/p8.pem")).unwrap();
+    let key = SigningKey::read(include_bytes!("../../apns-credentials/tests/keys/p8.pem")).unwrap();
     let source = SigningSource::new(key, KeyId::new("ABC123DEFG").unwrap(), TeamId::new("DEF123GHIJ").unwrap());
     let source = Arc::new(source);
     let api = ProviderApi::new("api.push.apple.com", Credential::Token(source.clone())).unwrap();

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use apns_credentials::{SigningKey, SigningSource};
 use apns_proto::http2::{
-    AfterRejection, ClockSkew, KeyId, ProviderToken, Reason, SigningKey, SigningSource, TeamId, TokenBinding,
-    TokenChoice, TokenError, TokenPolicy, TokenSource,
+    AfterRejection, ClockSkew, KeyId, ProviderToken, Reason, TeamId, TokenBinding, TokenChoice, TokenError,
+    TokenPolicy, TokenSource,
 };
 use apns_proto::{Now, WallTime};
 
@@ -44,7 +45,7 @@ impl Clocks {
 }
 
 fn source() -> SigningSource {
-    let key = SigningKey::read(include_bytes!("keys/p8.pem")).unwrap();
+    let key = SigningKey::read(include_bytes!("../../apns-credentials/tests/keys/p8.pem")).unwrap();
     SigningSource::new(key, KeyId::new("ABC123DEFG").unwrap(), TeamId::new("DEF123GHIJ").unwrap())
 }
 
@@ -71,7 +72,7 @@ fn b67_age_counts_from_the_signature() {
 
 #[test]
 fn b67_never_renewed_below_twenty_minutes() {
-    let key = SigningKey::read(include_bytes!("keys/p8.pem")).unwrap();
+    let key = SigningKey::read(include_bytes!("../../apns-credentials/tests/keys/p8.pem")).unwrap();
     let policy = TokenPolicy::default().renew_after(Duration::from_secs(1));
     let (key_id, team_id) = (KeyId::new("ABC123DEFG").unwrap(), TeamId::new("DEF123GHIJ").unwrap());
     let source = SigningSource::with_policy(key, key_id, team_id, policy);
@@ -147,7 +148,7 @@ fn b69_a_connection_keeps_its_token_for_twenty_minutes() {
 #[test]
 fn b69_never_two_changes_within_twenty_minutes_whatever_happens() {
     let clocks = Clocks::new();
-    let key = SigningKey::read(include_bytes!("keys/p8.pem")).unwrap();
+    let key = SigningKey::read(include_bytes!("../../apns-credentials/tests/keys/p8.pem")).unwrap();
     let (key_id, team_id) = (KeyId::new("ABC123DEFG").unwrap(), TeamId::new("DEF123GHIJ").unwrap());
     let mut connection = TokenBinding::new();
     let mut changes: Vec<u64> = Vec::new();
@@ -155,7 +156,7 @@ fn b69_never_two_changes_within_twenty_minutes_whatever_happens() {
     // A source that rotates every seven minutes, as several processes with one key might.
     for minute in 0..300 {
         let now = clocks.minute(minute);
-        let offered = ProviderToken::sign(&key, &key_id, &team_id, clocks.minute(minute / 7 * 7));
+        let offered = key.provider_token(&key_id, &team_id, clocks.minute(minute / 7 * 7));
         if let TokenChoice::Use(token) = connection.choose(now, &offered)
             && last.as_ref() != Some(&token)
         {

@@ -16,10 +16,8 @@ use std::sync::Arc;
 use apns_sim::Simulator;
 
 use apns_tokio::proto::Payload;
-use apns_tokio::proto::http2::{
-    Broadcast, BundleId, ChannelStorage, KeyId, SigningKey, SigningSource, TeamId, TokenSource,
-};
-use apns_tokio::{Client, Endpoint, Environment, Roots};
+use apns_tokio::proto::http2::{Broadcast, BundleId, ChannelStorage, KeyId, TeamId, TokenSource};
+use apns_tokio::{Client, Endpoint, Environment, Roots, SigningKey, SigningSource};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {

@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use apns_sim::Simulator;
 
-use apns_tokio::proto::http2::{KeyId, SigningKey, SigningSource, TeamId};
+use apns_tokio::proto::http2::{KeyId, TeamId};
 use apns_tokio::proto::{DeviceToken, Notification, Outcome, Payload, Topic};
-use apns_tokio::{Client, Endpoint, Environment, Roots};
+use apns_tokio::{Client, Endpoint, Environment, Roots, SigningKey, SigningSource};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {

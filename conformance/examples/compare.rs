@@ -14,8 +14,9 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use apns_async_std::AsyncStd;
+use apns_driver::apns_credentials::{SigningKey, SigningSource};
 use apns_driver::{Client, Endpoint, Identity, Roots, Runtime};
-use apns_proto::http2::{KeyId, SigningKey, SigningSource, TeamId};
+use apns_proto::http2::{KeyId, TeamId};
 use apns_proto::{DeviceToken, Notification, Payload, Topic};
 use apns_sim::{Keep, Script, Simulator};
 use apns_tokio::Tokio;

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use apns_credentials::disclosure::shown;
+use apns_credentials::{SigningKey, SigningKeyError};
 use apns_proto::WallTime;
-use apns_proto::http2::{KeyId, SigningKey, SigningKeyError};
+use apns_proto::http2::KeyId;
 use apns_tokio::{
     Certificate, CertificateEnvironment, Identities, Identity, IdentityError, IdentityWarning, Purpose, Verdict,
 };

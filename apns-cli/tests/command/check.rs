@@ -19,7 +19,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn key(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../apns-proto/tests/keys").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../apns-credentials/tests/keys").join(name)
 }
 
 fn check(path: &Path, options: &[&str]) -> Run {

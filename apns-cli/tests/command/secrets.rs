@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Folder, apns, run};
 
-const PEM: &str = include_str!("../../../apns-proto/tests/keys/p8.pem");
+const PEM: &str = include_str!("../../../apns-credentials/tests/keys/p8.pem");
 
 /// What people paste, and a part of it that must not come out.
 fn secrets() -> Vec<(&'static str, String, String)> {
@@ -127,7 +127,7 @@ fn all_output(mut child: Child) -> String {
 fn no_option_brings_a_secret_out() {
     let folder = Folder::new();
     folder.write("key.p8", PEM);
-    folder.write("ca.pem", include_str!("../../../apns-proto/tests/keys/certificate.pem"));
+    folder.write("ca.pem", include_str!("../../../apns-credentials/tests/keys/certificate.pem"));
     let (mut tried, mut shown) = (0, Vec::new());
     for command in commands() {
         for option in options(&command) {

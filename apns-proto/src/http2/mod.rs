@@ -4,8 +4,8 @@
 //!
 //! * [`Requests`] makes a [`Request`] of a [`Notification`](crate::Notification), a [`Broadcast`] or a [`ChannelCall`];
 //! * [`Response`] reads an answer; [`Reason`] and [`ProviderRejection`] say what a refusal asks for;
-//! * [`SigningKey`] reads a `.p8` file; a [`TokenSource`] hands out the [`ProviderToken`]s that it signs, and a
-//!   [`TokenBinding`] decides which of them a connection uses;
+//! * a [`TokenSource`] hands out [`ProviderToken`]s, and a [`TokenBinding`] decides which of them a connection uses; what
+//!   signs them is in `apns-credentials`;
 //! * [`RetryPolicy`](crate::RetryPolicy) decides whether and when a refused notification is sent again;
 //! * [`host`] has the names and ports.
 //!
@@ -19,7 +19,6 @@ mod certificate_topics;
 mod channels;
 mod client;
 mod config;
-mod der;
 mod ending;
 mod exchange;
 mod explain;
@@ -37,7 +36,6 @@ mod request;
 mod requests;
 mod response;
 mod sent_as;
-mod signing_key;
 mod streams;
 mod token_policy;
 mod token_source;
@@ -59,9 +57,6 @@ pub use request::{Header, Indexing, Method, Request};
 pub use requests::{Authentication, Requests};
 pub use response::{ClockSkew, MAX_BODY, MAX_RETRY_AFTER, Response};
 pub use sent_as::{PushTypeSource, SentAs};
-pub use signing_key::{SigningKey, SigningKeyError};
-pub use token_policy::{
-    AfterRejection, TokenBinding, TokenChoice, TokenDecision, TokenError, TokenPolicy, TokenSchedule,
-};
-pub use token_source::{SigningSource, TokenSource};
+pub use token_policy::{AfterRejection, TokenBinding, TokenChoice, TokenError, TokenPolicy, TokenSchedule};
+pub use token_source::TokenSource;
 pub use warning::RequestWarning;

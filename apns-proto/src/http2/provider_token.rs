@@ -10,7 +10,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::SigningKey;
 use crate::{NotSeconds, Now, WallTime};
 
 /// A provider token, with the time at which it was signed on both clocks.
@@ -27,9 +26,10 @@ pub struct ProviderToken {
 const BEARER: &str = "bearer ";
 
 impl ProviderToken {
-    /// Signs a new token (RFC 7515, RFC 7518 section 3.4): header `alg` and `kid`, claims `iss` and `iat`, nothing else.
+    /// A new token (RFC 7515, RFC 7518 section 3.4): header `alg` and `kid`, claims `iss` and `iat`, nothing else. `sign`
+    /// signs its argument with ES256: r and s, 32 bytes each.
     #[must_use]
-    pub fn sign(key: &SigningKey, key_id: &KeyId, team_id: &TeamId, now: Now) -> Self {
+    pub fn signed(key_id: &KeyId, team_id: &TeamId, now: Now, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> Self {
         let header = format!(r#"{{"alg":"ES256","kid":"{key_id}"}}"#);
         let claims = format!(r#"{{"iss":"{team_id}","iat":{}}}"#, now.wall.as_secs());
         let mut text = String::with_capacity(256);
@@ -37,7 +37,7 @@ impl ProviderToken {
         URL_SAFE_NO_PAD.encode_string(header, &mut text);
         text.push('.');
         URL_SAFE_NO_PAD.encode_string(claims, &mut text);
-        let signature = key.sign(&text.as_bytes()[BEARER.len()..]);
+        let signature = sign(&text.as_bytes()[BEARER.len()..]);
         text.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut text);
         Self { authorization: text.into(), issued: now }

@@ -121,16 +121,6 @@ pub struct TokenSchedule {
     forced: Option<Instant>,
 }
 
-/// What [`TokenSchedule::decide`] says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TokenDecision {
-    /// Hand out this token.
-    Use(ProviderToken),
-    /// Sign a new one, and say so with [`TokenSchedule::signed`].
-    Sign,
-}
-
 impl TokenSchedule {
     /// A schedule without a token yet.
     #[must_use]
@@ -138,23 +128,19 @@ impl TokenSchedule {
         Self { policy, ..Self::default() }
     }
 
-    /// What to hand out now.
+    /// The token to hand out now; `None` when a new one is to be signed, which [`signed`](Self::signed) is told of.
     #[must_use]
-    pub fn decide(&self, now: Now) -> TokenDecision {
-        let Some(current) = &self.current else { return TokenDecision::Sign };
-        match self.policy.standing(current, now) {
-            Standing::Due | Standing::ClockMoved => TokenDecision::Sign,
-            Standing::Good if self.wanted => TokenDecision::Sign,
-            Standing::Good => TokenDecision::Use(current.clone()),
-        }
+    pub fn current(&self, now: Now) -> Option<&ProviderToken> {
+        let is_good = |token: &&ProviderToken| self.policy.standing(token, now) == Standing::Good && !self.wanted;
+        self.current.as_ref().filter(is_good)
     }
 
-    /// A token was signed after [`decide`](Self::decide) asked for one. Hand out what this returns: if somebody else was
+    /// A token was signed after [`current`](Self::current) had none. Hand out what this returns: if somebody else was
     /// quicker with the same order, theirs, so that all use one token.
     pub fn signed(&mut self, token: ProviderToken) -> ProviderToken {
         let now = token.issued();
-        if let TokenDecision::Use(current) = self.decide(now) {
-            return current;
+        if let Some(current) = self.current(now) {
+            return current.clone();
         }
         // Whatever the wall clock or the service made old: the monotonic clock, which nobody sets, does not say so.
         let out_of_turn = self.current.as_ref().is_some_and(|old| ages(old, now).0 < self.policy.renew_after);
@@ -188,7 +174,7 @@ impl TokenSchedule {
 
     fn expired(&mut self, now: Now, token: &ProviderToken, skew: Option<ClockSkew>) -> AfterRejection {
         let is_current = self.current.as_ref() == Some(token);
-        if !is_current || self.wanted || matches!(self.decide(now), TokenDecision::Sign) {
+        if !is_current || self.wanted || self.current(now).is_none() {
             return AfterRejection::NewConnection;
         }
         if !self.may_force(now) {

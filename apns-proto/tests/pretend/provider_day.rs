@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use apns_credentials::{SigningKey, SigningSource};
 use apns_proto::http2::{
-    AfterRejection, ClockSkew, Config, Credential, KeyId, ProviderApi, ProviderToken, Reason, SigningKey,
-    SigningSource, TeamId, TokenError, TokenSource,
+    AfterRejection, ClockSkew, Config, Credential, KeyId, ProviderApi, ProviderToken, Reason, TeamId, TokenError,
+    TokenSource,
 };
 use apns_proto::{
     End, Expiration, LossPolicy, Notification, Now, Outcome, Payload, Priority, RefusalPolicy, Rejection, RetryPolicy,
@@ -122,7 +123,7 @@ impl TokenSource for Fitful {
 
 fn api(dice: &mut Dice, day: &Day) -> ProviderApi {
     let credential = if day.with_tokens {
-        let key = SigningKey::read(include_bytes!("../keys/p8.pem")).unwrap();
+        let key = SigningKey::read(include_bytes!("../../../apns-credentials/tests/keys/p8.pem")).unwrap();
         let (key_id, team_id) = (KeyId::new("ABC123DEFG").unwrap(), TeamId::new("DEF123GHIJ").unwrap());
         let inner = SigningSource::new(key, key_id, team_id);
         let gap = (

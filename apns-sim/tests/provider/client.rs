@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use apns_proto::http2::{KeyId, ProviderToken, SigningKey, TeamId};
+use apns_driver::apns_credentials::SigningKey;
+use apns_proto::http2::{KeyId, TeamId};
 use apns_proto::{Now, WallTime};
 use apns_sim::Simulator;
 use bytes::Bytes;
@@ -77,7 +78,7 @@ pub(crate) fn bearer_of(simulator: &Simulator, key_id: &str, team_id: &str, age_
         let key = SigningKey::read(pem.as_bytes()).unwrap();
         let wall = WallTime::from_secs(now().as_secs() - age_s);
         let now = Now::new(std::time::Instant::now(), wall);
-        let token = ProviderToken::sign(&key, &KeyId::new(key_id).unwrap(), &TeamId::new(team_id).unwrap(), now);
+        let token = key.provider_token(&KeyId::new(key_id).unwrap(), &TeamId::new(team_id).unwrap(), now);
         String::from_utf8(token.authorization().to_vec()).unwrap()
     };
     SIGNED.lock().unwrap().entry(place).or_insert_with(sign).clone()

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use apns_credentials::SigningKey;
 use apns_credentials::disclosure::shown;
 use apns_driver::files::open_regular;
-use apns_proto::http2::{Authentication, CertificateTopics, KeyId, Requests, SigningKey, TeamId};
+use apns_proto::http2::{Authentication, CertificateTopics, KeyId, Requests, TeamId};
 use apns_proto::{LossPolicy, RetryPolicy, Topic, WallTime, encoding};
 use apns_tokio::{Endpoint, Environment, Identity, Purpose, Roots, Verdict};
 use serde::{Deserialize, Serialize};

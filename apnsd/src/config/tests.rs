@@ -252,7 +252,7 @@ fn fields(outer: &str) -> Vec<String> {
 
 #[test]
 fn no_field_brings_a_secret_out() {
-    let pem = include_str!("../../../apns-proto/tests/keys/p8.pem");
+    let pem = include_str!("../../../apns-credentials/tests/keys/p8.pem");
     let inside: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     let piece = &inside[40..60];
     let secrets = [

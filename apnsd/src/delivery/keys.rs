@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use apns_proto::http2::{KeyId, SigningKey, SigningSource, TeamId, TokenSource};
+use apns_credentials::{SigningKey, SigningSource};
+use apns_proto::http2::{KeyId, TeamId, TokenSource};
 
 /// The name of a key, and the key itself: another key under the same name is another one.
 type KeyName = (String, String, [u8; 65]);

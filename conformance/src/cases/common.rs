@@ -6,10 +6,11 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use apns_driver::apns_credentials::{SigningKey, SigningSource};
 use apns_driver::{
     BinaryBuilder, Client, ClientEvent, Delivery, Endpoint, Events, Http2Builder, Identity, Roots, Runtime,
 };
-use apns_proto::http2::{KeyId, SigningKey, SigningSource, TeamId};
+use apns_proto::http2::{KeyId, TeamId};
 use apns_proto::{DeviceToken, DialFailure, Notification, Outcome, Payload, Proof, Topic};
 use apns_sim::{Builder, Faults, Script, Simulator};
 use futures_util::{StreamExt, stream};

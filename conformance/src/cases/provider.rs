@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use apns_driver::apns_credentials::{SigningKey, SigningSource};
 use apns_driver::{Client, ClientEvent, Runtime};
-use apns_proto::http2::{KeyId, SigningKey, SigningSource, TeamId};
+use apns_proto::http2::{KeyId, TeamId};
 use apns_proto::{
     ApnsId, DeviceToken, NotSentCause, Notification, Outcome, Payload, Rejection, RetryPolicy, TokenVerdict, Topic,
     UnknownCause,

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use apns_proto::http2::{
-    AfterRejection, ClockSkew, KeyId, ProviderToken, Reason, SigningKey, SigningSource, TeamId, TokenError, TokenSource,
-};
+use apns_credentials::{SigningKey, SigningSource};
+use apns_proto::http2::{AfterRejection, ClockSkew, KeyId, ProviderToken, Reason, TeamId, TokenError, TokenSource};
 use apns_proto::{
     CloseReason, DeviceToken, InvalidTokens, LinkReport, Now, Outcome, Payload, Rejection, RetryPolicy, Topic, WallTime,
 };
@@ -120,18 +119,15 @@ struct Sent {
 }
 
 fn credentials(simulator: &Simulator, now: Now) -> Result<Credentials, Failure> {
-    let key = |pem: &str| {
-        SigningKey::read(pem.as_bytes())
-            .map_err(|error| Failure::Key { place: std::path::PathBuf::from("the simulator").into(), error })
-    };
+    let key = SigningKey::read(simulator.signing_key_pem().as_bytes())
+        .map_err(|error| Failure::Key { place: std::path::PathBuf::from("the simulator").into(), error })?;
     let id = |error| Failure::Usage(format!("the simulator's ids: {error}"));
     let key_id = KeyId::new(simulator.key_id()).map_err(id)?;
     let team_id = TeamId::new(simulator.team_id()).map_err(id)?;
-    let pem = simulator.signing_key_pem();
     let asleep = Duration::from_secs(2 * 60 * 60);
     let then = Now::new(now.instant, WallTime::from_secs(now.wall.as_secs() - asleep.as_secs()));
-    let old = ProviderToken::sign(&key(pem)?, &key_id, &team_id, then);
-    let signing = SigningSource::new(key(pem)?, key_id, team_id);
+    let old = key.provider_token(&key_id, &team_id, then);
+    let signing = SigningSource::new(key, key_id, team_id);
     let source: Arc<dyn TokenSource> = Arc::new(Overslept { old, refused: AtomicBool::new(false), signing });
     Ok(source.into())
 }
