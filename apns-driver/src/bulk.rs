@@ -13,6 +13,7 @@ use futures_core::Stream;
 use pin_project_lite::pin_project;
 use slab::Slab;
 
+use crate::leaving::Tags;
 use crate::queue::{Job, Refusal};
 use crate::reply::{BulkSink, Delivery, Reply};
 use crate::{Client, Runtime};
@@ -23,6 +24,7 @@ const A_TURN: usize = 512;
 /// How many of them go into the queue at a time.
 const TOGETHER: usize = 16;
 
+type NoteTag<K> = Box<dyn Fn(u32, &K) + Send + Sync>;
 type Proof = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 pin_project! {
@@ -33,6 +35,8 @@ pin_project! {
         source: Option<S>,
         keys: Slab<K>,
         sink: Arc<BulkSink<M>>,
+        // Notes under which name the caller knows what is in a place.
+        note_tag: Option<NoteTag<K>>,
         // Taken out of the sink together, and not yielded yet.
         ready: VecDeque<(u32, Delivery<M>)>,
         // Taken from the source, and waiting for room.
@@ -51,12 +55,43 @@ impl<R: Runtime, S, K, M: Message> SendAll<R, S, K, M> {
             source: Some(source),
             keys: Slab::new(),
             sink: Arc::new(BulkSink::new()),
+            note_tag: None,
             ready: VecDeque::new(),
             held: VecDeque::new(),
             room: None,
             asked: false,
             proof: None,
         }
+    }
+}
+
+impl<R: Runtime, S, K, M: Message> SendAll<R, S, K, M> {
+    /// Calls `hook` with the tags of notifications whose last bytes are about to be handed to the transport, each time
+    /// before they are. To be set before the stream is polled.
+    ///
+    /// For callers that keep a journal of what may have left: after a crash, what was never named here has not reached the
+    /// service. A notification that is written once more is named once more. Nothing is written before the hook returns,
+    /// so it should be quick.
+    ///
+    /// ```
+    /// # use apns_driver::{Client, Runtime};
+    /// # use apns_proto::Notification;
+    /// # fn example<R: Runtime>(client: &Client<R>, source: impl futures_core::Stream<Item = (u64, Notification)>) {
+    /// let outcomes = client.send_all(source).before_leaving(|key| *key, |keys| println!("leaving: {keys:?}"));
+    /// # let _ = outcomes;
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn before_leaving<T: Copy + Send + 'static>(
+        mut self,
+        tag: impl Fn(&K) -> T + Send + Sync + 'static,
+        hook: impl Fn(&[T]) + Send + Sync + 'static,
+    ) -> Self {
+        let tags = Arc::new(Tags::new(hook));
+        self.sink.set_watch(tags.clone());
+        self.client.core().watch();
+        self.note_tag = Some(Box::new(move |slot, key| tags.set(slot, tag(key))));
+        self
     }
 }
 
@@ -92,6 +127,9 @@ where
                         Some(Poll::Ready(Some((key, mut notification)))) => {
                             this.client.note_handed_over(&mut notification);
                             let slot = this.keys.insert(key) as u32;
+                            if let Some(note_tag) = this.note_tag {
+                                note_tag(slot, &this.keys[slot as usize]);
+                            }
                             this.held.push_back(Job { notification, reply: Reply::bulk(this.sink.clone(), slot) });
                         }
                         Some(Poll::Ready(None)) => {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -61,6 +61,8 @@ pub(crate) struct Core<M: Message = Notification> {
     /// What ended as unknown or not sent while closing.
     leftovers: Mutex<Option<Vec<Leftover<M>>>>,
     settled: AtomicU64,
+    /// A bulk run wants to know what is about to leave.
+    watched: AtomicBool,
     /// Why the first session that stopped has stopped.
     stopped: OnceLock<NotSentCause>,
     pauses: Mutex<Pauses>,
@@ -149,9 +151,18 @@ impl<M: Message> Core<M> {
             meter: Meter::new(token),
             leftovers: Mutex::new(None),
             settled: AtomicU64::new(0),
+            watched: AtomicBool::new(false),
             stopped: OnceLock::new(),
             pauses: Mutex::default(),
         }
+    }
+
+    pub(crate) fn watch(&self) {
+        self.watched.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed)
     }
 
     pub(crate) fn note_over(&self, cause: &NotSentCause) {

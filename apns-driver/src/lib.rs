@@ -73,6 +73,7 @@ pub mod feedback;
 pub mod files;
 #[cfg(feature = "http2")]
 mod http2_builder;
+mod leaving;
 mod names;
 mod pump;
 mod queue;

@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use apns_proto::{Message, NotSentCause, Notification, Outcome, Settled, UnknownCause};
 use futures_channel::oneshot;
 use futures_util::task::AtomicWaker;
+
+use crate::leaving::{Leaving, Watch};
 
 /// How a notification ended, with what it took.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +98,14 @@ impl<M: Message> Reply<M> {
         }
     }
 
+    /// It is about to leave.
+    pub(crate) fn note_leaving(&self, leaving: &mut Leaving<M>) {
+        match &self.0 {
+            Some(Target::Bulk(sink, slot)) if sink.watch().is_some() => leaving.add(sink, *slot),
+            _ => {}
+        }
+    }
+
     /// Taken back: the submission did not happen.
     pub(crate) fn revoke(mut self) {
         self.0 = None;
@@ -124,15 +134,24 @@ impl<M: Message> fmt::Debug for Reply<M> {
 const KEPT: usize = 4096;
 
 /// Where the outcomes of one bulk run gather: no channel and no task for each notification.
-#[derive(Debug)]
 pub(crate) struct BulkSink<M: Message = Notification> {
     done: Mutex<VecDeque<(u32, Delivery<M>)>>,
     waker: AtomicWaker,
+    watch: OnceLock<Arc<dyn Watch>>,
 }
 
 impl<M: Message> BulkSink<M> {
     pub(crate) fn new() -> Self {
-        Self { done: Mutex::default(), waker: AtomicWaker::new() }
+        Self { done: Mutex::default(), waker: AtomicWaker::new(), watch: OnceLock::new() }
+    }
+
+    /// The first one stays.
+    pub(crate) fn set_watch(&self, watch: Arc<dyn Watch>) {
+        self.watch.get_or_init(|| watch);
+    }
+
+    pub(crate) fn watch(&self) -> Option<&dyn Watch> {
+        self.watch.get().map(|watch| &**watch)
     }
 
     fn push(&self, slot: u32, delivery: Delivery<M>) {

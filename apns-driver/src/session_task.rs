@@ -18,6 +18,7 @@ use crate::alarm::Alarm;
 use crate::client::{Core, LatestPause};
 use crate::dial::{Target, dial};
 use crate::events::ClientEvent;
+use crate::leaving::Leaving;
 use crate::pump::{Port, Pump, Pumped};
 use crate::queue::{Job, Proof, Readiness};
 use crate::reply::{Delivery, Reply};
@@ -54,6 +55,7 @@ pub(crate) struct SessionTask<R: Runtime, P: Protocol<Reply<M>, Message = M>, M:
 struct LinkPort<'a, P: Protocol<Reply<M>, Message = M>, M: Message> {
     session: &'a mut Session<P, Reply<M>>,
     link: LinkId,
+    watched: bool,
 }
 
 impl<P: Protocol<Reply<M>, Message = M>, M: Message> Port for LinkPort<'_, P, M> {
@@ -70,7 +72,13 @@ impl<P: Protocol<Reply<M>, Message = M>, M: Message> Port for LinkPort<'_, P, M>
     }
 
     fn poll_transmit(&mut self, now: Now, out: &mut BytesMut) -> Transmit {
-        self.session.poll_transmit(now, self.link, out)
+        let transmit = self.session.poll_transmit(now, self.link, out);
+        if self.watched {
+            let mut leaving = Leaving::new();
+            self.session.just_sent(self.link, |reply| reply.note_leaving(&mut leaving));
+            leaving.tell();
+        }
+        transmit
     }
 }
 
@@ -178,9 +186,9 @@ impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, 
                 && closing.deadline.is_some_and(|deadline| deadline <= now.instant)
             {
                 // What the transport was not even offered has not left.
-                let session = &mut self.session;
+                let (session, watched) = (&mut self.session, self.core.is_watched());
                 for (link, pump) in &mut self.pumps {
-                    pump.stop_writing(now, &mut LinkPort { session: &mut *session, link: *link });
+                    pump.stop_writing(now, &mut LinkPort { session: &mut *session, link: *link, watched });
                 }
                 self.session.close(now, closing.deadline);
             }
@@ -290,9 +298,9 @@ impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, 
 
     fn poll_pumps(&mut self, cx: &mut Context<'_>, now: Now) -> bool {
         let mut moved = false;
-        let session = &mut self.session;
+        let (session, watched) = (&mut self.session, self.core.is_watched());
         self.pumps.retain_mut(|(link, pump)| {
-            let pumped = pump.poll(cx, now, &mut LinkPort { session: &mut *session, link: *link });
+            let pumped = pump.poll(cx, now, &mut LinkPort { session: &mut *session, link: *link, watched });
             moved |= pumped != Pumped::Idle;
             pumped != Pumped::Over
         });

@@ -428,6 +428,10 @@ pub trait Connection<K>: Machine<Event = ConnectionEvent<K, Self::Message>> {
     /// Closes now. What has no outcome is in the terminal event.
     fn close(&mut self, now: Now);
 
+    /// Goes through the keys of the submissions of which [`Machine::poll_transmit`] handed out the last byte when it was
+    /// called last. Until then the service cannot have taken a submission.
+    fn just_sent(&self, each: &mut dyn FnMut(&K));
+
     /// Whether the terminal event was produced; it may still be waiting in [`Machine::poll_event`].
     fn is_closed(&self) -> bool;
 }

@@ -32,6 +32,18 @@ impl Folder {
     }
 }
 
+impl Folder {
+    /// As after a loss of power: what was not synced is of another start of the machine.
+    fn forget_sent(&self) {
+        let path = self.0.join("outbox.sent");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (first, rest) = text.split_once('\n').unwrap();
+        let begun: serde_json::Value = serde_json::from_str(first).unwrap();
+        let boot = begun["begun"]["boot"].as_str().unwrap();
+        std::fs::write(&path, format!("{}\n{rest}", first.replace(boot, "another"))).unwrap();
+    }
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
         drop(std::fs::remove_dir_all(&self.0));
@@ -79,9 +91,19 @@ enum Step {
         which: usize,
         wait: u64,
     },
+    /// The so-manyth of those in flight is about to be handed to the transport.
+    Leave {
+        which: usize,
+    },
+    /// An answer came to the so-manyth of those in flight, and is not kept yet.
+    Hear {
+        which: usize,
+        wait: Option<u64>,
+    },
     /// The process dies, and the next one takes care of what it left.
     Crash {
         resend: bool,
+        power: bool,
     },
     Pass {
         time: u64,
@@ -95,7 +117,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (0..2_usize, 1..8_usize).prop_map(|(app, limit)| Step::Claim { app, limit }),
         3 => any::<usize>().prop_map(|which| Step::Settle { which }),
         2 => (any::<usize>(), 0..50_u64).prop_map(|(which, wait)| Step::Postpone { which, wait }),
-        1 => any::<bool>().prop_map(|resend| Step::Crash { resend }),
+        2 => any::<usize>().prop_map(|which| Step::Leave { which }),
+        2 => (any::<usize>(), prop::option::of(0..50_u64)).prop_map(|(which, wait)| Step::Hear { which, wait }),
+        1 => (any::<bool>(), prop::bool::weighted(0.3)).prop_map(|(resend, power)| Step::Crash { resend, power }),
         2 => (1..60_u64).prop_map(|time| Step::Pass { time }),
     ];
     prop::collection::vec(step, 1..40)
@@ -108,6 +132,17 @@ struct Known {
     number: u8,
     place: Place,
     tries: Tries,
+    /// When it was or is due.
+    due: u64,
+    /// What is noted of it while it is in flight.
+    noted: Noted,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Noted {
+    Nothing,
+    Left,
+    Heard(Place, Tries),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -167,6 +202,8 @@ async fn play(steps: Vec<Step>) {
                         number: number.wrapping_add(index),
                         place: Place::Waiting { due: now },
                         tries: Tries::default(),
+                        due: now,
+                        noted: Noted::Nothing,
                     };
                     model.push((one.id, known));
                 }
@@ -194,7 +231,11 @@ async fn play(steps: Vec<Step>) {
                     let known = &mut model[index].1;
                     assert_eq!(entry.notification.token().as_bytes(), [known.number; 32]);
                     assert_eq!(entry.tries, known.tries);
+                    if let Place::Waiting { due } = known.place {
+                        known.due = due;
+                    }
                     known.place = Place::InFlight;
+                    known.noted = Noted::Nothing;
                 }
             }
             Step::Settle { which } => {
@@ -211,10 +252,43 @@ async fn play(steps: Vec<Step>) {
                 outbox.change(vec![Change::Postpone(postponement)]).await.unwrap();
                 known.place = Place::Waiting { due: now + wait };
             }
-            Step::Crash { resend } => {
+            Step::Leave { which } => {
+                let Some((id, known)) = nth_in_flight(&mut model, which) else { continue };
+                outbox.leaving(&[*id]);
+                known.noted = Noted::Left;
+            }
+            Step::Hear { which, wait } => {
+                let Some((id, known)) = nth_in_flight(&mut model, which) else { continue };
+                outbox.leaving(&[*id]);
+                let (change, place, tries) = match wait {
+                    Some(wait) => {
+                        let tries = Tries { attempts: known.tries.attempts + 1, ..known.tries };
+                        let again = Postponement { id: *id, due: at(now + wait), tries };
+                        (Change::Postpone(again), Place::Waiting { due: now + wait }, tries)
+                    }
+                    None => {
+                        let settled = Place::Settled("accepted".to_owned());
+                        (settle(*id, &apps[known.app], known.tries, now), settled, known.tries)
+                    }
+                };
+                outbox.changing(&[change]);
+                known.noted = Noted::Heard(place, tries);
+            }
+            Step::Crash { resend, power } => {
                 outbox.close().await.unwrap();
                 drop(outbox);
+                if power {
+                    folder.forget_sent();
+                }
                 outbox = folder.open(bounds.clone());
+                for (_, known) in model.iter_mut().filter(|(_, known)| known.place == Place::InFlight && !power) {
+                    match known.noted.clone() {
+                        // It waits for the time for which it waited before.
+                        Noted::Nothing => known.place = Place::Waiting { due: known.due },
+                        Noted::Left => {}
+                        Noted::Heard(place, tries) => (known.place, known.tries) = (place, tries),
+                    }
+                }
                 let policy = if resend { LossPolicy::Resend { at_most: AT_MOST } } else { LossPolicy::Report };
                 for (number, app) in apps.iter().enumerate() {
                     let recovered = outbox.recover(app, policy, at(now)).await.unwrap();

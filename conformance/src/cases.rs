@@ -12,6 +12,7 @@ pub(crate) mod channels;
 pub(crate) mod deadlines;
 pub(crate) mod expiry;
 pub(crate) mod feedback;
+pub(crate) mod leaving;
 pub(crate) mod pool;
 pub(crate) mod provider;
 pub(crate) mod reaching;

@@ -135,6 +135,9 @@ behaviours! {
         no_connection_is_an_error_that_says_which_step_failed,
         a_refused_client_certificate_is_said,
     }
+    leaving {
+        what_is_about_to_leave_is_named_before_it_does,
+    }
     pool {
         the_windows_of_all_connections_become_full_and_are_proven,
         idle_sessions_join_when_there_is_work_for_more,

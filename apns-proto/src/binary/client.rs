@@ -89,6 +89,8 @@ pub struct Client<K> {
 struct Handed {
     since: Instant,
     bytes: usize,
+    /// How many notifications these bytes are.
+    notifications: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -423,7 +425,7 @@ impl<K> Machine for Client<K> {
             // Judged first: what is written to a connection that has failed would be in doubt.
             return Transmit::Idle;
         }
-        let before = out.len();
+        let (before, written) = (out.len(), self.window.written());
         self.write_notifications(now, out, before + CHUNK);
         if let (Some(drain), None, None) = (self.drain, self.probe, self.window.next_unwritten()) {
             if self.window.len() == self.presumed {
@@ -435,7 +437,8 @@ impl<K> Machine for Client<K> {
         if out.len() == before {
             return Transmit::Idle;
         }
-        self.handed = Some(Handed { since: now.instant, bytes: out.len() - before });
+        let notifications = self.window.written() - written;
+        self.handed = Some(Handed { since: now.instant, bytes: out.len() - before, notifications });
         Transmit::Ready
     }
 
@@ -533,5 +536,11 @@ impl<K> Connection<K> for Client<K> {
 
     fn is_closed(&self) -> bool {
         self.ending.is_some()
+    }
+
+    fn just_sent(&self, each: &mut dyn FnMut(&K)) {
+        if let Some(handed) = self.handed {
+            self.window.written_last(handed.notifications).for_each(|submission| each(&submission.key));
+        }
     }
 }

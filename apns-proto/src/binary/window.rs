@@ -120,6 +120,12 @@ impl<K> Window<K> {
         self.written
     }
 
+    /// The last of those that were written, so many.
+    pub(super) fn written_last(&self, count: usize) -> impl Iterator<Item = &Submission<K>> {
+        let last = self.written.saturating_sub(count)..self.written;
+        last.filter_map(|index| self.entries.get(index)).map(|entry| &entry.submission)
+    }
+
     /// The sequence that the next one written gets; also the end of those written.
     pub(super) fn next_sequence(&self) -> Sequence {
         self.front.plus(self.written)

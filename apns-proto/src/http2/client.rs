@@ -418,6 +418,11 @@ impl<K, M: Exchange> Connection<K> for Client<K, M> {
     fn is_closed(&self) -> bool {
         self.phase == Phase::Closed
     }
+
+    fn just_sent(&self, each: &mut dyn FnMut(&K)) {
+        let sent = self.wire.just_sent().filter_map(|stream| self.in_flight.get(stream));
+        sent.for_each(|sent| each(&sent.submission.key));
+    }
 }
 
 impl<K, M: Exchange> fmt::Debug for Client<K, M> {

@@ -48,6 +48,11 @@ impl<T> Streams<T> {
         Some(value)
     }
 
+    pub(super) fn get(&self, stream: u32) -> Option<&T> {
+        let index = self.find(stream).ok()?;
+        self.values.get(self.order[index].1?)
+    }
+
     pub(super) fn get_mut(&mut self, stream: u32) -> Option<&mut T> {
         let index = self.find(stream).ok()?;
         self.values.get_mut(self.order[index].1?)

@@ -365,6 +365,15 @@ impl<P: Protocol<K>, K> Session<P, K> {
         transmit
     }
 
+    /// Goes through the keys of the submissions of which [`poll_transmit`](Self::poll_transmit) of the link handed out the
+    /// last byte when it was called last. Until then the service cannot have taken a submission: a journal that is written
+    /// here, before these bytes are, says after a crash what may have left.
+    pub fn just_sent(&self, id: LinkId, mut each: impl FnMut(&K)) {
+        if let Some(connection) = self.links.iter().find(|link| link.id == id).and_then(Link::connection) {
+            connection.just_sent(&mut each);
+        }
+    }
+
     /// The next event, in order.
     #[must_use = "an event that is dropped is lost, with the outcome that it tells"]
     pub fn poll_event(&mut self) -> Option<SessionEvent<K, P::Message>> {

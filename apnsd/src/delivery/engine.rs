@@ -231,12 +231,15 @@ impl<'a> Epoch<'a> {
     fn new(engine: &'a Engine, app: &'a App, client: Client) -> Self {
         let (feed, source) = mpsc::channel(app.in_flight);
         let source: Source = futures_util::stream::unfold(source, receive as fn(_) -> _);
+        let outbox = engine.outbox.clone();
+        let sending =
+            client.send_all(source).before_leaving(|ticket: &Ticket| ticket.id, move |ids| outbox.leaving(ids));
         Self {
             engine,
             judge: Judge { name: &engine.name, app },
             events: client.events(),
             events_over: false,
-            outcomes: Box::pin(client.send_all(source)),
+            outcomes: Box::pin(sending),
             client,
             feed: Some(feed),
             attempts: Attempts::new(engine),
@@ -457,6 +460,7 @@ impl<'a> Epoch<'a> {
     /// One outcome, and all others that are there already: they share one sync.
     fn on_outcome(&mut self, first: Option<(Ticket, Delivery)>) {
         let now = now();
+        let before = self.changes.len();
         let mut next = first;
         while let Some((ticket, delivery)) = next.take() {
             self.under_way -= 1;
@@ -466,6 +470,7 @@ impl<'a> Epoch<'a> {
                 next = self.outcomes.next().now_or_never().flatten();
             }
         }
+        self.engine.outbox.changing(&self.changes[before..]);
     }
 
     /// A peer that takes connections and says nothing is no service, whoever it is.

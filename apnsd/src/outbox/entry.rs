@@ -77,6 +77,17 @@ pub enum Change {
     Postpone(Postponement),
 }
 
+impl Change {
+    /// The notification.
+    #[must_use]
+    pub const fn id(&self) -> NotificationId {
+        match self {
+            Self::Settle(settlement) => settlement.record.id,
+            Self::Postpone(postponement) => postponement.id,
+        }
+    }
+}
+
 /// The end of a notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {

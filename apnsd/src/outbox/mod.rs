@@ -57,6 +57,14 @@ pub trait Outbox: fmt::Debug + Send + Sync + 'static {
     /// may have arrived ends as unknown. At most some thousand of them: to be called until it gives none.
     fn end_attempts(&self, app: &AppName, before: WallTime, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>>;
 
+    /// Notes, before it returns, that these were claimed and are about to be handed to the transport. The note outlives the
+    /// process, and perhaps not the machine. A store that keeps such notes puts back at its next opening what was claimed and
+    /// never left.
+    fn leaving(&self, ids: &[NotificationId]);
+
+    /// Notes in the same way what [`change`](Self::change) will be asked to do.
+    fn changing(&self, changes: &[Change]);
+
     /// Settles what was in flight, or puts it back. What is not in flight is left alone.
     ///
     /// The answer has the records that were really settled, with their cursors.

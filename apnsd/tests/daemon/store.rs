@@ -80,6 +80,14 @@ impl Outbox for Flaky {
         self.works.end_attempts(app, before, now)
     }
 
+    fn leaving(&self, ids: &[NotificationId]) {
+        self.works.leaving(ids);
+    }
+
+    fn changing(&self, changes: &[Change]) {
+        self.works.changing(changes);
+    }
+
     fn change(&self, changes: Vec<Change>) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
         if fails(&self.changes) { failure() } else { self.works.change(changes) }
     }

@@ -50,8 +50,8 @@ const TESTS: &[(&str, Test)] = &[
     ("only_what_left_is_in_doubt_with_a_silent_peer", |extent| {
         Box::pin(doubt::only_what_left_is_in_doubt_with_a_silent_peer(extent.kills))
     }),
-    ("no_more_is_in_doubt_than_the_peer_has_streams", |extent| {
-        Box::pin(doubt::no_more_is_in_doubt_than_the_peer_has_streams(extent.kills, extent.seed))
+    ("only_what_left_is_in_doubt_with_a_peer_that_answers", |extent| {
+        Box::pin(doubt::only_what_left_is_in_doubt_with_a_peer_that_answers(extent.kills, extent.seed))
     }),
     ("nothing_is_in_doubt_without_a_provider", |extent| {
         Box::pin(doubt::nothing_is_in_doubt_without_a_provider(extent.kills))

@@ -237,6 +237,11 @@ impl Connection {
         self.output.hand_out(out)
     }
 
+    /// The open streams whose requests ended among the bytes that were handed out last.
+    pub(crate) fn just_sent(&self) -> impl Iterator<Item = u32> + '_ {
+        self.streams.iter().filter(|(_, open)| self.output.ended_last(open.end)).map(|(stream, _)| stream)
+    }
+
     /// The transport takes nothing more; the last `unsent` bytes handed out were never taken.
     ///
     /// Answers still come in. What never wholly left fails as not processed when the connection ends.

@@ -13,6 +13,8 @@ pub(super) struct Output {
     waiting: Vec<u8>,
     /// Bytes that are with the transport, or were.
     handed: u64,
+    /// How many of them were handed out last.
+    last: u64,
     /// Bytes of frames among those that wait which the peer asked for.
     control: usize,
     /// The size of the preface and our first SETTINGS while they wait. They are sent whatever happens.
@@ -25,11 +27,12 @@ impl Output {
     pub(super) fn new(settings: &[(u16, u32)]) -> Self {
         let mut waiting = PREFACE.to_vec();
         frame::write_settings(&mut waiting, settings);
-        Self { start: waiting.len(), waiting, handed: 0, control: 0, stopped: false }
+        Self { start: waiting.len(), waiting, handed: 0, last: 0, control: 0, stopped: false }
     }
 
     /// Appends at most a chunk and tells whether there was anything.
     pub(super) fn hand_out(&mut self, out: &mut BytesMut) -> bool {
+        self.last = 0;
         if self.waiting.is_empty() {
             return false;
         }
@@ -41,7 +44,8 @@ impl Output {
             self.waiting.drain(..count);
         }
         self.start = 0;
-        self.handed += count as u64;
+        self.last = count as u64;
+        self.handed += self.last;
         self.control = self.control.min(self.waiting.len());
         true
     }
@@ -99,6 +103,11 @@ impl Output {
     /// Whether the transport got everything before this position.
     pub(super) const fn has_left(&self, position: u64) -> bool {
         position <= self.handed
+    }
+
+    /// Whether what ends at this position ended among the bytes that were handed out last.
+    pub(super) const fn ended_last(&self, position: u64) -> bool {
+        position <= self.handed && position > self.handed.saturating_sub(self.last)
     }
 
     /// Where frames are written. What is appended must be whole frames.

@@ -8,6 +8,7 @@ mod disk;
 mod id;
 mod read;
 mod schema;
+mod sent;
 mod thread;
 mod write;
 
@@ -21,6 +22,8 @@ use apns_proto::{Expiration, LossPolicy, WallTime};
 use rusqlite::{Connection, OpenFlags};
 
 use self::books::Books;
+use self::id::Tag;
+use self::sent::Sent;
 use self::thread::{Reader, Writer};
 use super::{
     Accepted, Answer, Bounds, Change, Claim, Counts, Cursor, Disk, FeedbackPage, GoneToken, NewEntry, Outbox,
@@ -30,6 +33,9 @@ use crate::{AppName, NotificationId};
 
 /// The store's file in its directory.
 const FILE: &str = "outbox.sqlite3";
+
+/// The file that says what was sent, beside it.
+const SENT: &str = "outbox.sent";
 
 /// An outbox on disk.
 ///
@@ -53,8 +59,10 @@ const FILE: &str = "outbox.sqlite3";
 /// ```
 pub struct SqliteOutbox {
     path: PathBuf,
+    tag: Tag,
     writer: Writer,
     reader: Reader,
+    sent: Arc<Sent>,
     /// Held until this is closed, so that no second process uses the same file.
     lock: Mutex<Option<Connection>>,
 }
@@ -93,20 +101,31 @@ impl SqliteOutbox {
             close_to_others(&file).map_err(|error| unusable(&file, error))?;
         }
         let lock = lock(&locked)?;
-        let connection = schema::open(&path)?;
-        let books = Books::load(&connection).map_err(|error| unusable(&path, error))?;
+        let mut connection = schema::open(&path)?;
+        let mut books = Books::load(&connection).map_err(|error| unusable(&path, error))?;
+        let sent = directory.join(SENT);
+        let sent =
+            thread::take_up(&mut connection, &mut books, &bounds, &sent).map_err(|error| unusable(&path, error))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let reading = Connection::open_with_flags(&path, flags).map_err(|error| unusable(&path, error))?;
         let tag = books.tag;
         let writer = Writer::start(connection, books, bounds).map_err(|error| unusable(&path, error))?;
         let reader = Reader::start(reading, tag).map_err(|error| unusable(&path, error))?;
-        Ok(Self { path, writer, reader, lock: Mutex::new(Some(lock)) })
+        Ok(Self { path, tag, writer, reader, sent: Arc::new(sent), lock: Mutex::new(Some(lock)) })
     }
 
     /// How often something was committed since it was opened: each time one sync, however many callers waited for it.
     #[must_use]
     pub fn commits(&self) -> u64 {
         self.writer.commits()
+    }
+
+    /// A file that says too little stands there and cannot be taken away: it must not count.
+    fn disown_sent(&self) {
+        let sent = self.sent.clone();
+        let counted = self.writer.ask(move |work| work.count_opening().inspect(|opening| sent.set_opening(*opening)));
+        // It is done whether its answer is waited for or not; where it fails, nothing is claimed either.
+        drop(counted);
     }
 
     /// Where the file is.
@@ -135,14 +154,15 @@ fn make_private(directory: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Makes a file for its owner alone; one that is there is closed to others.
-fn private_file(path: &Path) -> std::io::Result<()> {
+/// Opens a file for its owner alone, to append to it; one that is there is closed to others.
+fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
     let mut options = std::fs::OpenOptions::new();
     options.append(true).create(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?;
-    close_to_others(path)
+    let file = options.open(path)?;
+    close_to_others(path)?;
+    Ok(file)
 }
 
 /// Takes everybody else's permissions from a file, where it is there.
@@ -205,8 +225,28 @@ impl Outbox for SqliteOutbox {
         self.writer.ask(move |work| work.end_attempts(&app, before, now))
     }
 
+    fn leaving(&self, ids: &[NotificationId]) {
+        let rows = ids.iter().filter_map(|id| self.tag.row(*id)).collect();
+        if self.sent.leaving(rows).is_err() {
+            self.disown_sent();
+        }
+    }
+
+    fn changing(&self, changes: &[Change]) {
+        let rows = changes.iter().filter_map(|change| Some((self.tag.row(change.id())?, change.clone()))).collect();
+        if self.sent.changing(rows).is_err() {
+            self.disown_sent();
+        }
+    }
+
     fn change(&self, changes: Vec<Change>) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
-        self.writer.ask(move |work| work.change(changes))
+        let rows: Vec<i64> = changes.iter().filter_map(|change| self.tag.row(change.id())).collect();
+        let changed = self.writer.ask(move |work| work.change(changes));
+        Box::pin(async move {
+            let settled = changed.await?;
+            self.sent.changed(rows.into_iter());
+            Ok(settled)
+        })
     }
 
     fn recover(&self, app: &AppName, policy: LossPolicy, now: WallTime) -> Answer<'_, Recovered> {

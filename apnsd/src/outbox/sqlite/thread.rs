@@ -1,6 +1,7 @@
 //! The two threads that own a connection each.
 
 use std::io;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -11,6 +12,7 @@ use tokio::sync::oneshot;
 use super::books::{Books, Totals};
 use super::id::Tag;
 use super::read::View;
+use super::sent::Sent;
 use super::write::Work;
 use super::{Published, failed, keep_statements};
 use crate::AppName;
@@ -131,6 +133,21 @@ fn write_all(
             return;
         }
     }
+}
+
+/// Before anything else is done: takes over what the process before left, and begins a file for what is sent from now on.
+pub(super) fn take_up(
+    connection: &mut Connection,
+    books: &mut Books,
+    bounds: &Bounds,
+    path: &Path,
+) -> Result<Sent, OutboxError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|e| failed(&e))?;
+    let mut work = Work { connection: &transaction, books, bounds, doomed: None };
+    work.take_up(path)?;
+    let opening = work.count_opening()?;
+    transaction.commit().map_err(|error| failed(&error))?;
+    Ok(Sent::begin(path, opening))
 }
 
 fn write_together(

@@ -1,6 +1,7 @@
 //! What the writer does, each within a transaction that is not its own.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::books::{BLOCK, Books};
 use super::read::{LIKE_NEVER, cursor, place};
+use super::sent::{self, Last};
 use super::{AppNumber, failed, schema};
 use crate::AppName;
 use crate::outbox::outcome::{abandoned, too_late};
@@ -47,6 +49,9 @@ pub(super) fn millis(time: WallTime) -> i64 {
 pub(super) fn time(millis: i64) -> WallTime {
     WallTime::from_millis(millis.try_into().unwrap_or_default())
 }
+
+/// The name under which openings of the tables are counted.
+const OPENING: &str = "opening";
 
 /// What is forgotten at most in one step.
 const SWEEP: usize = 5000;
@@ -328,6 +333,46 @@ impl Work<'_> {
             self.books.came_back(app, 1);
         }
         Ok(())
+    }
+
+    /// Gives this opening of the tables a number of its own.
+    pub(super) fn count_opening(&mut self) -> Done<i64> {
+        let count = || {
+            let opening = schema::number(self.connection, OPENING)?.unwrap_or_default().wrapping_add(1);
+            schema::set(self.connection, OPENING, opening)?;
+            Ok(opening)
+        };
+        count().map_err(|error: rusqlite::Error| failed(&error))
+    }
+
+    /// What the process before claimed and knew: what never left waits again, and what it heard is done.
+    pub(super) fn take_up(&mut self, path: &Path) -> Done<()> {
+        if self.books.totals.all.in_flight == 0 {
+            return Ok(());
+        }
+        let opening = schema::number(self.connection, OPENING).map_err(|error| failed(&error))?.unwrap_or_default();
+        let Some(mut sent) = sent::read(path, opening) else { return Ok(()) };
+        let claimed = self.claimed().map_err(|error| failed(&error))?;
+        for (row, app) in claimed {
+            match sent.remove(&row) {
+                Some(Last::Left) => {}
+                Some(Last::Changed(change)) => _ = self.change(vec![change])?,
+                None => {
+                    self.connection
+                        .prepare_cached("UPDATE pending SET state = 0 WHERE row = ?")
+                        .and_then(|mut update| update.execute([row]))
+                        .map_err(|error| failed(&error))?;
+                    self.books.came_back(app, 1);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn claimed(&self) -> rusqlite::Result<Vec<(i64, AppNumber)>> {
+        let mut select = self.connection.prepare("SELECT row, app FROM pending WHERE state = 1")?;
+        let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect()
     }
 
     pub(super) fn recover(&mut self, app: &AppName, policy: LossPolicy, now: WallTime) -> Done<Recovered> {

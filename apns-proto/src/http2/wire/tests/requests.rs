@@ -285,6 +285,27 @@ fn bodies_beyond_the_peers_window_wait_for_it_and_are_never_lost() {
 }
 
 #[test]
+fn a_request_is_told_once_when_its_last_byte_is_handed_out() {
+    let mut hand = Hand::greeted(&[(4, 5)], usize::MAX);
+    let (long, short) = (1, 3);
+    hand.client.send_request(&push("0123456789")).unwrap();
+    hand.client.send_request(&push("01234")).unwrap();
+    let hand_out = |hand: &mut Hand| {
+        let mut told: Vec<Vec<u32>> = Vec::new();
+        while hand.client.transmit(&mut BytesMut::new()) {
+            told.push(hand.client.just_sent().collect());
+        }
+        assert_eq!(hand.client.just_sent().count(), 0, "nothing was handed out");
+        told
+    };
+    assert_eq!(hand_out(&mut hand), [[short]], "half of the other waits for its window");
+    hand.client.ping([0; 8]);
+    assert_eq!(hand_out(&mut hand), [[0_u32; 0]]);
+    hand.say(|out| frame::write(out, 8, 0, long, &5_u32.to_be_bytes()));
+    assert_eq!(hand_out(&mut hand), [[long]]);
+}
+
+#[test]
 fn a_window_opened_by_settings_lets_waiting_bodies_out() {
     let mut hand = Hand::greeted(&[(4, 0)], usize::MAX);
     hand.client.send_request(&push("{\"aps\":{}}")).unwrap();
