@@ -63,6 +63,9 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[macro_use]
+mod enum_with_texts;
+
 mod apns_id;
 mod backoff;
 pub mod binary;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::binary::{Status, StatusKind};
+use crate::binary::Status;
 #[cfg(feature = "http2")]
 use crate::http2::ProviderRejection;
 use crate::{Retry, WallTime};
@@ -37,38 +37,40 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// What to do after a refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Reaction {
-    /// Stop sending to this token for this topic.
-    DropToken,
-    /// The request is wrong; sending it unchanged is pointless.
-    FixRequest,
-    /// Key, certificate, topic permission or environment is wrong; a person must act.
-    FixCredentials,
-    /// Sign a new provider token and send again.
-    RefreshToken,
-    /// Wait, then send again more slowly.
-    BackOff,
-    /// Send again later.
-    Retry,
-    /// Open a new connection and send again.
-    Reconnect,
+enum_with_texts! {
+    /// What to do after a refusal.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    #[non_exhaustive]
+    pub enum Reaction {
+        /// Stop sending to this token for this topic.
+        DropToken = "drop_token",
+        /// The request is wrong; sending it unchanged is pointless.
+        FixRequest = "fix_request",
+        /// Key, certificate, topic permission or environment is wrong; a person must act.
+        FixCredentials = "fix_credentials",
+        /// Sign a new provider token and send again.
+        RefreshToken = "refresh_token",
+        /// Wait, then send again more slowly.
+        BackOff = "back_off",
+        /// Send again later.
+        Retry = "retry",
+        /// Open a new connection and send again.
+        Reconnect = "reconnect",
+    }
+
+    /// A stable word for programs, such as `drop_token`.
+    fn word;
 }
 
 impl Reaction {
-    /// A stable word for programs, such as `drop_token`.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
+    /// What it says about sending again, where nothing more is known and a fault passes in `wait`.
+    pub(crate) const fn retry(self, wait: Duration) -> Retry {
         match self {
-            Self::DropToken => "drop_token",
-            Self::FixRequest => "fix_request",
-            Self::FixCredentials => "fix_credentials",
-            Self::RefreshToken => "refresh_token",
-            Self::BackOff => "back_off",
-            Self::Retry => "retry",
-            Self::Reconnect => "reconnect",
+            Self::DropToken => Retry::Never,
+            Self::FixRequest | Self::FixCredentials => Retry::AfterFix,
+            Self::RefreshToken => Retry::NewToken,
+            Self::BackOff | Self::Retry => Retry::After(wait),
+            Self::Reconnect => Retry::NewConnection,
         }
     }
 }
@@ -126,17 +128,7 @@ impl Rejection {
     #[must_use]
     pub fn reaction(&self) -> Reaction {
         match self {
-            Self::Gateway(status) => match status.kind() {
-                StatusKind::ProcessingError | StatusKind::NoErrors => Reaction::Retry,
-                StatusKind::Shutdown => Reaction::Reconnect,
-                StatusKind::MissingTopic | StatusKind::InvalidTopicSize => Reaction::FixCredentials,
-                StatusKind::InvalidTokenSize | StatusKind::InvalidToken => Reaction::DropToken,
-                StatusKind::MissingDeviceToken
-                | StatusKind::MissingPayload
-                | StatusKind::InvalidPayloadSize
-                | StatusKind::ProtocolError
-                | StatusKind::Unknown => Reaction::FixRequest,
-            },
+            Self::Gateway(status) => status.kind().reaction(),
             #[cfg(feature = "http2")]
             Self::Provider(rejection) => rejection.reaction(),
         }
@@ -167,13 +159,7 @@ impl Rejection {
         if let Self::Provider(rejection) = self {
             return rejection.retry();
         }
-        match self.reaction() {
-            Reaction::DropToken => Retry::Never,
-            Reaction::FixRequest | Reaction::FixCredentials => Retry::AfterFix,
-            Reaction::RefreshToken => Retry::NewToken,
-            Reaction::BackOff | Reaction::Retry => Retry::After(GATEWAY_FAULT),
-            Reaction::Reconnect => Retry::NewConnection,
-        }
+        self.reaction().retry(GATEWAY_FAULT)
     }
 
     /// Whether it refuses who sends, and so says nothing about the notification: the certificate's topic on the binary
@@ -183,7 +169,7 @@ impl Rejection {
     #[must_use]
     pub fn refuses_credential(&self) -> bool {
         match self {
-            Self::Gateway(status) => matches!(status.kind(), StatusKind::MissingTopic | StatusKind::InvalidTopicSize),
+            Self::Gateway(status) => status.kind().refuses_credential(),
             #[cfg(feature = "http2")]
             Self::Provider(rejection) => rejection.refuses_credential(),
         }

@@ -10,7 +10,7 @@ use super::plan::{Named, Plan, Rest};
 use super::quiet::Quiet;
 use super::window::{Place, Window, frame_of};
 use super::wire::PROBE_LEN;
-use super::{Config, ErrorResponse, ErrorResponseDecoder, StatusKind, encode, encode_probe};
+use super::{Config, ErrorResponse, ErrorResponseDecoder, encode, encode_probe};
 use crate::machine::CHUNK;
 use crate::time::later;
 use crate::{
@@ -210,8 +210,7 @@ impl<K> Client<K> {
         }
         // Whatever it names, or nothing: the certificate's topic is that of the connection.
         let status = response.status.kind();
-        let refuses_credential =
-            !plan.answers_probe && matches!(status, StatusKind::MissingTopic | StatusKind::InvalidTopicSize);
+        let refuses_credential = !plan.answers_probe && status.refuses_credential();
         if let Some(first) = plan.lost_from {
             let lost = self.window.front().since(first);
             self.events.push_back(ConnectionEvent::Warning(Warning::AnsweredTooLate {

@@ -69,7 +69,7 @@ impl Plan {
             Place::At(index) => {
                 let named = match kind {
                     StatusKind::NoErrors => Named::InDoubt,
-                    StatusKind::MissingTopic | StatusKind::InvalidTopicSize => Named::CredentialRefused,
+                    _ if kind.refuses_credential() => Named::CredentialRefused,
                     _ => Named::Rejected,
                 };
                 Self { accepted: index, named: Some(named), ..nothing }

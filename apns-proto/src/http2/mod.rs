@@ -21,7 +21,6 @@ mod client;
 mod config;
 mod ending;
 mod exchange;
-mod explain;
 pub mod host;
 mod http_date;
 mod keep_alive;

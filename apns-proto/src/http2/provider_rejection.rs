@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::reason::{reaction_of_status, retry_of_status};
+use super::reason::Facts;
 use super::{Api, Reason};
-use crate::Escaped;
-use crate::{ApnsId, Reaction, Retry, TokenVerdict, WallTime};
+use crate::{ApnsId, Escaped, Explanation, Reaction, Retry, TokenVerdict, WallTime};
 
 /// A refusal by the HTTP/2 provider API.
 ///
@@ -164,9 +163,18 @@ impl ProviderRejection {
     /// What to do about it.
     #[must_use]
     pub fn reaction(&self) -> Reaction {
-        self.known_reason()
-            .and_then(|reason| reason.reaction(self.api))
-            .unwrap_or_else(|| reaction_of_status(self.status))
+        self.facts().reaction
+    }
+
+    /// What happened and what to do, in plain words. A reason that this version does not know is explained by its status.
+    #[must_use]
+    pub fn explain(&self) -> Explanation {
+        self.facts().explanation
+    }
+
+    fn facts(&self) -> Facts {
+        let known = self.known_reason().and_then(|reason| reason.facts(self.api));
+        known.copied().unwrap_or(Facts::of_status(self.status))
     }
 
     /// Whether it refuses the certificate, the signing key or its provider token, whatever was sent with it.
@@ -199,11 +207,7 @@ impl ProviderRejection {
     /// Whether it may be sent again, and when. A time that the service named replaces the usual one.
     #[must_use]
     pub fn retry(&self) -> Retry {
-        let usual = self
-            .known_reason()
-            .and_then(|reason| reason.retry(self.api))
-            .unwrap_or_else(|| retry_of_status(self.status));
-        match (usual, self.retry_after) {
+        match (self.facts().retry, self.retry_after) {
             (Retry::After(_), Some(wait)) => Retry::After(wait),
             (usual, _) => usual,
         }

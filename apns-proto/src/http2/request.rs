@@ -7,27 +7,20 @@ use bytes::Bytes;
 use super::outgoing::header_list_size;
 use crate::InvalidNotification;
 
-/// A method of the provider API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Method {
-    /// `GET`: reads and lists channels.
-    Get,
-    /// `POST`: sends, and makes a channel.
-    Post,
-    /// `DELETE`: deletes a channel.
-    Delete,
-}
-
-impl Method {
-    /// The text on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-            Self::Delete => "DELETE",
-        }
+enum_with_texts! {
+    /// A method of the provider API.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum Method {
+        /// `GET`: reads and lists channels.
+        Get = "GET",
+        /// `POST`: sends, and makes a channel.
+        Post = "POST",
+        /// `DELETE`: deletes a channel.
+        Delete = "DELETE",
     }
+
+    /// The text on the wire.
+    fn as_str;
 }
 
 /// How a header field is best compressed (RFC 7541 section 6.2).

@@ -7,45 +7,28 @@ use super::{
     json::{Fields, Object, quote_all},
 };
 
-/// The keys of an ordinary alert object, in the order in which they are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum AlertKey {
-    Title,
-    Subtitle,
-    /// Never among the fields: the text is kept as it is, so that it can be shortened.
-    Body,
-    LaunchImage,
-    TitleLocKey,
-    TitleLocArgs,
-    SubtitleLocKey,
-    SubtitleLocArgs,
-    LocKey,
-    LocArgs,
-    ActionLocKey,
-    Action,
-    SummaryArg,
-    SummaryArgCount,
-}
-
-impl AlertKey {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Title => "title",
-            Self::Subtitle => "subtitle",
-            Self::Body => "body",
-            Self::LaunchImage => "launch-image",
-            Self::TitleLocKey => "title-loc-key",
-            Self::TitleLocArgs => "title-loc-args",
-            Self::SubtitleLocKey => "subtitle-loc-key",
-            Self::SubtitleLocArgs => "subtitle-loc-args",
-            Self::LocKey => "loc-key",
-            Self::LocArgs => "loc-args",
-            Self::ActionLocKey => "action-loc-key",
-            Self::Action => "action",
-            Self::SummaryArg => "summary-arg",
-            Self::SummaryArgCount => "summary-arg-count",
-        }
+enum_with_texts! {
+    /// The keys of an ordinary alert object, in the order in which they are written.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub(super) enum AlertKey {
+        Title = "title",
+        Subtitle = "subtitle",
+        /// Never among the fields: the text is kept as it is, so that it can be shortened.
+        Body = "body",
+        LaunchImage = "launch-image",
+        TitleLocKey = "title-loc-key",
+        TitleLocArgs = "title-loc-args",
+        SubtitleLocKey = "subtitle-loc-key",
+        SubtitleLocArgs = "subtitle-loc-args",
+        LocKey = "loc-key",
+        LocArgs = "loc-args",
+        ActionLocKey = "action-loc-key",
+        Action = "action",
+        SummaryArg = "summary-arg",
+        SummaryArgCount = "summary-arg-count",
     }
+
+    fn as_str;
 }
 
 /// An ordinary alert: a text, or an object.

@@ -13,7 +13,7 @@ use super::{
     LiveActivityAlert, LiveActivityEvent, PayloadError,
     alert::{Alert, AlertKey},
     json::{Encoded, Fields, Object, encode, encode_number, encode_object, quote, quote_all},
-    keys::{APS_KEYS, ApsKey, InterruptionLevel},
+    keys::{ApsKey, InterruptionLevel},
 };
 use crate::{PushType, WallTime};
 
@@ -293,7 +293,7 @@ impl PayloadBuilder {
     /// A key inside `aps` that has no setter here, for what Apple adds later.
     pub fn aps_key(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
         let key = key.into();
-        let known = APS_KEYS.into_iter().map(ApsKey::as_str).chain(["alert"]).find(|known| *known == key);
+        let known = ApsKey::ALL.iter().map(|known| known.as_str()).chain(["alert"]).find(|known| *known == key);
         let json = match known {
             Some(key) => Err(PayloadError::KnownApsKey { key }),
             None => encode(&key, &value),

@@ -7,28 +7,21 @@ use serde::Serialize;
 use super::{LiveActivityAlert, Payload, PayloadBuilder, PayloadError, PayloadLimit};
 use crate::WallTime;
 
-/// What a push does to a Live Activity: the value of `event`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum LiveActivityEvent {
-    /// Starts one (iOS 17.2). Sent to a push-to-start token; cannot be broadcast.
-    Start,
-    /// Changes its state.
-    Update,
-    /// Ends it.
-    End,
-}
-
-impl LiveActivityEvent {
-    /// The value in the payload.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Update => "update",
-            Self::End => "end",
-        }
+enum_with_texts! {
+    /// What a push does to a Live Activity: the value of `event`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    #[non_exhaustive]
+    pub enum LiveActivityEvent {
+        /// Starts one (iOS 17.2). Sent to a push-to-start token; cannot be broadcast.
+        Start = "start",
+        /// Changes its state.
+        Update = "update",
+        /// Ends it.
+        End = "end",
     }
+
+    /// The value in the payload.
+    fn as_str;
 }
 
 impl fmt::Display for LiveActivityEvent {
@@ -41,10 +34,8 @@ impl FromStr for LiveActivityEvent {
     type Err = PayloadError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Start, Self::Update, Self::End]
-            .into_iter()
-            .find(|event| event.as_str() == text)
-            .ok_or(PayloadError::UnknownLiveActivityEvent)
+        let known = Self::ALL.iter().copied().find(|event| event.as_str() == text);
+        known.ok_or(PayloadError::UnknownLiveActivityEvent)
     }
 }
 
