@@ -31,10 +31,10 @@ pub use certificates::ServerCertificate;
 pub use log::{Counts, Entry, Keep, Log, Record, Service, Unreadable};
 pub use provider::{AuthenticatedBy, RequestRecord};
 pub use script::{
-    Action, Condition, Cut, CutHow, Faults, FeedbackEnding, FeedbackScript, GatewayScript, HandshakeFault, HexBytes,
-    HexError, Http2Answer, Http2Condition, Http2GoAway, Http2Key, Http2Rule, Http2Script, Http2Session, Http2Step,
-    Junk, Kind, LastStream, RequestKind, Rule, Script, ScriptError, ScriptedRecord, Stall, TokenPattern, TokenTopic,
-    Unregistered,
+    Action, Condition, ConditionOf, Cut, CutHow, Faults, FeedbackEnding, FeedbackScript, GatewayScript, HandshakeFault,
+    HexBytes, HexError, Http2Answer, Http2Condition, Http2GoAway, Http2Key, Http2Rule, Http2Script, Http2Session,
+    Http2Step, Junk, Kind, LastStream, RequestKind, Rule, RuleOf, Script, ScriptError, ScriptedRecord, Stall, Subject,
+    TokenPattern, TokenTopic, Unregistered,
 };
 pub use simulator::{Builder, Simulator, StartError};
 pub use tls::{ClientAuth, ProviderAuth, TlsVersion};

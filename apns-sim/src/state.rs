@@ -124,6 +124,7 @@ impl Core {
             identifier: notification.identifier,
             token: &notification.token,
             payload: &notification.payload,
+            ..Arrival::default()
         });
         let verdict = match action.map_or(Verdict::Accept, |action| action.verdict()) {
             Verdict::Accept if last => Verdict::AcceptAndClose,
@@ -158,6 +159,7 @@ impl Core {
             identifier: error.identifier,
             token: &[],
             payload: &[],
+            ..Arrival::default()
         });
         let verdict = action.map_or_else(|| refusal(error), |action| action.verdict());
         let counts = &mut state.log.counts;

@@ -15,8 +15,7 @@ use super::switch::CutSwitch;
 use super::tokens::{ConnectionTokens, SigningKeyPair};
 use crate::log::{Entry, Keep};
 use crate::script::{
-    Http2Answer, Http2GoAway, Http2Play, Http2Script, Http2Step, LastStream, Play, RequestArrival, RequestKind, Script,
-    mix,
+    Arrival, Http2Answer, Http2GoAway, Http2Play, Http2Script, Http2Step, LastStream, Play, RequestKind, Script, mix,
 };
 use crate::state::{Core, State};
 
@@ -102,7 +101,7 @@ impl Judge for ScriptedJudge {
         let token = asked.token();
         let steps = provider.play.decide(
             play.script(),
-            &RequestArrival {
+            &Arrival {
                 kind: asked.kind,
                 connection: self.connection,
                 number: seq,
@@ -111,6 +110,7 @@ impl Judge for ScriptedJudge {
                 topic: asked.topic(),
                 push_type: asked.text("apns-push-type"),
                 payload: request.body(),
+                ..Arrival::default()
             },
         );
         let mut steps = steps.unwrap_or_else(|| vec![Http2Step::Answer]);

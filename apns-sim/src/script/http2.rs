@@ -1,10 +1,8 @@
 //! The provider API's part of a script.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
-use super::{CutHow, Faults, HexBytes, TokenPattern, field};
+use super::{ConditionOf, CutHow, Faults, HexBytes, RuleOf, TokenPattern, field};
 
 /// How the HTTP/2 provider API behaves.
 ///
@@ -195,7 +193,7 @@ impl Http2Script {
     }
 }
 
-/// "When this request arrives, do that." The first rule that fits decides.
+/// A rule of the provider API.
 ///
 /// ```
 /// use apns_sim::{Http2Answer, Http2Condition, Http2Rule, Http2Step};
@@ -204,15 +202,7 @@ impl Http2Script {
 /// let rule = Http2Rule::new(Http2Condition::default().arrival(2), [Http2Step::WaitMs(20), busy.into()]).times(1);
 /// # let _ = rule;
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Http2Rule {
-    #[serde(default, skip_serializing_if = "field::is_default")]
-    pub(crate) when: Http2Condition,
-    pub(crate) then: Vec<Http2Step>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) times: Option<u64>,
-}
+pub type Http2Rule = RuleOf<RequestKind, Vec<Http2Step>>;
 
 impl Http2Rule {
     /// A rule without a limit. Without any step that answers, the request is never answered.
@@ -220,130 +210,10 @@ impl Http2Rule {
     pub fn new(when: Http2Condition, then: impl IntoIterator<Item = Http2Step>) -> Self {
         Self { when, then: then.into_iter().collect(), times: None }
     }
-
-    /// Applies at most this often; afterwards it is as if it were not there. Default: no limit.
-    #[must_use]
-    pub const fn times(mut self, limit: u64) -> Self {
-        self.times = Some(limit);
-        self
-    }
 }
 
-/// What an [`Http2Rule`] is about. All that is set must fit; with nothing set every push to a device does.
-#[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Http2Condition {
-    #[serde(skip_serializing_if = "field::is_default")]
-    pub(crate) kind: RequestKind,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) token: Option<TokenPattern>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) topic: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) push_type: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) payload_contains: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "field::from_one")]
-    pub(crate) connection: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "field::from_one")]
-    pub(crate) arrival: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "field::from_one")]
-    pub(crate) arrival_in_connection: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "field::from_one")]
-    pub(crate) every: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "field::probability")]
-    pub(crate) probability: Option<f64>,
-}
-
-impl Http2Condition {
-    /// Pushes to devices (the default), or something else.
-    #[must_use]
-    pub const fn kind(mut self, kind: RequestKind) -> Self {
-        self.kind = kind;
-        self
-    }
-
-    /// The device token in the path.
-    #[must_use]
-    pub fn token(mut self, pattern: impl Into<TokenPattern>) -> Self {
-        self.token = Some(pattern.into());
-        self
-    }
-
-    /// The topic, or the bundle id in the path, to the letter.
-    #[must_use]
-    pub fn topic(mut self, topic: impl Into<String>) -> Self {
-        self.topic = Some(topic.into());
-        self
-    }
-
-    /// The push type, to the letter.
-    #[must_use]
-    pub fn push_type(mut self, push_type: impl Into<String>) -> Self {
-        self.push_type = Some(push_type.into());
-        self
-    }
-
-    /// Text that occurs somewhere in the body, compared byte by byte.
-    #[must_use]
-    pub fn payload_contains(mut self, text: impl Into<String>) -> Self {
-        self.payload_contains = Some(text.into());
-        self
-    }
-
-    /// The connection it came over; the provider API counts its connections from 1.
-    #[must_use]
-    pub const fn connection(mut self, number: u64) -> Self {
-        self.connection = Some(number);
-        self
-    }
-
-    /// The place among all requests that arrived, of any kind, from 1. What a client sends again counts again.
-    #[must_use]
-    pub const fn arrival(mut self, number: u64) -> Self {
-        self.arrival = Some(number);
-        self
-    }
-
-    /// The place among the requests of the connection, from 1.
-    #[must_use]
-    pub const fn arrival_in_connection(mut self, number: u64) -> Self {
-        self.arrival_in_connection = Some(number);
-        self
-    }
-
-    /// Every n-th of all requests that arrived.
-    #[must_use]
-    pub const fn every(mut self, n: u64) -> Self {
-        self.every = Some(n);
-        self
-    }
-
-    /// By chance, from 0 (never) to 1 (always). Which ones are hit depends on the script's seed and on the place
-    /// among all that arrived, so that the same arrivals meet the same fate.
-    #[must_use]
-    pub const fn probability(mut self, probability: f64) -> Self {
-        self.probability = Some(probability);
-        self
-    }
-}
-
-impl fmt::Debug for Http2Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Http2Condition")
-            .field("kind", &self.kind)
-            .field("token", &self.token)
-            .field("topic", &self.topic)
-            .field("push_type", &self.push_type)
-            .field("payload_contains", &self.payload_contains.as_ref().map(|text| format!("<{} bytes>", text.len())))
-            .field("connection", &self.connection)
-            .field("arrival", &self.arrival)
-            .field("arrival_in_connection", &self.arrival_in_connection)
-            .field("every", &self.every)
-            .field("probability", &self.probability)
-            .finish()
-    }
-}
+/// What an [`Http2Rule`] is about.
+pub type Http2Condition = ConditionOf<RequestKind>;
 
 /// What a request to the provider API is about, by its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]

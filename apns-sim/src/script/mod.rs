@@ -1,5 +1,6 @@
 //! Bad days as data.
 
+mod condition;
 mod error;
 mod faults;
 mod feedback;
@@ -11,6 +12,8 @@ mod http2_play;
 mod play;
 mod rule;
 
+pub(crate) use condition::{Arrival, mix};
+pub use condition::{ConditionOf, RuleOf, Subject};
 pub use error::ScriptError;
 pub use faults::{Cut, CutHow, Faults, HandshakeFault, Junk, Stall};
 pub use feedback::{FeedbackEnding, FeedbackScript, ScriptedRecord};
@@ -21,8 +24,8 @@ pub use http2::{
     Http2Answer, Http2Condition, Http2GoAway, Http2Key, Http2Rule, Http2Script, Http2Session, Http2Step, LastStream,
     RequestKind, TokenTopic, Unregistered,
 };
-pub(crate) use http2_play::{Http2Play, RequestArrival};
-pub(crate) use play::{Arrival, Play, mix};
+pub(crate) use http2_play::Http2Play;
+pub(crate) use play::Play;
 pub use rule::{Action, Condition, Kind, Rule};
 
 use apns_proto::encoding;

@@ -1,25 +1,15 @@
 //! What the gateway does with which notification.
 
-use std::fmt;
 use std::time::Duration;
 
 use apns_proto::binary::Status;
 use apns_proto::binary::server::Verdict;
 use serde::{Deserialize, Serialize};
 
-use super::TokenPattern;
-use super::field;
+use super::{ConditionOf, RuleOf, field};
 
-/// "When this arrives, do that." The first rule that fits decides.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rule {
-    #[serde(default, skip_serializing_if = "field::is_default")]
-    pub(crate) when: Condition,
-    pub(crate) then: Action,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) times: Option<u64>,
-}
+/// A rule of the gateway.
+pub type Rule = RuleOf<Kind, Action>;
 
 impl Rule {
     /// A rule without a limit.
@@ -27,16 +17,9 @@ impl Rule {
     pub const fn new(when: Condition, then: Action) -> Self {
         Self { when, then, times: None }
     }
-
-    /// Applies at most this often; afterwards it is as if it were not there. Default: no limit.
-    #[must_use]
-    pub const fn times(mut self, limit: u64) -> Self {
-        self.times = Some(limit);
-        self
-    }
 }
 
-/// What a [`Rule`] is about. All that is set must fit; with nothing set every notification does.
+/// What a [`Rule`] is about.
 ///
 /// ```
 /// use apns_sim::Condition;
@@ -44,110 +27,7 @@ impl Rule {
 /// let third_of_the_second_connection = Condition::default().connection(2).arrival_in_connection(3);
 /// # let _ = third_of_the_second_connection;
 /// ```
-#[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Condition {
-    #[serde(skip_serializing_if = "field::is_default")]
-    pub(crate) kind: Kind,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) token: Option<TokenPattern>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) payload_contains: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) identifier: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "field::from_one")]
-    pub(crate) connection: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "field::from_one")]
-    pub(crate) arrival: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "field::from_one")]
-    pub(crate) arrival_in_connection: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "field::from_one")]
-    pub(crate) every: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "field::probability")]
-    pub(crate) probability: Option<f64>,
-}
-
-impl Condition {
-    /// Notifications (the default), probes, or what is neither.
-    #[must_use]
-    pub const fn kind(mut self, kind: Kind) -> Self {
-        self.kind = kind;
-        self
-    }
-
-    /// The device token. Probes have none.
-    #[must_use]
-    pub fn token(mut self, pattern: impl Into<TokenPattern>) -> Self {
-        self.token = Some(pattern.into());
-        self
-    }
-
-    /// Text that occurs somewhere in the payload, compared byte by byte.
-    #[must_use]
-    pub fn payload_contains(mut self, text: impl Into<String>) -> Self {
-        self.payload_contains = Some(text.into());
-        self
-    }
-
-    /// The identifier that the client gave it.
-    #[must_use]
-    pub const fn identifier(mut self, identifier: u32) -> Self {
-        self.identifier = Some(identifier);
-        self
-    }
-
-    /// The connection it came over; the gateway counts its connections from 1.
-    #[must_use]
-    pub const fn connection(mut self, number: u64) -> Self {
-        self.connection = Some(number);
-        self
-    }
-
-    /// The place among all notifications that arrived, from 1. What a client sends again counts again.
-    #[must_use]
-    pub const fn arrival(mut self, number: u64) -> Self {
-        self.arrival = Some(number);
-        self
-    }
-
-    /// The place among the notifications of the connection, from 1.
-    #[must_use]
-    pub const fn arrival_in_connection(mut self, number: u64) -> Self {
-        self.arrival_in_connection = Some(number);
-        self
-    }
-
-    /// Every n-th of all notifications that arrived.
-    #[must_use]
-    pub const fn every(mut self, n: u64) -> Self {
-        self.every = Some(n);
-        self
-    }
-
-    /// By chance, from 0 (never) to 1 (always). Which ones are hit depends on the script's seed and on the place
-    /// among all that arrived, so that the same arrivals meet the same fate.
-    #[must_use]
-    pub const fn probability(mut self, probability: f64) -> Self {
-        self.probability = Some(probability);
-        self
-    }
-}
-
-impl fmt::Debug for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Condition")
-            .field("kind", &self.kind)
-            .field("token", &self.token)
-            .field("payload_contains", &self.payload_contains.as_ref().map(|text| format!("<{} bytes>", text.len())))
-            .field("identifier", &self.identifier)
-            .field("connection", &self.connection)
-            .field("arrival", &self.arrival)
-            .field("arrival_in_connection", &self.arrival_in_connection)
-            .field("every", &self.every)
-            .field("probability", &self.probability)
-            .finish()
-    }
-}
+pub type Condition = ConditionOf<Kind>;
 
 /// What arrives at a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
