@@ -112,7 +112,7 @@ impl CertificateFiles {
             Some(key) => Identity::from_pem(&certificate, Some(&key.read(LARGEST_CERTIFICATE)?), password.as_deref()),
             None => Identity::from_bytes(&certificate, password.as_deref()),
         };
-        let identity = identity.map_err(|error| Failure::Identity { place: self.cert.clone(), error })?;
+        let identity = identity.map_err(|error| Failure::Identity { place: self.cert.to_string(), error })?;
         let now = WallTime::from(std::time::SystemTime::now());
         for warning in identity.judge(Purpose::default().with_environment(environment), now).warnings {
             let remedy = match warning {
@@ -144,7 +144,7 @@ impl KeyFile {
         };
         let team_id = TeamId::new(team_id).map_err(|error| id_failure("--team-id", &error))?;
         let bytes = self.p8.read(LARGEST_KEY)?;
-        let key = SigningKey::read(&bytes).map_err(|error| Failure::Key { place: self.p8.clone(), error })?;
+        let key = SigningKey::read(&bytes).map_err(|error| Failure::Key { place: self.p8.to_string(), error })?;
         Ok(SigningSource::new(key, key_id, team_id))
     }
 

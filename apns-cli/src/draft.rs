@@ -16,7 +16,7 @@ use crate::calendar::Date;
 use crate::duration;
 use crate::exit::Failure;
 use crate::input::Source;
-use crate::line::{FieldError, Invalid};
+use crate::invalid::{FieldError, Invalid};
 use crate::output::say;
 
 /// The most that is read of a payload in a file; every service has a far lower limit.

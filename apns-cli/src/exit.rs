@@ -10,7 +10,6 @@ use apns_proto::PayloadError;
 use apns_sim::{ScriptError, StartError};
 use apns_tokio::{BuildError, Endpoint, IdentityError, RootsError};
 
-use crate::stored::Stored;
 use crate::trouble::Trouble;
 
 /// What the exit status says.
@@ -61,10 +60,10 @@ pub(crate) enum Failure {
     Write { name: String, error: io::Error },
     /// The client certificate or its key.
     #[error("the client certificate in {place} cannot be used: {error}")]
-    Identity { place: Stored, error: IdentityError },
+    Identity { place: String, error: IdentityError },
     /// The signing key for provider tokens.
     #[error("the signing key in {place} cannot be used: {error}")]
-    Key { place: Stored, error: SigningKeyError },
+    Key { place: String, error: SigningKeyError },
     /// The certificate authorities.
     #[error("the certificate authorities in {} cannot be used: {error}", shown(path))]
     Roots { path: PathBuf, error: RootsError },
@@ -74,9 +73,6 @@ pub(crate) enum Failure {
     /// A value that is not hexadecimal.
     #[error(transparent)]
     Hex(#[from] crate::hex::HexError),
-    /// Something was to be explained that is no answer of the service.
-    #[error(transparent)]
-    Unknown(#[from] crate::command::UnknownAnswer),
     /// There is no connection, or the peer wants none with these credentials.
     #[error(transparent)]
     NoConnection(#[from] Trouble),
@@ -89,12 +85,9 @@ pub(crate) enum Failure {
     /// The simulator could not be started.
     #[error("the simulator cannot start: {0}")]
     Simulator(#[from] StartError),
-    /// The daemon.
+    /// Something that only one command knows of.
     #[error(transparent)]
-    Serve(#[from] crate::command::serve::ServeFailure),
-    /// The results of a batch, or their journal.
-    #[error(transparent)]
-    Store(#[from] crate::batch::store::StoreError),
+    Special(Box<dyn std::error::Error + Send + Sync>),
     /// An address cannot be listened at.
     #[error("nobody can listen at {address}: {error}")]
     Listen { address: std::net::SocketAddr, error: io::Error },
@@ -116,24 +109,7 @@ impl Failure {
     pub(crate) const fn exit(&self) -> Exit {
         match self {
             Self::NoConnection(_) => Exit::NoConnection,
-            Self::Usage(_)
-            | Self::Read { .. }
-            | Self::TooLarge { .. }
-            | Self::Write { .. }
-            | Self::Identity { .. }
-            | Self::Key { .. }
-            | Self::Roots { .. }
-            | Self::Payload(_)
-            | Self::Hex(_)
-            | Self::Unknown(_)
-            | Self::Start(_)
-            | Self::Script { .. }
-            | Self::Simulator(_)
-            | Self::Serve(_)
-            | Self::Store(_)
-            | Self::Program { .. }
-            | Self::Listen { .. }
-            | Self::Runtime(_) => Exit::Input,
+            _ => Exit::Input,
         }
     }
 }

@@ -10,6 +10,7 @@ mod duration;
 mod exit;
 mod hex;
 mod input;
+mod invalid;
 mod line;
 mod metrics;
 mod output;
@@ -17,6 +18,7 @@ mod progress;
 mod reading;
 mod report;
 mod row;
+mod runtime;
 mod settings;
 mod stored;
 mod trouble;
@@ -38,7 +40,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let outcome = arguments::read().command.run();
+    let outcome = arguments::read::<Cli>().command.run();
     let exit = outcome.unwrap_or_else(|failure| {
         output::say(format_args!("apns: {failure}"));
         failure.exit()

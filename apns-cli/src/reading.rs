@@ -13,7 +13,8 @@ use crate::batch::store::Known;
 use crate::draft::Composer;
 use crate::exit::Failure;
 use crate::input::{Line, Lines, Source};
-use crate::line::{Invalid, Read};
+use crate::invalid::Invalid;
+use crate::line::Read;
 use crate::row::Key;
 
 /// How many notifications are read ahead of what is sent.

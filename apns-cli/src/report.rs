@@ -12,13 +12,12 @@ use apns_tokio::{ClientEvent, Endpoint};
 use crate::batch::drops::Drops;
 use crate::batch::ledger::Ledger;
 use crate::batch::reasons::Reasons;
-use crate::batch::results::RowView;
 use crate::duration;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, say};
 use crate::progress::{Progress, Telling};
 use crate::reading::Aside;
-use crate::row::{Key, Row, Tally};
+use crate::row::{Key, Row, RowView, Tally};
 use crate::trouble::Trouble;
 
 /// The rows where they are wanted, everything else on standard error.

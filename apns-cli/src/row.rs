@@ -5,11 +5,10 @@ use std::fmt;
 
 use apns_proto::Escaped;
 use apns_proto::{ApnsId, NotSentCause, Outcome, Proof, Rejection, WallTime};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::batch::results::RowView;
-use crate::line::Invalid;
+use crate::invalid::Invalid;
 
 /// Which notification it is.
 #[derive(Clone)]
@@ -148,6 +147,33 @@ impl Row {
             resumed: Some(self.resumed),
             registered: self.registered,
         }
+    }
+}
+
+/// What a row says, as far as anything follows from it.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct RowView<'a> {
+    pub(crate) n: u64,
+    #[serde(borrow)]
+    pub(crate) token: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(crate) outcome: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) proof: Option<Cow<'a, str>>,
+    pub(crate) status: Option<u16>,
+    #[serde(borrow)]
+    pub(crate) reason: Option<Cow<'a, str>>,
+    pub(crate) timestamp: Option<u64>,
+    #[serde(default)]
+    pub(crate) resumed: Option<bool>,
+    #[serde(default)]
+    pub(crate) registered: Option<u64>,
+}
+
+/// Without the token.
+impl fmt::Debug for RowView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RowView").field("n", &self.n).field("outcome", &self.outcome).finish_non_exhaustive()
     }
 }
 

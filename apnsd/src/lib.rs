@@ -32,6 +32,7 @@ pub mod config;
 mod daemon;
 mod delivery;
 mod http;
+mod interface;
 mod listen;
 mod log;
 mod notification_id;
@@ -44,8 +45,9 @@ mod signals;
 
 pub use access::{Access, Caller, Denied};
 pub use app_name::{AppName, AppNameError};
-pub use daemon::{Addresses, Daemon, DaemonError};
+pub use daemon::{Daemon, DaemonError};
 pub use delivery::{BridgeFigures, Credential, Health, Snapshot, Spans};
+pub use interface::ListeningPort;
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use notification_id::NotificationId;
 pub use service::{

@@ -1,9 +1,8 @@
 //! Ports: TCP or TLS, a bounded number of connections, and no patience with the idle.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -18,7 +17,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -26,47 +25,55 @@ use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig, SignatureAlgorithm};
 
-use crate::config::{ConfigError, Limits, TlsConfig};
+use crate::config::{ConfigError, Limits};
+use crate::daemon::DaemonError;
 use crate::http::shares::Spare;
 use crate::http::watched::Peer;
+use crate::interface::ListeningPort;
 
-/// A port that is listened at, and does not answer yet.
-#[derive(Debug)]
+/// Takes a port for an interface, with keep-alive, which connections inherit: a peer that is gone without a word does not
+/// keep its place for ever.
+pub(crate) fn listen(
+    field: &'static str,
+    what: &'static str,
+    scheme: Option<&'static str>,
+    address: SocketAddr,
+) -> Result<(TcpListener, ListeningPort), DaemonError> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if cfg!(unix) {
+            socket.set_reuseaddr(true)?;
+        }
+        socket.set_keepalive(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(1024)?;
+        let address = listener.local_addr()?;
+        Ok((listener, ListeningPort { field, what, scheme, address }))
+    };
+    bound().map_err(|source| DaemonError::Port { field, address, source })
+}
+
+/// A port for HTTP that is listened at, and does not answer yet.
 pub(crate) struct Port {
     listener: TcpListener,
-    tls: Option<TlsAcceptorBox>,
+    pub(crate) shown: ListeningPort,
+    tls: Option<TlsAcceptor>,
     limits: Limits,
 }
 
-/// Hides a type without a `Debug` that says something.
-#[derive(Clone)]
-struct TlsAcceptorBox(TlsAcceptor);
-
-impl std::fmt::Debug for TlsAcceptorBox {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TlsAcceptor")
-    }
-}
-
 impl Port {
-    /// Listens without TLS.
-    pub(crate) async fn bind(address: SocketAddr, limits: Limits) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await?, tls: None, limits })
-    }
-
-    /// Listens with TLS.
-    pub(crate) async fn bind_tls(
+    /// Listens, with TLS where there is a certificate.
+    pub(crate) fn bind(
+        field: &'static str,
+        what: &'static str,
         address: SocketAddr,
-        certificate: Arc<ServerCertificate>,
+        certificate: Option<Arc<ServerCertificate>>,
         limits: Limits,
-    ) -> io::Result<Self> {
-        let acceptor = TlsAcceptorBox(TlsAcceptor::from(tls_settings(certificate)));
-        Ok(Self { listener: TcpListener::bind(address).await?, tls: Some(acceptor), limits })
-    }
-
-    /// Where it listens.
-    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    ) -> Result<Self, DaemonError> {
+        let scheme = if certificate.is_some() { "https" } else { "http" };
+        let (listener, shown) = listen(field, what, Some(scheme), address)?;
+        let tls = certificate.map(|certificate| TlsAcceptor::from(tls_settings(certificate)));
+        Ok(Self { listener, shown, tls, limits })
     }
 
     /// Answers until `stop` says so. Then requests that have begun may go on for `grace`.
@@ -107,7 +114,7 @@ impl Port {
 async fn converse(
     stream: TcpStream,
     from: IpAddr,
-    tls: Option<TlsAcceptorBox>,
+    tls: Option<TlsAcceptor>,
     limits: Limits,
     router: Router,
     place: Place,
@@ -117,7 +124,7 @@ async fn converse(
     drop(stream.set_nodelay(true));
     match tls {
         None => talk_http(stream, from, limits, router, place, stop).await,
-        Some(TlsAcceptorBox(acceptor)) => {
+        Some(acceptor) => {
             let shake = tokio::time::timeout(limits.head_within, acceptor.accept(stream));
             let shaken = tokio::select! {
                 shaken = shake => shaken,
@@ -294,14 +301,18 @@ impl ResolvesServerCert for ServerCertificate {
     }
 }
 
-impl ServerCertificate {
-    /// Reads certificate and key, and checks that they belong together.
-    pub(crate) fn read(tls: &TlsConfig) -> Result<Arc<CertifiedKey>, ConfigError> {
-        Self::read_files("api.tls", &tls.certificate, &tls.key)
-    }
+/// The files of a certificate and its key, and the table of the configuration that names them.
+#[derive(Debug, Clone)]
+pub(crate) struct CertificateFiles {
+    pub(crate) table: &'static str,
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
 
-    /// The same for the two files that stand in this table of the configuration.
-    pub(crate) fn read_files(table: &str, certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>, ConfigError> {
+impl CertificateFiles {
+    /// Reads certificate and key, and checks that they belong together.
+    pub(crate) fn read(&self) -> Result<Arc<CertifiedKey>, ConfigError> {
+        let Self { table, certificate, key } = self;
         let at = |field: &str, problem: &dyn std::fmt::Display| ConfigError::at(format!("{table}.{field}"), problem);
         let identity = Identity::from_files(certificate, Some(key), None).map_err(|error| match &error {
             IdentityError::Io { path, .. } if path == key => at("key", &error),
@@ -310,7 +321,9 @@ impl ServerCertificate {
         let provider = rustls::crypto::ring::default_provider();
         certified_key(&identity, &provider).map_err(|error| at("key", &error))
     }
+}
 
+impl ServerCertificate {
     pub(crate) fn new(certified: Arc<CertifiedKey>) -> Arc<Self> {
         Arc::new(Self(RwLock::new(certified)))
     }

@@ -1,52 +1,60 @@
 //! The certificates that ports show, taken again when their files change.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::config::{Config, FileState};
-use crate::listen::ServerCertificate;
+use tokio_rustls::rustls::sign::CertifiedKey;
+
+use crate::config::{Config, ConfigError, FileState};
+use crate::listen::{CertificateFiles, ServerCertificate};
 
 /// How often their files are looked at.
 const EVERY: Duration = Duration::from_secs(15);
 
 /// The files of all ports.
-#[derive(Debug, Default)]
-pub(crate) struct ServerFiles(Mutex<Vec<Watched>>);
+#[derive(Debug)]
+pub(crate) struct ServerFiles {
+    /// The certificates, each with the table of the configuration that names its files.
+    shown: Vec<(&'static str, Arc<ServerCertificate>)>,
+    watched: Mutex<Vec<Watched>>,
+}
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Watched {
-    /// The table of the configuration that names them.
-    table: &'static str,
-    certificate: PathBuf,
-    key: PathBuf,
+    files: CertificateFiles,
     shown: Arc<ServerCertificate>,
     seen: [FileState; 2],
 }
 
-fn states(certificate: &Path, key: &Path) -> [FileState; 2] {
-    [FileState::of(certificate), FileState::of(key)]
+/// What was read, and is not shown yet.
+pub(crate) struct Read(Vec<(Watched, Arc<CertifiedKey>)>);
+
+fn states(files: &CertificateFiles) -> [FileState; 2] {
+    [FileState::of(&files.certificate), FileState::of(&files.key)]
 }
 
 impl ServerFiles {
-    /// Follows the files that a configuration names, for the ports that show these.
-    pub(crate) fn follow(
-        &self,
-        config: &Config,
-        api: Option<&Arc<ServerCertificate>>,
-        bridge: Option<&Arc<ServerCertificate>>,
-    ) {
-        let api = api.zip(config.api.tls.as_ref()).map(|(shown, tls)| ("api.tls", &tls.certificate, &tls.key, shown));
-        let server = config.bridge.as_ref().and_then(|bridge| bridge.server.as_ref());
-        let bridge = bridge.zip(server).map(|(shown, (certificate, key))| ("bridge", certificate, key, shown));
-        let watched = [api, bridge].into_iter().flatten().map(|(table, certificate, key, shown)| Watched {
-            table,
-            certificate: certificate.clone(),
-            key: key.clone(),
-            shown: shown.clone(),
-            seen: states(certificate, key),
+    pub(crate) fn new(shown: Vec<(&'static str, Arc<ServerCertificate>)>) -> Self {
+        Self { shown, watched: Mutex::default() }
+    }
+
+    /// Reads the files that a configuration names for the ports that there are.
+    pub(crate) fn read(&self, config: &Config) -> Result<Read, ConfigError> {
+        let read = config.certificates().into_iter().filter_map(|files| {
+            let (_, shown) = self.shown.iter().find(|(table, _)| *table == files.table)?;
+            let seen = states(&files);
+            Some(files.read().map(|read| (Watched { files, shown: shown.clone(), seen }, read)))
         });
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = watched.collect();
+        read.collect::<Result<_, _>>().map(Read)
+    }
+
+    /// Shows what was read, and follows its files.
+    pub(crate) fn show(&self, Read(read): Read) {
+        let watched = read.into_iter().map(|(watched, read)| {
+            watched.shown.replace(read);
+            watched
+        });
+        *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = watched.collect();
     }
 
     /// Looks again and again.
@@ -65,17 +73,19 @@ impl ServerFiles {
     }
 
     fn look(&self) {
-        for watched in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
-            let Watched { table, certificate, key, shown, seen } = watched;
-            let found = states(certificate, key);
+        for Watched { files, shown, seen } in self.watched.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+            let found = states(files);
             if found == *seen {
                 continue;
             }
             *seen = found;
-            match ServerCertificate::read_files(table, certificate, key) {
+            match files.read() {
                 Ok(read) => {
                     shown.replace(read);
-                    tracing::info!("{table}: the certificate changed, and new connections are shown the new one");
+                    tracing::info!(
+                        "{}: the certificate changed, and new connections are shown the new one",
+                        files.table
+                    );
                 }
                 Err(error) => {
                     tracing::warn!("the certificate changed and cannot be used, so the old one stays: {error}");

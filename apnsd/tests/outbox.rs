@@ -16,15 +16,15 @@ use apnsd::outbox::{
 };
 use apnsd::{AppName, NotificationId};
 use proptest::prelude::*;
+use tempfile::TempDir;
 
-struct Folder(PathBuf);
+/// A directory that is not there yet, in one that goes away.
+struct Folder(PathBuf, #[expect(dead_code, reason = "it is there to be dropped")] TempDir);
 
 impl Folder {
     fn new() -> Self {
-        use std::sync::atomic::{AtomicU32, Ordering};
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self(std::env::temp_dir().join(format!("apnsd-outbox-{}-{number}", std::process::id())))
+        let parent = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        Self(parent.path().join("outbox"), parent)
     }
 
     fn open(&self, bounds: Bounds) -> SqliteOutbox {
@@ -41,12 +41,6 @@ impl Folder {
         let begun: serde_json::Value = serde_json::from_str(first).unwrap();
         let boot = begun["begun"]["boot"].as_str().unwrap();
         std::fs::write(&path, format!("{}\n{rest}", first.replace(boot, "another"))).unwrap();
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.0));
     }
 }
 

@@ -9,7 +9,7 @@ use apns_proto::binary::Status;
 use apns_proto::http2::{Api, ProviderRejection};
 use apns_proto::{DeviceToken, InvalidTokens, Outcome, Proof, Rejection, TokenVerdict, WallTime};
 
-use crate::batch::results::RowView;
+use crate::row::RowView;
 
 /// Collects the tokens that nothing can be sent to any more. What was found is a matter of the rows alone, so that a
 /// resumed run finds the same again.

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::batch::results::RowView;
-use crate::row::ORDER;
+use crate::row::{ORDER, RowView};
 use apns_proto::Escaped;
 
 /// How many different reasons are counted apart; what lines say about themselves could be any number of them.

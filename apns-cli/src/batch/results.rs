@@ -1,19 +1,17 @@
 //! The results of a batch: one row of JSON for each line that is settled, written as outcomes come.
 
-use std::borrow::Cow;
-use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use apns_proto::encoding::{self, EncodingError};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Serializer;
 
 use crate::batch::lines::LineSet;
 use crate::output::Printable;
-use crate::row::ORDER;
+use crate::row::{ORDER, RowView};
 
 /// The longest row that is read: all texts of a line come back in it at most once, and escaped they grow.
 const LONGEST_ROW: u64 = 1024 * 1024;
@@ -23,33 +21,6 @@ const GATHERED: usize = 32 * 1024;
 
 /// How many bytes are written until the disk is asked to have them.
 const SYNC_EVERY: u64 = 4 * 1024 * 1024;
-
-/// What a row says, as far as anything follows from it.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct RowView<'a> {
-    pub(crate) n: u64,
-    #[serde(borrow)]
-    pub(crate) token: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(crate) outcome: Cow<'a, str>,
-    #[serde(borrow)]
-    pub(crate) proof: Option<Cow<'a, str>>,
-    pub(crate) status: Option<u16>,
-    #[serde(borrow)]
-    pub(crate) reason: Option<Cow<'a, str>>,
-    pub(crate) timestamp: Option<u64>,
-    #[serde(default)]
-    pub(crate) resumed: Option<bool>,
-    #[serde(default)]
-    pub(crate) registered: Option<u64>,
-}
-
-/// Without the token.
-impl fmt::Debug for RowView<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RowView").field("n", &self.n).field("outcome", &self.outcome).finish_non_exhaustive()
-    }
-}
 
 /// What is wrong with a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

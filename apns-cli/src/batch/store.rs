@@ -8,7 +8,9 @@ use crate::batch::departures::Departures;
 use crate::batch::fingerprint::Fingerprint;
 use crate::batch::journal::{Account, Damage, Journal, ReadError, Undertaking};
 use crate::batch::lines::LineSet;
-use crate::batch::results::{self, Results, RowView, ScanError};
+use crate::batch::results::{self, Results, ScanError};
+use crate::exit::Failure;
+use crate::row::RowView;
 use apns_credentials::disclosure::shown;
 use apns_driver::files::{beside, create_private, open_private};
 
@@ -65,6 +67,12 @@ pub(crate) enum StoreError {
     /// The system says no.
     #[error("{} cannot be written: {error}", shown(path))]
     Io { path: PathBuf, error: io::Error },
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Special(Box::new(error))
+    }
 }
 
 /// The results of a batch and, where it can be resumed, its journal.

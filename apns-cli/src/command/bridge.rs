@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 use apns_credentials::disclosure::shown;
 use apnsd::AppName;
-use apnsd::config::{AppDefinition, BridgeClient, BridgeConfig, BridgeErrors, Config, ConfigError};
+use apnsd::config::{AppDefinition, BridgeClient, BridgeConfig, BridgeErrors, Config, ConfigError, PyapnsConfig};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
-use super::block_on;
+use super::daemon::{ServeFailure, load, serve};
 use super::scratch::{TOKEN, Trial};
-use super::serve::{ServeFailure, load, serve};
 use super::sim::parse_address;
 use crate::exit::{Exit, Failure};
+use crate::runtime::block_on;
 use crate::settings::{CredentialFiles, Place, ProviderFlags, Settings};
 use crate::stored::Stored;
 
@@ -127,7 +127,7 @@ impl BridgeFlags {
             bridge: Some(self.bridge()?),
             invitation: "Something to try:",
         };
-        trial.run(|folder, addresses| to_try(folder, addresses.bridge)).await
+        trial.run(|folder, daemon| to_try(folder, daemon.address("bridge.listen"))).await
     }
 }
 
@@ -135,7 +135,7 @@ impl BridgeFlags {
 fn alone(config: &mut Config) {
     config.api.listen = None;
     config.api.tls = None;
-    config.pyapns = None;
+    config.pyapns = PyapnsConfig::new(None, None);
 }
 
 fn app_name() -> AppName {

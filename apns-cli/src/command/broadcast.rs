@@ -10,7 +10,6 @@ use apns_tokio::channels::ChannelFailure;
 use clap::{ArgGroup, Args};
 use serde_json::value::RawValue;
 
-use super::block_on;
 use super::channels::{bundle_id, failed, parse_channel};
 use crate::draft::{
     LARGEST_PAYLOAD, compact, expiration_after, parse_apns_id, parse_expiration, parse_priority, said_of_past,
@@ -19,6 +18,7 @@ use crate::duration;
 use crate::exit::{Exit, Failure};
 use crate::input::Source;
 use crate::output::{Output, say};
+use crate::runtime::block_on;
 use crate::settings::ProviderFlags;
 
 /// The options of `apns broadcast`.

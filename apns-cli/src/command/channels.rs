@@ -7,9 +7,9 @@ use apns_tokio::{Endpoint, Events};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
-use super::block_on;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, say};
+use crate::runtime::block_on;
 use crate::settings::{ProviderFlags, Settings};
 use crate::trouble::Trouble;
 

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::block_on;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
+use crate::runtime::block_on;
 
 /// The options of `apns demo`.
 #[derive(Debug, Args)]

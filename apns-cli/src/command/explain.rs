@@ -43,7 +43,7 @@ impl ExplainFlags {
 
 /// What was asked for is no answer of the service.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum UnknownAnswer {
+enum UnknownAnswer {
     /// A number that neither protocol has.
     #[error("this is neither a status byte (0 to 255) nor an HTTP status (200 to 599)")]
     Number,
@@ -53,6 +53,12 @@ pub(crate) enum UnknownAnswer {
     /// A text that is like none.
     #[error("this is no reason that is known: give one such as BadDeviceToken, or a status such as 410 or 8")]
     Text,
+}
+
+impl From<UnknownAnswer> for Failure {
+    fn from(error: UnknownAnswer) -> Self {
+        Self::Special(Box::new(error))
+    }
 }
 
 /// One thing that the answer can mean.

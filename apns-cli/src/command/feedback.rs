@@ -9,12 +9,12 @@ use clap::Args;
 use futures_util::{FutureExt, StreamExt};
 use serde::Serialize;
 
-use super::{block_on, interrupted};
 use crate::calendar::Date;
 use crate::connection::Connection;
 use crate::exit::{Exit, Failure};
 use crate::hex;
 use crate::output::{Output, say};
+use crate::runtime::{block_on, interrupted};
 use crate::settings::ConnectionFlags;
 use crate::trouble::Trouble;
 

@@ -5,19 +5,16 @@ mod bridge;
 mod broadcast;
 mod channels;
 mod check;
+mod daemon;
 mod decode;
 mod demo;
 mod explain;
 mod feedback;
 mod scratch;
 mod send;
-pub(crate) mod serve;
+mod serve;
 mod sim;
 mod token;
-
-pub(crate) use explain::UnknownAnswer;
-
-use std::future::Future;
 
 use clap::Subcommand;
 
@@ -72,34 +69,5 @@ impl Command {
             Self::Explain(flags) => flags.run(),
             Self::Check(flags) => flags.run(),
         }
-    }
-}
-
-/// Runs something asynchronous to its end, without waiting for what it leaves behind: a name service that does not
-/// answer must not hold up the exit.
-fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)?;
-    let done = runtime.block_on(work);
-    runtime.shutdown_background();
-    Ok(done)
-}
-
-/// Waits until the person, or the system, asks to stop.
-async fn interrupted() {
-    let by_person = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut by_system) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = by_person => {}
-                _ = by_system.recv() => {}
-            }
-            return;
-        }
-    }
-    // Without a way to hear of it, the default of the system stands: the process ends.
-    if by_person.await.is_err() {
-        std::future::pending::<()>().await;
     }
 }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use apns_credentials::disclosure::shown;
 use apns_sim::{Keep, Simulator};
 use apnsd::config::BridgeConfig;
-use apnsd::{Addresses, Daemon, Signals};
+use apnsd::{Daemon, Signals};
+use tempfile::TempDir;
 
-use super::serve::{ServeFailure, load, tell};
+use super::daemon::{ServeFailure, load, tell};
 use crate::exit::{Exit, Failure};
 use crate::output::say;
 
@@ -29,21 +30,20 @@ pub(super) struct Trial {
 
 impl Trial {
     /// Runs until it is told to stop. `to_try` tells the commands, for the folder and the ports.
-    pub(super) async fn run(self, to_try: impl FnOnce(&Path, Addresses) -> String) -> Result<Exit, Failure> {
-        let folder = Scratch::new(self.name)?;
-        let (simulator, path) = app(&folder, self.listen).await?;
+    pub(super) async fn run(self, to_try: impl FnOnce(&Path, &Daemon) -> String) -> Result<Exit, Failure> {
+        let folder = scratch_folder(self.name)?;
+        let (simulator, path) = app(folder.path(), self.listen).await?;
         let mut config = load(&path)?;
         let read_again = self.bridge.is_none().then_some(path);
         config.bridge = self.bridge.or(config.bridge);
         let signals = Signals::listen().map_err(ServeFailure::Signals)?;
         config.log.install();
         let daemon = Daemon::start(config).await.map_err(ServeFailure::Start)?;
-        let addresses = daemon.addresses();
-        tell(addresses);
-        say(format_args!("everything is in {}, and goes away when you stop this (Ctrl-C)", shown(&folder.0)));
+        tell(&daemon);
+        say(format_args!("everything is in {}, and goes away when you stop this (Ctrl-C)", shown(folder.path())));
         let invitation = self.invitation;
         say(format_args!("nothing leaves this machine: notifications go to a pretend Apple. {invitation}"));
-        say(format_args!("{}", to_try(&folder.0, addresses)));
+        say(format_args!("{}", to_try(folder.path(), &daemon)));
         daemon.run(read_again, signals).await;
         let counts = simulator.counts();
         say(format_args!(
@@ -56,11 +56,11 @@ impl Trial {
 }
 
 /// Starts a pretend Apple, and writes its certificates and a configuration with an app that sends there.
-async fn app(folder: &Scratch, listen: &str) -> Result<(Simulator, PathBuf), Failure> {
+async fn app(folder: &Path, listen: &str) -> Result<(Simulator, PathBuf), Failure> {
     let simulator = Simulator::builder().keep(Keep::Counts).start().await?;
-    let path = folder.0.join("apnsd.toml");
-    let cannot = |error| Failure::Write { name: shown(&folder.0).to_string(), error };
-    simulator.write_certificates(&folder.0).map_err(cannot)?;
+    let path = folder.join("apnsd.toml");
+    let cannot = |error| Failure::Write { name: shown(folder).to_string(), error };
+    simulator.write_certificates(folder).map_err(cannot)?;
     fs::write(&path, config(&simulator, listen)).map_err(cannot)?;
     Ok((simulator, path))
 }
@@ -90,24 +90,9 @@ fn config(simulator: &Simulator, listen: &str) -> String {
     )
 }
 
-/// A folder for its owner alone, that goes away.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(what: &str) -> Result<Self, Failure> {
-        let path = std::env::temp_dir().join(format!("apns-{what}-{}", std::process::id()));
-        let mut builder = fs::DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        let name = shown(&path).to_string();
-        builder.create(&path).map_err(|error| Failure::Write { name, error })?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // Whoever took it away before is not to be told.
-        drop(fs::remove_dir_all(&self.0));
-    }
+/// A folder for its owner alone, that goes away. Its name ends with the number of the process that it belongs to.
+pub(super) fn scratch_folder(what: &str) -> Result<TempDir, Failure> {
+    let (prefix, suffix) = (format!("apns-{what}-"), format!("-{}", std::process::id()));
+    let made = tempfile::Builder::new().prefix(&prefix).suffix(&suffix).tempdir();
+    made.map_err(|error| Failure::Write { name: shown(&std::env::temp_dir()).to_string(), error })
 }

@@ -18,7 +18,6 @@ use clap::{ArgGroup, Args};
 use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{block_on, interrupted};
 use crate::batch::drops::{Drops, Protocol};
 use crate::batch::fingerprint::Fingerprint;
 use crate::batch::handover::HandOver;
@@ -31,13 +30,14 @@ use crate::connection::Connection;
 use crate::draft::{Composer, DraftFlags, Service};
 use crate::exit::{Exit, Failure};
 use crate::input::{Lines, Source};
-use crate::line::LONGEST_LINE;
+use crate::invalid::LONGEST_LINE;
 use crate::metrics::Metrics;
 use crate::output::say;
 use crate::progress::{Progress, Telling};
 use crate::reading::{Aside, OnLoss, Reading, Work};
 use crate::report::{Counts, Report, Rows};
 use crate::row::{Key, Tally};
+use crate::runtime::{block_on, interrupted};
 use crate::settings::{ProviderFlags, Settings};
 use crate::trouble::Trouble;
 

@@ -1,18 +1,18 @@
 //! `apns serve`: the provider daemon.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use apns_credentials::disclosure::shown;
-use apnsd::config::{Config, ConfigError};
-use apnsd::{Addresses, Daemon, DaemonError, Signals};
+use apnsd::Daemon;
 use clap::{Args, ValueEnum};
 
-use super::block_on;
+use super::daemon::{ServeFailure, load, serve};
 use super::scratch::{TOKEN, Trial};
 use crate::exit::{Exit, Failure};
 use crate::output::say;
+use crate::runtime::block_on;
 
 /// The options of `apns serve`.
 #[derive(Debug, Args)]
@@ -38,32 +38,6 @@ enum Ports {
     Any,
 }
 
-/// Why the daemon does not run.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ServeFailure {
-    /// The configuration.
-    #[error("{} cannot be used: {error}", shown(path))]
-    Config { path: PathBuf, error: ConfigError },
-    /// What it names.
-    #[error("{} cannot be used:{}", shown(path), listed(problems))]
-    Unusable { path: PathBuf, problems: Vec<ConfigError> },
-    /// The options that stand for a configuration.
-    #[error("the options cannot be used: {0}")]
-    Options(ConfigError),
-    /// It could not be started.
-    #[error("the daemon cannot start: {0}")]
-    Start(#[from] DaemonError),
-    /// The system does not hand out signals.
-    #[error("the daemon cannot hear when to stop: {0}")]
-    Signals(std::io::Error),
-}
-
-/// One behind the colon, several each on a line of its own.
-fn listed(problems: &[ConfigError]) -> String {
-    let gap = if problems.len() == 1 { " " } else { "\n  " };
-    problems.iter().map(|problem| format!("{gap}{problem}")).collect()
-}
-
 impl ServeFlags {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         match self.config {
@@ -87,41 +61,6 @@ impl ServeFlags {
     }
 }
 
-pub(super) fn load(path: &Path) -> Result<Config, ServeFailure> {
-    Config::load(path).map_err(|error| ServeFailure::Config { path: path.to_owned(), error })
-}
-
-/// Runs until it is told to stop.
-pub(super) async fn serve(config: Config, path: Option<PathBuf>) -> Result<Exit, Failure> {
-    let signals = Signals::listen().map_err(ServeFailure::Signals)?;
-    config.log.install();
-    let daemon = Daemon::start(config).await.map_err(ServeFailure::Start)?;
-    tell(daemon.addresses());
-    daemon.run(path, signals).await;
-    Ok(Exit::Fine)
-}
-
-/// Says where the interfaces are.
-pub(super) fn tell(addresses: Addresses) {
-    let ports = [
-        ("the JSON API and the status page", "http", addresses.api),
-        ("the JSON API with TLS", "https", addresses.api_tls),
-        ("XML-RPC", "http", addresses.pyapns),
-        ("the REST interface of pyapns", "http", addresses.pyapns_rest),
-    ];
-    for (what, scheme, address) in ports {
-        if let Some(address) = address {
-            say(format_args!("{what}: {scheme}://{address}/"));
-        }
-    }
-    if let Some(address) = addresses.bridge {
-        say(format_args!("the bridge's push gateway listens at {address}"));
-    }
-    if let Some(address) = addresses.bridge_feedback {
-        say(format_args!("the bridge's feedback service listens at {address}"));
-    }
-}
-
 /// With an app to send with.
 async fn scratch(ports: Ports) -> Result<Exit, Failure> {
     let trial = Trial {
@@ -135,19 +74,19 @@ async fn scratch(ports: Ports) -> Result<Exit, Failure> {
         bridge: None,
         invitation: "Three things to try:",
     };
-    trial.run(|_, addresses| to_try(addresses)).await
+    trial.run(|_, daemon| to_try(daemon)).await
 }
 
-fn to_try(addresses: Addresses) -> String {
+fn to_try(daemon: &Daemon) -> String {
     let mut text = String::new();
     let mut add = |line: String| writeln!(text, "\n  {line}").expect("a text takes everything");
-    if let Some(address) = addresses.pyapns {
+    if let Some(address) = daemon.address("pyapns.listen") {
         add(format!(
             "python3 -c 'import xmlrpc.client as x; x.ServerProxy(\"http://{address}/\", allow_none=True)\
              .notify(\"demo\", \"{TOKEN}\", {{\"aps\": {{\"alert\": \"Tea is ready\"}}}})'"
         ));
     }
-    if let Some(address) = addresses.api {
+    if let Some(address) = daemon.address("api.listen") {
         add(format!(
             "curl -H 'Content-Type: application/json' 'http://{address}/v1/apps/demo/notifications?wait=10s' \
              -d '{{\"token\": \"{TOKEN}\", \"payload\": {{\"aps\": {{\"alert\": \"Tea is ready\"}}}}}}'"

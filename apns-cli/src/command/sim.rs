@@ -12,10 +12,10 @@ use apns_sim::{Entry, Keep, Script, Simulator, TlsVersion};
 use clap::{Args, ValueEnum};
 use tokio::sync::oneshot;
 
-use super::{block_on, interrupted};
 use crate::exit::{Exit, Failure};
 use crate::input::Source;
 use crate::output::say;
+use crate::runtime::{block_on, interrupted};
 
 /// The options of `apns sim`.
 #[derive(Debug, Args)]

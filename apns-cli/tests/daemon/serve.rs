@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 
+use tempfile::TempDir;
+
 use crate::running::Running;
 
 /// Where the JSON API is.
@@ -26,27 +28,10 @@ fn ask(api: &str, method: &str, path: &str, body: &str) -> String {
     answer
 }
 
-/// A directory that goes away with its owner.
-struct Folder(std::path::PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("apns-serve-test-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn write(&self, name: &str, text: &str) -> String {
-        let path = self.0.join(name);
-        std::fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.0));
-    }
+fn write(folder: &TempDir, name: &str, text: &str) -> String {
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
 }
 
 const QUIET: &str = "data = \"data\"\n[api]\nlisten = \"127.0.0.1:0\"\n[pyapns]\nenabled = false\n";
@@ -84,14 +69,14 @@ fn without_a_configuration_there_is_something_to_try() {
 #[cfg(unix)]
 #[test]
 fn the_file_is_read_again_on_a_signal() {
-    let folder = Folder::new("hup");
-    let file = folder.write("apnsd.toml", QUIET);
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let file = write(&folder, "apnsd.toml", QUIET);
     let mut daemon = Running::start("serve", &["--config", &file]);
     let api = api(&mut daemon);
     let token = "[[token]]\nname = \"x\"\nsecret = \"0123456789abcdef\"\nadmin = true\n";
     assert!(ask(&api, "GET", "/v1/apps", "").starts_with("HTTP/1.1 200 "));
 
-    folder.write("apnsd.toml", &format!("{QUIET}{}", token.replace("admin", "amdin")));
+    write(&folder, "apnsd.toml", &format!("{QUIET}{}", token.replace("admin", "amdin")));
     daemon.signal("-HUP");
     let said = daemon.line_with("was read again");
     assert!(
@@ -100,7 +85,7 @@ fn the_file_is_read_again_on_a_signal() {
     );
     assert!(ask(&api, "GET", "/v1/apps", "").starts_with("HTTP/1.1 200 "));
 
-    folder.write("apnsd.toml", &format!("{QUIET}{token}"));
+    write(&folder, "apnsd.toml", &format!("{QUIET}{token}"));
     daemon.signal("-HUP");
     assert!(daemon.line_with("was read again").ends_with("is in force"));
     assert!(ask(&api, "GET", "/v1/apps", "").starts_with("HTTP/1.1 401 "));
@@ -109,16 +94,16 @@ fn the_file_is_read_again_on_a_signal() {
 
 #[test]
 fn what_is_wrong_with_a_configuration_is_said_before_anything_is_done() {
-    let folder = Folder::new("wrong");
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let app = "[apps.shop]\nenvironment = \"sandbox\"\ncertificate = \"gone.pem\"\n";
-    let file = folder.write("apnsd.toml", &format!("{QUIET}{app}"));
+    let file = write(&folder, "apnsd.toml", &format!("{QUIET}{app}"));
     for arguments in [&["--config", &file][..], &["--config", &file, "--check"]] {
         let output = Command::new(env!("CARGO_BIN_EXE_apns")).arg("serve").args(arguments).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains("apps.shop.certificate: ") && said.contains("gone.pem cannot be read"), "{said}");
     }
-    let file = folder.write("good.toml", QUIET);
+    let file = write(&folder, "good.toml", QUIET);
     let output =
         Command::new(env!("CARGO_BIN_EXE_apns")).args(["serve", "--check", "--config", &file]).output().unwrap();
     assert_eq!(output.status.code(), Some(0));

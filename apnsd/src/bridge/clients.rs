@@ -52,7 +52,7 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    pub(super) fn new(config: &BridgeConfig) -> Self {
+    pub(super) fn new(config: &BridgeConfig, tokens: bool) -> Self {
         let (mut fingerprints, mut topics) = (HashMap::new(), HashMap::new());
         for client in &config.clients {
             match &client.known_by {
@@ -60,7 +60,7 @@ impl Admission {
                 KnownBy::Topic(topic) => drop(topics.insert(topic.clone(), client.app.clone())),
             }
         }
-        Self { fingerprints, topics, topics_count: config.topics_count() }
+        Self { fingerprints, topics, topics_count: config.topics_count(tokens) }
     }
 
     /// Finds the app of a certificate: by its fingerprint in the configuration, as the app's own credential, and where

@@ -11,6 +11,7 @@
 //! line says which refusal is told, and when. What stood behind that one is held for [`resend`].
 
 mod clients;
+mod config;
 mod ending;
 mod feedback;
 mod gateway;
@@ -31,73 +32,37 @@ use std::time::Duration;
 use apns_credentials::disclosure::shown;
 use apns_driver::tls::rustls::words;
 use apns_proto::{PushType, Topic};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use futures_util::future::BoxFuture;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{self, CertificateError, PeerIncompatible, SignatureAlgorithm};
 use tokio_rustls::server::TlsStream;
 
 use self::clients::{Admission, Admitted, Clients, Stranger};
+pub use self::config::{BridgeClient, BridgeConfig, BridgeErrors, BridgeLimits, KnownBy};
 use self::gateway::{Leave, Storing, Visit};
 use self::reading::Reading;
 pub(crate) use self::status::refusal;
 use self::tls::Door;
 use crate::AppName;
-use crate::config::{BridgeConfig, ConfigError};
-use crate::listen::{Connections, Place, ServerCertificate};
+use crate::config::{Config, ConfigError};
+use crate::daemon::DaemonError;
+use crate::delivery::Snapshot;
+use crate::interface::{Active, Bound, Starting};
+use crate::listen::{CertificateFiles, Connections, Place, ServerCertificate, listen};
 use crate::service::Service;
-
-/// The two ports, which are listened at, and nobody is answered yet.
-#[derive(Debug)]
-pub(crate) struct Ports {
-    gateway: TcpListener,
-    feedback: TcpListener,
-}
-
-/// Which port could not be listened at.
-#[derive(Debug)]
-pub(crate) struct NoPort {
-    pub(crate) field: &'static str,
-    pub(crate) address: SocketAddr,
-    pub(crate) source: io::Error,
-}
-
-impl Ports {
-    /// Listens at both.
-    pub(crate) fn bind(config: &BridgeConfig) -> Result<Self, NoPort> {
-        let bind = |field, address| listen(address).map_err(|source| NoPort { field, address, source });
-        Ok(Self {
-            gateway: bind("bridge.listen", config.listen)?,
-            feedback: bind("bridge.feedback_listen", config.feedback_listen)?,
-        })
-    }
-
-    /// Where they are: the gateway, and the feedback service.
-    pub(crate) fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
-        (self.gateway.local_addr().ok(), self.feedback.local_addr().ok())
-    }
-}
-
-/// With keep-alive, which connections inherit: a peer that is gone without a word does not keep its place for ever.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if cfg!(unix) {
-        socket.set_reuseaddr(true)?;
-    }
-    socket.set_keepalive(true)?;
-    socket.bind(address)?;
-    socket.listen(1024)
-}
 
 /// The running bridge.
 #[derive(Debug)]
-pub(crate) struct Bridge {
+struct Bridge {
+    service: Service,
     door: Arc<Door>,
-    certificate: Arc<ServerCertificate>,
+    /// Where it was told to listen.
+    addresses: (SocketAddr, SocketAddr),
     storing: watch::Sender<usize>,
-    tasks: Vec<JoinHandle<()>>,
 }
 
 /// What all connections share.
@@ -132,73 +97,103 @@ const ENDED_WITHIN: Duration = Duration::from_secs(12);
 const OWN_CERTIFICATE: &str = "bridge-tls";
 
 impl Bridge {
-    /// Reads the certificate of the ports, or makes one in the data directory.
-    pub(crate) fn certificate(config: &BridgeConfig, data: &Path) -> Result<Arc<ServerCertificate>, ConfigError> {
-        let certified = match &config.server {
-            Some((certificate, key)) => ServerCertificate::read_files("bridge", certificate, key)?,
-            None => {
-                let folder = data.join(OWN_CERTIFICATE);
-                tls::own_certificate(&folder, &config.names).map_err(|error| {
-                    let problem = format_args!("no certificate can be made in {}: {error}", shown(&folder));
-                    ConfigError::at("bridge.certificate", problem)
-                })?;
-                tracing::info!("the bridge's own certificate: clients have to trust {}", shown(&folder.join("ca.pem")));
-                ServerCertificate::read_files("bridge", &folder.join("server.pem"), &folder.join("server.key"))?
-            }
-        };
-        Ok(ServerCertificate::new(certified))
+    /// Takes both ports, and reads their certificate or makes one in the data directory.
+    fn bind(bridge: &BridgeConfig, config: &Config) -> Result<Bound, DaemonError> {
+        let (gateway, shown) = listen("bridge.listen", "the bridge's push gateway", None, bridge.listen)?;
+        let field = "bridge.feedback_listen";
+        let (feedback, feedback_shown) = listen(field, "the bridge's feedback service", None, bridge.feedback_listen)?;
+        let certificate = ServerCertificate::new(certificate(bridge, &config.data)?.read()?);
+        let (bridge, shows) = (bridge.clone(), certificate.clone());
+        Ok(Bound {
+            ports: vec![shown, feedback_shown],
+            certificate: Some(("bridge", certificate)),
+            start: Some(Box::new(move |starting| Self::start([gateway, feedback], bridge, shows, starting))),
+        })
     }
 
-    /// Answers from now on, until `stop` says so.
-    pub(crate) fn start(
-        ports: Ports,
+    fn start(
+        [gateway, feedback]: [TcpListener; 2],
         config: BridgeConfig,
         certificate: Arc<ServerCertificate>,
-        service: Service,
-        stop: &watch::Receiver<bool>,
-    ) -> Self {
-        let door = Arc::new(Door::new(service.clone(), Admission::new(&config)));
+        starting: &mut Starting<'_>,
+    ) {
+        let tokens = !starting.config.tokens.is_empty();
+        let service = starting.service.clone();
+        let addresses = (config.listen, config.feedback_listen);
+        let door = Arc::new(Door::new(service.clone(), Admission::new(&config, tokens)));
         let storing = watch::Sender::new(0);
         let hall = Arc::new(Hall {
-            service,
+            service: service.clone(),
             tls: tls::settings(door.clone(), certificate.clone()),
             config,
             door: door.clone(),
-            certificate: certificate.clone(),
+            certificate,
             clients: Clients::default(),
             readers: Mutex::default(),
             complaints: Complaints::default(),
             storing: storing.clone(),
         });
-        let tasks = [(Role::Gateway, ports.gateway), (Role::Feedback, ports.feedback)]
-            .map(|(role, listener)| tokio::spawn(hall.clone().welcome(role, listener, stop.clone())));
-        Self { door, certificate, storing, tasks: tasks.into() }
+        for (role, listener) in [(Role::Gateway, gateway), (Role::Feedback, feedback)] {
+            let welcome = hall.clone().welcome(role, listener, starting.stopping.clone());
+            starting.tasks.push(tokio::spawn(welcome));
+        }
+        starting.active.push(Box::new(Self { door, addresses, storing, service }));
     }
 
-    /// Lets in whom this says from now on. What is connected stays so.
-    pub(crate) fn admit(&self, config: &BridgeConfig) {
-        self.door.replace(Admission::new(config));
-    }
-
-    /// The certificate that new connections are shown.
-    pub(crate) const fn server_certificate(&self) -> &Arc<ServerCertificate> {
-        &self.certificate
-    }
-
-    /// Waits until everything whole that was read is stored, after the order to stop. Bounded by itself.
-    pub(crate) async fn stored(&self) {
-        let mut storing = self.storing.subscribe();
-        // The sender lives as long as this.
-        drop(storing.wait_for(|storing| *storing == 0).await);
-    }
-
-    /// Waits until all connections have ended.
-    pub(crate) async fn ended(self) {
-        for task in self.tasks {
-            // One that failed has ended.
-            drop(task.await);
+    /// What it did, for whoever reads the log.
+    fn tell(&self) {
+        for app in self.service.list() {
+            let Ok(Snapshot { bridge, .. }) = self.service.snapshot(&app.name) else { continue };
+            if bridge.recognised > 0 || !bridge.responses.is_empty() {
+                let responses: u64 = bridge.responses.values().sum();
+                tracing::info!(
+                    "bridge: app {}: {responses} error responses, and {} recognised that were sent again",
+                    app.name,
+                    bridge.recognised
+                );
+            }
         }
     }
+}
+
+impl Active for Bridge {
+    /// Whom it lets in. What is connected stays so.
+    fn reload(&self, config: &Config) -> Result<Box<dyn FnOnce() + Send>, ConfigError> {
+        let Some(mut bridge) = config.bridge.clone() else { return Ok(Box::new(|| ())) };
+        // Its ports stay as they were started, and whether others can reach them decides what is needed.
+        (bridge.listen, bridge.feedback_listen) = self.addresses;
+        let tokens = !config.tokens.is_empty();
+        bridge.check_clients(tokens)?;
+        let (door, admission) = (self.door.clone(), Admission::new(&bridge, tokens));
+        Ok(Box::new(move || door.replace(admission)))
+    }
+
+    /// Everything whole that was read is stored. Bounded by itself.
+    fn stored(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let mut storing = self.storing.subscribe();
+            // The sender lives as long as this.
+            drop(storing.wait_for(|storing| *storing == 0).await);
+            self.tell();
+        })
+    }
+}
+
+/// The files of the certificate that the configuration names, or of one that is made in the data directory.
+fn certificate(config: &BridgeConfig, data: &Path) -> Result<CertificateFiles, ConfigError> {
+    let (certificate, key) = match config.server.clone() {
+        Some(files) => files,
+        None => {
+            let folder = data.join(OWN_CERTIFICATE);
+            tls::own_certificate(&folder, &config.names).map_err(|error| {
+                let problem = format_args!("no certificate can be made in {}: {error}", shown(&folder));
+                ConfigError::at("bridge.certificate", problem)
+            })?;
+            tracing::info!("the bridge's own certificate: clients have to trust {}", shown(&folder.join("ca.pem")));
+            (folder.join("server.pem"), folder.join("server.key"))
+        }
+    };
+    Ok(CertificateFiles { table: "bridge", certificate, key })
 }
 
 impl Hall {

@@ -189,14 +189,17 @@ fn lasting(mut params: CertificateParams, name: &str) -> CertificateParams {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listen::CertificateFiles;
 
     #[test]
     fn the_own_certificate_is_made_once_and_its_key_is_nobody_elses_business() {
-        let folder = std::env::temp_dir().join(format!("apnsd-bridge-tls-{}", std::process::id()));
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("bridge-tls");
         own_certificate(&folder, &["push.example.com".to_owned()]).unwrap();
         let text = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
         let first = text("server.pem");
-        ServerCertificate::read_files("bridge", &folder.join("server.pem"), &folder.join("server.key")).unwrap();
+        let (certificate, key) = (folder.join("server.pem"), folder.join("server.key"));
+        CertificateFiles { table: "bridge", certificate, key }.read().unwrap();
         assert!(text("ca.pem").starts_with("-----BEGIN CERTIFICATE-----"));
         assert!(text("README.txt").contains("openssl req"));
         #[cfg(unix)]
@@ -207,6 +210,5 @@ mod tests {
         }
         own_certificate(&folder, &[]).unwrap();
         assert_eq!(text("server.pem"), first, "clients trust it by now");
-        fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -499,7 +499,7 @@ fn either(
 }
 
 /// Reads a small file.
-pub(super) fn read(field: &str, path: &Path, told: FilesToldTo) -> Result<zeroize::Zeroizing<Vec<u8>>, ConfigError> {
+pub(crate) fn read(field: &str, path: &Path, told: FilesToldTo) -> Result<zeroize::Zeroizing<Vec<u8>>, ConfigError> {
     use std::io::Read as _;
     // A key that stands where its path belongs is not to come out in an error.
     if !path.to_str().is_none_or(is_path) {

@@ -1,7 +1,6 @@
 //! The configuration file: TOML, or pyapns's own JSON file as it is.
 
 mod app;
-mod bridge;
 mod error;
 mod file;
 mod file_state;
@@ -12,7 +11,6 @@ mod span;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,10 +18,10 @@ use apns_proto::WallTime;
 use apns_tokio::{Certificate, IdentityError, Validity};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
-pub(crate) use app::{App, Credential, FilesToldTo};
+pub(crate) use app::{App, Credential, FilesToldTo, read as read_file};
 pub use app::{AppDefinition, EnvironmentWord, Loss, RetryDefinition, Transport};
-pub use bridge::{BridgeClient, BridgeConfig, BridgeErrors, BridgeLimits, KnownBy};
 pub use error::ConfigError;
+pub(crate) use file::{at_least, set};
 pub(crate) use file_state::FileState;
 pub(crate) use pyapns_file::certificate_or_path;
 pub use secret::Secret;
@@ -33,127 +31,72 @@ use apns_credentials::disclosure::shown;
 use apns_proto::encoding;
 
 use crate::AppName;
-use crate::listen::ServerCertificate;
+pub use crate::bridge::{BridgeClient, BridgeConfig, BridgeErrors, BridgeLimits, KnownBy};
+use crate::daemon::DaemonError;
+pub use crate::http::{ApiConfig, Limits, TlsConfig};
+use crate::interface::{Bound, Interface, interfaces};
+use crate::listen::CertificateFiles;
 use crate::log::LogConfig;
 use crate::outbox::Bounds;
+pub use crate::pyapns::PyapnsConfig;
 
-/// All that a daemon is told at its start.
-///
-/// [`Config::load`] reads a file; [`Config::new`] is for tests and for embedding.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Config {
-    /// The directory of the outbox.
-    pub data: PathBuf,
-    /// How much the outbox holds, and for how long.
-    pub bounds: Bounds,
-    /// How long a graceful stop may take.
-    pub stop_within: Duration,
-    /// The JSON API.
-    pub api: ApiConfig,
-    /// The interfaces of pyapns; `None` for neither.
-    pub pyapns: Option<PyapnsConfig>,
-    /// The bridge from the binary protocol; `None` for not at all.
-    pub bridge: Option<BridgeConfig>,
-    /// The log.
-    pub log: LogConfig,
-    /// Who may do what. Empty on loopback: anybody may do anything.
-    pub tokens: Vec<TokenConfig>,
-    /// The apps that the file defines.
-    pub apps: BTreeMap<AppName, AppDefinition>,
-}
-
-/// The JSON API.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ApiConfig {
-    /// Where it listens without TLS; `None` for not at all.
-    pub listen: Option<SocketAddr>,
-    /// Where it listens with TLS.
-    pub tls: Option<TlsConfig>,
-    /// What callers may take up.
-    pub limits: Limits,
-}
-
-/// A port with TLS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TlsConfig {
-    /// Where it listens.
-    pub listen: SocketAddr,
-    /// The PEM file with the certificate and its chain.
-    pub certificate: PathBuf,
-    /// The PEM file with the certificate's key.
-    pub key: PathBuf,
-}
-
-/// The interfaces of pyapns.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PyapnsConfig {
-    /// Where XML-RPC listens.
-    pub listen: Option<SocketAddr>,
-    /// Where the REST interface listens.
-    pub rest_listen: Option<SocketAddr>,
-    /// Whether times of feedback are in local time, as those of pyapns 0.4.1 were, and not in UTC.
-    pub local_time: bool,
-    /// Whether apps that the file defines stay as they are when a client provisions them.
-    pub keep_apps: bool,
-    /// What apps that are provisioned here have besides what the client tells. Its environment and credential count for
-    /// nothing.
-    pub app: Option<Box<AppDefinition>>,
-}
-
-impl PyapnsConfig {
-    /// The interfaces at these addresses, and all else as it is by default.
-    #[must_use]
-    pub const fn new(listen: Option<SocketAddr>, rest_listen: Option<SocketAddr>) -> Self {
-        Self { listen, rest_listen, local_time: false, keep_apps: false, app: None }
-    }
-}
-
-/// What callers may take up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// The largest body in bytes, of anything but JSON lines. Default: 16 MiB.
-    pub body: usize,
-    /// The longest line of JSON lines in bytes. Default: 64 KiB.
-    pub line: usize,
-    /// The most notifications in one array. Default: 10 000.
-    pub batch: usize,
-    /// The most connections of one port. Default: 800. The longest idle one makes room for a new one.
-    pub connections: usize,
-    /// The most bytes of bodies, of anything but JSON lines, that are held at a time of all callers. Default: 256 MiB.
-    pub bodies: usize,
-    /// The most of these of one access token. Default: half of them.
-    pub token_bodies: usize,
-    /// The most requests of one access token that are answered at a time. Default: half of the connections of a port.
-    pub token_requests: usize,
-    /// The most event streams of one access token. Default: 100.
-    pub token_streams: usize,
-    /// How long the head of a request may take, and how long a connection may be idle. Default: 15 s.
-    pub head_within: Duration,
-    /// How long a body may bring nothing. Default: 30 s.
-    pub body_idle: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            body: 16 << 20,
-            line: 64 << 10,
-            batch: 10_000,
-            connections: 800,
-            bodies: 256 << 20,
-            token_bodies: 128 << 20,
-            token_requests: 400,
-            token_streams: 100,
-            head_within: Duration::from_secs(15),
-            body_idle: Duration::from_secs(30),
+macro_rules! config {
+    ($($(#[$doc:meta])* $name:ident: $interface:ty,)*) => {
+        /// All that a daemon is told at its start.
+        ///
+        /// [`Config::load`] reads a file; [`Config::new`] is for tests and for embedding.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Config {
+            /// The directory of the outbox.
+            pub data: PathBuf,
+            /// How much the outbox holds, and for how long.
+            pub bounds: Bounds,
+            /// How long a graceful stop may take.
+            pub stop_within: Duration,
+            $($(#[$doc])* pub $name: $interface,)*
+            /// The log.
+            pub log: LogConfig,
+            /// Who may do what. Empty on loopback: anybody may do anything.
+            pub tokens: Vec<TokenConfig>,
+            /// The apps that the file defines.
+            pub apps: BTreeMap<AppName, AppDefinition>,
         }
-    }
+
+        impl Config {
+            /// Everything by default, without an app: the JSON API on 127.0.0.1:7080, XML-RPC on 7077, REST on 8088.
+            #[must_use]
+            pub fn new(data: impl Into<PathBuf>) -> Self {
+                Self {
+                    data: data.into(),
+                    bounds: Bounds::default(),
+                    stop_within: Duration::from_secs(20),
+                    $($name: Default::default(),)*
+                    log: LogConfig::default(),
+                    tokens: Vec::new(),
+                    apps: BTreeMap::new(),
+                }
+            }
+
+            fn check_interfaces(&self) -> Result<(), ConfigError> {
+                let tokens = !self.tokens.is_empty();
+                $(self.$name.check(tokens)?;)*
+                Ok(())
+            }
+
+            /// The files of the certificates that ports show.
+            pub(crate) fn certificates(&self) -> Vec<CertificateFiles> {
+                [$(self.$name.certificate()),*].into_iter().flatten().collect()
+            }
+
+            /// Takes the ports of all interfaces.
+            pub(crate) fn bind(&self) -> Result<Vec<Bound>, DaemonError> {
+                Ok(vec![$(self.$name.bind(self)?),*])
+            }
+        }
+    };
 }
+interfaces!(config!);
 
 /// An access token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,23 +151,6 @@ fn out_of_its_time(server: &CertifiedKey, now: WallTime) -> Option<IdentityError
 const LARGEST: u64 = 16 * 1024 * 1024;
 
 impl Config {
-    /// Everything by default, without an app: the JSON API on 127.0.0.1:7080, XML-RPC on 7077, REST on 8088.
-    #[must_use]
-    pub fn new(data: impl Into<PathBuf>) -> Self {
-        let local = |port| Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        Self {
-            data: data.into(),
-            bounds: Bounds::default(),
-            stop_within: Duration::from_secs(20),
-            api: ApiConfig { listen: local(7080), tls: None, limits: Limits::default() },
-            pyapns: Some(PyapnsConfig::new(local(7077), local(8088))),
-            bridge: None,
-            log: LogConfig::default(),
-            tokens: Vec::new(),
-            apps: BTreeMap::new(),
-        }
-    }
-
     /// Reads a file: TOML, or pyapns's JSON where it begins with a brace. Relative paths in it start at its directory.
     ///
     /// # Errors
@@ -287,13 +213,12 @@ impl Config {
                 (Ok(_), None) => {}
             }
         }
-        let api = self.api.tls.as_ref().map(|tls| ("api.tls", &tls.certificate, &tls.key));
-        let bridge = self.bridge.as_ref().and_then(|bridge| bridge.server.as_ref());
-        for (table, certificate, key) in api.into_iter().chain(bridge.map(|(one, key)| ("bridge", one, key))) {
-            match ServerCertificate::read_files(table, certificate, key) {
+        for files in self.certificates() {
+            match files.read() {
                 Ok(read) => {
                     let trouble = now.and_then(|now| out_of_its_time(&read, now));
-                    findings.warnings.extend(trouble.map(|what| ConfigError::at(format!("{table}.certificate"), what)));
+                    let field = format!("{}.certificate", files.table);
+                    findings.warnings.extend(trouble.map(|what| ConfigError::at(field, what)));
                 }
                 Err(error) => findings.problems.push(error),
             }
@@ -307,23 +232,7 @@ impl Config {
     ///
     /// [`ConfigError`] names the field.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let pyapns = self.pyapns.as_ref();
-        let ports = [
-            ("api.listen", self.api.listen),
-            ("api.tls.listen", self.api.tls.as_ref().map(|tls| tls.listen)),
-            ("pyapns.listen", pyapns.and_then(|pyapns| pyapns.listen)),
-            ("pyapns.rest_listen", pyapns.and_then(|pyapns| pyapns.rest_listen)),
-        ];
-        for (field, address) in ports {
-            if self.tokens.is_empty() && address.is_some_and(|address| !address.ip().is_loopback()) {
-                let problem =
-                    "an address that others can reach needs access tokens: give a [[token]], or listen on 127.0.0.1";
-                return Err(ConfigError::at(field, problem));
-            }
-        }
-        if let Some(bridge) = &self.bridge {
-            bridge.check()?;
-        }
+        self.check_interfaces()?;
         for (index, token) in self.tokens.iter().enumerate() {
             let length = token.secret.expose().len();
             if length < SHORTEST_TOKEN {

@@ -73,7 +73,7 @@ pub(super) fn parse(text: &str, base: &Path) -> Result<Config, ConfigError> {
     };
     let mut config = Config::new(default_data(base));
     let at = |port| Some(SocketAddr::new(host, port));
-    config.pyapns = Some(PyapnsConfig::new(at(file.port), at(file.rest_port)));
+    config.pyapns = PyapnsConfig::new(at(file.port), at(file.rest_port));
     for (index, app) in file.autoprovision.into_iter().enumerate() {
         let environment = Environment::from(app.environment);
         let at = |field: &str, problem: &dyn std::fmt::Display| {

@@ -18,7 +18,7 @@ const SHOP: &str = "[apps.shop]\nenvironment = \"production\"\ncertificate = \"s
 fn an_empty_file_is_all_defaults() {
     let config = parse("").unwrap();
     assert_eq!(config.api.listen, Some("127.0.0.1:7080".parse().unwrap()));
-    let pyapns = config.pyapns.unwrap();
+    let pyapns = config.pyapns;
     assert_eq!(pyapns.listen, Some("127.0.0.1:7077".parse().unwrap()));
     assert_eq!(pyapns.rest_listen, Some("127.0.0.1:8088".parse().unwrap()));
     assert!(config.apps.is_empty() && config.tokens.is_empty());
@@ -66,7 +66,7 @@ fn everything_can_be_said() {
     assert_eq!(config.bounds.outcomes, Duration::from_secs(86_400));
     let tls = config.api.tls.unwrap();
     assert_eq!((tls.certificate, tls.key), ("/etc/apnsd/api.pem".into(), "/run/api.key".into()));
-    assert!(config.pyapns.is_none() && config.tokens[0].admin);
+    assert!(config.pyapns == PyapnsConfig::new(None, None) && config.tokens[0].admin);
     let app = &config.apps["shop & café"];
     assert_eq!(app.signing_key.as_deref(), Some(Path::new("/etc/apnsd/AuthKey.p8")));
     assert_eq!((app.loss, app.resend_at_most, app.rate), (Loss::Resend, Some(2), Some(100)));
@@ -177,7 +177,7 @@ fn pyapns_configuration_is_read_as_it_is() {
         }"#,
     )
     .unwrap();
-    let pyapns = config.pyapns.unwrap();
+    let pyapns = config.pyapns;
     assert_eq!(pyapns.listen, Some("127.0.0.1:7077".parse().unwrap()));
     assert_eq!(pyapns.rest_listen, Some("127.0.0.1:8088".parse().unwrap()));
     assert!(config.apps["shop:sandbox"].certificate.is_some(), "its REST interface knew one app for each environment");
@@ -187,7 +187,7 @@ fn pyapns_configuration_is_read_as_it_is() {
     assert!(inline.certificate.is_none() && inline.certificate_data.is_some());
     assert!(!format!("{inline:?}").contains("BEGIN CERTIFICATE"));
 
-    let moved = parse(r#"{"port": 1707, "rest_port": 1808, "host": "127.0.0.2"}"#).unwrap().pyapns.unwrap();
+    let moved = parse(r#"{"port": 1707, "rest_port": 1808, "host": "127.0.0.2"}"#).unwrap().pyapns;
     assert_eq!(moved.listen, Some("127.0.0.2:1707".parse().unwrap()));
     assert_eq!(moved.rest_listen, Some("127.0.0.2:1808".parse().unwrap()));
 
@@ -205,7 +205,7 @@ fn what_provisioned_apps_have_besides_is_read() {
     let config = parse(
         "[pyapns]\nlocal_time = true\nkeep_apps = true\n[pyapns.app]\ntransport = \"binary\"\nhost = \"gateway\"\nca = \"ca.pem\"",
     );
-    let pyapns = config.unwrap().pyapns.unwrap();
+    let pyapns = config.unwrap().pyapns;
     assert!(pyapns.local_time && pyapns.keep_apps);
     let app = pyapns.app.unwrap();
     assert_eq!((app.transport, app.host.as_deref()), (Transport::Binary, Some("gateway")));

@@ -49,10 +49,9 @@ pub(super) async fn metrics(State(api): State<Api>, headers: HeaderMap) -> Resul
     for ((interface, status), count) in api.service().refusals().calls() {
         let status = status.to_string();
         families.add_line(REFUSED, "", &[("interface", interface), ("status", &status)], &count);
-    }
-    for interface in ["api", "xmlrpc", "rest"] {
-        let count = api.service().refusals().calls().get(&(interface, 401)).copied().unwrap_or_default();
-        families.add_line(UNKNOWN_CALLERS, "", &[("interface", interface)], &count);
+        if status == "401" {
+            families.add_line(UNKNOWN_CALLERS, "", &[("interface", interface)], &count);
+        }
     }
     let store = api.service().store_health().await;
     families.add_plain(STORE, u64::from(store.is_ready()));

@@ -2,6 +2,7 @@
 
 mod apps;
 pub(crate) mod body;
+mod config;
 mod lines;
 mod metrics;
 mod notifications;
@@ -25,11 +26,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use base64::Engine as _;
 
+pub use self::config::{ApiConfig, Limits, TlsConfig};
 pub(crate) use self::notifications::percent_decoded;
 use self::problem::Problem;
 use crate::AppName;
 use crate::access::Caller;
-use crate::config::Limits;
 use crate::service::Service;
 
 /// What the handlers share.
@@ -43,7 +44,7 @@ struct Shared {
 }
 
 /// The way in.
-pub(crate) fn router(service: Service, limits: Limits) -> Router {
+fn router(service: Service, limits: Limits) -> Router {
     let api = Api(Arc::new(Shared { service, limits }));
     Router::new()
         .route("/", get(page::page))

@@ -94,6 +94,8 @@ impl Refusals {
 
     /// Watches what an interface answers.
     pub(crate) fn watch(&self, router: Router, interface: &'static str) -> Router {
+        // Counted from the start, so that the first failure is a rise.
+        self.state().calls.entry((interface, StatusCode::UNAUTHORIZED.as_u16())).or_default();
         router.layer(from_fn_with_state((self.clone(), interface), watch))
     }
 }

@@ -3,6 +3,7 @@
 //! Both keep nothing that matters: apps, notifications and feedback are the service's. What is here is how pyapns said
 //! it, down to the byte where clients look at bytes.
 
+mod config;
 mod disconnections;
 mod html;
 mod json;
@@ -25,10 +26,11 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+pub use self::config::PyapnsConfig;
 use self::disconnections::Disconnections;
 use crate::AppName;
 use crate::access::Caller;
-use crate::config::{Limits, PyapnsConfig};
+use crate::config::Limits;
 use crate::http::body::next_part;
 use crate::http::names_loopback;
 use crate::http::problem::Problem;

@@ -11,13 +11,12 @@ use crate::outbox::sqlite::SqliteOutbox;
 
 #[tokio::test]
 async fn feedback_is_told_again_when_its_answer_did_not_leave() {
-    let folder = std::env::temp_dir().join(format!("apnsd-feedback-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let simulator = Simulator::builder().start().await.unwrap();
-    simulator.write_certificates(&folder).unwrap();
+    simulator.write_certificates(folder.path()).unwrap();
     let text = "data = \"data\"\n[apps.shop]\nenvironment = \"sandbox\"\ncertificate = \"client.pem\"\n\
                 key = \"client.key\"\nhost = \"localhost\"\nport = 1\nca = \"ca.pem\"\n";
-    let config = Config::parse(text, &folder).unwrap();
+    let config = Config::parse(text, folder.path()).unwrap();
     let outbox = Arc::new(SqliteOutbox::open(&config.data, config.bounds.clone()).unwrap());
     let service = Service::start_with(&config, outbox.clone()).await.unwrap();
     let pyapns = Pyapns::new(service.clone(), Limits::default(), PyapnsConfig::new(None, None));
@@ -58,7 +57,6 @@ async fn feedback_is_told_again_when_its_answer_did_not_leave() {
     service.stop(Duration::ZERO).await;
     let answer = pyapns.clearing_answer(app, "text/plain", "told".to_owned(), nothing.upto);
     assert!(to_bytes(answer.into_body(), 100).await.is_err());
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

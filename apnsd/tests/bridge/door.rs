@@ -13,7 +13,7 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 
 use crate::client::{Manners, Old, frame, payload};
-use crate::support::{Folder, SOON, token, until};
+use crate::support::{SOON, token, until};
 use crate::world::{BRIDGE, Bridged};
 
 /// A certificate that its owner made, with this topic, and its key.
@@ -75,7 +75,7 @@ async fn a_certificate_needs_an_app_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fingerprint_lets_in_and_a_topic_alone_does_not_where_others_can_connect() {
-    let folder = Folder::new();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (known, known_key) = certificate("something.else", |_| {});
     std::fs::write(folder.path().join("known.pem"), &known).unwrap();
     let client = format!(
@@ -110,7 +110,7 @@ const RSA_ONLY: &[SupportedCipherSuite] =
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_only_knows_rsa_needs_a_server_certificate_of_rsa_and_delivers() {
-    let folder = Folder::new();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     // PKCS#8 and PKCS#1 of the same key.
     let keys = [("PKCS#8", fixture("universal.key.pem")), ("PKCS#1", fixture("universal.pkcs1.pem"))];
     let server_key = KeyPair::from_pem(&keys[0].1).unwrap();

@@ -62,11 +62,11 @@ impl Bridged {
     }
 
     pub(crate) fn gateway(&self) -> SocketAddr {
-        self.daemon.addresses().bridge.unwrap()
+        self.daemon.address("bridge.listen").unwrap()
     }
 
     pub(crate) fn feedback(&self) -> SocketAddr {
-        self.daemon.addresses().bridge_feedback.unwrap()
+        self.daemon.address("bridge.feedback_listen").unwrap()
     }
 
     /// What clients have to trust.

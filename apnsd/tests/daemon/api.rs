@@ -18,7 +18,7 @@ fn body(number: u32) -> Value {
 async fn one_notification_is_stored_delivered_and_told() {
     let world = World::new().await;
     let daemon = Daemon::start(world.config("")).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
 
     let accepted = post(api, NOTIFICATIONS, &body(1).to_string()).await;
     assert_eq!(accepted.status, 202, "{accepted:?}");
@@ -44,7 +44,7 @@ async fn outcomes_can_be_waited_for_and_refusals_say_what_to_do() {
     let script = format!(r#"{{"http2": {{"unregistered": [{{"token": "{gone}", "timestamp_ms": 1700000000000}}]}}}}"#);
     let world = World::with_script(&script).await;
     let daemon = Daemon::start(world.config("")).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     let all = json!([body(1), body(2), body(3)]).to_string();
     let answer = post(api, &format!("{NOTIFICATIONS}?wait=30s"), &all).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -72,7 +72,7 @@ async fn outcomes_can_be_waited_for_and_refusals_say_what_to_do() {
 async fn json_lines_are_answered_line_by_line() {
     let world = World::new().await;
     let daemon = Daemon::start(world.config("")).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     let mut lines = String::new();
     for number in 0..3000 {
         lines.push_str(&body(number).to_string());
@@ -106,7 +106,7 @@ async fn json_lines_are_answered_line_by_line() {
 async fn json_lines_do_not_wait_for_a_rate_that_lets_them_in_much_later() {
     let world = World::new().await;
     let daemon = Daemon::start(world.config("rate = 1\n")).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     // Minutes have to pass before there is anything to take again.
     let many: Vec<_> = (0..300).map(body).collect();
     assert_eq!(post(api, NOTIFICATIONS, &json!(many).to_string()).await.status, 202);
@@ -126,7 +126,7 @@ async fn what_was_stored_is_not_refused_because_its_outcome_cannot_be_read() {
     let config = world.config("");
     let data = config.data.clone();
     let daemon = Daemon::start(config).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     let mut keyed = body(1);
     keyed["idempotency_key"] = json!("tea");
     let path = format!("{NOTIFICATIONS}?wait=30s");
@@ -152,7 +152,7 @@ async fn what_was_stored_is_not_refused_because_its_outcome_cannot_be_read() {
 async fn the_same_idempotency_key_is_queued_once() {
     let world = World::new().await;
     let daemon = Daemon::start(world.config("")).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     let mut keyed = body(1);
     keyed["idempotency_key"] = json!("order-17");
     let first = post(api, &format!("{NOTIFICATIONS}?wait=30s"), &keyed.to_string()).await.json();
@@ -171,7 +171,7 @@ async fn the_same_idempotency_key_is_queued_once() {
 async fn a_stream_of_outcomes_goes_on_where_it_was() {
     let world = World::new().await;
     let daemon = Daemon::start(world.config("")).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     let mut live = EventSource::open(api, "/v1/apps/shop/outcomes", "").await;
     let all: Vec<Value> = (0..20).map(body).collect();
     let receipts = post(api, NOTIFICATIONS, &json!(all).to_string()).await.json();
@@ -200,7 +200,7 @@ async fn a_stream_of_outcomes_goes_on_where_it_was() {
 async fn apps_come_change_and_go_while_others_send() {
     let world = World::new().await;
     let daemon = Daemon::start(world.config("")).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     let path = "/v1/apps/caf%C3%A9";
     let definition = json!({
         "environment": "sandbox",
@@ -248,7 +248,7 @@ async fn apps_come_change_and_go_while_others_send() {
 async fn what_is_wrong_with_a_request_is_named() {
     let world = World::new().await;
     let daemon = Daemon::start(world.config("")).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     let hex = token(1).to_hex();
     let table = [
         (json!({"payload": {}}), "(the whole)"),
@@ -299,7 +299,7 @@ async fn who_waits_when_the_daemon_stops_is_told_what_is_known() {
     away.port = Some(std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
     config.apps.insert("away".parse().unwrap(), away);
     let daemon = Daemon::start(config).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     let wait_for = |app: &str| {
         let (path, all) = (format!("/v1/apps/{app}/notifications?wait=60s"), json!([body(1)]).to_string());
         tokio::spawn(async move { post(api, &path, &all).await })

@@ -40,7 +40,7 @@ admin = true
 async fn a_token_opens_its_own_app_alone_and_is_changed_while_running() {
     let world = World::new().await;
     let daemon = Daemon::start(world.config(TOKENS)).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     let send = async |token: &str| call(api, "POST", NOTIFICATIONS, &bearer(token), &body(1)).await;
     let without = post(api, NOTIFICATIONS, &body(1)).await;
     assert_eq!((without.status, without.problem()), (401, "#unauthorized".to_owned()));
@@ -85,7 +85,7 @@ async fn off_loopback_a_token_is_needed() {
     assert_eq!(error.field.as_deref(), Some("api.listen"));
     let config = Config::parse(&format!("{open}{TOKENS}"), world.folder.path()).unwrap();
     let daemon = Daemon::start(config).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     assert!(api.ip().is_unspecified());
     // A configuration that takes the tokens away is refused, and those in force stay.
     let error = daemon
@@ -110,7 +110,7 @@ async fn off_loopback_a_token_is_needed() {
 async fn a_name_that_is_not_this_machines_is_not_answered() {
     let world = World::new().await;
     let daemon = Daemon::start(world.config("")).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     for (host, status) in
         [("evil.example", 403), ("localhost.evil.example:80", 403), ("127.0.0.1:7080", 200), ("[::1]:7080", 200)]
     {
@@ -126,7 +126,7 @@ async fn a_name_that_is_not_this_machines_is_not_answered() {
 async fn a_body_without_end_is_not_read() {
     let world = World::new().await;
     let daemon = Daemon::start(world.config("")).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     // A gigabyte that is announced is not even begun.
     let mut stream = TcpStream::connect(api).await.unwrap();
     let head = format!(
@@ -177,7 +177,7 @@ async fn a_body_without_end_is_not_read() {
 async fn json_as_deep_as_it_is_wrong_is_refused() {
     let world = World::new().await;
     let daemon = Daemon::start(world.config("")).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     let deep = "[".repeat(1_000_000);
     let wrong = [
         deep.clone(),
@@ -206,7 +206,7 @@ async fn every_limit_has_a_clear_answer() {
     let shop = AppName::new("shop").unwrap();
     config.apps.get_mut(&shop).unwrap().port = Some(closed_port());
     let daemon = Daemon::start(config).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     let batch = |count: u32| format!("[{}]", (0..count).map(body).collect::<Vec<_>>().join(","));
     let large = post(api, NOTIFICATIONS, &batch(61)).await;
     assert_eq!((large.status, large.problem()), (413, "#batch-too-large".to_owned()));
@@ -242,7 +242,7 @@ async fn idle_connections_make_room_for_work() {
     let count = std::env::var("APNSD_IDLE_CONNECTIONS").map_or(1500, |text| text.parse().unwrap());
     let text = world.config_text("").replace("[pyapns]", "max_connections = 100\nhead_within = \"2s\"\n[pyapns]");
     let daemon = Daemon::start(Config::parse(&text, world.folder.path()).unwrap()).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     let mut idle = Vec::new();
     for number in 0..count {
         let mut stream = TcpStream::connect(api).await.unwrap();
@@ -273,7 +273,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     let world = World::new().await;
     let text = world.config_text("").replace("[pyapns]", "body_idle = \"300ms\"\n[pyapns]");
     let daemon = Daemon::start(Config::parse(&text, world.folder.path()).unwrap()).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     let mut stream = TcpStream::connect(api).await.unwrap();
     let head = format!(
         "POST {NOTIFICATIONS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{{"
@@ -300,7 +300,7 @@ async fn what_is_not_tls_is_turned_away_and_what_is_is_served() {
     let tls = "[api.tls]\nlisten = \"127.0.0.1:0\"\ncertificate = \"api.pem\"\nkey = \"api.key\"\n[pyapns]";
     let text = world.config_text("").replace("[pyapns]", &format!("head_within = \"2s\"\n{tls}"));
     let daemon = Daemon::start(Config::parse(&text, world.folder.path()).unwrap()).await.unwrap();
-    let address = daemon.addresses().api_tls.unwrap();
+    let address = daemon.address("api.tls.listen").unwrap();
 
     let long = [0x16_u8; 5000];
     for junk in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\xff\xff", &long, b""] {
@@ -357,7 +357,7 @@ async fn a_file_that_is_read_again_is_judged_by_the_ports_that_there_are() {
     // By itself this one is fine; but the port is open to others.
     let refused = daemon.reload(&world.config("")).await.unwrap_err();
     assert!(refused.to_string().starts_with("api.listen: "), "{refused}");
-    let address = std::net::SocketAddr::from(([127, 0, 0, 1], daemon.addresses().api.unwrap().port()));
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], daemon.address("api.listen").unwrap().port()));
     assert_eq!(get(address, "/v1/apps").await.status, 401, "tokens are asked for as before");
     daemon.stop().await;
 }

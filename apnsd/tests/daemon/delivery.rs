@@ -62,7 +62,7 @@ async fn an_app_that_fails_does_not_disturb_the_others() {
         closed_port(),
     ));
     let daemon = Daemon::start(config).await.unwrap();
-    let (service, api) = (daemon.service(), daemon.addresses().api.unwrap());
+    let (service, api) = (daemon.service(), daemon.address("api.listen").unwrap());
     let failing: Vec<AppName> =
         ["expired", "nowhere", "untrusted", "wrong"].iter().map(|name| name.parse().unwrap()).collect();
     for name in &failing {
@@ -313,7 +313,7 @@ async fn secrets_are_in_no_debug_output() {
     let line = key.lines().nth(1).unwrap().to_owned();
     definition.signing_key_data = Some(apnsd::config::Secret::new(key));
     let daemon = Daemon::start(config.clone()).await.unwrap();
-    let answer = post(daemon.addresses().api.unwrap(), "/v1/apps/shop/notifications", "{}").await;
+    let answer = post(daemon.address("api.listen").unwrap(), "/v1/apps/shop/notifications", "{}").await;
     let infos = daemon.service().list();
     let shown = format!("{config:?} {daemon:?} {infos:?} {answer:?} {:?}", daemon.service().access());
     assert!(!shown.contains("0123456789-secret") && !shown.contains(&line), "{shown}");

@@ -16,7 +16,7 @@ async fn one_apps_bad_credential_does_not_take_the_node_away_from_the_others() {
     // Nobody vouches for the service.
     config.apps.get_mut(&shop()).unwrap().ca = None;
     let daemon = Daemon::start(config).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     submit(daemon.service(), 1).await;
     until("the app fails", async || !daemon.service().failing().is_empty()).await;
     let ready = get(api, "/readyz").await;
@@ -96,7 +96,7 @@ async fn figures_say_how_long_it_takes_what_is_refused_and_what_the_disk_has() {
     let world = World::new().await;
     let config = world.config("[[token]]\nname = \"x\"\nsecret = \"secret-0123456789-secret\"\nadmin = true\n");
     let daemon = Daemon::start(config).await.unwrap();
-    let (api, rpc) = (daemon.addresses().api.unwrap(), daemon.addresses().pyapns.unwrap());
+    let (api, rpc) = (daemon.address("api.listen").unwrap(), daemon.address("pyapns.listen").unwrap());
     let token_header = "Authorization: Bearer secret-0123456789-secret\r\n";
     let body = format!("{{\"token\": \"{}\", \"payload\": {{\"aps\": {{}}}}}}", token(1).to_hex());
     let headers = format!("{token_header}Content-Type: application/json\r\n");
@@ -148,7 +148,7 @@ async fn alerts_and_dashboard_ask_for_figures_that_there_are() {
     let more = "[bridge]\nlisten = \"127.0.0.1:0\"\nfeedback_listen = \"127.0.0.1:0\"\n\
                 [apps.old]\nenvironment = \"sandbox\"\ncertificate = \"client.pem\"\nkey = \"client.key\"\n";
     let daemon = Daemon::start(world.config(more)).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     let ids = submit(daemon.service(), 1).await;
     daemon.service().wait(ids[0], crate::support::SOON).await.unwrap().unwrap();
     let told = get(api, "/metrics").await.body;

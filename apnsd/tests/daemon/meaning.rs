@@ -27,17 +27,18 @@ async fn n1_the_suffix_of_the_topic_names_the_push_type_by_every_interface() {
         let topic = push_type.topic("com.example.app").into_owned();
         let text = world.config_text("").replace("com.example.app", &topic);
         let daemon = Daemon::start(Config::parse(&text, world.folder.path()).unwrap()).await.unwrap();
-        let addresses = daemon.addresses();
         let alert = json!({"aps": {"alert": "x"}});
         let body = json!({"token": token(1).to_hex(), "payload": alert});
-        assert_eq!(post(addresses.api.unwrap(), PATH, &body.to_string()).await.status, 202);
+        assert_eq!(post(daemon.address("api.listen").unwrap(), PATH, &body.to_string()).await.status, 202);
         let xml = xml_notify("shop", &token(2).to_hex());
-        let answer = call(addresses.pyapns.unwrap(), "POST", "/", "Content-Type: text/xml\r\n", &xml).await;
+        let answer =
+            call(daemon.address("pyapns.listen").unwrap(), "POST", "/", "Content-Type: text/xml\r\n", &xml).await;
         assert!(!answer.body.contains("<fault>"), "{answer:?}");
         let rest = json!([{"payload": alert, "token": token(3).to_hex(), "identifier": "a", "expiry": 30}]);
         let path = "/apps/shop/sandbox/notifications";
         let headers = "Content-Type: application/json\r\n";
-        let answer = call(addresses.pyapns_rest.unwrap(), "POST", path, headers, &rest.to_string()).await;
+        let answer =
+            call(daemon.address("pyapns.rest_listen").unwrap(), "POST", path, headers, &rest.to_string()).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         until("all three arrive", async || world.simulator.counts().requests_accepted == 3).await;
         for request in world.simulator.requests() {
@@ -52,7 +53,7 @@ async fn n1_the_suffix_of_the_topic_names_the_push_type_by_every_interface() {
 async fn what_is_certain_to_be_refused_and_what_is_not_meant_is_refused_at_once() {
     let world = World::new().await;
     let daemon = Daemon::start(world.config("")).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     let send = async |more: serde_json::Value| {
         let mut body = json!({"token": token(1).to_hex(), "payload": {"aps": {"alert": "x"}}});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

@@ -35,11 +35,11 @@ impl Old {
     }
 
     pub(crate) fn rpc(&self) -> SocketAddr {
-        self.daemon.addresses().pyapns.unwrap()
+        self.daemon.address("pyapns.listen").unwrap()
     }
 
     pub(crate) fn rest(&self) -> SocketAddr {
-        self.daemon.addresses().pyapns_rest.unwrap()
+        self.daemon.address("pyapns.rest_listen").unwrap()
     }
 
     /// The client certificate with its key, as pyapns wanted it: one file, one text.

@@ -139,8 +139,8 @@ async fn the_certificates_of_the_ports_are_renewed_by_themselves_and_on_a_signal
     let text = world.config_text(&bridge).replace("[pyapns]", &tls);
     let config = Config::parse(&text, world.folder.path()).unwrap();
     let daemon = Daemon::start(config.clone()).await.unwrap();
-    let addresses = daemon.addresses();
-    let ports = [addresses.api_tls, addresses.bridge, addresses.bridge_feedback].map(Option::unwrap);
+    let ports =
+        ["api.tls.listen", "bridge.listen", "bridge.feedback_listen"].map(|field| daemon.address(field).unwrap());
     let all_show = async |number: usize| {
         for port in ports {
             if shown(port, &certificates).await != number {

@@ -39,7 +39,7 @@ async fn a_caller_that_is_still_writing_hears_that_its_body_is_too_large() {
     let mut config = world.config("");
     config.api.limits.body = 1 << 20;
     let daemon = Daemon::start(config).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     // More than fits into the buffers of a socket, and read only when all is written, as simple clients do.
     let body = vec![b' '; 4 << 20];
     for (path, headers, status) in [
@@ -66,7 +66,7 @@ async fn an_array_is_refused_at_its_first_element_that_is_one_too_many() {
     let mut config = world.config("");
     config.api.limits.batch = 10;
     let daemon = Daemon::start(config).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     let elements = vec![one(); 11].join(",");
     let mut stream = hang(api, "", &format!("[{elements}")).await;
     // The body goes on for ever; what comes is thrown away for a while, and then it is answered.
@@ -86,7 +86,7 @@ async fn one_token_takes_nothing_from_another() {
     config.api.limits.token_streams = 1;
     config.api.limits.token_bodies = 100_000;
     let daemon = Daemon::start(config).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     let (first, second) = (bearer("one"), bearer("two"));
     let json = "Content-Type: application/json\r\n";
     // Streams of events.
@@ -125,7 +125,7 @@ async fn health_is_told_while_all_connections_are_busy() {
     let mut config = world.config("");
     config.api.limits.connections = 4;
     let daemon = Daemon::start(config).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     let mut busy = Vec::new();
     until("all are busy", async || {
         // One whose head was not read yet makes room for the question.
@@ -145,12 +145,11 @@ async fn a_page_of_another_site_reads_and_sends_nothing() {
     for tokens in ["", TOKENS] {
         let world = World::new().await;
         let daemon = Daemon::start(world.config(tokens)).await.unwrap();
-        let addresses = daemon.addresses();
         let auth = if tokens.is_empty() { String::new() } else { bearer("one") };
         for (address, method, path) in [
-            (addresses.pyapns_rest.unwrap(), "GET", "/apps/shop/sandbox/feedback"),
-            (addresses.pyapns_rest.unwrap(), "POST", "/apps/shop/sandbox/notifications"),
-            (addresses.pyapns.unwrap(), "POST", "/"),
+            (daemon.address("pyapns.rest_listen").unwrap(), "GET", "/apps/shop/sandbox/feedback"),
+            (daemon.address("pyapns.rest_listen").unwrap(), "POST", "/apps/shop/sandbox/notifications"),
+            (daemon.address("pyapns.listen").unwrap(), "POST", "/"),
         ] {
             for page in [
                 "Sec-Fetch-Site: cross-site\r\n",
@@ -176,7 +175,7 @@ async fn a_page_of_another_site_reads_and_sends_nothing() {
 async fn who_provisions_does_not_learn_which_files_there_are() {
     let world = World::new().await;
     let daemon = Daemon::start(world.config("")).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     let folder = world.folder.path();
     let pipe = folder.join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());

@@ -1,12 +1,12 @@
 //! A pretend Apple, a configuration that sends to it, and what tests ask for again and again.
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use apns_proto::{DeviceToken, Notification, Payload};
 use apns_sim::{Script, Simulator};
 use apnsd::config::Config;
 use apnsd::{AppName, NotificationId, Service, Submission};
+use tempfile::TempDir;
 
 /// Long enough for anything that happens at all.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
@@ -28,33 +28,9 @@ pub(crate) async fn until_some<T>(what: &str, mut ask: impl AsyncFnMut() -> Opti
     }
 }
 
-/// A directory that goes away with its owner.
-pub(crate) struct Folder(PathBuf);
-
-impl Folder {
-    pub(crate) fn new() -> Self {
-        use std::sync::atomic::{AtomicU32, Ordering};
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("apnsd-test-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.0));
-    }
-}
-
 /// A pretend Apple whose certificates are in a folder.
 pub(crate) struct World {
-    pub(crate) folder: Folder,
+    pub(crate) folder: TempDir,
     pub(crate) simulator: Simulator,
 }
 
@@ -66,7 +42,7 @@ impl World {
     pub(crate) async fn with_script(script: &str) -> Self {
         let script = Script::from_json(script).unwrap();
         let simulator = Simulator::builder().script(script).start().await.unwrap();
-        let folder = Folder::new();
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         simulator.write_certificates(folder.path()).unwrap();
         Self { folder, simulator }
     }

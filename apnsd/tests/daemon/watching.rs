@@ -11,7 +11,7 @@ use crate::support::{World, token};
 async fn page_and_figures_show_what_happened() {
     let world = World::new().await;
     let daemon = Daemon::start(world.config("")).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     let hex = token(1).to_hex();
     let body = format!("{{\"token\": \"{hex}\", \"payload\": {{\"aps\": {{\"alert\": \"Geheimnis\"}}}}}}");
     let sent = post(api, "/v1/apps/shop/notifications?wait=30s", &body).await;
@@ -43,7 +43,7 @@ async fn page_and_figures_show_what_happened() {
 async fn the_description_names_what_there_is() {
     let world = World::new().await;
     let daemon = Daemon::start(world.config("")).await.unwrap();
-    let api = daemon.addresses().api.unwrap();
+    let api = daemon.address("api.listen").unwrap();
     let document = get(api, "/openapi.json").await.json();
     let mut described = BTreeSet::new();
     for (path, operations) in document["paths"].as_object().unwrap() {

@@ -8,7 +8,9 @@ use std::time::Duration;
 use apns_sim::{Script, Simulator};
 use serde_json::{Value, json};
 
-use crate::victim::{Folder, LIMIT, Random, Victim};
+use tempfile::TempDir;
+
+use crate::victim::{LIMIT, Random, Victim};
 use crate::victim::{call, config_text, config_text_to, free_port, get, read_outcomes, token, until};
 
 /// The app that reports what is in doubt.
@@ -20,14 +22,14 @@ const BATCH: usize = 10_000;
 /// A daemon that is killed again and again, and its peer.
 pub(crate) struct Scene {
     pub(crate) simulator: Simulator,
-    folder: Folder,
+    folder: TempDir,
     pub(crate) api: SocketAddr,
 }
 
 impl Scene {
     pub(crate) async fn new(script: &str) -> Self {
         let simulator = Simulator::builder().script(Script::from_json(script).unwrap()).start().await.unwrap();
-        let folder = Folder::new("doubt");
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         simulator.write_certificates(folder.path()).unwrap();
         let scene = Self { simulator, folder, api: free_port() };
         std::fs::write(scene.config(), config_text(&scene.simulator, scene.api)).unwrap();

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use apns_sim::Simulator;
 use serde_json::{Value, json};
 
-use crate::victim::{APPS, Folder, Victim, call, config_text, free_port, get, read_outcomes, token, until};
+use crate::victim::{APPS, Victim, call, config_text, free_port, get, read_outcomes, token, until};
 
 const CALLERS: u64 = 10;
 /// How soon it is known.
@@ -28,7 +28,7 @@ pub(crate) const INSIDE: &str = "full-disk";
 
 /// Mounts the disk, and calls this program again there.
 pub(crate) async fn a_full_disk_is_known_at_once_and_loses_nothing_acknowledged() {
-    let folder = Folder::new("disk");
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mount = "mount -t tmpfs -o size=24m tmpfs \"$1\"";
     let inside = |script: &str| {
         let mut command = Command::new("unshare");
@@ -115,7 +115,7 @@ async fn until_known(api: SocketAddr, victim: &Victim, full: bool, logged_before
 /// With the disk in this directory.
 pub(crate) async fn inside(disk: &Path) {
     let simulator = Simulator::start().await.unwrap();
-    let folder = Folder::new("full");
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     simulator.write_certificates(folder.path()).unwrap();
     let config = folder.path().join("apnsd.toml");
     let api = free_port();

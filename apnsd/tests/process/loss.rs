@@ -15,13 +15,13 @@ use apns_sim::Simulator;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::victim::{APPS, Folder, LIMIT, Random, Victim, config_text, free_port, post, read_outcomes, token};
+use crate::victim::{APPS, LIMIT, Random, Victim, config_text, free_port, post, read_outcomes, token};
 
 const CALLERS: u64 = 10;
 
 pub(crate) async fn nothing_is_lost_when_the_daemon_is_killed(notifications: u64, kills: u64, seed: u64) {
     let simulator = Simulator::start().await.unwrap();
-    let folder = Folder::new("loss");
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     simulator.write_certificates(folder.path()).unwrap();
     let config = folder.path().join("apnsd.toml");
     let api = free_port();

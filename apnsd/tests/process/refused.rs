@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use apns_sim::{Entry, ProviderAuth, Script, Service, Simulator};
 use serde_json::{Value, json};
 
-use crate::victim::{Folder, Victim, call, free_port, get, read_outcomes, token, until};
+use tempfile::TempDir;
+
+use crate::victim::{Victim, call, free_port, get, read_outcomes, token, until};
 
 /// Who refuses the credential, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +64,7 @@ pub(crate) async fn a_refused_credential_costs_nothing_but_time(notifications: u
 struct Scene {
     refusal: Refusal,
     simulator: Simulator,
-    folder: Folder,
+    folder: TempDir,
     api: SocketAddr,
 }
 
@@ -78,7 +80,7 @@ impl Scene {
         };
         let script = Script::from_json(script).unwrap();
         let simulator = Simulator::builder().provider_auth(auth).script(script).start().await.unwrap();
-        let folder = Folder::new("refused");
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         simulator.write_certificates(folder.path()).unwrap();
         let scene = Self { refusal, simulator, folder, api: free_port() };
         std::fs::write(scene.credential_file(), scene.credential_of_a_stranger().await).unwrap();

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use apns_credentials::disclosure::shown;
 use apns_tokio::{Client, Endpoint, Identity, Roots};
 use cpu_time::ProcessTime;
 use futures_util::{StreamExt, stream};
@@ -44,7 +45,7 @@ fn start(task: &Task) -> Result<Client, Failure> {
     let roots = Roots::only_pem(&read_file(&ca, LARGEST)?).map_err(|error| Failure::Roots { path: ca, error })?;
     let (certificate, key) = (task.certs.join("client.pem"), task.certs.join("client.key"));
     let identity = Identity::from_files(&certificate, Some(&key), None)
-        .map_err(|error| Failure::Identity { place: certificate.into(), error })?;
+        .map_err(|error| Failure::Identity { place: shown(&certificate).to_string(), error })?;
     let endpoint = Endpoint::new("localhost", task.port);
     let connections = usize::from(task.connections);
     let client = match task.protocol {

@@ -3,33 +3,34 @@
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
 
 use super::Protocol;
 use super::plan::Task;
 use super::row::Row;
+use crate::command::scratch::scratch_folder;
 use crate::exit::Failure;
-use apns_credentials::disclosure::shown;
 
 /// A simulator, which ends with this value.
 pub(super) struct Server {
     child: Child,
     gateway: u16,
     http2: u16,
-    certs: PathBuf,
+    certs: TempDir,
 }
 
 impl Server {
     /// Starts `apns sim` and waits until it listens.
     pub(super) fn start(program: &Path, http2_port: u16) -> Result<Self, Failure> {
-        let certs = std::env::temp_dir().join(format!("apns-bench-{}", std::process::id()));
-        std::fs::create_dir_all(&certs).map_err(|error| Failure::Write { name: shown(&certs).to_string(), error })?;
+        let certs = scratch_folder("bench")?;
         let mut child = Command::new(program)
             .args(["sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0", "--http2"])
             .arg(format!("127.0.0.1:{http2_port}"))
             .arg("--certs")
-            .arg(&certs)
+            .arg(certs.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -64,14 +65,13 @@ impl Server {
             Protocol::Binary => self.gateway,
             Protocol::Http2 => self.http2,
         };
-        Task { port, certs: self.certs.clone(), ..task.clone() }
+        Task { port, certs: self.certs.path().to_owned(), ..task.clone() }
     }
 
     pub(super) fn stop(&mut self) {
         // It is gone already, or is now.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.certs);
     }
 }
 

@@ -54,7 +54,7 @@ impl Apple {
             .map_err(|error| Failure::Roots { path: "the simulator".into(), error })?;
         let (certificate, key) = (simulator.client_certificate_pem(), simulator.client_key_pem());
         let identity = Identity::from_pem(certificate.as_bytes(), Some(key.as_bytes()), None)
-            .map_err(|error| Failure::Identity { place: std::path::PathBuf::from("the simulator").into(), error })?;
+            .map_err(|error| Failure::Identity { place: "the simulator".to_owned(), error })?;
         Ok(Self { simulator, roots, identity })
     }
 }

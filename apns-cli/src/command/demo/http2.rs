@@ -120,7 +120,7 @@ struct Sent {
 
 fn credentials(simulator: &Simulator, now: Now) -> Result<Credentials, Failure> {
     let key = SigningKey::read(simulator.signing_key_pem().as_bytes())
-        .map_err(|error| Failure::Key { place: std::path::PathBuf::from("the simulator").into(), error })?;
+        .map_err(|error| Failure::Key { place: "the simulator".to_owned(), error })?;
     let id = |error| Failure::Usage(format!("the simulator's ids: {error}"));
     let key_id = KeyId::new(simulator.key_id()).map_err(id)?;
     let team_id = TeamId::new(simulator.team_id()).map_err(id)?;

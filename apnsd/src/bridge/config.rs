@@ -1,4 +1,4 @@
-//! The bridge from the binary protocol, in the configuration file.
+//! The table `[bridge]`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -7,11 +7,12 @@ use std::time::Duration;
 use apns_tokio::Certificate;
 use serde::Deserialize;
 
-use super::ConfigError;
-use super::app::{FilesToldTo, read};
-use super::file::at_least;
-use super::span::Span;
+use super::Bridge;
 use crate::AppName;
+use crate::config::{Config, ConfigError, FilesToldTo, Span, at_least, read_file};
+use crate::daemon::DaemonError;
+use crate::interface::{Bound, Interface};
+use crate::listen::CertificateFiles;
 
 /// The bridge: clients of the binary protocol connect here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,8 +85,8 @@ impl BridgeClient {
     /// When there is none that can be read.
     pub fn with_certificate_file(app: AppName, path: &Path) -> Result<Self, ConfigError> {
         let at = |problem: &dyn std::fmt::Display| ConfigError::at("certificate", problem);
-        let found =
-            Certificate::all_in(&read("certificate", path, FilesToldTo::Owner)?, None).map_err(|error| at(&error))?;
+        let found = Certificate::all_in(&read_file("certificate", path, FilesToldTo::Owner)?, None)
+            .map_err(|error| at(&error))?;
         let first = found.first().ok_or_else(|| at(&"there is no certificate in this file"))?;
         Ok(Self::with_fingerprint(app, *first.fingerprint().as_bytes()))
     }
@@ -128,9 +129,10 @@ impl Default for BridgeConfig {
 }
 
 impl BridgeConfig {
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
+    /// Checks whom it lets in.
+    pub(super) fn check_clients(&self, tokens: bool) -> Result<(), ConfigError> {
         let by_topic = |client: &BridgeClient| matches!(client.known_by, KnownBy::Topic(_));
-        match self.clients.iter().position(by_topic).filter(|_| !self.topics_count()) {
+        match self.clients.iter().position(by_topic).filter(|_| !self.topics_count(tokens)) {
             None => Ok(()),
             Some(index) => {
                 let problem = "anybody who can connect can make a certificate with this topic: give a fingerprint or a \
@@ -140,24 +142,17 @@ impl BridgeConfig {
         }
     }
 
-    /// Where the file does not say whether topics count: not beside access tokens, which a certificate that anybody can make
-    /// would pass by.
-    pub(crate) fn beside_tokens(&mut self, tokens: bool) {
-        if tokens {
-            self.by_topic.get_or_insert(false);
-        }
-    }
-
-    /// Whether a topic alone is enough to be let in.
-    pub(crate) fn topics_count(&self) -> bool {
-        self.by_topic.unwrap_or(self.listen.ip().is_loopback() && self.feedback_listen.ip().is_loopback())
+    /// Whether a topic alone is enough to be let in. Where nobody says so: not beside access tokens, which a certificate
+    /// that anybody can make would pass by.
+    pub(super) fn topics_count(&self, tokens: bool) -> bool {
+        self.by_topic.unwrap_or(!tokens && self.listen.ip().is_loopback() && self.feedback_listen.ip().is_loopback())
     }
 }
 
 /// The table `[bridge]`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct BridgeSection {
+pub(crate) struct BridgeTable {
     enabled: Option<bool>,
     listen: Option<SocketAddr>,
     feedback_listen: Option<SocketAddr>,
@@ -188,11 +183,29 @@ struct ClientSection {
 /// The largest payload of any push type, and the smallest limit that lets anything through.
 const PAYLOADS: std::ops::RangeInclusive<u16> = 2..=5120;
 
-impl BridgeSection {
-    pub(super) fn read(self, base: &Path) -> Result<Option<BridgeConfig>, ConfigError> {
-        if self.enabled == Some(false) {
-            return Ok(None);
-        }
+impl Interface for Option<BridgeConfig> {
+    type Table = BridgeTable;
+
+    fn read(table: Option<BridgeTable>, base: &Path) -> Result<Self, ConfigError> {
+        table.filter(|table| table.enabled != Some(false)).map(|table| table.read(base)).transpose()
+    }
+
+    fn check(&self, tokens: bool) -> Result<(), ConfigError> {
+        self.as_ref().map_or(Ok(()), |bridge| bridge.check_clients(tokens))
+    }
+
+    fn certificate(&self) -> Option<CertificateFiles> {
+        let (certificate, key) = self.as_ref()?.server.clone()?;
+        Some(CertificateFiles { table: "bridge", certificate, key })
+    }
+
+    fn bind(&self, config: &Config) -> Result<Bound, DaemonError> {
+        self.as_ref().map_or_else(|| Ok(Bound::default()), |bridge| Bridge::bind(bridge, config))
+    }
+}
+
+impl BridgeTable {
+    fn read(self, base: &Path) -> Result<BridgeConfig, ConfigError> {
         let usual = BridgeConfig::default();
         let server = match (self.certificate, self.key) {
             (Some(certificate), Some(key)) => Some((base.join(certificate), base.join(key))),
@@ -210,7 +223,7 @@ impl BridgeSection {
         for (index, client) in self.client.into_iter().enumerate() {
             clients.push(client.read(base).map_err(|error| error.within(&format!("bridge.client[{index}]")))?);
         }
-        Ok(Some(BridgeConfig {
+        Ok(BridgeConfig {
             listen: self.listen.unwrap_or(usual.listen),
             feedback_listen: self.feedback_listen.unwrap_or(usual.feedback_listen),
             server,
@@ -224,7 +237,7 @@ impl BridgeSection {
                 handshake_within: self.handshake_within.map_or(usual.limits.handshake_within, |span| span.0),
                 idle: self.idle.map_or(usual.limits.idle, |span| span.0),
             },
-        }))
+        })
     }
 }
 
@@ -273,7 +286,7 @@ mod tests {
         assert_eq!(parse("[bridge]\nenabled = false"), Ok(None));
         let bridge = parse("[bridge]").unwrap().unwrap();
         assert_eq!(bridge, BridgeConfig::default());
-        assert!(bridge.topics_count());
+        assert!(bridge.topics_count(false));
     }
 
     #[test]
@@ -293,11 +306,11 @@ mod tests {
         assert_eq!(bridge.clients[0].known_by, KnownBy::Fingerprint([0xab; 32]));
         assert_eq!(bridge.clients[1].known_by, KnownBy::Topic("com.example.news".to_owned()));
         let open = parse("[bridge]\nlisten = \"0.0.0.0:1\"").unwrap().unwrap();
-        assert!(bridge.topics_count() && !open.topics_count(), "others can reach it");
+        assert!(bridge.topics_count(false) && !open.topics_count(false), "others can reach it");
         let token = "[[token]]\nname = \"x\"\nsecret = \"secret-0123456789\"\nadmin = true\n";
         let beside = |more: &str| parse(&format!("[bridge]\n{more}\n{token}")).unwrap().unwrap();
-        assert!(!beside("").topics_count(), "a certificate that anybody can make is no access token");
-        assert!(beside("by_topic = true").topics_count(), "unless it is said");
+        assert!(!beside("").topics_count(true), "a certificate that anybody can make is no access token");
+        assert!(beside("by_topic = true").topics_count(true), "unless it is said");
     }
 
     #[test]
