@@ -1,15 +1,14 @@
-//! Send Apple push notifications on async-std or smol with the TLS of the operating system, and know what became of each
-//! one.
+//! Send Apple push notifications on async-std with the TLS of the operating system, and know what became of each one.
 //!
 //! # Who it is for
 //!
-//! Applications on async-std or smol, and those that must use the system's TLS: OpenSSL on Linux, Secure Transport on
+//! Applications on async-std, and those that must use the system's TLS: OpenSSL on Linux, Secure Transport on
 //! macOS, SChannel on Windows. On tokio take `apns-tokio`: the names are equal, so that switching is a change of the
 //! import line.
 //!
 //! async-std is [no longer developed](https://rustsec.org/advisories/RUSTSEC-2025-0052.html) by its authors, who point to
-//! smol. What this crate uses it for is to connect, to sleep and to spawn, and no type of it but the runtime's shows in an
-//! application. The example `smol` runs the client there.
+//! smol: new applications take `apns-smol`. What this crate uses async-std for is to connect, to sleep and to spawn, and no
+//! type of it but the runtime's shows in an application. It works beside the tasks of smol.
 //!
 //! # A first program
 //!
@@ -47,8 +46,8 @@
 //! }
 //! ```
 //!
-//! The same over today's HTTP/2 API: [`Client::http2`] with a provider token or a client certificate. The examples
-//! `async_std_send_one`, `async_std_send_many`, `async_std_feedback`, `async_std_broadcast` and `smol` of this crate run without arguments.
+//! The same over today's HTTP/2 API: [`Client::http2`] with a provider token or a client certificate. The example
+//! `async_std_send_one` of this crate runs without arguments; those of `apns-tokio` work with another import line.
 //!
 //! # What differs from rustls
 //!

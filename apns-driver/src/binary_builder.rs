@@ -16,7 +16,9 @@ pub struct BinaryBuilder<R> {
 impl<R: Runtime> BinaryBuilder<R> {
     common_settings!();
 
-    pub(crate) fn new(runtime: R, endpoint: Endpoint, identity: Identity) -> Self {
+    /// Begins a client of a binary gateway on this runtime. [`Client::binary`] does so on the default one.
+    #[must_use]
+    pub fn on(runtime: R, endpoint: Endpoint, identity: Identity) -> Self {
         let tls = TlsSettings { identity: Some(identity), ..TlsSettings::default() };
         Self { common: Common::new(runtime, endpoint, tls), config: Config::default() }
     }

@@ -235,20 +235,20 @@ impl<M: Message> Core<M> {
     }
 }
 
-impl<R: Runtime> Client<R> {
+impl<R: Runtime + Default> Client<R> {
     /// Begins a client of a binary gateway.
     ///
     /// Apple switched its gateway off in March 2021; private gateways, test rigs and bridges speak this protocol.
     #[must_use]
     pub fn binary(endpoint: Endpoint, identity: Identity) -> BinaryBuilder<R> {
-        BinaryBuilder::new(R::default(), endpoint, identity)
+        BinaryBuilder::on(R::default(), endpoint, identity)
     }
 
     /// Begins a client of Apple's HTTP/2 provider API.
     #[cfg(feature = "http2")]
     #[must_use]
     pub fn http2(endpoint: Endpoint, credentials: impl Into<crate::Credentials>) -> crate::Http2Builder<R> {
-        crate::Http2Builder::new(R::default(), endpoint, credentials.into())
+        crate::Http2Builder::on(R::default(), endpoint, credentials)
     }
 }
 

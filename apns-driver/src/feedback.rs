@@ -30,17 +30,23 @@ pub struct Fetch<R> {
 /// Begins a reading of the feedback service: the devices on which the app is gone.
 ///
 /// The service clears its list by being read, so store what comes before anything else, and read from one place only.
-pub fn fetch<R: Runtime>(endpoint: Endpoint, identity: Identity) -> Fetch<R> {
-    Fetch {
-        runtime: R::default(),
-        endpoint,
-        tls: TlsSettings { identity: Some(identity), ..TlsSettings::default() },
-        connect_timeout: Duration::from_secs(10),
-        idle_time: FeedbackClient::IDLE_TIME,
-    }
+pub fn fetch<R: Runtime + Default>(endpoint: Endpoint, identity: Identity) -> Fetch<R> {
+    Fetch::on(R::default(), endpoint, identity)
 }
 
 impl<R: Runtime> Fetch<R> {
+    /// Begins a reading on this runtime. [`fetch`] does so on the default one.
+    #[must_use]
+    pub fn on(runtime: R, endpoint: Endpoint, identity: Identity) -> Self {
+        Self {
+            runtime,
+            endpoint,
+            tls: TlsSettings { identity: Some(identity), ..TlsSettings::default() },
+            connect_timeout: Duration::from_secs(10),
+            idle_time: FeedbackClient::IDLE_TIME,
+        }
+    }
+
     /// Whom to trust. Default: the certificate authorities of the operating system.
     #[must_use]
     pub fn roots(mut self, roots: Roots) -> Self {

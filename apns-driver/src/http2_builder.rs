@@ -83,8 +83,10 @@ pub struct Http2Builder<R> {
 impl<R: Runtime> Http2Builder<R> {
     common_settings!();
 
-    pub(crate) fn new(runtime: R, endpoint: Endpoint, credentials: Credentials) -> Self {
-        let (identity, credential) = credentials.into_parts();
+    /// Begins a client of the HTTP/2 provider API on this runtime. [`Client::http2`] does so on the default one.
+    #[must_use]
+    pub fn on(runtime: R, endpoint: Endpoint, credentials: impl Into<Credentials>) -> Self {
+        let (identity, credential) = credentials.into().into_parts();
         let certificate = identity.as_ref().map(|identity| identity.certificate().push_topics());
         let tls = TlsSettings { identity, alpn: vec![HTTP2.to_vec()], ..TlsSettings::default() };
         Self {

@@ -23,7 +23,15 @@ pub trait Clock: Clone + Send + Sync + 'static {
 ///
 /// This is all that the client needs of a runtime. Trying all addresses, deadlines, and everything that speaks a
 /// protocol live elsewhere, once.
-pub trait Runtime: Clock + Default {
+///
+/// A runtime that is one for the whole process is [`Default`] as well, and nobody has to name it. One that is a value, such
+/// as a handle of an executor, is given to [`BinaryBuilder::on`](crate::BinaryBuilder::on) and its sisters.
+///
+/// Tasks are [`Send`]: a session's task has a part in a queue that every handle of the client may use from any thread, and
+/// its wakers go where that queue goes. A runtime of one thread for each core spawns such a task on the thread it is on,
+/// which is where its sockets are; what it cannot do is to bring a stream that is not `Send`. Machines and sessions of
+/// `apns-proto` ask for neither: see its `guide` for a loop without a driver.
+pub trait Runtime: Clock {
     /// A connected TCP stream.
     type Tcp: Send + 'static;
     /// A TLS stream over it.

@@ -3,8 +3,8 @@
 //! # Who it is for
 //!
 //! Take this crate alone when the transport is yours: a proxy, blocking sockets, io_uring, a simulation, a test.
-//! [`guide`] says step by step how to write one. An application on tokio takes `apns-tokio`, one on async-std or smol
-//! `apns-async-std`; both show these types under their own `proto`.
+//! [`guide`] says step by step how to write one. An application on tokio takes `apns-tokio`, one on smol `apns-smol`, one on
+//! async-std `apns-async-std`; all show these types under their own `proto`.
 //!
 //! # A first program
 //!

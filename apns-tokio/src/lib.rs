@@ -3,8 +3,8 @@
 //! # Who it is for
 //!
 //! Applications on tokio. TLS is rustls with ring: nothing of the system's is needed but its certificate authorities.
-//! The same on async-std, on smol, or with the system's TLS is `apns-async-std`: the names are equal, so that switching
-//! is a change of the import line.
+//! The same on smol is `apns-smol`; on async-std, or with the system's TLS, `apns-async-std`. The names are equal, so that
+//! switching is a change of the import line.
 //!
 //! # A first program
 //!
@@ -58,7 +58,6 @@
 //! * [`Tokio`]: the runtime behind it all.
 
 mod runtime;
-mod tls;
 
 pub use apns_proto as proto;
 pub use runtime::Tokio;

@@ -3,16 +3,18 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use apns_driver::tls::rustls::client;
 use apns_driver::tls::{TlsFailure, TlsSettings};
 use apns_driver::{Alpn, Clock, Runtime, Secured};
 use apns_proto::{End, Now};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::ClientConfig;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
-
-use crate::tls::{self, Connector};
 
 /// tokio with rustls. Everything that starts something has to be called inside a tokio runtime.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,7 +33,7 @@ impl Clock for Tokio {
 impl Runtime for Tokio {
     type Tcp = TcpStream;
     type Tls = Compat<TlsStream<TcpStream>>;
-    type Connector = Connector;
+    type Connector = Arc<ClientConfig>;
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         drop(tokio::spawn(task));
@@ -47,23 +49,24 @@ impl Runtime for Tokio {
         Ok(tcp)
     }
 
-    fn connector(&self, settings: &TlsSettings) -> Result<Connector, TlsFailure> {
-        tls::connector(settings)
+    fn connector(&self, settings: &TlsSettings) -> Result<Self::Connector, TlsFailure> {
+        client::config(settings)
     }
 
     async fn secure(
         &self,
-        connector: &Connector,
+        connector: &Self::Connector,
         tcp: TcpStream,
         host: &str,
     ) -> Result<Secured<Self::Tls>, TlsFailure> {
-        let stream = tls::handshake(connector, tcp, host).await?;
+        let handshake = TlsConnector::from(connector.clone()).connect(client::server_name(host)?, tcp);
+        let stream = handshake.await.map_err(|error| client::failure(host, &error))?;
         let chosen = stream.get_ref().1.alpn_protocol();
         let alpn = chosen.map_or(Alpn::None, |protocol| Alpn::Chosen(protocol.to_vec()));
         Ok(Secured { stream: stream.compat(), alpn })
     }
 
     fn end_of(error: &io::Error) -> End {
-        tls::end_of(error)
+        client::end_of(error)
     }
 }

@@ -55,7 +55,7 @@ fn notification(number: u32, payload: &Payload) -> Notification {
     Notification::new(DeviceToken::from_bytes(bytes).unwrap(), payload.clone())
 }
 
-async fn run<R: Runtime>(protocol: Protocol, count: u32) -> (Outcomes, Duration) {
+async fn run<R: Runtime + Default>(protocol: Protocol, count: u32) -> (Outcomes, Duration) {
     let script = Script::from_json(r#"{"invalid_tokens": ["bb*"]}"#).unwrap();
     let simulator = Simulator::builder().script(script).keep(Keep::Counts).start_on_thread().unwrap();
     let roots = Roots::only_pem(simulator.ca_pem().as_bytes()).unwrap();

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// # Panics
 ///
 /// As the behaviour does.
-pub async fn in_time<R: Runtime>(behaviour: impl Future<Output = ()>) {
+pub async fn in_time<R: Runtime + Default>(behaviour: impl Future<Output = ()>) {
     let runtime = R::default();
     let patience = runtime.sleep_until(runtime.now().instant + PATIENCE);
     match select(pin!(behaviour), pin!(patience)).await {

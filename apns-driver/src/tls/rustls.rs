@@ -4,6 +4,9 @@
 //! those of X.509 version 1, nor those with critical extensions that it does not know. Here the certificate is read for its
 //! key alone, and trust is a matter of its own.
 
+#[cfg(feature = "rustls-client")]
+pub mod client;
+
 use std::sync::Arc;
 
 use apns_credentials::{Certificate, internal::date};

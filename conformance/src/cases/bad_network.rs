@@ -71,7 +71,7 @@ fn notifications() -> impl Iterator<Item = (u32, Notification)> {
     })
 }
 
-async fn send<R: Runtime>(client: &Client<R>) -> HashMap<u32, Delivery> {
+async fn send<R: Runtime + Default>(client: &Client<R>) -> HashMap<u32, Delivery> {
     let mut run = pin!(client.send_all(stream::iter(notifications())));
     let mut ended = HashMap::new();
     while let Some((number, delivery)) = run.next().await {
@@ -114,7 +114,7 @@ fn endpoint(proxy: &Proxy) -> Endpoint {
     Endpoint::new(proxy.address().ip().to_string(), proxy.address().port())
 }
 
-pub async fn a_bad_network_to_a_gateway_never_makes_an_outcome_false<R: Runtime>() {
+pub async fn a_bad_network_to_a_gateway_never_makes_an_outcome_false<R: Runtime + Default>() {
     let mut connections = 0;
     for seed in 0..SEEDS {
         let simulator = playing(script(BAD_TOKENS));
@@ -133,7 +133,7 @@ pub async fn a_bad_network_to_a_gateway_never_makes_an_outcome_false<R: Runtime>
     assert!(connections > 3 * SEEDS as usize, "the network was not bad: {connections} connections");
 }
 
-pub async fn a_bad_network_to_the_provider_api_never_makes_an_outcome_false<R: Runtime>() {
+pub async fn a_bad_network_to_the_provider_api_never_makes_an_outcome_false<R: Runtime + Default>() {
     let mut connections = 0;
     for seed in 0..SEEDS {
         let simulator = playing(script(BAD_TOKENS));

@@ -13,7 +13,7 @@ use super::common::*;
 use super::watched::{self, ONE_AT_A_TIME, Watched};
 
 /// One bad token in a hundred costs nothing but itself, and what is written again stays within bounds.
-pub async fn a_hundred_thousand_with_one_bad_in_a_hundred_agree_with_the_gateway<R: Runtime>() {
+pub async fn a_hundred_thousand_with_one_bad_in_a_hundred_agree_with_the_gateway<R: Runtime + Default>() {
     const COUNT: u32 = 100_000;
     let simulator = start(Simulator::builder().script(script(BAD_TOKENS)).keep(Keep::TokenCounts));
     let client = client::<R>(&simulator).start().unwrap();
@@ -47,7 +47,7 @@ pub async fn a_hundred_thousand_with_one_bad_in_a_hundred_agree_with_the_gateway
 }
 
 /// A full window is proven, not waited for.
-pub async fn a_million_that_share_one_payload_are_all_confirmed<R: Runtime>() {
+pub async fn a_million_that_share_one_payload_are_all_confirmed<R: Runtime + Default>() {
     const COUNT: u32 = 1_000_000;
     let simulator = start(Simulator::builder().keep(Keep::Counts));
     // Waiting would take hours, and would presume.
@@ -65,7 +65,7 @@ pub async fn a_million_that_share_one_payload_are_all_confirmed<R: Runtime>() {
 }
 
 /// Whatever byte the connection is cut at, nothing is called accepted that the gateway did not take.
-async fn cut_at_every_byte<R: Runtime>(policy: LossPolicy) {
+async fn cut_at_every_byte<R: Runtime + Default>(policy: LossPolicy) {
     const COUNT: u32 = 4;
     let payload = Payload::alert("x");
     // Command 2 with a token of 32 bytes: 5 + 7 + 35 + 3 bytes and the payload.
@@ -106,15 +106,15 @@ async fn cut_at_every_byte<R: Runtime>(policy: LossPolicy) {
     drop(client.close(LIMIT).await);
 }
 
-pub async fn cut_at_every_byte_and_reported<R: Runtime>() {
+pub async fn cut_at_every_byte_and_reported<R: Runtime + Default>() {
     cut_at_every_byte::<R>(LossPolicy::Report).await;
 }
 
-pub async fn cut_at_every_byte_and_sent_again<R: Runtime>() {
+pub async fn cut_at_every_byte_and_sent_again<R: Runtime + Default>() {
     cut_at_every_byte::<R>(LossPolicy::RESEND).await;
 }
 
-pub async fn p15_one_notification_takes_a_round_trip_and_is_proven<R: Runtime>() {
+pub async fn p15_one_notification_takes_a_round_trip_and_is_proven<R: Runtime + Default>() {
     let simulator = simulator();
     let client = client::<R>(&simulator).start().unwrap();
     let pending = client.try_send(good(1, &Payload::alert("x"))).unwrap();
@@ -123,7 +123,7 @@ pub async fn p15_one_notification_takes_a_round_trip_and_is_proven<R: Runtime>()
     assert_eq!(pending.await.outcome, Outcome::accepted(Proof::Confirmed));
 }
 
-pub async fn silence_for_the_quiet_time_is_a_presumption<R: Runtime>() {
+pub async fn silence_for_the_quiet_time_is_a_presumption<R: Runtime + Default>() {
     let simulator = simulator();
     let config = Config::default().with_quiet_time(Duration::from_millis(50));
     let client = client::<R>(&simulator).config(config).start().unwrap();
@@ -131,7 +131,7 @@ pub async fn silence_for_the_quiet_time_is_a_presumption<R: Runtime>() {
     assert_eq!(simulator.counts().accepted, 1);
 }
 
-pub async fn p7_a_peer_that_stops_reading_ends_in_time_with_an_outcome_for_all<R: Runtime>() {
+pub async fn p7_a_peer_that_stops_reading_ends_in_time_with_an_outcome_for_all<R: Runtime + Default>() {
     const COUNT: u32 = 50_000;
     let faults = Faults::default().stall(Stall::after_read(1000));
     let simulator = with_gateway_faults(faults);
@@ -151,7 +151,7 @@ pub async fn p7_a_peer_that_stops_reading_ends_in_time_with_an_outcome_for_all<R
     assert!(unknown > 0 && unknown <= window, "{unknown} were written, more than one window");
 }
 
-pub async fn a_gigabyte_of_junk_ends_at_its_first_byte<R: Runtime>() {
+pub async fn a_gigabyte_of_junk_ends_at_its_first_byte<R: Runtime + Default>() {
     let junk = Junk::Bytes(1_000_000_000.try_into().unwrap());
     let faults = Faults::default().junk(junk);
     let simulator = with_gateway_faults(faults);
@@ -169,7 +169,7 @@ pub async fn a_gigabyte_of_junk_ends_at_its_first_byte<R: Runtime>() {
     }
 }
 
-pub async fn p8_session_tickets_do_not_end_the_connection<R: Runtime>() {
+pub async fn p8_session_tickets_do_not_end_the_connection<R: Runtime + Default>() {
     let simulator = start(Simulator::builder().highest_tls(TlsVersion::V1_3));
     let config = Config::default().with_quiet_time(Duration::from_millis(50));
     let client = client::<R>(&simulator).config(config).start().unwrap();
@@ -180,7 +180,7 @@ pub async fn p8_session_tickets_do_not_end_the_connection<R: Runtime>() {
     assert_eq!(simulator.counts().gateway_connections, 1);
 }
 
-pub async fn tls_1_2_works_as_well<R: Runtime>() {
+pub async fn tls_1_2_works_as_well<R: Runtime + Default>() {
     let simulator = start(Simulator::builder().highest_tls(TlsVersion::V1_2));
     let client = client::<R>(&simulator).start().unwrap();
     let pending = client.try_send(good(1, &Payload::alert("x"))).unwrap();
@@ -188,7 +188,7 @@ pub async fn tls_1_2_works_as_well<R: Runtime>() {
     assert_eq!(pending.await.outcome, Outcome::accepted(Proof::Confirmed));
 }
 
-pub async fn p10_many_callers_share_the_first_connection<R: Runtime>() {
+pub async fn p10_many_callers_share_the_first_connection<R: Runtime + Default>() {
     let simulator = simulator();
     let client = client::<R>(&simulator).start().unwrap();
     let payload = Payload::alert("x");
@@ -200,7 +200,7 @@ pub async fn p10_many_callers_share_the_first_connection<R: Runtime>() {
     assert_eq!(simulator.counts().gateway_connections, 1);
 }
 
-pub async fn several_connections_share_one_queue<R: Runtime>() {
+pub async fn several_connections_share_one_queue<R: Runtime + Default>() {
     const COUNT: u32 = 2000;
     let simulator = simulator();
     let client = client::<R>(&simulator).connections(3).start().unwrap();
@@ -213,7 +213,7 @@ pub async fn several_connections_share_one_queue<R: Runtime>() {
     assert_eq!(tokens.len() as u32, COUNT, "each once");
 }
 
-pub async fn b22_the_reason_is_read_while_a_write_is_pending<R: Runtime>() {
+pub async fn b22_the_reason_is_read_while_a_write_is_pending<R: Runtime + Default>() {
     // The first one is refused, and nothing more is read: only a client that reads while it writes learns of it.
     let faults = Faults::default().connection(1).stall(Stall::after_read(40_000));
     let simulator = start(Simulator::builder().script(script(BAD_TOKENS).gateway_faults(faults)));
@@ -225,7 +225,7 @@ pub async fn b22_the_reason_is_read_while_a_write_is_pending<R: Runtime>() {
     assert!(deliveries[1..].iter().all(|one| one.outcome == Outcome::accepted(Proof::Confirmed)));
 }
 
-pub async fn b121_a_full_queue_is_said_and_not_grown<R: Runtime>() {
+pub async fn b121_a_full_queue_is_said_and_not_grown<R: Runtime + Default>() {
     let faults = Faults::default().handshake(HandshakeFault::Never);
     let simulator = with_gateway_faults(faults);
     let client = client::<R>(&simulator).queue(10).start().unwrap();
@@ -246,7 +246,7 @@ pub async fn b121_a_full_queue_is_said_and_not_grown<R: Runtime>() {
     assert!(matches!(client.try_send(good(12, &payload)), Err(TrySendError::Closed(_))));
 }
 
-pub async fn b122_closing_leaves_no_task<R: Runtime>() {
+pub async fn b122_closing_leaves_no_task<R: Runtime + Default>() {
     let _alone = ONE_AT_A_TIME.lock().await;
     let simulator = simulator();
     let client = client::<Watched<R>>(&simulator).connections(3).start().unwrap();
@@ -261,7 +261,7 @@ pub async fn b122_closing_leaves_no_task<R: Runtime>() {
     until(|| watched::tasks() == 0).await;
 }
 
-pub async fn dropping_the_last_handle_sends_what_was_taken_and_leaves_no_task<R: Runtime>() {
+pub async fn dropping_the_last_handle_sends_what_was_taken_and_leaves_no_task<R: Runtime + Default>() {
     let _alone = ONE_AT_A_TIME.lock().await;
     let simulator = simulator();
     let client = client::<Watched<R>>(&simulator).start().unwrap();
@@ -272,7 +272,7 @@ pub async fn dropping_the_last_handle_sends_what_was_taken_and_leaves_no_task<R:
     until(|| watched::tasks() == 0).await;
 }
 
-pub async fn closing_ends_at_its_deadline_with_a_report<R: Runtime>() {
+pub async fn closing_ends_at_its_deadline_with_a_report<R: Runtime + Default>() {
     let simulator = with_gateway_faults(Faults::default().stall(Stall::after_read(0)));
     let client = client::<R>(&simulator).start().unwrap();
     let payload = Payload::alert("x");

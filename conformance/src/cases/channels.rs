@@ -18,11 +18,11 @@ fn app() -> BundleId {
     BundleId::new("com.example.app").expect("a bundle id")
 }
 
-fn reach<R: Runtime>(simulator: &Simulator, credentials: impl Into<Credentials>) -> Http2Builder<R> {
+fn reach<R: Runtime + Default>(simulator: &Simulator, credentials: impl Into<Credentials>) -> Http2Builder<R> {
     Client::http2(provider(simulator), credentials).roots(roots(simulator))
 }
 
-fn channels<R: Runtime>(simulator: &Simulator) -> Channels<R> {
+fn channels<R: Runtime + Default>(simulator: &Simulator) -> Channels<R> {
     reach(simulator, source(simulator)).channels(app()).expect("the settings are good")
 }
 
@@ -31,7 +31,7 @@ fn update() -> Payload {
         .expect("JSON")
 }
 
-pub async fn a_channel_is_made_read_listed_and_deleted_with_either_credential<R: Runtime>() {
+pub async fn a_channel_is_made_read_listed_and_deleted_with_either_credential<R: Runtime + Default>() {
     let simulator = simulator();
     let both = [reach::<R>(&simulator, source(&simulator)), reach::<R>(&simulator, identity(&simulator))];
     for channels in both.map(|builder| builder.channels(app()).unwrap()) {
@@ -53,7 +53,7 @@ pub async fn a_channel_is_made_read_listed_and_deleted_with_either_credential<R:
     assert_eq!(simulator.counts().http2_connections, 2, "each handle keeps its connection");
 }
 
-pub async fn many_requests_at_a_time_share_one_connection<R: Runtime>() {
+pub async fn many_requests_at_a_time_share_one_connection<R: Runtime + Default>() {
     let simulator = simulator();
     let channels = channels::<R>(&simulator);
     let made = futures_util::future::join_all((0..300).map(|_| channels.create(ChannelStorage::Nothing))).await;
@@ -65,7 +65,7 @@ pub async fn many_requests_at_a_time_share_one_connection<R: Runtime>() {
     assert_eq!(simulator.counts().http2_connections, 1);
 }
 
-pub async fn a_broadcast_reaches_its_channel<R: Runtime>() {
+pub async fn a_broadcast_reaches_its_channel<R: Runtime + Default>() {
     let simulator = simulator();
     let channel = channels::<R>(&simulator).create(ChannelStorage::Latest).await.unwrap();
     let broadcasts = reach::<R>(&simulator, source(&simulator)).broadcasts().unwrap();
@@ -88,7 +88,7 @@ pub async fn a_broadcast_reaches_its_channel<R: Runtime>() {
     assert!(matches!(invalid, InvalidNotification::PayloadTooLarge { .. }), "{invalid:?}");
 }
 
-pub async fn broadcasts_have_retries_pools_and_runs_as_notifications_do<R: Runtime>() {
+pub async fn broadcasts_have_retries_pools_and_runs_as_notifications_do<R: Runtime + Default>() {
     let simulator = playing(script(
         r#"{"http2": {"rules": [
             {"when": {"kind": "broadcast", "arrival": 2}, "then": [{"answer_with": {"status": 429, "reason": "TooManyRequests", "retry_after": "1"}}]}
@@ -110,7 +110,7 @@ pub async fn broadcasts_have_retries_pools_and_runs_as_notifications_do<R: Runti
     assert_eq!(sent, 601);
 }
 
-pub async fn a_refusal_is_told_as_it_came<R: Runtime>() {
+pub async fn a_refusal_is_told_as_it_came<R: Runtime + Default>() {
     let simulator = playing(script(r#"{"http2": {"max_channels": 1}}"#));
     let channels = channels::<R>(&simulator);
     let channel = channels.create(ChannelStorage::Latest).await.unwrap();
@@ -122,7 +122,7 @@ pub async fn a_refusal_is_told_as_it_came<R: Runtime>() {
     assert_eq!(gone.to_string(), "the service refused: ChannelNotRegistered (400)");
 }
 
-pub async fn what_a_server_did_not_process_is_asked_again_once_on_another_connection<R: Runtime>() {
+pub async fn what_a_server_did_not_process_is_asked_again_once_on_another_connection<R: Runtime + Default>() {
     let simulator = playing(script(
         r#"{"http2": {"rules": [
             {"when": {"kind": "channels", "arrival": 1}, "then": [{"go_away": {"reason": "Shutdown", "last_stream": "before"}}]}
@@ -133,7 +133,7 @@ pub async fn what_a_server_did_not_process_is_asked_again_once_on_another_connec
     assert_eq!(simulator.counts().http2_connections, 2);
 }
 
-pub async fn b59_after_an_expired_provider_token_one_more_try_with_a_new_one<R: Runtime>() {
+pub async fn b59_after_an_expired_provider_token_one_more_try_with_a_new_one<R: Runtime + Default>() {
     let simulator = playing(script(
         r#"{"http2": {"rules": [
             {"when": {"kind": "channels", "arrival": 1}, "then": [{"answer_with": {"status": 403, "reason": "ExpiredProviderToken"}}]}
@@ -153,7 +153,7 @@ pub async fn b59_after_an_expired_provider_token_one_more_try_with_a_new_one<R: 
     assert_eq!(simulator.requests().len(), 2, "no loop");
 }
 
-pub async fn b58_a_request_without_an_answer_is_unknown_after_its_time<R: Runtime>() {
+pub async fn b58_a_request_without_an_answer_is_unknown_after_its_time<R: Runtime + Default>() {
     let simulator =
         playing(script(r#"{"http2": {"rules": [{"when": {"kind": "channels", "arrival": 1}, "then": []}]}}"#));
     let builder = reach::<R>(&simulator, source(&simulator)).request_timeout(Duration::from_millis(100));
@@ -165,7 +165,7 @@ pub async fn b58_a_request_without_an_answer_is_unknown_after_its_time<R: Runtim
     assert_eq!(simulator.counts().http2_connections, 1);
 }
 
-pub async fn b47_credentials_for_the_other_environment_are_named<R: Runtime>() {
+pub async fn b47_credentials_for_the_other_environment_are_named<R: Runtime + Default>() {
     let simulator = playing(script(
         r#"{"http2": {"sessions": [{"steps": [{"go_away": {"reason": "BadCertificateEnvironment", "last_stream": {"at": 0}}}]}]}}"#,
     ));
@@ -176,7 +176,7 @@ pub async fn b47_credentials_for_the_other_environment_are_named<R: Runtime>() {
     assert!(failure.to_string().contains("BadCertificateEnvironment"), "{failure}");
 }
 
-pub async fn b53_what_the_service_may_have_seen_is_unknown_whatever_ends_the_connection<R: Runtime>() {
+pub async fn b53_what_the_service_may_have_seen_is_unknown_whatever_ends_the_connection<R: Runtime + Default>() {
     let simulator = playing(script(
         r#"{"http2": {"rules": [
             {"when": {"kind": "channels"}, "then": [{"go_away": {"reason": "InternalServerError"}}, "close"]}
@@ -201,7 +201,7 @@ pub async fn b53_what_the_service_may_have_seen_is_unknown_whatever_ends_the_con
     assert_eq!(simulator.requests().len(), 1, "not asked again before somebody mends it");
 }
 
-pub async fn a_refused_client_certificate_is_known_by_either_version_of_tls<R: Runtime>() {
+pub async fn a_refused_client_certificate_is_known_by_either_version_of_tls<R: Runtime + Default>() {
     for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
         let script = script(r#"{"http2": {"connections": [{"handshake": "refuse_expired"}]}}"#);
         let simulator = start(Simulator::builder().script(script).highest_tls(version));
@@ -215,7 +215,7 @@ pub async fn a_refused_client_certificate_is_known_by_either_version_of_tls<R: R
 }
 
 /// What the failure says, and how opening the last connection failed.
-async fn without_connection<R: Runtime>(channels: &Channels<R>) -> (NotSentCause, DialFailure) {
+async fn without_connection<R: Runtime + Default>(channels: &Channels<R>) -> (NotSentCause, DialFailure) {
     let mut events = channels.events();
     let ChannelFailure::NotSent(cause) = channels.list().await.unwrap_err() else { panic!("there is no connection") };
     let failed = |event| match event {
@@ -226,7 +226,7 @@ async fn without_connection<R: Runtime>(channels: &Channels<R>) -> (NotSentCause
     (cause, failure.expect("it was told"))
 }
 
-pub async fn no_connection_is_an_error_that_says_which_step_failed<R: Runtime>() {
+pub async fn no_connection_is_an_error_that_says_which_step_failed<R: Runtime + Default>() {
     let (simulator, other) = (simulator(), simulator());
     let untrusted = reach::<R>(&simulator, source(&simulator)).roots(roots(&other)).channels(app()).unwrap();
     let (cause, failure) = without_connection(&untrusted).await;
@@ -249,14 +249,14 @@ pub async fn no_connection_is_an_error_that_says_which_step_failed<R: Runtime>()
     assert_eq!(without_connection(&closed).await.1.step, DialStep::Connect);
 }
 
-pub async fn a_server_that_never_finishes_the_handshake_is_left_in_time<R: Runtime>() {
+pub async fn a_server_that_never_finishes_the_handshake_is_left_in_time<R: Runtime + Default>() {
     let simulator = playing(script(r#"{"http2": {"connections": [{"handshake": "never"}]}}"#));
     let builder = reach::<R>(&simulator, source(&simulator)).connect_timeout(Duration::from_millis(100));
     let channels = builder.patience(Duration::from_millis(300)).channels(app()).unwrap();
     assert_eq!(without_connection(&channels).await.1.step, DialStep::Tls);
 }
 
-pub async fn b122_the_connection_ends_with_the_last_handle<R: Runtime>() {
+pub async fn b122_the_connection_ends_with_the_last_handle<R: Runtime + Default>() {
     let simulator = simulator();
     let channels = channels::<R>(&simulator);
     let second = channels.clone();

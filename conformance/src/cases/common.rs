@@ -81,7 +81,7 @@ pub fn roots(simulator: &Simulator) -> Roots {
 }
 
 /// A client of the gateway, to be started.
-pub fn client<R: Runtime>(simulator: &Simulator) -> BinaryBuilder<R> {
+pub fn client<R: Runtime + Default>(simulator: &Simulator) -> BinaryBuilder<R> {
     Client::binary(gateway(simulator), identity(simulator)).roots(roots(simulator))
 }
 
@@ -95,13 +95,13 @@ pub fn source(simulator: &Simulator) -> SigningSource {
 }
 
 /// A client of the provider API that proves itself by provider token, to be started.
-pub fn with_token<R: Runtime>(simulator: &Simulator) -> Http2Builder<R> {
+pub fn with_token<R: Runtime + Default>(simulator: &Simulator) -> Http2Builder<R> {
     let topic = Topic::new("com.example.app").expect("a topic");
     Client::http2(provider(simulator), source(simulator)).roots(roots(simulator)).topic(topic)
 }
 
 /// A client of the provider API that proves itself by certificate, to be started.
-pub fn with_certificate<R: Runtime>(simulator: &Simulator) -> Http2Builder<R> {
+pub fn with_certificate<R: Runtime + Default>(simulator: &Simulator) -> Http2Builder<R> {
     Client::http2(provider(simulator), identity(simulator)).roots(roots(simulator))
 }
 
@@ -134,7 +134,7 @@ pub fn answered(outcome: &Outcome) -> bool {
 }
 
 /// Sends all, and gives each its end in the order of submission.
-pub async fn settle_all<R: Runtime>(
+pub async fn settle_all<R: Runtime + Default>(
     client: &Client<R>,
     notifications: impl Iterator<Item = Notification>,
 ) -> Vec<Delivery> {

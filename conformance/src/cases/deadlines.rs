@@ -33,7 +33,7 @@ static ONE_AT_A_TIME: futures_util::lock::Mutex<()> = futures_util::lock::Mutex:
 
 /// Closing and proving, with few jobs and with many, end in their time, and each job with them. At most so many may have
 /// left.
-async fn end_in_time<R: Runtime>(start: impl Fn() -> Client<R>, most_in_doubt: usize) {
+async fn end_in_time<R: Runtime + Default>(start: impl Fn() -> Client<R>, most_in_doubt: usize) {
     let _alone = ONE_AT_A_TIME.lock().await;
     for jobs in [FEW, MANY] {
         for closes in [true, false] {
@@ -65,13 +65,13 @@ async fn end_in_time<R: Runtime>(start: impl Fn() -> Client<R>, most_in_doubt: u
     }
 }
 
-fn provider_client<R: Runtime>(simulator: &Simulator, endpoint: Option<Endpoint>) -> Client<R> {
+fn provider_client<R: Runtime + Default>(simulator: &Simulator, endpoint: Option<Endpoint>) -> Client<R> {
     let endpoint = endpoint.unwrap_or_else(|| provider(simulator));
     let client = Client::<R>::http2(endpoint, identity(simulator)).roots(roots(simulator));
     client.queue(2 * MANY as usize).start().expect("it starts")
 }
 
-fn gateway_client<R: Runtime>(simulator: &Simulator, endpoint: Option<Endpoint>) -> Client<R> {
+fn gateway_client<R: Runtime + Default>(simulator: &Simulator, endpoint: Option<Endpoint>) -> Client<R> {
     let endpoint = endpoint.unwrap_or_else(|| gateway(simulator));
     let client = Client::<R>::binary(endpoint, identity(simulator)).roots(roots(simulator));
     client.queue(2 * MANY as usize).start().expect("it starts")
@@ -84,35 +84,35 @@ fn mute() -> (TcpListener, Endpoint) {
     (listener, Endpoint::new(address.ip().to_string(), address.port()))
 }
 
-pub async fn a_service_that_never_answers_holds_up_no_deadline<R: Runtime>() {
+pub async fn a_service_that_never_answers_holds_up_no_deadline<R: Runtime + Default>() {
     let simulator = playing(script(&format!(r#"{{"http2": {{"rules": [{SILENCE}]}}}}"#)));
     end_in_time(|| provider_client::<R>(&simulator, None), 1000).await;
 }
 
-pub async fn a_service_that_allows_one_stream_holds_up_no_deadline<R: Runtime>() {
+pub async fn a_service_that_allows_one_stream_holds_up_no_deadline<R: Runtime + Default>() {
     let simulator = playing(script(&format!(r#"{{"http2": {{"stream_limit": 1, "rules": [{SILENCE}]}}}}"#)));
     end_in_time(|| provider_client::<R>(&simulator, None), 1).await;
 }
 
-pub async fn a_service_that_never_finishes_the_handshake_holds_up_no_deadline<R: Runtime>() {
+pub async fn a_service_that_never_finishes_the_handshake_holds_up_no_deadline<R: Runtime + Default>() {
     let simulator = simulator();
     let (_listener, endpoint) = mute();
     end_in_time(|| provider_client::<R>(&simulator, Some(endpoint.clone())), 0).await;
 }
 
-pub async fn a_gateway_that_never_reads_holds_up_no_deadline<R: Runtime>() {
+pub async fn a_gateway_that_never_reads_holds_up_no_deadline<R: Runtime + Default>() {
     let simulator = with_gateway_faults(Faults::default().stall(Stall::after_read(0)));
     end_in_time(|| gateway_client::<R>(&simulator, None), MANY as usize).await;
 }
 
-pub async fn a_gateway_that_never_finishes_the_handshake_holds_up_no_deadline<R: Runtime>() {
+pub async fn a_gateway_that_never_finishes_the_handshake_holds_up_no_deadline<R: Runtime + Default>() {
     let simulator = simulator();
     let (_listener, endpoint) = mute();
     end_in_time(|| gateway_client::<R>(&simulator, Some(endpoint.clone())), 0).await;
 }
 
 /// One run has ended but for one that the service wants to have again after 40 s.
-pub async fn a_held_retry_of_one_caller_keeps_no_other_waiting<R: Runtime>() {
+pub async fn a_held_retry_of_one_caller_keeps_no_other_waiting<R: Runtime + Default>() {
     let json = r#"{"http2": {"rules": [{"when": {"token": "cc*", "arrival": 1}, "then": [{"answer_with": {"status": 429, "reason": "TooManyRequests", "retry_after": "40"}}]}]}}"#;
     let simulator = playing(script(json));
     let client = with_certificate::<R>(&simulator).retry(RetryPolicy::default().with_retries(3)).start().unwrap();
@@ -129,7 +129,7 @@ pub async fn a_held_retry_of_one_caller_keeps_no_other_waiting<R: Runtime>() {
 }
 
 /// One caller waits for a proof of what is not answered; the others go on over the same connection.
-pub async fn a_proof_keeps_no_other_caller_waiting<R: Runtime>() {
+pub async fn a_proof_keeps_no_other_caller_waiting<R: Runtime + Default>() {
     let simulator = playing(script(&format!(r#"{{"http2": {{"rules": [{SILENCE}]}}}}"#)));
     let client = with_certificate::<R>(&simulator).start().unwrap();
     assert!(answered(&client.send(notification(0xaa, 1)).await));
@@ -150,7 +150,7 @@ pub async fn a_proof_keeps_no_other_caller_waiting<R: Runtime>() {
 
 /// A caller takes the next outcome of a run only when it has submitted something else: the run waits for room as well, and
 /// is not polled meanwhile.
-pub async fn a_run_that_waits_for_room_and_is_not_polled_keeps_room_from_nobody<R: Runtime>() {
+pub async fn a_run_that_waits_for_room_and_is_not_polled_keeps_room_from_nobody<R: Runtime + Default>() {
     const COUNT: u32 = 300;
     let simulator = simulator();
     for queue in [1, 3] {
@@ -169,7 +169,7 @@ pub async fn a_run_that_waits_for_room_and_is_not_polled_keeps_room_from_nobody<
 }
 
 /// The head of a request is taken, and no window is opened for its body.
-pub async fn a_window_that_never_opens_ends_the_request_in_its_time<R: Runtime>() {
+pub async fn a_window_that_never_opens_ends_the_request_in_its_time<R: Runtime + Default>() {
     let simulator = playing(script(r#"{"http2": {"sessions": [{"settings": [[4, 0]]}]}}"#));
     let config = http2::Config::default().with_request_timeout(GIVEN);
     let client = with_certificate::<R>(&simulator).config(config).start().unwrap();
@@ -179,7 +179,7 @@ pub async fn a_window_that_never_opens_ends_the_request_in_its_time<R: Runtime>(
     let _ = client.close(Duration::ZERO).await;
 }
 
-pub async fn the_span_of_an_expiration_begins_at_the_hand_over<R: Runtime>() {
+pub async fn the_span_of_an_expiration_begins_at_the_hand_over<R: Runtime + Default>() {
     let simulator = playing(script(&format!(r#"{{"http2": {{"stream_limit": 1, "rules": [{SILENCE}]}}}}"#)));
     let config = http2::Config::default().with_request_timeout(Duration::from_secs(3));
     let client = with_certificate::<R>(&simulator).config(config).start().unwrap();
@@ -198,7 +198,7 @@ pub async fn the_span_of_an_expiration_begins_at_the_hand_over<R: Runtime>() {
 }
 
 /// Whatever the span, zero and the longest included: nothing panics, and what the caller gave is kept.
-pub async fn any_span_can_be_configured<R: Runtime>() {
+pub async fn any_span_can_be_configured<R: Runtime + Default>() {
     let simulator = simulator();
     for span in [Duration::ZERO, Duration::MAX] {
         let gateway = client::<R>(&simulator)

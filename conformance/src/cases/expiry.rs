@@ -3,31 +3,33 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use apns_driver::tls::{TlsFailure, TlsSettings};
-use apns_driver::{BuildError, Client, ClientEvent, Clock, Events, IdentityError, Runtime, Secured};
+use apns_driver::{BinaryBuilder, BuildError, Client, ClientEvent, Clock, Events, IdentityError, Runtime, Secured};
 use apns_proto::{DialStep, NotSentCause, Now, Outcome, Payload, WallTime};
 
 use super::common::*;
 
 /// A runtime with a calendar of its own.
-#[derive(Debug, Clone, Default)]
-struct Calendar<R>(R);
-
-/// The seconds since 1970 that every [`Calendar`] shows.
-static TODAY: AtomicU64 = AtomicU64::new(0);
+#[derive(Debug, Clone)]
+struct Calendar<R> {
+    runtime: R,
+    /// What it shows, in seconds since 1970.
+    today: Arc<AtomicU64>,
+}
 
 const DAY: u64 = 24 * 60 * 60;
 
 impl<R: Runtime> Clock for Calendar<R> {
     fn now(&self) -> Now {
-        Now::new(self.0.now().instant, WallTime::from_secs(TODAY.load(Ordering::Relaxed)))
+        Now::new(self.runtime.now().instant, WallTime::from_secs(self.today.load(Ordering::Relaxed)))
     }
 
     fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send + 'static {
-        self.0.sleep_until(deadline)
+        self.runtime.sleep_until(deadline)
     }
 }
 
@@ -37,19 +39,19 @@ impl<R: Runtime> Runtime for Calendar<R> {
     type Connector = R::Connector;
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.0.spawn(task);
+        self.runtime.spawn(task);
     }
 
     fn resolve(&self, host: &str, port: u16) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send {
-        self.0.resolve(host, port)
+        self.runtime.resolve(host, port)
     }
 
     fn dial(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Tcp>> + Send {
-        self.0.dial(address)
+        self.runtime.dial(address)
     }
 
     fn connector(&self, settings: &TlsSettings) -> Result<Self::Connector, TlsFailure> {
-        self.0.connector(settings)
+        self.runtime.connector(settings)
     }
 
     fn secure(
@@ -58,7 +60,7 @@ impl<R: Runtime> Runtime for Calendar<R> {
         tcp: Self::Tcp,
         host: &str,
     ) -> impl Future<Output = Result<Secured<Self::Tls>, TlsFailure>> + Send {
-        self.0.secure(connector, tcp, host)
+        self.runtime.secure(connector, tcp, host)
     }
 }
 
@@ -71,13 +73,15 @@ fn warnings(events: &mut Events) -> Vec<u64> {
     at.collect()
 }
 
-pub async fn b84_a_certificate_is_judged_at_every_connection<R: Runtime>() {
+pub async fn b84_a_certificate_is_judged_at_every_connection<R: Runtime + Default>() {
     let simulator = simulator();
     let certificate = identity(&simulator);
     let end = certificate.not_after().as_secs();
+    let today = Arc::new(AtomicU64::new(0));
+    let set_today = |day| today.store(day, Ordering::Relaxed);
     let start = || {
-        let client = Client::<Calendar<R>>::binary(gateway(&simulator), certificate.clone());
-        client.roots(roots(&simulator)).start()
+        let runtime = Calendar { runtime: R::default(), today: today.clone() };
+        BinaryBuilder::on(runtime, gateway(&simulator), certificate.clone()).roots(roots(&simulator)).start()
     };
     let payload = Payload::alert("Tea is ready");
     let send = async |client: &Client<Calendar<R>>, number| {
@@ -87,13 +91,13 @@ pub async fn b84_a_certificate_is_judged_at_every_connection<R: Runtime>() {
         pending.await.outcome
     };
 
-    TODAY.store(end - 31 * DAY, Ordering::Relaxed);
+    set_today(end - 31 * DAY);
     let client = start().unwrap();
     let mut events = client.events();
     assert!(send(&client, 1).await.is_accepted());
     assert!(warnings(&mut events).is_empty(), "there is time");
 
-    TODAY.store(end - DAY, Ordering::Relaxed);
+    set_today(end - DAY);
     assert!(send(&client, 2).await.is_accepted());
     assert_eq!(warnings(&mut events), [end], "at the reconnect");
     let another = start().unwrap();
@@ -101,7 +105,7 @@ pub async fn b84_a_certificate_is_judged_at_every_connection<R: Runtime>() {
     assert!(send(&another, 3).await.is_accepted());
     assert_eq!(warnings(&mut told), [end], "at the first connection");
 
-    TODAY.store(end + DAY, Ordering::Relaxed);
+    set_today(end + DAY);
     let connections = simulator.counts().gateway_connections;
     let Outcome::NotSent { cause: NotSentCause::CredentialRefused(why) } = send(&client, 4).await else {
         panic!("the certificate has expired")

@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 
 use super::common::*;
 
-async fn read<R: Runtime + Unpin>(
+async fn read<R: Runtime + Default + Unpin>(
     simulator: &Simulator,
     idle: Duration,
 ) -> (Vec<(u64, Vec<u8>)>, Option<FeedbackFailure>) {
@@ -32,7 +32,7 @@ async fn read<R: Runtime + Unpin>(
 
 const LONG: Duration = Duration::from_secs(60);
 
-pub async fn records_are_read_once_and_then_gone<R: Runtime + Unpin>() {
+pub async fn records_are_read_once_and_then_gone<R: Runtime + Default + Unpin>() {
     let json = r#"{"feedback": {"records": [{"token": "deadbeef", "timestamp": 1700000000}, {"token": "00", "timestamp": 1}]}}"#;
     let simulator = playing(script(json));
     let (records, failure) = read::<R>(&simulator, LONG).await;
@@ -41,7 +41,7 @@ pub async fn records_are_read_once_and_then_gone<R: Runtime + Unpin>() {
     assert_eq!(read::<R>(&simulator, LONG).await, (vec![], None));
 }
 
-pub async fn p11_the_end_inside_a_record_keeps_the_whole_ones_and_says_truncated<R: Runtime + Unpin>() {
+pub async fn p11_the_end_inside_a_record_keeps_the_whole_ones_and_says_truncated<R: Runtime + Default + Unpin>() {
     let json = r#"{"feedback": {"records": [{"token": "deadbeef", "timestamp": 1}], "tail": "0000000200"}}"#;
     let simulator = playing(script(json));
     let (records, failure) = read::<R>(&simulator, LONG).await;
@@ -49,14 +49,14 @@ pub async fn p11_the_end_inside_a_record_keeps_the_whole_ones_and_says_truncated
     assert!(matches!(failure, Some(FeedbackFailure::Incomplete(FeedbackEnd::Truncated(_)))), "{failure:?}");
 }
 
-pub async fn b25_a_service_that_never_closes_ends_after_the_idle_time<R: Runtime + Unpin>() {
+pub async fn b25_a_service_that_never_closes_ends_after_the_idle_time<R: Runtime + Default + Unpin>() {
     let json = r#"{"feedback": {"records": [{"token": "deadbeef", "timestamp": 1}], "ending": "stay_open"}}"#;
     let simulator = playing(script(json));
     let (records, failure) = read::<R>(&simulator, Duration::from_millis(100)).await;
     assert_eq!((records.len(), failure), (1, None));
 }
 
-pub async fn no_connection_is_an_error_that_says_which_step_failed<R: Runtime + Unpin>() {
+pub async fn no_connection_is_an_error_that_says_which_step_failed<R: Runtime + Default + Unpin>() {
     let simulator = simulator();
     let stream = fetch::<R>(feedback(&simulator), identity(&simulator)).roots(roots(&simulator));
     simulator.stop().await;
@@ -66,7 +66,7 @@ pub async fn no_connection_is_an_error_that_says_which_step_failed<R: Runtime + 
     assert!(failure.to_string().starts_with("cannot connect"), "{failure}");
 }
 
-pub async fn ten_thousand_records_are_all_read<R: Runtime + Unpin>() {
+pub async fn ten_thousand_records_are_all_read<R: Runtime + Default + Unpin>() {
     const COUNT: u64 = 10_000;
     let simulator = simulator();
     for number in 0..COUNT {
@@ -78,7 +78,7 @@ pub async fn ten_thousand_records_are_all_read<R: Runtime + Unpin>() {
     assert!((0..COUNT).zip(&records).all(|(n, (time, token))| *time == n && *token == n.to_be_bytes().repeat(4)));
 }
 
-pub async fn a_refused_client_certificate_is_said<R: Runtime + Unpin>() {
+pub async fn a_refused_client_certificate_is_said<R: Runtime + Default + Unpin>() {
     for tls in [TlsVersion::V1_2, TlsVersion::V1_3] {
         let faults = Faults::default().handshake(HandshakeFault::RefuseRevoked);
         let script = Script::default().feedback(FeedbackScript::default().faults(faults));

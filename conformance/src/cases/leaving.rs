@@ -24,7 +24,11 @@ fn arrived(simulator: &Simulator, number: u32) -> bool {
     })
 }
 
-async fn named_before_it_leaves<R: Runtime>(client: &Client<R>, simulator: &Arc<Simulator>, numbers: Range<u32>) {
+async fn named_before_it_leaves<R: Runtime + Default>(
+    client: &Client<R>,
+    simulator: &Arc<Simulator>,
+    numbers: Range<u32>,
+) {
     let (count, payload) = (numbers.len(), Payload::alert("Tea is ready"));
     let named = Arc::new(Mutex::new(BTreeSet::new()));
     let (seen, service) = (named.clone(), simulator.clone());
@@ -44,7 +48,7 @@ async fn named_before_it_leaves<R: Runtime>(client: &Client<R>, simulator: &Arc<
 }
 
 /// Each is named, and before it leaves, over both protocols.
-pub async fn what_is_about_to_leave_is_named_before_it_does<R: Runtime>() {
+pub async fn what_is_about_to_leave_is_named_before_it_does<R: Runtime + Default>() {
     let simulator = Arc::new(simulator());
     let provider = with_token::<R>(&simulator).start().unwrap();
     named_before_it_leaves(&provider, &simulator, 0..COUNT).await;

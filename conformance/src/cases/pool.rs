@@ -16,7 +16,10 @@ fn config(window: usize) -> Config {
     Config::default().with_window_count(window).with_quiet_time(10 * LIMIT)
 }
 
-async fn all_confirmed<R: Runtime>(client: &Client<R>, notifications: impl Iterator<Item = Notification>) -> usize {
+async fn all_confirmed<R: Runtime + Default>(
+    client: &Client<R>,
+    notifications: impl Iterator<Item = Notification>,
+) -> usize {
     let mut run = pin!(client.send_all(stream::iter(notifications.enumerate())));
     let mut confirmed = 0;
     while let Some((number, delivery)) = run.next().await {
@@ -36,7 +39,7 @@ fn shares(simulator: &Simulator) -> BTreeMap<u64, usize> {
 }
 
 /// However large the windows are: a run has as much under way as fills them all, or they would wait for the quiet time.
-pub async fn the_windows_of_all_connections_become_full_and_are_proven<R: Runtime>() {
+pub async fn the_windows_of_all_connections_become_full_and_are_proven<R: Runtime + Default>() {
     const COUNT: u32 = 20_000;
     let simulator = simulator();
     let client = client::<R>(&simulator).config(config(1000)).queue(100).connections(4).start().unwrap();
@@ -50,7 +53,7 @@ pub async fn the_windows_of_all_connections_become_full_and_are_proven<R: Runtim
 }
 
 /// Sessions that share a credential try it one after the other: a refusal of it counts for all of them.
-pub async fn one_session_tries_a_refused_credential_for_all<R: Runtime>() {
+pub async fn one_session_tries_a_refused_credential_for_all<R: Runtime + Default>() {
     const COUNT: u32 = 2000;
     let refused = |connection: u32| {
         format!(
@@ -86,7 +89,7 @@ pub async fn one_session_tries_a_refused_credential_for_all<R: Runtime>() {
 }
 
 /// Where one connection is open and work piles up, the others are opened too.
-pub async fn idle_sessions_join_when_there_is_work_for_more<R: Runtime>() {
+pub async fn idle_sessions_join_when_there_is_work_for_more<R: Runtime + Default>() {
     let simulator = start(Simulator::builder().keep(Keep::Counts));
     let client = client::<R>(&simulator).config(config(100)).connections(3).start().unwrap();
     let payload = Payload::alert("Tea is ready");

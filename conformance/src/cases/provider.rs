@@ -17,7 +17,7 @@ fn notification(first: u8, number: u32) -> Notification {
     Notification::new(token(first, number), Payload::alert("Tea is ready"))
 }
 
-pub async fn both_credentials_are_taken<R: Runtime>() {
+pub async fn both_credentials_are_taken<R: Runtime + Default>() {
     let simulator = simulator();
     for client in [with_token::<R>(&simulator).start().unwrap(), with_certificate::<R>(&simulator).start().unwrap()] {
         let outcome = client.send(notification(0xaa, 1)).await;
@@ -28,7 +28,7 @@ pub async fn both_credentials_are_taken<R: Runtime>() {
     assert_eq!(requests.len(), 2);
 }
 
-pub async fn twenty_thousand_with_one_bad_in_a_hundred_agree_with_the_service<R: Runtime>() {
+pub async fn twenty_thousand_with_one_bad_in_a_hundred_agree_with_the_service<R: Runtime + Default>() {
     const COUNT: u32 = 20_000;
     let simulator = start(Simulator::builder().script(script(BAD_TOKENS)).keep(Keep::TokenCounts));
     let client = with_token::<R>(&simulator).start().unwrap();
@@ -50,7 +50,7 @@ pub async fn twenty_thousand_with_one_bad_in_a_hundred_agree_with_the_service<R:
     });
 }
 
-pub async fn an_unregistered_token_comes_with_its_time<R: Runtime>() {
+pub async fn an_unregistered_token_comes_with_its_time<R: Runtime + Default>() {
     let json = r#"{"http2": {"unregistered": [{"token": "aa*", "timestamp_ms": 1527206400000}]}}"#;
     let simulator = playing(script(json));
     let client = with_token::<R>(&simulator).start().unwrap();
@@ -60,7 +60,7 @@ pub async fn an_unregistered_token_comes_with_its_time<R: Runtime>() {
     assert_eq!(time.as_secs(), 1_527_206_400);
 }
 
-pub async fn b60_a_refusal_for_the_time_being_is_sent_again_where_asked<R: Runtime>() {
+pub async fn b60_a_refusal_for_the_time_being_is_sent_again_where_asked<R: Runtime + Default>() {
     let json = r#"{"http2": {"rules": [{"when": {"arrival": 1}, "then": [{"answer_with": {"status": 429, "reason": "TooManyRequests", "retry_after": "1"}}]}]}}"#;
     let simulator = playing(script(json));
     let patient = with_token::<R>(&simulator).retry(RetryPolicy::default().with_retries(1)).start().unwrap();
@@ -76,7 +76,7 @@ pub async fn b60_a_refusal_for_the_time_being_is_sent_again_where_asked<R: Runti
     );
 }
 
-pub async fn a_goaway_in_the_middle_loses_nothing<R: Runtime>() {
+pub async fn a_goaway_in_the_middle_loses_nothing<R: Runtime + Default>() {
     let json =
         r#"{"http2": {"rules": [{"when": {"every": 50}, "then": ["answer", {"go_away": {"reason": "Shutdown"}}]}]}}"#;
     let simulator = start(Simulator::builder().script(script(json)).keep(Keep::TokenCounts));
@@ -88,7 +88,7 @@ pub async fn a_goaway_in_the_middle_loses_nothing<R: Runtime>() {
     });
 }
 
-pub async fn b58_no_answer_is_unknown_after_its_time<R: Runtime>() {
+pub async fn b58_no_answer_is_unknown_after_its_time<R: Runtime + Default>() {
     let json = r#"{"http2": {"rules": [{"when": {"token": "cc*"}, "then": []}]}}"#;
     let simulator = playing(script(json));
     let client = with_certificate::<R>(&simulator).request_timeout(Duration::from_millis(100)).start().unwrap();
@@ -97,7 +97,7 @@ pub async fn b58_no_answer_is_unknown_after_its_time<R: Runtime>() {
     assert_eq!(silent.await.outcome, Outcome::Unknown { cause: UnknownCause::NoAnswer });
 }
 
-pub async fn b47_credentials_for_the_other_environment_are_named<R: Runtime>() {
+pub async fn b47_credentials_for_the_other_environment_are_named<R: Runtime + Default>() {
     let json = r#"{"http2": {"sessions": [{"steps": [{"go_away": {"reason": "BadCertificateEnvironment", "last_stream": {"at": 0}}}]}]}}"#;
     let simulator = playing(script(json));
     let client = with_certificate::<R>(&simulator).start().unwrap();
@@ -106,7 +106,7 @@ pub async fn b47_credentials_for_the_other_environment_are_named<R: Runtime>() {
     assert_eq!(refusal.reason(), Some("BadCertificateEnvironment"));
 }
 
-pub async fn b87_two_credentials_never_share_a_connection<R: Runtime>() {
+pub async fn b87_two_credentials_never_share_a_connection<R: Runtime + Default>() {
     let json = r#"{"http2": {"keys": [{"key_id": "OTHERKEY02", "team_id": "OTHERTEAM2"}]}}"#;
     let simulator = playing(script(json));
     let key = SigningKey::read(simulator.signing_key_pem().as_bytes()).unwrap();
@@ -124,7 +124,7 @@ pub async fn b87_two_credentials_never_share_a_connection<R: Runtime>() {
     assert_eq!(simulator.counts().http2_connections, 3, "each has its own, and no more");
 }
 
-pub async fn b108_two_with_the_same_apns_id_at_once_are_told_apart<R: Runtime>() {
+pub async fn b108_two_with_the_same_apns_id_at_once_are_told_apart<R: Runtime + Default>() {
     let json = r#"{"invalid_tokens": ["bb*"], "http2": {"rules": [{"when": {"token": "aa*"}, "then": [{"wait_ms": 50}, "answer"]}]}}"#;
     let simulator = playing(script(json));
     let client = with_certificate::<R>(&simulator).start().unwrap();
@@ -138,7 +138,7 @@ pub async fn b108_two_with_the_same_apns_id_at_once_are_told_apart<R: Runtime>()
     assert_eq!(simulator.counts().http2_connections, 1, "both on one connection");
 }
 
-pub async fn b92_only_hexadecimal_digits_reach_the_path<R: Runtime>() {
+pub async fn b92_only_hexadecimal_digits_reach_the_path<R: Runtime + Default>() {
     for text in ["../x", "//host/x", "a?b", "a%2fb", "aa\r\nbb"] {
         assert!(DeviceToken::from_hex(text).is_err(), "{text:?}");
     }
@@ -152,7 +152,7 @@ pub async fn b92_only_hexadecimal_digits_reach_the_path<R: Runtime>() {
     assert!(matches!(events.try_next(), Some(ClientEvent::Dialling { .. })));
 }
 
-pub async fn a_cut_connection_ends_what_was_under_way_and_a_new_one_follows<R: Runtime>() {
+pub async fn a_cut_connection_ends_what_was_under_way_and_a_new_one_follows<R: Runtime + Default>() {
     let json = r#"{"http2": {"rules": [{"when": {"token": "cc*"}, "then": []}]}}"#;
     let simulator = playing(script(json));
     let client = with_certificate::<R>(&simulator).start().unwrap();
@@ -165,14 +165,14 @@ pub async fn a_cut_connection_ends_what_was_under_way_and_a_new_one_follows<R: R
     assert_eq!(simulator.counts().http2_connections, 2);
 }
 
-pub async fn tls_1_2_works_as_well<R: Runtime>() {
+pub async fn tls_1_2_works_as_well<R: Runtime + Default>() {
     let simulator = start(Simulator::builder().highest_tls(TlsVersion::V1_2));
     for client in [with_token::<R>(&simulator).start().unwrap(), with_certificate::<R>(&simulator).start().unwrap()] {
         assert!(answered(&client.send(notification(0xaa, 1)).await));
     }
 }
 
-pub async fn closing_waits_for_what_is_under_way<R: Runtime>() {
+pub async fn closing_waits_for_what_is_under_way<R: Runtime + Default>() {
     let simulator = simulator();
     let client = with_certificate::<R>(&simulator).start().unwrap();
     let pendings: Vec<_> = (0..200).map(|n| client.try_send(notification(0xaa, n)).unwrap()).collect();

@@ -9,7 +9,7 @@ use apns_sim::{Faults, HandshakeFault, Junk};
 use super::common::*;
 use super::watched::{self, ONE_AT_A_TIME, Watched};
 
-pub async fn b114_every_address_is_tried_and_found_afresh_for_each_connection<R: Runtime>() {
+pub async fn b114_every_address_is_tried_and_found_afresh_for_each_connection<R: Runtime + Default>() {
     let _alone = ONE_AT_A_TIME.lock().await;
     let simulator = simulator();
     // Port 1 of loopback: nobody listens there.
@@ -28,7 +28,7 @@ pub async fn b114_every_address_is_tried_and_found_afresh_for_each_connection<R:
     watched::answer_with(Vec::new());
 }
 
-pub async fn b118_two_environments_never_mix<R: Runtime>() {
+pub async fn b118_two_environments_never_mix<R: Runtime + Default>() {
     let (production, sandbox) = (simulator(), simulator());
     let clients = [client::<R>(&production).start().unwrap(), client::<R>(&sandbox).start().unwrap()];
     let payload = Payload::alert("x");
@@ -47,7 +47,7 @@ pub async fn b118_two_environments_never_mix<R: Runtime>() {
 }
 
 /// How many attempts ten seconds may have is tried where the clock can be paused; here, that each waits for the last.
-pub async fn b62_a_refused_connection_is_tried_at_growing_intervals<R: Runtime>() {
+pub async fn b62_a_refused_connection_is_tried_at_growing_intervals<R: Runtime + Default>() {
     let simulator = simulator();
     let (endpoint, identity) = (gateway(&simulator), identity(&simulator));
     simulator.stop().await;
@@ -73,7 +73,7 @@ pub async fn b62_a_refused_connection_is_tried_at_growing_intervals<R: Runtime>(
     }
 }
 
-pub async fn an_unknown_name_is_said<R: Runtime>() {
+pub async fn an_unknown_name_is_said<R: Runtime + Default>() {
     let simulator = simulator();
     // RFC 6761 section 6.4: never a name.
     let client = Client::<R>::binary(Endpoint::new("gateway.invalid", 2195), identity(&simulator)).start().unwrap();
@@ -84,7 +84,7 @@ pub async fn an_unknown_name_is_said<R: Runtime>() {
     assert!(failure.message.contains("gateway.invalid"), "{failure}");
 }
 
-pub async fn p9_a_handshake_that_never_ends_is_given_up<R: Runtime>() {
+pub async fn p9_a_handshake_that_never_ends_is_given_up<R: Runtime + Default>() {
     let simulator = with_gateway_faults(Faults::default().handshake(HandshakeFault::Never));
     let limit = Duration::from_millis(500);
     let client = client::<R>(&simulator).connect_timeout(limit).patience(limit * 3).start().unwrap();
@@ -99,7 +99,7 @@ pub async fn p9_a_handshake_that_never_ends_is_given_up<R: Runtime>() {
 }
 
 /// It takes the greeting of the client, and answers with junk.
-pub async fn junk_in_the_place_of_the_handshake_is_not_trusted<R: Runtime>() {
+pub async fn junk_in_the_place_of_the_handshake_is_not_trusted<R: Runtime + Default>() {
     let junk = Junk::BytesBeforeTls(1_000_000.try_into().unwrap());
     let simulator = with_gateway_faults(Faults::default().junk(junk));
     let client = client::<R>(&simulator).start().unwrap();

@@ -5,7 +5,7 @@ use apns_proto::Payload;
 
 use super::common::*;
 
-pub async fn the_numbers_add_up<R: Runtime>() {
+pub async fn the_numbers_add_up<R: Runtime + Default>() {
     let simulator = playing(script(BAD_TOKENS));
     let payload = Payload::alert("Tea is ready");
     let client = with_token::<R>(&simulator).start().unwrap();

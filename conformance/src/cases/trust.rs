@@ -39,7 +39,7 @@ struct Ending {
 }
 
 impl Ending {
-    async fn of<R: Runtime>(client: &Client<R>) -> Self {
+    async fn of<R: Runtime + Default>(client: &Client<R>) -> Self {
         let mut events = client.events();
         let outcome = client.send(good(1, &Payload::alert("x"))).await;
         Self { outcome, events: told(&mut events) }
@@ -84,11 +84,11 @@ impl Ending {
     }
 }
 
-fn binary<R: Runtime>(simulator: &Simulator) -> BinaryBuilder<R> {
+fn binary<R: Runtime + Default>(simulator: &Simulator) -> BinaryBuilder<R> {
     Client::binary(gateway(simulator), identity(simulator))
 }
 
-pub async fn the_authorities_of_the_system_do_not_vouch_for_the_simulator<R: Runtime>() {
+pub async fn the_authorities_of_the_system_do_not_vouch_for_the_simulator<R: Runtime + Default>() {
     let simulator = simulator();
     match binary::<R>(&simulator).start() {
         Ok(client) => Ending::of(&client).await.assert_cause(TlsCause::UntrustedServer, &["is not trusted"]),
@@ -100,7 +100,7 @@ pub async fn the_authorities_of_the_system_do_not_vouch_for_the_simulator<R: Run
     assert_eq!(simulator.counts().notifications, 0);
 }
 
-pub async fn an_authority_can_be_added_to_those_of_the_system<R: Runtime>() {
+pub async fn an_authority_can_be_added_to_those_of_the_system<R: Runtime + Default>() {
     let simulator = simulator();
     let roots = Roots::platform_and_pem(simulator.ca_pem().as_bytes()).unwrap();
     let client = binary::<R>(&simulator).roots(roots).start().unwrap();
@@ -109,7 +109,7 @@ pub async fn an_authority_can_be_added_to_those_of_the_system<R: Runtime>() {
     assert_eq!(pending.await.outcome, Outcome::accepted(Proof::Confirmed));
 }
 
-pub async fn b85_an_untrusted_server_is_told_apart<R: Runtime>() {
+pub async fn b85_an_untrusted_server_is_told_apart<R: Runtime + Default>() {
     // The other authority has the same name, so that only its key tells that it is another.
     let (simulator, other) = (simulator(), simulator());
     let client = binary::<R>(&simulator).roots(roots(&other)).start().unwrap();
@@ -121,7 +121,7 @@ pub async fn b85_an_untrusted_server_is_told_apart<R: Runtime>() {
     Ending::of(&client).await.assert_cause(TlsCause::UntrustedServer, &["127.0.0.1 is not trusted"]);
 }
 
-async fn out_of_its_dates<R: Runtime>(certificate: ServerCertificate) {
+async fn out_of_its_dates<R: Runtime + Default>(certificate: ServerCertificate) {
     let simulator = start(Simulator::builder().server_certificate(certificate));
     let words = ["the certificate of 127.0.0.1 is not valid now", "clock"];
     Ending::of(&client::<R>(&simulator).start().unwrap()).await.assert_cause(TlsCause::ServerExpired, &words);
@@ -129,15 +129,15 @@ async fn out_of_its_dates<R: Runtime>(certificate: ServerCertificate) {
     assert_eq!((simulator.counts().notifications, simulator.requests().len()), (0, 0));
 }
 
-pub async fn an_expired_server_is_told_apart<R: Runtime>() {
+pub async fn an_expired_server_is_told_apart<R: Runtime + Default>() {
     out_of_its_dates::<R>(ServerCertificate::Expired).await;
 }
 
-pub async fn a_server_that_is_not_valid_yet_is_told_apart<R: Runtime>() {
+pub async fn a_server_that_is_not_valid_yet_is_told_apart<R: Runtime + Default>() {
     out_of_its_dates::<R>(ServerCertificate::NotYetValid).await;
 }
 
-pub async fn a_server_by_another_name_is_told_apart<R: Runtime>() {
+pub async fn a_server_by_another_name_is_told_apart<R: Runtime + Default>() {
     // By an address that its certificate does not name, and by a name.
     let simulator = start(Simulator::builder().gateway_address("127.0.0.2:0".parse().unwrap()));
     let client = client::<R>(&simulator).start().unwrap();
@@ -171,7 +171,7 @@ fn assert_refused(ending: &Ending, tls: TlsVersion, cause: TlsCause, words: &str
     ending.assert_stopped(&["credential", words, "client certificate"]);
 }
 
-pub async fn a_refused_client_certificate_is_told_apart<R: Runtime>() {
+pub async fn a_refused_client_certificate_is_told_apart<R: Runtime + Default>() {
     for (fault, words) in [
         (HandshakeFault::RefuseRevoked, "was revoked"),
         (HandshakeFault::RefuseExpired, "has expired"),
@@ -190,7 +190,7 @@ pub async fn a_refused_client_certificate_is_told_apart<R: Runtime>() {
     }
 }
 
-pub async fn a_missing_client_certificate_is_told_apart<R: Runtime>() {
+pub async fn a_missing_client_certificate_is_told_apart<R: Runtime + Default>() {
     for tls in [TlsVersion::V1_2, TlsVersion::V1_3] {
         let simulator = start(Simulator::builder().provider_auth(ProviderAuth::Certificate).highest_tls(tls));
         let client = with_token::<R>(&simulator).start().unwrap();
@@ -198,7 +198,7 @@ pub async fn a_missing_client_certificate_is_told_apart<R: Runtime>() {
     }
 }
 
-pub async fn a_server_with_other_protocols_is_told_apart<R: Runtime>() {
+pub async fn a_server_with_other_protocols_is_told_apart<R: Runtime + Default>() {
     let simulator = start(Simulator::builder().alpn(["http/1.1"]));
     let client = with_token::<R>(&simulator).start().unwrap();
     Ending::of(&client).await.assert_cause(TlsCause::NoCommonProtocol, &["does not speak the protocol"]);
@@ -206,7 +206,7 @@ pub async fn a_server_with_other_protocols_is_told_apart<R: Runtime>() {
 
 /// A server that knows nothing of ALPN, here the binary gateway. Some TLS libraries do not tell what was chosen; then
 /// it shows by what the server says in the place of HTTP/2.
-pub async fn b115_a_server_without_h2_is_told_apart<R: Runtime>() {
+pub async fn b115_a_server_without_h2_is_told_apart<R: Runtime + Default>() {
     let simulator = simulator();
     let client: Http2Builder<R> = Client::http2(gateway(&simulator), identity(&simulator));
     let client = client.roots(roots(&simulator)).start().unwrap();
@@ -219,7 +219,7 @@ pub async fn b115_a_server_without_h2_is_told_apart<R: Runtime>() {
     ending.assert_stopped(&["h2", "ALPN"]);
 }
 
-pub async fn an_identity_from_pkcs12_is_taken<R: Runtime>() {
+pub async fn an_identity_from_pkcs12_is_taken<R: Runtime + Default>() {
     let simulator = simulator();
     let pem = identity(&simulator);
     let key = PrivateKey::from_der(pem.private_key_der()).unwrap();
@@ -239,7 +239,7 @@ pub async fn an_identity_from_pkcs12_is_taken<R: Runtime>() {
 }
 
 /// Of the forms in which people keep them: the TLS library sees each as PKCS#8.
-pub async fn every_kind_of_key_is_taken<R: Runtime>() {
+pub async fn every_kind_of_key_is_taken<R: Runtime + Default>() {
     let pairs = [
         ("RSA, PKCS#8", fixture!("universal.cert.pem"), fixture!("universal.key.pem")),
         ("RSA, PKCS#1", fixture!("universal.cert.pem"), fixture!("universal.pkcs1.pem")),
@@ -260,7 +260,7 @@ pub async fn every_kind_of_key_is_taken<R: Runtime>() {
     }
 }
 
-pub async fn what_is_no_certificate_is_refused_before_the_first_connection<R: Runtime>() {
+pub async fn what_is_no_certificate_is_refused_before_the_first_connection<R: Runtime + Default>() {
     let simulator = simulator();
     let error = client::<R>(&simulator).roots(Roots::Only(vec![b"junk".to_vec()])).start().unwrap_err();
     let BuildError::Tls(TlsFailure { cause, message }) = &error else { panic!("{error:?}") };
@@ -268,7 +268,7 @@ pub async fn what_is_no_certificate_is_refused_before_the_first_connection<R: Ru
     assert!(message.contains("certificate authority"), "{message}");
 }
 
-pub async fn an_expired_client_certificate_is_refused_before_the_first_connection<R: Runtime>() {
+pub async fn an_expired_client_certificate_is_refused_before_the_first_connection<R: Runtime + Default>() {
     let simulator = simulator();
     let expired = Identity::from_pem(fixture!("expired.cert.pem"), Some(fixture!("expired.key.pem")), None).unwrap();
     let error = Client::<R>::binary(gateway(&simulator), expired.clone()).start().unwrap_err();
@@ -278,7 +278,7 @@ pub async fn an_expired_client_certificate_is_refused_before_the_first_connectio
 }
 
 /// Sends over both protocols to a server that shows this certificate, by this name.
-async fn deliver_to<R: Runtime>(server: Identity, roots: Roots, host: &str) -> [Ending; 2] {
+async fn deliver_to<R: Runtime + Default>(server: Identity, roots: Roots, host: &str) -> [Ending; 2] {
     let simulator = start(Simulator::builder().server_identity(server));
     let gateway = Endpoint::new(host, simulator.gateway_address().port());
     let client = Client::<R>::binary(gateway, identity(&simulator)).roots(roots.clone()).start().unwrap();
@@ -291,7 +291,7 @@ async fn deliver_to<R: Runtime>(server: Identity, roots: Roots, host: &str) -> [
     [binary, Ending::of(&client).await]
 }
 
-pub async fn n4_a_server_whose_certificate_was_given_is_trusted_as_it_stands<R: Runtime>() {
+pub async fn n4_a_server_whose_certificate_was_given_is_trusted_as_it_stands<R: Runtime + Default>() {
     for (name, server) in [
         ("its own issuer, an authority without alternative names", pair!("server-authority")),
         ("its own issuer, no authority", pair!("server-self")),
@@ -311,7 +311,7 @@ pub async fn n4_a_server_whose_certificate_was_given_is_trusted_as_it_stands<R: 
     }
 }
 
-pub async fn n4_a_server_whose_certificate_was_given_has_its_name_and_its_dates_checked<R: Runtime>() {
+pub async fn n4_a_server_whose_certificate_was_given_has_its_name_and_its_dates_checked<R: Runtime + Default>() {
     let only = |identity: &Identity| Roots::Only(vec![identity.certificate().der().to_vec()]);
     for server in [pair!("server-version-1"), pair!("server-authority"), pair!("server-purpose")] {
         let roots = only(&server);
@@ -331,7 +331,7 @@ pub async fn n4_a_server_whose_certificate_was_given_has_its_name_and_its_dates_
     }
 }
 
-pub async fn n5_the_own_certificate_is_for_the_server_to_judge<R: Runtime>() {
+pub async fn n5_the_own_certificate_is_for_the_server_to_judge<R: Runtime + Default>() {
     let any = || Simulator::builder().client_auth(ClientAuth::Any).provider_auth(ProviderAuth::AnyCertificate);
     for (name, own) in [
         ("X.509 version 1", pair!("version-1")),
@@ -354,7 +354,7 @@ pub async fn n5_the_own_certificate_is_for_the_server_to_judge<R: Runtime>() {
     }
 }
 
-pub async fn n6_a_key_that_tls_does_not_sign_with_is_refused_before_the_first_connection<R: Runtime>() {
+pub async fn n6_a_key_that_tls_does_not_sign_with_is_refused_before_the_first_connection<R: Runtime + Default>() {
     let simulator = simulator();
     for (own, words) in [
         (pair!("short"), "RSA with 1024 bits"),
@@ -371,7 +371,7 @@ pub async fn n6_a_key_that_tls_does_not_sign_with_is_refused_before_the_first_co
     }
 }
 
-pub async fn n7_a_certificate_for_signing_code_is_refused_before_the_first_connection<R: Runtime>() {
+pub async fn n7_a_certificate_for_signing_code_is_refused_before_the_first_connection<R: Runtime + Default>() {
     let (simulator, own) = (simulator(), pair!("code-signing"));
     for error in [
         Client::<R>::binary(gateway(&simulator), own.clone()).start().unwrap_err(),

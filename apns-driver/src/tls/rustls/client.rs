@@ -1,28 +1,26 @@
-//! TLS by rustls: whom to trust, whom to be, and what its errors mean.
+//! The client's side of TLS by rustls, for every transport: whom to trust, whom to be, and what its errors mean.
 
 use std::io;
 use std::sync::Arc;
 
-use apns_driver::apns_credentials::Certificate;
-use apns_driver::tls::rustls::{certified_key, verify_tls12_signature, verify_tls13_signature, what_is_wrong, words};
-use apns_driver::tls::{Alert, Roots, TlsFailure, TlsSettings};
+use apns_credentials::Certificate;
 use apns_proto::{End, WallTime};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::client::WebPkiServerVerifier;
-use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio_rustls::rustls::sign::SingleCertAndKey;
-use tokio_rustls::rustls::{
-    self, CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
-};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::SingleCertAndKey;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 
-/// TLS settings in the form that rustls wants.
-pub(crate) type Connector = Arc<ClientConfig>;
+use super::{certified_key, verify_tls12_signature, verify_tls13_signature, what_is_wrong, words};
+use crate::tls::{Alert, Roots, TlsFailure, TlsSettings};
 
-pub(crate) fn connector(settings: &TlsSettings) -> Result<Connector, TlsFailure> {
+/// TLS settings in the form that rustls wants, made once for many connections.
+///
+/// # Errors
+///
+/// When roots or identity cannot be used.
+pub fn config(settings: &TlsSettings) -> Result<Arc<ClientConfig>, TlsFailure> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -153,21 +151,23 @@ impl ServerCertVerifier for ServerVerifier {
     }
 }
 
-pub(crate) async fn handshake(
-    connector: &Connector,
-    tcp: TcpStream,
-    host: &str,
-) -> Result<TlsStream<TcpStream>, TlsFailure> {
-    let name = ServerName::try_from(host.to_owned())
-        .map_err(|_| TlsFailure::settings(format!("{host:?} is neither a host name nor an address")))?;
-    TlsConnector::from(connector.clone()).connect(name, tcp).await.map_err(|error| failure(host, &error))
+/// The host in the form that rustls wants.
+///
+/// # Errors
+///
+/// When it is neither a name nor an address.
+pub fn server_name(host: &str) -> Result<ServerName<'static>, TlsFailure> {
+    ServerName::try_from(host.to_owned())
+        .map_err(|_| TlsFailure::settings(format!("{host:?} is neither a host name nor an address")))
 }
 
 fn rustls_error(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }
 
-fn failure(host: &str, error: &io::Error) -> TlsFailure {
+/// Why a handshake with this host failed.
+#[must_use]
+pub fn failure(host: &str, error: &io::Error) -> TlsFailure {
     let Some(known) = rustls_error(error) else { return TlsFailure::other(host, error) };
     match known {
         rustls::Error::InvalidCertificate(
@@ -191,7 +191,8 @@ fn failure(host: &str, error: &io::Error) -> TlsFailure {
 }
 
 /// What a failed read says about how the peer's side ended.
-pub(crate) fn end_of(error: &io::Error) -> End {
+#[must_use]
+pub fn end_of(error: &io::Error) -> End {
     match rustls_error(error) {
         Some(rustls::Error::AlertReceived(alert)) => Alert((*alert).into()).end(),
         _ => End::Cut,

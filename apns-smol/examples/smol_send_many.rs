@@ -1,20 +1,19 @@
-//! The client on smol: everything of the application runs on smol's executor and timers.
+//! Ten tasks of smol share one client.
 //!
 //! ```text
-//! cargo run -p apns-async-std --example smol
+//! cargo run -p apns-smol --example smol_send_many
 //! ```
 //!
-//! async-std and smol share the reactor that waits for sockets and timers, so there is nothing to set up. The client's
-//! own task runs on the threads that async-std starts for it.
+//! There is nothing to set up: the client's own task runs on smol's global executor, as the tasks below do.
 
 #![allow(clippy::print_stdout, reason = "printing is what an example is for")]
 
 use std::error::Error;
 use std::time::Duration;
 
-use apns_async_std::proto::{DeviceToken, Notification, Payload};
-use apns_async_std::{Client, Endpoint, Identity, Roots};
 use apns_sim::Simulator;
+use apns_smol::proto::{DeviceToken, Notification, Payload};
+use apns_smol::{Client, Endpoint, Identity, Roots};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let simulator = Simulator::builder().start_on_thread()?;

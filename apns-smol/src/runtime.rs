@@ -1,0 +1,74 @@
+//! Clocks, timers, tasks and sockets of smol.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use apns_driver::tls::rustls::client;
+use apns_driver::tls::{TlsFailure, TlsSettings};
+use apns_driver::{Alpn, Clock, Runtime, Secured};
+use apns_proto::{End, Now};
+use futures_rustls::TlsConnector;
+use futures_rustls::client::TlsStream;
+use futures_rustls::rustls::ClientConfig;
+use smol::Timer;
+use smol::net::TcpStream;
+
+/// smol with rustls. Its tasks run on smol's global executor, whose threads start by themselves, so it works in the tasks of
+/// any runtime.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Smol;
+
+impl Clock for Smol {
+    fn now(&self) -> Now {
+        Now::new(Instant::now(), SystemTime::now().into())
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send + 'static {
+        let timer = Timer::at(deadline);
+        async { _ = timer.await }
+    }
+}
+
+impl Runtime for Smol {
+    type Tcp = TcpStream;
+    type Tls = TlsStream<TcpStream>;
+    type Connector = Arc<ClientConfig>;
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        smol::spawn(task).detach();
+    }
+
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        smol::net::resolve((host, port)).await
+    }
+
+    async fn dial(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let tcp = TcpStream::connect(address).await?;
+        tcp.set_nodelay(true)?;
+        Ok(tcp)
+    }
+
+    fn connector(&self, settings: &TlsSettings) -> Result<Self::Connector, TlsFailure> {
+        client::config(settings)
+    }
+
+    async fn secure(
+        &self,
+        connector: &Self::Connector,
+        tcp: TcpStream,
+        host: &str,
+    ) -> Result<Secured<Self::Tls>, TlsFailure> {
+        let handshake = TlsConnector::from(connector.clone()).connect(client::server_name(host)?, tcp);
+        let stream = handshake.await.map_err(|error| client::failure(host, &error))?;
+        let chosen = stream.get_ref().1.alpn_protocol();
+        let alpn = chosen.map_or(Alpn::None, |protocol| Alpn::Chosen(protocol.to_vec()));
+        Ok(Secured { stream, alpn })
+    }
+
+    fn end_of(error: &io::Error) -> End {
+        client::end_of(error)
+    }
+}

@@ -1,0 +1,3 @@
+//! What every transport has to show, shown on smol and rustls.
+
+apns_conformance::tests!(apns_smol::Smol, smol::block_on);
