@@ -95,7 +95,10 @@ def send(path, port, count, body):
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
 
-def check(name, path, server, taken, count=COUNT, body="Tea is ready"):
+BODY = "Tea is ready"
+
+
+def check(name, path, server, taken, count=COUNT, body=BODY):
     with server:
         rows = send(path, server.port, count, body)
     outcomes = collections.Counter(row["outcome"] for row in rows)
@@ -111,6 +114,14 @@ def check(name, path, server, taken, count=COUNT, body="Tea is ready"):
 
 def paths_in(log):
     return re.findall(r"^POST (\S+)$", log.read_text(), re.MULTILINE)
+
+
+def acknowledged(log, count):
+    """Whether the SETTINGS changed in mid-flight, as the server says at its end."""
+    found = re.search(r"^(\d+) changes of settings were acknowledged$", log.read_text(), re.MULTILINE)
+    if not found or int(found[1]) < count // 100:
+        raise Failed(f"its SETTINGS did not change: {log.read_text()[:500]}")
+    return True
 
 
 def nghttpd_paths_in(log):
@@ -142,13 +153,23 @@ def usual():
         make_certificates(path)
         key, certificate = path / "server.key", path / "server.pem"
 
-        check("Node's http2", path, Server(path, ["node", SERVERS / "http2.js", key, certificate, path / "node.log"]),
-              lambda _: paths_in(path / "node.log"))
-        check("the h2 crate", path, Server(path, [os.environ["PLAIN_HTTP2"], key, certificate]), paths_in)
+        node = ["node", SERVERS / "http2.js", key, certificate, path / "node.log", len(BODY)]
+        check("Node's http2", path, Server(path, node), lambda _: paths_in(path / "node.log"))
+        for crate in ("h2", "hyper"):
+            command = [os.environ["PLAIN_HTTP2"], key, certificate, len(BODY), crate]
+            check(f"the {crate} crate", path, Server(path, command), paths_in)
 
         make_pages(path, COUNT)
         check("nghttpd", path, nghttpd(path, "-m", "7"), nghttpd_paths_in)
 
+
+# What a server on hyper announces: streams, window of a stream, window of the connection, largest frame.
+HYPER = {
+    "one stream": (1, 65_535, 65_535, 16_384),
+    "seven streams and windows of 255 and 1023 bytes": (7, 255, 1023, 16_384),
+    "1000 streams and windows of 1000 and 65535 bytes": (1000, 1000, 65_535, 20_000),
+    "large windows": (200, 1 << 20, 1 << 24, 1 << 20),
+}
 
 # What nghttpd announces, and with how many bytes of text the notifications are sent. Windows are powers of two less one.
 UNUSUAL = {
@@ -174,8 +195,16 @@ def unusual():
         for name, (options, length) in UNUSUAL.items():
             check(f"nghttpd with {name}", path, nghttpd(path, *options), nghttpd_paths_in, count, "x" * length)
 
+        key, certificate = path / "server.key", path / "server.pem"
+        for name, settings in HYPER.items():
+            command = [os.environ["PLAIN_HTTP2"], key, certificate, 2000, "hyper", *settings]
+            check(f"the hyper crate with {name}", path, Server(path, command), paths_in, count, "x" * 2000)
+
         log = path / "changing.log"
         for length in (100, 3000):
-            command = [sys.executable, SERVERS / "changing_settings.py", path / "server.key", path / "server.pem", log, length, length]
+            command = [sys.executable, SERVERS / "changing_settings.py", key, certificate, log, length, length]
             check(f"Python's h2, whose SETTINGS change, {length} bytes of text", path, Server(path, command),
                   lambda _: paths_in(log), count, "x" * length)
+            command = ["node", SERVERS / "http2.js", key, certificate, log, length, length]
+            check(f"Node's http2, whose SETTINGS change, {length} bytes of text", path, Server(path, command),
+                  lambda server: acknowledged(server, count) and paths_in(log), count, "x" * length)
