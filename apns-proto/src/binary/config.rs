@@ -94,8 +94,7 @@ impl Config {
     }
 
     /// The format that notifications are written in.
-    #[must_use]
-    pub const fn format(&self) -> Format {
+    pub(crate) const fn format(&self) -> Format {
         self.format
     }
 
@@ -112,8 +111,7 @@ impl Config {
     }
 
     /// The most bytes without an outcome on one connection.
-    #[must_use]
-    pub const fn window_bytes(&self) -> usize {
+    pub(crate) const fn window_bytes(&self) -> usize {
         self.window_bytes
     }
 
@@ -124,14 +122,12 @@ impl Config {
     }
 
     /// How long to wait for the answer to a probe.
-    #[must_use]
-    pub const fn answer_timeout(&self) -> Duration {
+    pub(crate) const fn answer_timeout(&self) -> Duration {
         self.answer_timeout
     }
 
     /// How long the transport may take no bytes.
-    #[must_use]
-    pub const fn write_timeout(&self) -> Duration {
+    pub(crate) const fn write_timeout(&self) -> Duration {
         self.write_timeout
     }
 }

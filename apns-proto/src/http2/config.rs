@@ -140,44 +140,37 @@ impl Config {
     }
 
     /// How long a request waits for its answer.
-    #[must_use]
-    pub const fn request_timeout(&self) -> Duration {
+    pub(crate) const fn request_timeout(&self) -> Duration {
         self.request_timeout
     }
 
     /// How long the service may take for its first word.
-    #[must_use]
-    pub const fn greeting_timeout(&self) -> Duration {
+    pub(crate) const fn greeting_timeout(&self) -> Duration {
         self.greeting_timeout
     }
 
     /// How long the transport may take no bytes.
-    #[must_use]
-    pub const fn write_timeout(&self) -> Duration {
+    pub(crate) const fn write_timeout(&self) -> Duration {
         self.write_timeout
     }
 
     /// After how much silence a PING is sent while requests are open.
-    #[must_use]
-    pub const fn ping_when_silent(&self) -> Duration {
+    pub(crate) const fn ping_when_silent(&self) -> Duration {
         self.ping_when_silent
     }
 
     /// After how much silence a PING is sent before the next request.
-    #[must_use]
-    pub const fn ping_before_use(&self) -> Duration {
+    pub(crate) const fn ping_before_use(&self) -> Duration {
         self.ping_before_use
     }
 
     /// After how much silence a PING is sent in any case.
-    #[must_use]
-    pub const fn ping_when_idle(&self) -> Duration {
+    pub(crate) const fn ping_when_idle(&self) -> Duration {
         self.ping_when_idle
     }
 
     /// How long a PING waits for its answer.
-    #[must_use]
-    pub const fn ping_timeout(&self) -> Duration {
+    pub(crate) const fn ping_timeout(&self) -> Duration {
         self.ping_timeout
     }
 
@@ -188,8 +181,7 @@ impl Config {
     }
 
     /// How old a connection gets.
-    #[must_use]
-    pub const fn max_age(&self) -> Duration {
+    pub(crate) const fn max_age(&self) -> Duration {
         self.max_age
     }
 
@@ -197,12 +189,6 @@ impl Config {
     #[must_use]
     pub const fn max_streams(&self) -> usize {
         self.max_streams
-    }
-
-    /// How many requests one connection carries.
-    #[must_use]
-    pub const fn max_requests(&self) -> u32 {
-        self.max_requests
     }
 
     /// The last stream identifier that is used.

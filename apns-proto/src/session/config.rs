@@ -90,8 +90,7 @@ impl SessionConfig {
     }
 
     /// What happens to a notification whose fate is unknown.
-    #[must_use]
-    pub const fn loss_policy(&self) -> LossPolicy {
+    pub(crate) const fn loss_policy(&self) -> LossPolicy {
         self.loss_policy
     }
 
@@ -102,20 +101,17 @@ impl SessionConfig {
     }
 
     /// What happens to notifications that wait while the credential is refused.
-    #[must_use]
-    pub const fn refusal_policy(&self) -> RefusalPolicy {
+    pub(crate) const fn refusal_policy(&self) -> RefusalPolicy {
         self.refusal
     }
 
     /// How long a notification may wait without a connection.
-    #[must_use]
-    pub const fn patience(&self) -> Duration {
+    pub(crate) const fn patience(&self) -> Duration {
         self.patience
     }
 
     /// How many connections may be open at once.
-    #[must_use]
-    pub const fn links(&self) -> usize {
+    pub(crate) const fn links(&self) -> usize {
         self.links
     }
 
