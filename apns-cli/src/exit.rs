@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use apns_credentials::SigningKeyError;
 use apns_credentials::disclosure::shown;
 use apns_proto::PayloadError;
+use apns_proto::internal::HexError;
 use apns_sim::{ScriptError, StartError};
 use apns_tokio::{BuildError, Endpoint, IdentityError, RootsError};
 
@@ -71,8 +72,8 @@ pub(crate) enum Failure {
     #[error("the payload cannot be used: {0}")]
     Payload(#[from] PayloadError),
     /// A value that is not hexadecimal.
-    #[error(transparent)]
-    Hex(#[from] crate::hex::HexError),
+    #[error("{0}: only digits are expected, with white space, | or : between")]
+    Hex(#[from] HexError),
     /// There is no connection, or the peer wants none with these credentials.
     #[error(transparent)]
     NoConnection(#[from] Trouble),

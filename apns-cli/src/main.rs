@@ -8,7 +8,6 @@ mod connection;
 mod draft;
 mod duration;
 mod exit;
-mod hex;
 mod input;
 mod invalid;
 mod line;

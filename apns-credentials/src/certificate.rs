@@ -3,6 +3,7 @@
 use std::fmt;
 
 use apns_proto::WallTime;
+use apns_proto::internal::to_hex;
 #[cfg(feature = "http2")]
 use apns_proto::{
     Topic,
@@ -45,7 +46,7 @@ impl Fingerprint {
 /// Lower-case hexadecimal.
 impl fmt::Display for Fingerprint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        formatter.write_str(&to_hex(&self.0))
     }
 }
 
@@ -152,7 +153,7 @@ impl Certificate {
             issuer_der: encoded(body.issuer())?,
             subject_key_id: extensions.subject_key_id,
             authority_key_id: extensions.authority_key_id,
-            serial: body.serial_number().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect(),
+            serial: to_hex(body.serial_number().as_bytes()),
             fingerprint: sha256(der),
             not_before: WallTime::from_secs(body.validity().not_before.to_unix_duration().as_secs()),
             not_after: WallTime::from_secs(body.validity().not_after.to_unix_duration().as_secs()),

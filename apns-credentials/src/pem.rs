@@ -1,9 +1,7 @@
 //! PEM as people store it (RFC 7468, and much that it forbids).
 
-use base64::{
-    Engine as _, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine as _, alphabet};
 use zeroize::Zeroizing;
 
 use crate::error::{IdentityError, Part};

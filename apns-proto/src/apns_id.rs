@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::hex;
+
 /// A UUID that names one notification at the service and comes back in its answer.
 ///
 /// Written in lower case in the form 8-4-4-4-12, as Apple's *Sending notification requests to APNs* asks; read in either
@@ -109,11 +111,9 @@ fn what_is_wrong(text: &str) -> ApnsIdError {
 
 impl fmt::Display for ApnsId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [b'-'; 36];
         for (byte, place) in self.0.iter().zip(PAIRS) {
-            text[place] = DIGITS[usize::from(byte >> 4)];
-            text[place + 1] = DIGITS[usize::from(byte & 15)];
+            [text[place], text[place + 1]] = hex::digits(*byte);
         }
         f.write_str(str::from_utf8(&text).expect("hexadecimal digits are ASCII"))
     }

@@ -7,25 +7,18 @@ use std::{
     str::FromStr,
 };
 
-use base64::{
-    Engine as _,
-    alphabet::STANDARD,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
+use base64::Engine as _;
+
+use crate::encoding::BASE64;
+use crate::hex::{self, HexError, read_digits};
 
 /// Up to here a token lies inside the value itself. Every token seen so far has 32 bytes.
 const INLINE: usize = 32;
 
-/// Both alphabets are folded into the standard one before decoding, and padding is optional.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
-/// The longest base64 text of [`DeviceToken::MAX_LEN`] bytes, padding included.
 /// The digits of a usual token, of 32 bytes.
 const HEX_OF_A_TOKEN: usize = 64;
 
+/// The longest base64 text of [`DeviceToken::MAX_LEN`] bytes, padding included.
 const BASE64_MAX_LEN: usize = DeviceToken::MAX_LEN.div_ceil(3) * 4;
 
 /// The address of one app on one device, as the app got it from the system.
@@ -112,19 +105,13 @@ impl DeviceToken {
         };
 
         let mut bytes = [0_u8; Self::MAX_LEN];
-        let mut count = 0_usize;
-        for (index, found) in digits.char_indices() {
-            if found == ' ' {
-                continue;
-            }
-            let Some(digit) = found.to_digit(16).and_then(|digit| u8::try_from(digit).ok()) else {
+        let count = match read_digits(digits, |found| found == ' ', &mut bytes) {
+            Ok(count) => count,
+            Err(HexError::NotADigit { found, position: index }) => {
                 return Err(DeviceTokenError::UnexpectedCharacter { found, position: position + index });
-            };
-            if let Some(byte) = bytes.get_mut(count / 2) {
-                *byte = *byte << 4 | digit;
             }
-            count += 1;
-        }
+            Err(HexError::Odd { digits }) => return Err(DeviceTokenError::OddLength { digits }),
+        };
         if !count.is_multiple_of(2) {
             return Err(DeviceTokenError::OddLength { digits: count });
         }
@@ -160,6 +147,7 @@ impl DeviceToken {
         let Some(folded) = folded.get_mut(..text.len()) else {
             return Err(DeviceTokenError::TooLong { bytes: text.trim_end_matches('=').len() * 3 / 4 });
         };
+        // Both alphabets become the standard one.
         for (to, from) in folded.iter_mut().zip(text.bytes()) {
             *to = match from {
                 b'-' => b'+',
@@ -217,14 +205,10 @@ struct Hex<'a>(&'a [u8]);
 impl Hex<'_> {
     /// Gives the digits to something that takes text.
     fn write<R>(&self, take: impl FnOnce(&str) -> R) -> R {
-        // Reckoned and not looked up, which the compiler does for many bytes at once: each notification comes through here.
-        const fn digit(nibble: u8) -> u8 {
-            nibble + if nibble > 9 { b'a' - 10 } else { b'0' }
-        }
         let mut text = [0_u8; DeviceToken::MAX_LEN * 2];
         let (pairs, _) = text.as_chunks_mut::<2>();
         for (pair, byte) in pairs.iter_mut().zip(self.0) {
-            *pair = [digit(byte >> 4), digit(byte & 15)];
+            *pair = hex::digits(*byte);
         }
         let text = text.get(..self.0.len() * 2).expect("a token has at most MAX_LEN bytes");
         take(str::from_utf8(text).expect("hexadecimal digits are ASCII"))

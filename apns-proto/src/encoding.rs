@@ -5,6 +5,9 @@
 //! skipped. UTF-16, which is what the `>` of Windows PowerShell 5 writes, is named, because every other message about it
 //! misleads: to a reader of JSON or PEM it is noise.
 
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
 /// Text is in an encoding that is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
@@ -22,6 +25,12 @@ pub enum EncodingError {
         position: usize,
     },
 }
+
+/// Base64 in the standard alphabet, with or without padding.
+pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// The byte order mark, U+FEFF, in UTF-8.
 const MARK: &[u8] = b"\xef\xbb\xbf";

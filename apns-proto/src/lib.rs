@@ -77,6 +77,7 @@ mod environment;
 mod escaped;
 mod explanation;
 pub mod guide;
+mod hex;
 #[cfg(feature = "http2")]
 pub mod http2;
 mod invalid_tokens;
@@ -117,3 +118,10 @@ pub use retry::{RetryDecision, RetryPolicy, RetryRoute};
 pub use session::{DialFailure, DialStep, LinkId, LinkReport, Pause, Session, SessionConfig, SessionEvent, TlsCause};
 pub use time::{NotSeconds, Now, WallTime};
 pub use topic::{CollapseId, HeaderTextError, Topic};
+
+/// What the other crates of the project share with this one, so that there is one of each. Not for others: it changes
+/// without notice.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::hex::{HexError, from_hex, read_digits, to_hex};
+}

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::log::{Record, Unreadable};
-use crate::script::to_hex;
+use apns_proto::internal::to_hex;
 
 pub(crate) fn wall_time<S: Serializer>(at: &WallTime, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(at.as_millis())

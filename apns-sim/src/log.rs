@@ -210,7 +210,7 @@ impl Record {
     /// The device token in hexadecimal.
     #[must_use]
     pub fn token_hex(&self) -> String {
-        crate::script::to_hex(&self.token)
+        apns_proto::internal::to_hex(&self.token)
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read};
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
-use crate::hex;
+use apns_proto::internal::to_hex;
 
 /// The size of a file, and the SHA-256 of all that is in it, so that no change of the batch goes unnoticed wherever it is:
 /// line numbers in results and journal mean lines of this file and of no other. It costs a reading of the file before the
@@ -39,7 +39,7 @@ impl Fingerprint {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Self { bytes, digest: hex::text(digest.finish().as_ref()) })
+        Ok(Self { bytes, digest: to_hex(digest.finish().as_ref()) })
     }
 }
 

@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 
 use apns_driver::files::{open_private, replace_private};
 use apns_proto::encoding::{self, EncodingError};
+use apns_proto::internal::to_hex;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::departures::Departures;
 use crate::batch::fingerprint::Fingerprint;
 use crate::batch::lines::LineSet;
-use crate::hex;
 
 /// The version of the format: since the second one the digest is of the whole batch.
 const FORMAT: u32 = 2;
@@ -169,7 +169,7 @@ impl Mark {
 
     fn block(self) -> Vec<u8> {
         let text = self.text();
-        let mut block = format!("{text} {}", hex::text(digest(&SHA256, text.as_bytes()).as_ref())).into_bytes();
+        let mut block = format!("{text} {}", to_hex(digest(&SHA256, text.as_bytes()).as_ref())).into_bytes();
         block.resize(BLOCK - 1, b' ');
         block.push(b'\n');
         block

@@ -7,11 +7,11 @@ use std::fmt;
 use apns_proto::binary::{
     ErrorResponse, ErrorResponseDecoder, FeedbackDecoder, Limits, NotificationDecoder, NotificationError,
 };
+use apns_proto::internal::from_hex;
 use clap::{Args, ValueEnum};
 
 use self::layout::Layout;
 use crate::exit::{Exit, Failure};
-use crate::hex;
 use crate::input::Source;
 use crate::output::{Output, say};
 
@@ -42,13 +42,18 @@ enum Kind {
 /// The most that is read from standard input.
 const LARGEST: u64 = 64 * 1024 * 1024;
 
+/// What may stand between digits.
+fn between(found: char) -> bool {
+    found.is_whitespace() || found == '|' || found == ':'
+}
+
 impl DecodeFlags {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         let text = match self.bytes.as_str() {
             "-" => Source::Stdin.read_text(LARGEST)?,
             _ => self.bytes,
         };
-        let bytes = hex::parse(&text)?;
+        let bytes = from_hex(&text, between)?;
         let mut output = Output::new();
         let complaint = decode(&bytes, self.kind, &mut |layout| output.line(layout));
         output.finish()?;
@@ -188,7 +193,7 @@ mod tests {
 
     fn shown(text: &str, kind: Kind) -> (String, Option<String>) {
         let mut shown = String::new();
-        let complaint = decode(&hex::parse(text).unwrap(), kind, &mut |layout| {
+        let complaint = decode(&from_hex(text, between).unwrap(), kind, &mut |layout| {
             shown += &format!("{layout}\n");
         });
         (shown, complaint)

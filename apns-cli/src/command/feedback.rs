@@ -3,6 +3,7 @@
 use std::fmt;
 
 use apns_proto::binary::{FeedbackEnd, FeedbackRecord};
+use apns_proto::internal::to_hex;
 use apns_tokio::Identity;
 use apns_tokio::feedback::{FeedbackFailure, fetch};
 use clap::Args;
@@ -12,7 +13,6 @@ use serde::Serialize;
 use crate::calendar::Date;
 use crate::connection::Connection;
 use crate::exit::{Exit, Failure};
-use crate::hex;
 use crate::output::{Output, say};
 use crate::runtime::{block_on, interrupted};
 use crate::settings::ConnectionFlags;
@@ -40,7 +40,7 @@ struct Row {
 
 impl From<FeedbackRecord> for Row {
     fn from(record: FeedbackRecord) -> Self {
-        Self { token: hex::text(&record.token), timestamp: record.timestamp.as_secs() }
+        Self { token: to_hex(&record.token), timestamp: record.timestamp.as_secs() }
     }
 }
 

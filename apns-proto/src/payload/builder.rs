@@ -2,11 +2,7 @@
 
 use std::fmt;
 
-use base64::{
-    Engine as _,
-    alphabet::STANDARD,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
+use base64::Engine as _;
 use serde::Serialize;
 
 use super::{
@@ -15,12 +11,7 @@ use super::{
     json::{Encoded, Fields, Object, encode, encode_number, encode_object, quote, quote_all},
     keys::{ApsKey, InterruptionLevel},
 };
-use crate::{PushType, WallTime};
-
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+use crate::{PushType, WallTime, encoding::BASE64};
 
 /// What the payload consists of.
 #[derive(Clone, Default)]

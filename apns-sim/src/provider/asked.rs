@@ -3,7 +3,9 @@
 use crate::machine::ProviderRequest;
 use bytes::Bytes;
 
-use crate::script::{RequestKind, from_hex};
+use apns_proto::internal::from_hex;
+
+use crate::script::RequestKind;
 
 /// What a request says, before it is known whether any of it is right.
 #[derive(Clone, Copy)]
@@ -34,7 +36,7 @@ impl<'a> Asked<'a> {
         if self.kind != RequestKind::Push || self.target.is_empty() {
             return None;
         }
-        from_hex(self.target).map(Bytes::from)
+        from_hex(self.target, |_| false).ok().map(Bytes::from)
     }
 
     /// The topic, if one is named and is text.

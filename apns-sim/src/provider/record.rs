@@ -8,7 +8,9 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::line::one_line;
-use crate::script::{RequestKind, to_hex};
+use apns_proto::internal::to_hex;
+
+use crate::script::RequestKind;
 
 /// A request to the provider API as it arrived, and what became of it.
 ///

@@ -4,70 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use apns_proto::DeviceToken;
+use apns_proto::internal::{HexError, from_hex, read_digits, to_hex};
 use bytes::Bytes;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-/// Why a text is not hexadecimal. Never holds the text.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum HexError {
-    /// A character that is no hexadecimal digit.
-    #[error("{found:?} at position {position} is no hexadecimal digit")]
-    NotADigit {
-        /// The character.
-        found: char,
-        /// How many characters stand before it.
-        position: usize,
-    },
-    /// Two digits make a byte.
-    #[error("{digits} hexadecimal digits, an odd number, make no bytes")]
-    Odd {
-        /// How many there are.
-        digits: usize,
-    },
-}
-
-/// The value of each digit.
-fn digits(text: &str) -> Result<Vec<u8>, HexError> {
-    text.chars()
-        .enumerate()
-        .map(|(position, found)| {
-            let value = found.to_digit(16).and_then(|value| u8::try_from(value).ok());
-            value.ok_or(HexError::NotADigit { found, position })
-        })
-        .collect()
-}
-
-/// Bytes, and half a byte where the number of digits is odd.
-fn pack(digits: &[u8]) -> (Vec<u8>, Option<u8>) {
-    let (pairs, rest) = digits.as_chunks::<2>();
-    (pairs.iter().map(|[high, low]| high << 4 | low).collect(), rest.first().copied())
-}
-
-/// Reads an even number of digits; `None` for anything else.
-pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
-    match pack(&digits(text).ok()?) {
-        (bytes, None) => Some(bytes),
-        (_, Some(_)) => None,
-    }
-}
-
-/// Writes bytes as lower case digits.
-pub(crate) fn write_hex(bytes: &[u8], out: &mut String) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    out.reserve(bytes.len() * 2);
-    for byte in bytes {
-        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        out.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-}
-
-pub(crate) fn to_hex(bytes: &[u8]) -> String {
-    let mut out = String::new();
-    write_hex(bytes, &mut out);
-    out
-}
 
 /// Bytes that a script writes as hexadecimal text.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
@@ -83,11 +23,7 @@ impl FromStr for HexBytes {
     type Err = HexError;
 
     fn from_str(text: &str) -> Result<Self, HexError> {
-        let digits = digits(text)?;
-        match pack(&digits) {
-            (bytes, None) => Ok(Self(bytes.into())),
-            (_, Some(_)) => Err(HexError::Odd { digits: digits.len() }),
-        }
+        from_hex(text, |_| false).map(Self::from)
     }
 }
 
@@ -175,10 +111,11 @@ impl FromStr for TokenPattern {
             Some(start) => (start, true),
             None => (text, false),
         };
-        let digits = digits(text)?;
-        let (start, half) = pack(&digits);
+        let mut start = vec![0; text.len().div_ceil(2)];
+        let digits = read_digits(text, |_| false, &mut start)?;
+        let half = if digits % 2 == 0 { None } else { start.pop() };
         if half.is_some() && !open {
-            return Err(HexError::Odd { digits: digits.len() });
+            return Err(HexError::Odd { digits });
         }
         Ok(Self { start, half, open })
     }

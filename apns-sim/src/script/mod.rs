@@ -12,14 +12,14 @@ mod http2_play;
 mod play;
 mod rule;
 
+pub use apns_proto::internal::HexError;
 pub(crate) use condition::{Arrival, mix};
 pub use condition::{ConditionOf, RuleOf, Subject};
 pub use error::ScriptError;
 pub use faults::{Cut, CutHow, Faults, HandshakeFault, Junk, Stall};
 pub use feedback::{FeedbackEnding, FeedbackScript, ScriptedRecord};
 pub use gateway::GatewayScript;
-pub use hex::{HexBytes, HexError, TokenPattern};
-pub(crate) use hex::{from_hex, to_hex};
+pub use hex::{HexBytes, TokenPattern};
 pub use http2::{
     Http2Answer, Http2Condition, Http2GoAway, Http2Key, Http2Rule, Http2Script, Http2Session, Http2Step, LastStream,
     RequestKind, TokenTopic, Unregistered,

@@ -13,6 +13,7 @@ use crate::config::{Config, ConfigError, FilesToldTo, Span, at_least, read_file}
 use crate::daemon::DaemonError;
 use crate::interface::{Bound, Interface};
 use crate::listen::CertificateFiles;
+use apns_proto::internal::read_digits;
 
 /// The bridge: clients of the binary protocol connect here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -258,17 +259,9 @@ fn parse_fingerprint(text: &str) -> Result<[u8; 32], ConfigError> {
     let expected = "it has to be the SHA-256 of the certificate, 64 hexadecimal digits: openssl x509 -noout \
                     -fingerprint -sha256 -in FILE prints it";
     let wrong = || ConfigError::at("fingerprint", expected);
-    let digits: Vec<u8> = text
-        .chars()
-        .filter(|character| *character != ':')
-        .map(|character| character.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect::<Option<_>>()
-        .ok_or_else(wrong)?;
-    let bytes: Vec<u8> = digits.chunks(2).map(|pair| pair.iter().fold(0, |sum, digit| sum * 16 + digit)).collect();
-    if digits.len() != 64 {
-        return Err(wrong());
-    }
-    bytes.try_into().map_err(|_| wrong())
+    let mut bytes = [0; 32];
+    let digits = read_digits(text, |found| found == ':', &mut bytes).map_err(|_| wrong())?;
+    if digits == 64 { Ok(bytes) } else { Err(wrong()) }
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ impl Credential {
         match &app.credential {
             AppCredential::Certificate(identity) => Self::Certificate {
                 subject: identity.subject().to_owned(),
-                fingerprint: identity.fingerprint().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect(),
+                fingerprint: identity.fingerprint().to_string(),
                 topics: identity.topics().to_vec(),
                 not_after: identity.not_after(),
             },

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use apns_proto::binary::{ErrorResponse, Format, Status, StatusKind};
+use apns_proto::internal::to_hex;
 
 use super::Fault;
 use crate::calendar::Date;
-use crate::hex;
 
 /// A message with its fields.
 pub(super) struct Layout {
@@ -92,7 +92,7 @@ impl<'a> Walk<'a> {
         self.at += data.len();
         if data.len() < length {
             if !data.is_empty() {
-                self.put(offset, name, format!("{} (cut)", hex::text(data)));
+                self.put(offset, name, format!("{} (cut)", to_hex(data)));
             }
             return None;
         }
@@ -156,7 +156,7 @@ fn walk_notification(walk: &mut Walk<'_>) -> Option<()> {
 
 fn walk_token_and_payload(walk: &mut Walk<'_>) -> Option<()> {
     let length = walk.length("token length", 2)?;
-    walk.take("device token", length, hex::text)?;
+    walk.take("device token", length, to_hex)?;
     let length = walk.length("payload length", 2)?;
     walk.take("payload", length, payload)?;
     Some(())
@@ -168,7 +168,7 @@ fn walk_item(walk: &mut Walk<'_>, end: usize) -> Option<()> {
     let item = &walk.bytes[offset..end];
     let [id, high, low, data @ ..] = item else {
         walk.at = end;
-        walk.put(offset, "rest", format!("{} (no item)", hex::text(item)));
+        walk.put(offset, "rest", format!("{} (no item)", to_hex(item)));
         return None;
     };
     let length = super::length(*high, *low);
@@ -183,13 +183,13 @@ fn walk_item(walk: &mut Walk<'_>, end: usize) -> Option<()> {
     let data = &data[..length.min(data.len())];
     walk.at = offset + 3 + data.len();
     let value = match (id, data.len()) {
-        (_, present) if present < length => format!("{} (cut)", hex::text(data)),
+        (_, present) if present < length => format!("{} (cut)", to_hex(data)),
         (_, 0) => "nothing".to_owned(),
         (2, _) => payload(data),
         (3, 4) => number(data).to_string(),
         (4, 4) => expiration(number(data)),
         (5, 1) => priority(number(data)),
-        _ => hex::text(data),
+        _ => to_hex(data),
     };
     walk.put(offset, format!("item {id}"), format!("{name}, {}: {value}", bytes_in_words(length)));
     Some(())
@@ -197,7 +197,7 @@ fn walk_item(walk: &mut Walk<'_>, end: usize) -> Option<()> {
 
 /// The text, if it is one; without anything that would move the cursor.
 fn payload(data: &[u8]) -> String {
-    let Ok(text) = std::str::from_utf8(data) else { return format!("{} (not UTF-8)", hex::text(data)) };
+    let Ok(text) = std::str::from_utf8(data) else { return format!("{} (not UTF-8)", to_hex(data)) };
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() {
@@ -272,6 +272,6 @@ pub(super) fn feedback_record(bytes: &[u8], start: usize, end: Option<usize>) ->
 fn walk_feedback_record(walk: &mut Walk<'_>) -> Option<()> {
     walk.number("timestamp", 4, date)?;
     let length = walk.length("token length", 2)?;
-    walk.take("device token", length, hex::text)?;
+    walk.take("device token", length, to_hex)?;
     Some(())
 }

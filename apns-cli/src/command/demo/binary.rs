@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Instant, SystemTime};
 
 use apns_proto::binary::{Config, ErrorResponse, FeedbackRecord, Format, Frame, Status};
+use apns_proto::internal::to_hex;
 use apns_proto::{CloseReason, LinkReport, Outcome, Payload, PlanSummary, Proof, WallTime};
 use apns_sim::{Entry, FeedbackScript, Script, Simulator};
 use apns_tokio::feedback::fetch;
@@ -16,7 +17,6 @@ use super::run::Run;
 use super::{LIMIT, Story};
 use crate::calendar::Date;
 use crate::exit::Failure;
-use crate::hex;
 use crate::row::Tally;
 use crate::trouble::Trouble;
 
@@ -76,7 +76,7 @@ pub(super) async fn tell(story: &mut Story) -> Result<(), Failure> {
         story.line(format_args!("  number {n:>3}  {}", short(n)));
     }
     story.line("The first one as it is written (apns decode shows its fields):");
-    story.line(format_args!("  {}\n", hex::text(&first_frame(&payload))));
+    story.line(format_args!("  {}\n", to_hex(&first_frame(&payload))));
     story
         .line("The gateway is silent about what it takes. About what it refuses it sends an error frame of six bytes:");
     story.line(
@@ -144,7 +144,7 @@ fn tell_end(story: &mut Story, plans: &mut Vec<PlanSummary>, report: &LinkReport
     let ErrorResponse { status, identifier } = plan.response;
     let mut frame = BytesMut::new();
     plan.response.emit(&mut frame);
-    let frame = format!("{} {} {}", hex::text(&frame[..1]), hex::text(&frame[1..2]), hex::text(&frame[2..]));
+    let frame = format!("{} {} {}", to_hex(&frame[..1]), to_hex(&frame[1..2]), to_hex(&frame[2..]));
     story.line(format_args!("Connection {link} ended."));
     story.line(format_args!("  error frame  {frame}: status {status}, identifier {identifier}"));
     if plan.answers_probe {
@@ -230,7 +230,7 @@ async fn feedback(story: &mut Story, apple: &Apple, since: u64) -> Result<(), Fa
     let listed = read_feedback(apple).await?;
     for record in &listed {
         let n = number_of(record);
-        let shown = n.map_or_else(|| hex::text(&record.token), short);
+        let shown = n.map_or_else(|| to_hex(&record.token), short);
         let n = n.map_or_else(|| "?".to_owned(), |n| n.to_string());
         story.line(format_args!("  number {n:>3}  {shown}  since {}", Date(record.timestamp.as_secs())));
     }

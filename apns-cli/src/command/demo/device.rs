@@ -1,6 +1,6 @@
 //! Devices that do not exist.
 
-use crate::hex;
+use apns_proto::internal::to_hex;
 
 /// The device token of the n-th notification: 32 bytes that look like one, and no two alike.
 pub(super) fn token(n: u32) -> [u8; 32] {
@@ -19,5 +19,5 @@ pub(super) fn token(n: u32) -> [u8; 32] {
 
 /// Its beginning and its end.
 pub(super) fn short(n: u32) -> String {
-    format!("{}…{}", hex::text(&token(n)[..4]), hex::text(&token(n)[28..]))
+    format!("{}…{}", to_hex(&token(n)[..4]), to_hex(&token(n)[28..]))
 }
