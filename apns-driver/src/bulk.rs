@@ -15,11 +15,11 @@ use slab::Slab;
 
 use crate::leaving::Tags;
 use crate::queue::{Job, Refusal};
-use crate::reply::{BulkSink, Delivery, Reply};
+use crate::reply::{BulkSink, Delivery, Outcomes, Reply};
 use crate::{Client, Runtime};
 
 /// How many notifications one call takes from the source before others get their turn.
-const A_TURN: usize = 512;
+const A_TURN: usize = crate::reply::TOGETHER;
 
 /// How many of them go into the queue at a time.
 const TOGETHER: usize = 16;
@@ -38,7 +38,7 @@ pin_project! {
         // Notes under which name the caller knows what is in a place.
         note_tag: Option<NoteTag<K>>,
         // Taken out of the sink together, and not yielded yet.
-        ready: VecDeque<(u32, Delivery<M>)>,
+        ready: Outcomes<M>,
         // Taken from the source, and waiting for room.
         held: VecDeque<Job<M>>,
         room: Option<EventListener>,
@@ -183,7 +183,7 @@ where
         self.sink.register(cx);
         self.as_mut().poll_feed(cx);
         let this = self.project();
-        this.sink.take(A_TURN, this.ready);
+        this.sink.take(this.ready);
         if this.proof.as_mut().is_some_and(|proof| proof.as_mut().poll(cx).is_ready()) {
             *this.proof = None;
         }

@@ -13,7 +13,7 @@ use crate::bulk::SendAll;
 use crate::events::{Broadcast, Events};
 use crate::queue::{Job, Queue, Refusal};
 use crate::reply::{Delivery, Pending, Reply};
-use crate::stats::{Meter, Stats, TokenAge};
+use crate::stats::{Meter, Stats, Tally, TokenAge};
 use crate::{BinaryBuilder, Endpoint, Identity, Runtime, trace};
 
 /// Sends notifications, and tells how each one ended.
@@ -219,6 +219,12 @@ impl<M: Message> Core<M> {
     /// For a notification that no session takes any more.
     pub(crate) fn too_late(&self, notification: M) -> Delivery<M> {
         Delivery::not_sent(self.stopped.get().cloned().unwrap_or(NotSentCause::Closed), notification)
+    }
+
+    /// Adds what a session counted on its own, and sets that to nothing.
+    pub(crate) fn note_tally(&self, tally: &mut Tally) {
+        self.settled.fetch_add(tally.settled(), Ordering::Relaxed);
+        self.meter.add(tally);
     }
 
     pub(crate) fn note_settled(&self, delivery: &Delivery<M>) {

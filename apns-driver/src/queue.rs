@@ -172,7 +172,11 @@ impl<M: Message> Queue<M> {
         let room = if refusal.is_none() { state.capacity - state.jobs.len() } else { 0 };
         let count = jobs.len().min(room);
         if count > 0 {
-            state.jobs.extend(jobs.drain(..count));
+            if count == jobs.len() {
+                state.jobs.append(jobs);
+            } else {
+                state.jobs.extend(jobs.drain(..count));
+            }
             state.pushed += count as u64;
             wake_sessions(state);
         }
@@ -197,12 +201,16 @@ impl<M: Message> Queue<M> {
         self.room.listen()
     }
 
-    /// Hands out the next jobs to a session, at most so many, and none from behind the mark of a proof that it was not
-    /// given yet.
-    pub(crate) fn pop(&self, consumer: usize, most: usize, out: &mut Vec<Job<M>>) {
+    /// Hands out the next jobs to a session in an empty list, at most so many, and none from behind the mark of a proof
+    /// that it was not given yet.
+    pub(crate) fn pop(&self, consumer: usize, most: usize, out: &mut VecDeque<Job<M>>) {
         let mut state = self.lock();
         let count = state.jobs.len().min(most).min(state.before_next_proof(consumer));
-        out.extend(state.jobs.drain(..count));
+        if count == state.jobs.len() && out.is_empty() {
+            std::mem::swap(&mut state.jobs, out);
+        } else {
+            out.extend(state.jobs.drain(..count));
+        }
         let wakers = state.note_popped(count);
         drop(state);
         wake(wakers);

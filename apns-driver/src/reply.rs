@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use apns_proto::{Message, NotSentCause, Notification, Outcome, Settled, UnknownCause};
@@ -112,6 +112,13 @@ impl<M: Message> Reply<M> {
     }
 }
 
+impl<M: Message> Reply<M> {
+    /// Whether it is one of many.
+    pub(crate) const fn is_of_a_run(&self) -> bool {
+        matches!(self.0, Some(Target::Bulk(..)))
+    }
+}
+
 impl<M: Message> Drop for Reply<M> {
     fn drop(&mut self) {
         if self.0.is_some() {
@@ -130,19 +137,33 @@ impl<M: Message> fmt::Debug for Reply<M> {
     }
 }
 
-/// The room for outcomes that a run keeps when all were taken. A proven window brings many at one blow.
-const KEPT: usize = 4096;
+/// Outcomes with the places of their notifications in a run.
+pub(crate) type Outcomes<M> = VecDeque<(u32, Delivery<M>)>;
+
+/// How many outcomes change hands at a time.
+pub(crate) const TOGETHER: usize = 512;
+
+/// How many empty lists are kept for the outcomes that follow. A proven window brings many at one blow.
+const SPARE: usize = 8;
 
 /// Where the outcomes of one bulk run gather: no channel and no task for each notification.
 pub(crate) struct BulkSink<M: Message = Notification> {
-    done: Mutex<VecDeque<(u32, Delivery<M>)>>,
+    done: Mutex<Done<M>>,
     waker: AtomicWaker,
     watch: OnceLock<Arc<dyn Watch>>,
 }
 
+#[derive(Debug)]
+struct Done<M: Message> {
+    /// None is empty. They change hands whole, so that an outcome is not copied on its way.
+    lists: VecDeque<Outcomes<M>>,
+    spare: Vec<Outcomes<M>>,
+}
+
 impl<M: Message> BulkSink<M> {
     pub(crate) fn new() -> Self {
-        Self { done: Mutex::default(), waker: AtomicWaker::new(), watch: OnceLock::new() }
+        let done = Mutex::new(Done { lists: VecDeque::new(), spare: Vec::new() });
+        Self { done, waker: AtomicWaker::new(), watch: OnceLock::new() }
     }
 
     /// The first one stays.
@@ -154,22 +175,85 @@ impl<M: Message> BulkSink<M> {
         self.watch.get().map(|watch| &**watch)
     }
 
+    fn lock(&self) -> MutexGuard<'_, Done<M>> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn push(&self, slot: u32, delivery: Delivery<M>) {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).push_back((slot, delivery));
+        let mut done = self.lock();
+        match done.lists.back_mut().filter(|last| last.len() < TOGETHER) {
+            Some(last) => last.push_back((slot, delivery)),
+            None => {
+                let mut list = done.spare.pop().unwrap_or_default();
+                list.push_back((slot, delivery));
+                done.lists.push_back(list);
+            }
+        }
+        drop(done);
         self.waker.wake();
     }
 
-    /// Moves at most so many over to a list that is looked through without a lock.
-    pub(crate) fn take(&self, most: usize, ready: &mut VecDeque<(u32, Delivery<M>)>) {
-        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = done.len().min(most);
-        ready.extend(done.drain(..count));
-        if done.is_empty() && done.capacity() > KEPT {
-            *done = VecDeque::new();
+    /// Takes a list of outcomes over whole, and leaves an empty one.
+    fn append(&self, list: &mut Outcomes<M>) {
+        let mut done = self.lock();
+        let empty = done.spare.pop().unwrap_or_default();
+        done.lists.push_back(std::mem::replace(list, empty));
+        drop(done);
+        self.waker.wake();
+    }
+
+    /// Moves the next outcomes over to an empty list, which is looked through without a lock.
+    pub(crate) fn take(&self, ready: &mut Outcomes<M>) {
+        let mut done = self.lock();
+        if let Some(list) = done.lists.pop_front() {
+            let empty = std::mem::replace(ready, list);
+            if done.spare.len() < SPARE {
+                done.spare.push(empty);
+            }
         }
     }
 
     pub(crate) fn register(&self, cx: &Context<'_>) {
         self.waker.register(cx.waker());
+    }
+}
+
+/// Outcomes of one bulk run on their way to it: one lock and one wake-up for many.
+pub(crate) struct Batch<M: Message> {
+    sink: Option<Arc<BulkSink<M>>>,
+    list: Outcomes<M>,
+}
+
+impl<M: Message> Batch<M> {
+    pub(crate) const fn new() -> Self {
+        Self { sink: None, list: VecDeque::new() }
+    }
+
+    /// Whether the outcome that this reply is for may wait here, behind those that do.
+    pub(crate) fn takes(&self, reply: &Reply<M>) -> bool {
+        match &reply.0 {
+            Some(Target::Bulk(sink, _)) => {
+                self.list.len() < TOGETHER && self.sink.as_ref().is_none_or(|own| Arc::ptr_eq(own, sink))
+            }
+            Some(Target::One(_)) | None => false,
+        }
+    }
+
+    /// Adds an outcome; one that may not wait here goes its way at once.
+    pub(crate) fn add(&mut self, mut reply: Reply<M>, delivery: Delivery<M>) {
+        if !self.takes(&reply) {
+            return reply.send(delivery);
+        }
+        if let Some(Target::Bulk(sink, slot)) = reply.0.take() {
+            self.sink.get_or_insert(sink);
+            self.list.push_back((slot, delivery));
+        }
+    }
+
+    /// Hands over what gathered.
+    pub(crate) fn tell(&mut self) {
+        if let Some(sink) = self.sink.take() {
+            sink.append(&mut self.list);
+        }
     }
 }

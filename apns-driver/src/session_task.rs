@@ -21,7 +21,8 @@ use crate::events::ClientEvent;
 use crate::leaving::Leaving;
 use crate::pump::{Port, Pump, Pumped};
 use crate::queue::{Job, Proof, Readiness};
-use crate::reply::{Delivery, Reply};
+use crate::reply::{Batch, Delivery, Reply};
+use crate::stats::Tally;
 use crate::{Runtime, Secured, Validity, trace};
 
 type Dialled<S> = (LinkId, Result<Secured<S>, DialFailure>);
@@ -37,7 +38,11 @@ pub(crate) struct SessionTask<R: Runtime, P: Protocol<Reply<M>, Message = M>, M:
     dials: FuturesUnordered<Dial<R::Tls>>,
     alarm: Alarm<R>,
     /// Jobs on their way from the queue to the session; empty between two calls.
-    jobs: Vec<Job<M>>,
+    jobs: VecDeque<Job<M>>,
+    /// Outcomes on their way to the caller; empty between two calls.
+    batch: Batch<M>,
+    /// What is to be counted of them.
+    tally: Tally,
     /// What the queue was told of how many jobs may be with the session.
     capacity: usize,
     /// The proofs that the session works on, in their order.
@@ -113,7 +118,9 @@ impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, 
             target,
             pumps: Vec::new(),
             dials: FuturesUnordered::new(),
-            jobs: Vec::new(),
+            jobs: VecDeque::new(),
+            batch: Batch::new(),
+            tally: Tally::default(),
             capacity: 0,
             proving: VecDeque::new(),
             credential_changes: 0,
@@ -317,12 +324,17 @@ impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, 
     fn take_events(&mut self, now: Now) -> usize {
         let session = self.number;
         for taken in 0..EVENTS_A_TURN {
-            let Some(event) = self.session.poll_event() else { return taken };
-            let told = match event {
-                SessionEvent::Settled(settled) => {
+            let event = match self.session.poll_event() {
+                Some(SessionEvent::Settled(settled)) => {
                     self.answer(now, settled);
                     continue;
                 }
+                other => other,
+            };
+            // In their order: who hears that a proof is done finds the outcomes there.
+            self.tell_outcomes();
+            let Some(event) = event else { return taken };
+            let told = match event {
                 SessionEvent::Dial { link } => {
                     self.start_dialling(link);
                     ClientEvent::Dialling { session, link }
@@ -375,6 +387,7 @@ impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, 
             };
             self.tell(&told);
         }
+        self.tell_outcomes();
         EVENTS_A_TURN
     }
 
@@ -405,14 +418,29 @@ impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, 
         self.core.broadcast.send(event);
     }
 
-    fn answer(&self, now: Now, settled: Settled<Reply<M>, M>) {
+    fn answer(&mut self, now: Now, settled: Settled<Reply<M>, M>) {
         let Settled { key, outcome, answer, attempts, replays, returned, since, .. } = settled;
-        if let Some(since) = since {
-            self.core.meter.note_latency(now.instant.saturating_duration_since(since));
-        }
         let delivery = Delivery { outcome, answer, attempts, replays, returned };
-        self.core.note_settled(&delivery);
-        key.send(delivery);
+        if !self.batch.takes(&key) {
+            self.tell_outcomes();
+        }
+        // Counted before it is told.
+        if let Some(since) = since {
+            self.tally.took(now.instant, since);
+        }
+        if !key.is_of_a_run() || !self.tally.counts(&delivery) {
+            self.core.note_settled(&delivery);
+        }
+        if !key.is_of_a_run() {
+            self.core.note_tally(&mut self.tally);
+        }
+        self.batch.add(key, delivery);
+    }
+
+    /// Counts and tells what gathered.
+    fn tell_outcomes(&mut self) {
+        self.core.note_tally(&mut self.tally);
+        self.batch.tell();
     }
 
     /// Nothing more is sent here; what waits in the queue is refused where no other session is left to take it.

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use apns_proto::{Message, NotSentCause, Outcome, Proof, UnknownCause, WallTime};
 
-use crate::ClientEvent;
 use crate::queue::Levels;
 use crate::reply::Delivery;
+use crate::{ClientEvent, trace};
 
 /// Everything that a client counts, at one moment; from [`Client::stats`](crate::Client::stats).
 ///
@@ -177,11 +177,18 @@ impl Meter {
         *others.entry(key).or_default() += 1;
     }
 
-    pub(crate) fn note_latency(&self, took: Duration) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let bucket = LATENCY_BUCKETS_MS.partition_point(|end| end * 1000 < micros);
-        add(&self.latency[bucket], 1);
-        add(&self.latency_micros, micros);
+    /// Adds what was counted elsewhere, and sets that to nothing.
+    pub(crate) fn add(&self, tally: &mut Tally) {
+        if tally.is_empty {
+            return;
+        }
+        let Tally { confirmed, presumed, latency, latency_micros, .. } = std::mem::take(tally);
+        add(&self.confirmed, confirmed);
+        add(&self.presumed, presumed);
+        for (bucket, count) in self.latency.iter().zip(latency).filter(|(_, count)| *count > 0) {
+            add(bucket, count);
+        }
+        add(&self.latency_micros, latency_micros);
     }
 
     pub(crate) fn note_event(&self, event: &ClientEvent) {
@@ -230,6 +237,62 @@ impl Meter {
             token_issued: issued,
             token_age: issued.map(|issued| now.saturating_since(issued)),
         }
+    }
+}
+
+/// What a session counts of the usual ends before it adds them to what all count together, many at a time.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    is_empty: bool,
+    confirmed: u64,
+    presumed: u64,
+    latency: [u64; LATENCY_BUCKETS_MS.len() + 1],
+    latency_micros: u64,
+    /// The last span that was looked at: from when, until when, its bucket and its length. Notifications that were taken
+    /// together end together.
+    span: Option<(Instant, Instant, usize, u64)>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { is_empty: true, confirmed: 0, presumed: 0, latency: Default::default(), latency_micros: 0, span: None }
+    }
+}
+
+impl Tally {
+    /// How many ends are counted in here.
+    pub(crate) const fn settled(&self) -> u64 {
+        self.confirmed + self.presumed
+    }
+
+    /// Counts an acceptance at the first attempt. Says whether it was one.
+    pub(crate) fn counts<M: Message>(&mut self, delivery: &Delivery<M>) -> bool {
+        let count = match &delivery.outcome {
+            Outcome::Accepted { proof: Proof::Confirmed, .. } if delivery.attempts <= 1 => &mut self.confirmed,
+            Outcome::Accepted { proof: Proof::Presumed, .. } if delivery.attempts <= 1 => &mut self.presumed,
+            _ => return false,
+        };
+        *count += 1;
+        self.is_empty = false;
+        trace::settled(&delivery.outcome, delivery.attempts);
+        true
+    }
+
+    /// Counts how long a notification took.
+    pub(crate) fn took(&mut self, now: Instant, since: Instant) {
+        let (bucket, micros) = match self.span {
+            Some((from, until, bucket, micros)) if (from, until) == (since, now) => (bucket, micros),
+            _ => {
+                let took = now.saturating_duration_since(since);
+                let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                let bucket = LATENCY_BUCKETS_MS.partition_point(|end| end * 1000 < micros);
+                self.span = Some((since, now, bucket, micros));
+                (bucket, micros)
+            }
+        };
+        self.latency[bucket] += 1;
+        self.latency_micros = self.latency_micros.wrapping_add(micros);
+        self.is_empty = false;
     }
 }
 
@@ -296,6 +359,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_counted_apart_adds_up() {
+        let (meter, mut tally) = (meter(), Tally::default());
+        let confirmed = Outcome::accepted(Proof::Confirmed);
+        assert!(tally.counts(&delivery(confirmed.clone(), 1, 0)));
+        assert!(tally.counts(&delivery(Outcome::accepted(Proof::Presumed), 1, 0)));
+        assert!(!tally.counts(&delivery(confirmed, 2, 1)), "what was written again is counted otherwise");
+        assert!(!tally.counts(&delivery(Outcome::Expired, 0, 0)));
+        assert_eq!(tally.settled(), 2);
+        meter.add(&mut tally);
+        meter.add(&mut tally);
+        assert_eq!((tally.settled(), meter.read(WallTime::EPOCH, LEVELS).settled()), (0, 2));
+    }
+
+    #[test]
     fn a_service_that_makes_up_reasons_does_not_fill_the_memory() {
         use apns_proto::Rejection;
         use apns_proto::binary::Status;
@@ -316,10 +393,13 @@ mod tests {
 
     #[test]
     fn times_fall_into_the_bucket_that_ends_at_them_or_above() {
-        let meter = meter();
+        let (meter, start) = (meter(), Instant::now());
+        let mut tally = Tally::default();
         for micros in [0, 1000, 1001, 30_000_000, 30_000_001] {
-            meter.note_latency(Duration::from_micros(micros));
+            tally.took(start + Duration::from_micros(micros), start);
         }
+        meter.add(&mut tally);
+        meter.add(&mut tally);
         let latency = meter.read(WallTime::EPOCH, LEVELS).latency;
         let filled: Vec<_> = latency.buckets.iter().enumerate().filter(|(_, count)| **count > 0).collect();
         assert_eq!(filled, [(0, &2), (1, &1), (13, &1), (14, &1)]);

@@ -40,10 +40,11 @@ impl<K, M: Message> Submission<K, M> {
     }
 
     /// Ends it.
+    #[inline]
     #[must_use]
     pub fn settle(self, outcome: Outcome) -> Settled<K, M> {
-        let returned = if outcome.is_accepted() { None } else { Some(Box::new(self.notification)) };
-        let Self { key, attempts, replays, retries, since, mark, .. } = self;
+        let Self { key, notification, attempts, replays, retries, since, mark } = self;
+        let returned = if outcome.is_accepted() { None } else { Some(Box::new(notification)) };
         Settled { key, outcome, answer: M::Answer::default(), attempts, replays, retries, since, mark, returned }
     }
 

@@ -675,6 +675,38 @@ fn b12_no_more_is_taken_than_the_windows_hold() {
 }
 
 #[test]
+fn a_connection_that_has_ended_stays_until_all_that_it_proved_is_told() {
+    const COUNT: u32 = 20_000;
+    const NAMED: u32 = 15_000;
+    let (mut session, now) = (gateway_session(SessionConfig::default()), start());
+    (0..COUNT).for_each(|key| session.submit(now, key, notification(key)));
+    let link = dialled(&mut session);
+    assert!(session.connected(now, link));
+    let mut out = BytesMut::new();
+    while session.poll_transmit(now, link, &mut out) == Transmit::Ready {}
+    assert_eq!(events(&mut session), ["connected 1"]);
+    let response = [&[8, 8], &NAMED.to_be_bytes()[..]].concat();
+    session.handle_input(now, link, &response);
+    assert_eq!(session.poll_transmit(now, link, &mut out), Transmit::Idle, "not all of it was told");
+    assert!(session.unsettled() > COUNT as usize / 2, "the rest waits in its window");
+
+    let (mut next, mut ended) = (0, None);
+    while let Some(event) = session.poll_event() {
+        match event {
+            SessionEvent::Settled(settled) => {
+                let outcome = if settled.key == NAMED - 1 { "rejected" } else { "accepted" };
+                assert_eq!((settled.key, settled.outcome.word()), (next, outcome));
+                next += 1;
+            }
+            SessionEvent::Closed(report) => ended = Some((next, report.sent_again)),
+            _ => {}
+        }
+    }
+    assert_eq!(ended, Some((NAMED, (COUNT - NAMED) as usize)), "everything before the end, in order");
+    assert_eq!(session.poll_transmit(now, link, &mut out), Transmit::Shutdown);
+}
+
+#[test]
 fn p7_peers_that_stop_reading_cost_bounded_memory_and_everything_is_told() {
     let stuck = || Wire { capacity: 500, stall: Some((ms(0), secs(1_000_000))), ..Wire::default() };
     let config = Config::default().with_window_count(100);

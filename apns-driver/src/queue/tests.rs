@@ -22,7 +22,7 @@ fn full(capacity: usize, consumers: usize) -> Queue {
 }
 
 fn pop(queue: &Queue, consumer: usize, most: usize) -> usize {
-    let mut jobs = Vec::new();
+    let mut jobs = VecDeque::new();
     queue.pop(consumer, most, &mut jobs);
     jobs.len()
 }
@@ -176,7 +176,7 @@ fn jobs_that_come_back_are_proven_by_whoever_takes_them_next() {
     let queue = full(2, 2);
     let mut proven = Box::pin(queue.prove(None));
     assert!(!is_ready(&mut proven));
-    let mut jobs = Vec::new();
+    let mut jobs = VecDeque::new();
     queue.pop(0, 2, &mut jobs);
     let proofs = [0, 1].map(|consumer| queue.proof_due(consumer).expect("nothing waits"));
     queue.proof_done(1, proofs[1]);

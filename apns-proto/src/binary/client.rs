@@ -284,8 +284,7 @@ impl<K> Client<K> {
     }
 
     fn pop_settled(&mut self, outcome: Outcome) -> Option<ConnectionEvent<K>> {
-        let (submission, _) = self.window.pop_front()?;
-        Some(ConnectionEvent::Settled(submission.settle(outcome)))
+        self.window.settle_front(outcome).map(ConnectionEvent::Settled)
     }
 
     /// What the ending has left to say: proven ones, the one named, then the terminal event with the rest.

@@ -32,24 +32,30 @@ impl<T> Segments<T> {
         self.len == 0
     }
 
+    #[inline]
     pub(super) fn push_back(&mut self, entry: T) {
         self.len += 1;
-        if let Some(last) = self.pieces.back_mut()
-            && last.len() < PIECE
-        {
-            last.push_back(entry);
-            return;
-        }
-        let mut piece = self.spare.pop().unwrap_or_else(|| VecDeque::with_capacity(PIECE));
-        piece.push_back(entry);
-        self.pieces.push_back(piece);
+        self.last_with_room().push_back(entry);
     }
 
+    fn last_with_room(&mut self) -> &mut VecDeque<T> {
+        if self.pieces.back().is_none_or(|last| last.len() >= PIECE) {
+            let piece = self.spare.pop().unwrap_or_else(|| VecDeque::with_capacity(PIECE));
+            self.pieces.push_back(piece);
+        }
+        let last = self.pieces.len() - 1;
+        &mut self.pieces[last]
+    }
+
+    #[inline]
     pub(super) fn pop_front(&mut self) -> Option<T> {
-        let entry = self.pieces.front_mut()?.pop_front()?;
+        if self.pieces.front().is_some_and(|first| first.len() == 1) {
+            return self.remove(0);
+        }
+        let entry = self.pieces.front_mut()?.pop_front();
+        // No piece is empty.
         self.len -= 1;
-        self.let_go_of_the_empty();
-        Some(entry)
+        entry
     }
 
     pub(super) fn get(&self, index: usize) -> Option<&T> {

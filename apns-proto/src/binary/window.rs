@@ -2,7 +2,7 @@
 
 use super::segments::Segments;
 use super::{Format, Frame};
-use crate::{Notification, Priority, PushType, Submission, WallTime};
+use crate::{Notification, Outcome, Priority, PushType, Settled, Submission, WallTime};
 
 /// The number of wire identifiers: all of 32 bits but 0, which an error response uses for "I do not know which".
 const IDENTIFIERS: u64 = u32::MAX as u64;
@@ -98,6 +98,7 @@ impl<K> Window<K> {
         self.room() > 0
     }
 
+    #[inline]
     pub(super) fn push(&mut self, submission: Submission<K>) {
         let bytes = encoded_len(self.format, &submission.notification);
         self.bytes += bytes;
@@ -183,17 +184,31 @@ impl<K> Window<K> {
         Some(entry.submission)
     }
 
+    /// Takes out the first one, which ended.
+    #[inline]
+    pub(super) fn settle_front(&mut self, outcome: Outcome) -> Option<Settled<K>> {
+        self.entries.pop_front().map(|Entry { submission, bytes }| {
+            self.note_popped(bytes);
+            submission.settle(outcome)
+        })
+    }
+
     /// Takes out the first one; says whether it was written.
     pub(super) fn pop_front(&mut self) -> Option<(Submission<K>, bool)> {
         let entry = self.entries.pop_front()?;
-        self.bytes -= entry.bytes;
+        Some((entry.submission, self.note_popped(entry.bytes)))
+    }
+
+    /// Says whether the first one, which is gone, was written.
+    const fn note_popped(&mut self, bytes: usize) -> bool {
+        self.bytes -= bytes;
         let was_written = self.written > 0;
         if was_written {
             self.written -= 1;
             self.begun = self.begun.saturating_sub(1);
             self.front = self.front.plus(1);
         }
-        Some((entry.submission, was_written))
+        was_written
     }
 
     /// Finds what an error response names.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Link, LinkId, LinkReport, LinkState, Phase, Protocol, Session, SessionEvent};
+use super::{EVENTS_KEPT, Link, LinkId, LinkReport, LinkState, Phase, Protocol, Session, SessionEvent};
 use crate::time::later;
 use crate::{
     CloseReason, Closed, Connection, ConnectionEvent, Fate, LossPolicy, Machine, Message, NotSentCause, Now, Outcome,
@@ -15,12 +15,23 @@ impl<P: Protocol<K>, K> Session<P, K> {
     /// Takes the events of one link.
     pub(super) fn collect(&mut self, now: Now, index: usize) {
         while let LinkState::Open(connection) = &mut self.links[index].state {
+            // What it proved waits where it is, and is not copied into a list as long as its window.
+            if self.events.len() >= EVENTS_KEPT && connection.is_closed() {
+                self.more = true;
+                break;
+            }
             let Some(event) = connection.poll_event() else { break };
             self.protocol.observe(now, &event);
             let id = self.links[index].id;
             match event {
+                // The short way: there is nothing to decide about it.
+                ConnectionEvent::Settled(settled) if settled.outcome.is_accepted() => {
+                    self.credential_taken(id);
+                    self.waiting_since = None;
+                    self.tell(settled);
+                }
                 ConnectionEvent::Settled(settled) => {
-                    if matches!(settled.outcome, Outcome::Accepted { .. } | Outcome::Rejected(_)) {
+                    if matches!(settled.outcome, Outcome::Rejected(_)) {
                         self.credential_taken(id);
                         self.waiting_since = None;
                     }
@@ -61,6 +72,16 @@ impl<P: Protocol<K>, K> Session<P, K> {
                     self.on_closed(now, id, self.links[index].answered, closed);
                 }
             }
+        }
+    }
+
+    /// All events were taken: a connection that kept some to itself may go on.
+    pub(super) fn collect_the_rest(&mut self) {
+        if let Some(now) = self.latest
+            && std::mem::take(&mut self.more)
+        {
+            (0..self.links.len()).for_each(|index| self.collect(now, index));
+            self.advance(now);
         }
     }
 
@@ -161,6 +182,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
         self.tell(submission.settle_unsent(outcome));
     }
 
+    #[inline]
     fn tell(&mut self, settled: Settled<K, P::Message>) {
         self.proofs.settled(settled.mark);
         self.events.push_back(SessionEvent::Settled(settled));

@@ -100,7 +100,9 @@ pub struct Session<P: Protocol<K>, K> {
     wanted: bool,
     proofs: Proofs,
     /// The latest time seen: a clock that goes backwards stands still here, for new connections too.
-    latest: Option<Instant>,
+    latest: Option<Now>,
+    /// A connection that has ended has more to say.
+    more: bool,
 }
 
 #[derive(Debug)]
@@ -134,7 +136,8 @@ enum Phase {
     Finished,
 }
 
-/// The room for events that is kept when all were taken. A proven window brings a hundred thousand at one blow.
+/// The room for events that is kept when all were taken; and so many gather before a connection that has ended keeps to
+/// itself what else it has to say. A proven window brings a hundred thousand outcomes.
 const EVENTS_KEPT: usize = 4096;
 
 /// The most connections beyond [`SessionConfig::links`] that may be open at once, because others go away.
@@ -163,14 +166,16 @@ impl<P: Protocol<K>, K> Session<P, K> {
             wanted: false,
             proofs: Proofs::new(),
             latest: None,
+            more: false,
         }
     }
 
     /// Time never goes backwards in here.
     fn forward(&mut self, now: Now) -> Now {
-        let instant = self.latest.map_or(now.instant, |latest| latest.max(now.instant));
-        self.latest = Some(instant);
-        Now { instant, ..now }
+        let instant = self.latest.map_or(now.instant, |latest| latest.instant.max(now.instant));
+        let now = Now { instant, ..now };
+        self.latest = Some(now);
+        now
     }
 
     /// Whether a submission would be useful now: nothing waits before it. It goes to the connection that takes; it has
@@ -248,7 +253,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
     /// Whether what is submitted ends at once, because the credential is refused and no attempt is due.
     #[must_use]
     pub fn is_refusing(&self) -> bool {
-        self.latest.is_some_and(|now| self.refusing(now).is_some())
+        self.latest.is_some_and(|now| self.refusing(now.instant).is_some())
     }
 
     /// Takes back what waits for a connection and was never written, in the order of submission, so that somebody else
@@ -358,11 +363,13 @@ impl<P: Protocol<K>, K> Session<P, K> {
             }
         };
         self.collect(now, index);
-        if transmit == Transmit::Shutdown {
+        let is_told = !matches!(self.links[index].state, LinkState::Open(_));
+        if transmit == Transmit::Shutdown && is_told {
             self.links.retain(|link| link.id != id);
         }
         self.advance(now);
-        transmit
+        // A connection that has ended stays until all that it has to say was taken.
+        if transmit == Transmit::Shutdown && !is_told { Transmit::Idle } else { transmit }
     }
 
     /// Goes through the keys of the submissions of which [`poll_transmit`](Self::poll_transmit) of the link handed out the
@@ -378,10 +385,13 @@ impl<P: Protocol<K>, K> Session<P, K> {
     #[must_use = "an event that is dropped is lost, with the outcome that it tells"]
     pub fn poll_event(&mut self) -> Option<SessionEvent<K, P::Message>> {
         let event = self.events.pop_front();
-        if self.events.is_empty() && self.events.capacity() > EVENTS_KEPT {
-            self.events = VecDeque::new();
+        if self.events.is_empty() {
+            if self.events.capacity() > 2 * EVENTS_KEPT {
+                self.events = VecDeque::new();
+            }
+            self.collect_the_rest();
         }
-        event
+        event.or_else(|| self.events.pop_front())
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due; `None` for never.
