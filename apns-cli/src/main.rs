@@ -11,7 +11,6 @@ mod exit;
 mod input;
 mod invalid;
 mod line;
-mod metrics;
 mod output;
 mod progress;
 mod reading;

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use apnsd::span;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::duration;
 use crate::output::say;
 use crate::reading::{Extent, Seen};
 use crate::row::Tally;
@@ -115,7 +115,7 @@ impl fmt::Display for About<'_> {
             write!(f, "; {rate} a second")?;
         }
         if let Some(left) = self.whole.and_then(|whole| self.pace.left(whole.saturating_sub(self.done))) {
-            write!(f, ", {} left", duration::text(left))?;
+            write!(f, ", {} left", span::text(left))?;
         }
         Ok(())
     }

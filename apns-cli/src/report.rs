@@ -8,11 +8,11 @@ use apns_credentials::disclosure::shown;
 use apns_proto::http2::Reason;
 use apns_proto::{NotSentCause, Outcome, Reaction, Rejection};
 use apns_tokio::{ClientEvent, Endpoint};
+use apnsd::span;
 
 use crate::batch::drops::Drops;
 use crate::batch::ledger::Ledger;
 use crate::batch::reasons::Reasons;
-use crate::duration;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, say};
 use crate::progress::{Progress, Telling};
@@ -168,7 +168,7 @@ impl Report {
         match event {
             ClientEvent::DialFailed { failure, .. } if !failure.fatal && !self.told => {
                 self.told = true;
-                let patience = duration::text(patience);
+                let patience = span::text(patience);
                 self.progress.aside(|| say(format_args!("apns: {failure}; trying again for up to {patience}")));
             }
             ClientEvent::Warning { warning, .. } => self.progress.aside(|| say(format_args!("apns: {warning}"))),

@@ -488,7 +488,7 @@ mod tests {
         for (name, value, words) in [
             ("APNS_PORT", "0", "APNS_PORT: it has to be a number from 1 to 65535"),
             ("APNS_SANDBOX", "yes", "APNS_SANDBOX: it has to be true or false"),
-            ("APNS_TIMEOUT", "5", "APNS_TIMEOUT: a span of time ends with its unit"),
+            ("APNS_TIMEOUT", "5x", "APNS_TIMEOUT: a span of time ends with its unit"),
         ] {
             let lookup = |asked: &str| if asked == name { Ok(value.to_owned()) } else { nothing(asked) };
             let error = Layer::from_variables(&lookup).unwrap_err().to_string();

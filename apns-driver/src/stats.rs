@@ -2,9 +2,10 @@
 
 mod prometheus;
 
+pub use prometheus::{Families, Family};
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use crate::{ClientEvent, trace};
 
 /// Everything that a client counts, at one moment; from [`Client::stats`](crate::Client::stats).
 ///
-/// Counters begin at 0 with the client and never fall. [`Display`](fmt::Display) writes the text format of Prometheus,
+/// Counters begin at 0 with the client and never fall. [`Display`](std::fmt::Display) writes the text format of Prometheus,
 /// with the names of the table in `docs/observability.md`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -91,12 +92,6 @@ impl Stats {
     #[must_use]
     pub fn settled(&self) -> u64 {
         self.outcomes.iter().map(|outcome| outcome.count).sum()
-    }
-}
-
-impl fmt::Display for Stats {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        prometheus::write(self, f)
     }
 }
 

@@ -42,11 +42,13 @@ mod rate;
 mod server_files;
 mod service;
 mod signals;
+pub mod span;
 
 pub use access::{Access, Caller, Denied};
 pub use app_name::{AppName, AppNameError};
 pub use daemon::{Daemon, DaemonError};
 pub use delivery::{BridgeFigures, Credential, Health, Snapshot, Spans};
+pub use http::MetricsPort;
 pub use interface::ListeningPort;
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use notification_id::NotificationId;

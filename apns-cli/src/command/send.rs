@@ -14,6 +14,7 @@ use apns_proto::binary::{self, Format};
 use apns_proto::http2::{self, Authentication};
 use apns_proto::{NotSentCause, Outcome, RefusalPolicy, RetryPolicy};
 use apns_tokio::{BuildError, Client, ClientEvent, Credentials, Endpoint, Events, Identity};
+use apnsd::{DaemonError, MetricsPort};
 use clap::{ArgGroup, Args};
 use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::sync::{mpsc, oneshot};
@@ -31,7 +32,6 @@ use crate::draft::{Composer, DraftFlags, Service};
 use crate::exit::{Exit, Failure};
 use crate::input::{Lines, Source};
 use crate::invalid::LONGEST_LINE;
-use crate::metrics::Metrics;
 use crate::output::say;
 use crate::progress::{Progress, Telling};
 use crate::reading::{Aside, OnLoss, Reading, Work};
@@ -351,7 +351,7 @@ impl Job {
             }
         };
         let _metrics = match (self.metrics, &client) {
-            (Some(address), Some(client)) => Some(Metrics::serve(address, client.clone()).await?),
+            (Some(address), Some(client)) => Some(serve_metrics(address, client.clone())?),
             (Some(_), None) | (None, _) => None,
         };
         let mut sending = Sending {
@@ -456,6 +456,16 @@ impl Job {
             }
         }
     }
+}
+
+/// Serves the client's figures until it is dropped, and says where.
+fn serve_metrics(address: SocketAddr, client: Client) -> Result<MetricsPort, Failure> {
+    let port = MetricsPort::serve(address, move || client.stats().to_string()).map_err(|error| match error {
+        DaemonError::Port { address, source, .. } => Failure::Listen { address, error: source },
+        other => Failure::Special(other.into()),
+    })?;
+    say(format_args!("metrics are at http://{}/metrics", port.address()));
+    Ok(port)
 }
 
 /// The next thing that happens while sending.

@@ -34,10 +34,10 @@ fn the_numbers_can_be_read_while_a_batch_runs() {
         rows.next().unwrap().unwrap();
     }
 
-    let answer = ask(address, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let answer = ask(address, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
-    assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head}");
+    assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{head}");
     for line in [
         "apns_submitted_total 3",
         "apns_queue_depth 0",
@@ -49,7 +49,7 @@ fn the_numbers_can_be_read_while_a_batch_runs() {
         assert!(body.lines().any(|found| found == line), "{line:?} is not in\n{body}");
     }
     assert!(!answer.contains(&token(1)), "a device token is nobody's business");
-    assert!(ask(address, "GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404 "));
+    assert!(ask(address, "GET / HTTP/1.1\r\nConnection: close\r\n\r\n").starts_with("HTTP/1.1 404 "));
 
     drop(stdin);
     assert_eq!(finish(child).status, 1, "one was refused");

@@ -1,60 +1,151 @@
 //! The text format of Prometheus (*Exposition formats*, version 0.0.4).
 
-use std::fmt::{self, Write};
+use std::fmt::{self, Write as _};
 
 use super::{LATENCY_BUCKETS_MS, Stats};
 
-/// Writes all of it. `docs/observability.md` has the same names in a table.
-pub(super) fn write(stats: &Stats, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let mut number = |kind: &str, name: &str, help: &str, value: u64| {
-        head(f, name, kind, help)?;
-        writeln!(f, "{name} {value}")
-    };
-    number("counter", "apns_submitted_total", "Notifications taken.", stats.submitted)?;
-    number("gauge", "apns_queue_depth", "Notifications that wait for a connection with room.", stats.queued)?;
-    number("gauge", "apns_in_flight", "Notifications with a session and without an outcome.", stats.in_flight)?;
-    number("gauge", "apns_connected_sessions", "Sessions with an open connection.", stats.connected)?;
-    number("counter", "apns_dials_total", "Attempts to connect.", stats.dials)?;
-    number("counter", "apns_dial_failures_total", "Attempts to connect that failed.", stats.dial_failures)?;
-    number("counter", "apns_connections_total", "Connections opened.", stats.connections)?;
-    number("counter", "apns_written_again_total", "Times that something was written again.", stats.written_again)?;
-    number("counter", "apns_replayed_total", "Of these, possible duplicates.", stats.replayed)?;
-    if let Some(age) = stats.token_age {
-        number("gauge", "apns_provider_token_age_seconds", "Age of the provider token in use.", age.as_secs())?;
-    }
-    head(f, "apns_outcomes_total", "counter", "Notifications that ended, by outcome and reason.")?;
-    for outcome in &stats.outcomes {
-        write!(f, "apns_outcomes_total{{outcome=\"{}\",reason=\"", outcome.outcome)?;
-        write_label(f, &outcome.reason)?;
-        writeln!(f, "\"}} {}", outcome.count)?;
-    }
-    let name = "apns_latency_seconds";
-    head(f, name, "histogram", "From a session to the outcome.")?;
-    let mut count = 0;
-    for (bucket, end) in stats.latency.buckets.iter().zip(LATENCY_BUCKETS_MS) {
-        count += bucket;
-        writeln!(f, "{name}_bucket{{le=\"{}\"}} {count}", end as f64 / 1000.0)?;
-    }
-    writeln!(f, "{name}_bucket{{le=\"+Inf\"}} {}", stats.latency.count())?;
-    writeln!(f, "{name}_sum {}", stats.latency.sum.as_secs_f64())?;
-    writeln!(f, "{name}_count {}", stats.latency.count())
+/// What a figure is: its name, its kind and a line of help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Family {
+    name: &'static str,
+    kind: &'static str,
+    help: &'static str,
 }
 
-fn head(f: &mut fmt::Formatter<'_>, name: &str, kind: &str, help: &str) -> fmt::Result {
-    writeln!(f, "# HELP {name} {help}\n# TYPE {name} {kind}")
+impl Family {
+    /// A figure that never falls. Its name ends with `_total`.
+    #[must_use]
+    pub const fn counter(name: &'static str, help: &'static str) -> Self {
+        Self { name, kind: "counter", help }
+    }
+
+    /// A figure that rises and falls.
+    #[must_use]
+    pub const fn gauge(name: &'static str, help: &'static str) -> Self {
+        Self { name, kind: "gauge", help }
+    }
+
+    /// Many values, by size.
+    #[must_use]
+    pub const fn histogram(name: &'static str, help: &'static str) -> Self {
+        Self { name, kind: "histogram", help }
+    }
+}
+
+/// Figures for Prometheus, of one client or of many: the lines of each family stand together, whatever adds them.
+/// [`Display`](fmt::Display) writes the text.
+///
+/// ```
+/// use apns_driver::{Families, Family};
+///
+/// const DEPTH: Family = Family::gauge("my_queue_depth", "Things that wait.");
+/// let mut families = Families::default();
+/// families.add(DEPTH, &[("queue", "one")], 2);
+/// assert!(families.to_string().ends_with("my_queue_depth{queue=\"one\"} 2\n"));
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Families(Vec<(Family, String)>);
+
+impl Families {
+    /// Adds a figure, told from others of its family by its labels.
+    pub fn add(&mut self, family: Family, labels: &[(&str, &str)], value: impl fmt::Display) {
+        self.line(family, "", labels, &value);
+    }
+
+    /// Adds a histogram: how many values were at most so large (and larger than the end before) and how many larger than
+    /// all, the sum of all, and its labels.
+    pub fn add_histogram(
+        &mut self,
+        family: Family,
+        labels: &[(&str, &str)],
+        buckets: impl IntoIterator<Item = (f64, u64)>,
+        larger: u64,
+        sum: f64,
+    ) {
+        let mut count = 0;
+        for (end, more) in
+            buckets.into_iter().map(|(end, more)| (end.to_string(), more)).chain([("+Inf".to_owned(), larger)])
+        {
+            count += more;
+            self.line(family, "_bucket", &[labels, &[("le", &end)]].concat(), &count);
+        }
+        self.line(family, "_sum", labels, &sum);
+        self.line(family, "_count", labels, &count);
+    }
+
+    fn line(&mut self, family: Family, ending: &str, labels: &[(&str, &str)], value: &dyn fmt::Display) {
+        let place = self.0.iter().position(|(known, _)| known.name == family.name).unwrap_or_else(|| {
+            self.0.push((family, String::new()));
+            self.0.len() - 1
+        });
+        let labels: Vec<_> = labels.iter().map(|(name, text)| format!("{name}=\"{}\"", escaped(text))).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        writeln!(self.0[place].1, "{}{ending}{labels} {value}", family.name).expect("a text takes everything");
+    }
+}
+
+impl fmt::Display for Families {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(Family { name, kind, help }, lines)| {
+            write!(f, "# HELP {name} {help}\n# TYPE {name} {kind}\n{lines}")
+        })
+    }
 }
 
 /// A reason is the service's text and may have anything in it.
-fn write_label(f: &mut fmt::Formatter<'_>, value: &str) -> fmt::Result {
-    for character in value.chars() {
-        match character {
-            '\\' => f.write_str("\\\\")?,
-            '"' => f.write_str("\\\"")?,
-            '\n' => f.write_str("\\n")?,
-            other => f.write_char(other)?,
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+const SUBMITTED: Family = Family::counter("apns_submitted_total", "Notifications taken.");
+const QUEUED: Family = Family::gauge("apns_queue_depth", "Notifications that wait for a connection with room.");
+const IN_FLIGHT: Family = Family::gauge("apns_in_flight", "Notifications with a session and without an outcome.");
+const CONNECTED: Family = Family::gauge("apns_connected_sessions", "Sessions with an open connection.");
+const DIALS: Family = Family::counter("apns_dials_total", "Attempts to connect.");
+const DIAL_FAILURES: Family = Family::counter("apns_dial_failures_total", "Attempts to connect that failed.");
+const CONNECTIONS: Family = Family::counter("apns_connections_total", "Connections opened.");
+const WRITTEN_AGAIN: Family = Family::counter("apns_written_again_total", "Times that something was written again.");
+const REPLAYED: Family = Family::counter("apns_replayed_total", "Of these, possible duplicates.");
+const TOKEN_AGE: Family = Family::gauge("apns_provider_token_age_seconds", "Age of the provider token in use.");
+const OUTCOMES: Family = Family::counter("apns_outcomes_total", "Notifications that ended, by outcome and reason.");
+const LATENCY: Family = Family::histogram("apns_latency_seconds", "From a session to the outcome.");
+
+impl Stats {
+    /// Adds all of it to the figures of a process, with labels that tell this client from others.
+    /// `docs/observability.md` has the names in a table.
+    pub fn add_to(&self, families: &mut Families, labels: &[(&str, &str)]) {
+        for (family, value) in [
+            (SUBMITTED, self.submitted),
+            (QUEUED, self.queued),
+            (IN_FLIGHT, self.in_flight),
+            (CONNECTED, self.connected),
+            (DIALS, self.dials),
+            (DIAL_FAILURES, self.dial_failures),
+            (CONNECTIONS, self.connections),
+            (WRITTEN_AGAIN, self.written_again),
+            (REPLAYED, self.replayed),
+        ] {
+            families.add(family, labels, value);
         }
+        if let Some(age) = self.token_age {
+            families.add(TOKEN_AGE, labels, age.as_secs());
+        }
+        for outcome in &self.outcomes {
+            let reason = [("outcome", outcome.outcome), ("reason", &*outcome.reason)];
+            families.add(OUTCOMES, &[labels, &reason].concat(), outcome.count);
+        }
+        let buckets = LATENCY_BUCKETS_MS.map(|end| end as f64 / 1000.0).into_iter().zip(self.latency.buckets);
+        let larger = self.latency.buckets[LATENCY_BUCKETS_MS.len()];
+        families.add_histogram(LATENCY, labels, buckets, larger, self.latency.sum.as_secs_f64());
     }
-    Ok(())
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut families = Families::default();
+        self.add_to(&mut families, &[]);
+        families.fmt(f)
+    }
 }
 
 #[cfg(test)]
@@ -102,6 +193,14 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
         }
         assert!(text.ends_with('\n'), "the format wants a line feed behind the last line");
+
+        let mut both = Families::default();
+        stats.add_to(&mut both, &[("app", "one")]);
+        stats.add_to(&mut both, &[("app", "two")]);
+        let text = both.to_string();
+        assert_eq!(text.matches("# TYPE apns_queue_depth gauge").count(), 1, "{text}");
+        assert!(text.contains("apns_queue_depth{app=\"one\"} 2\napns_queue_depth{app=\"two\"} 2\n"), "{text}");
+        assert!(text.contains("apns_latency_seconds_bucket{app=\"two\",le=\"0.001\"} 3\n"), "{text}");
     }
 
     #[test]

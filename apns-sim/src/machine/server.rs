@@ -16,7 +16,6 @@ use crate::wire::{CloseReason as WireClose, Config as WireConfig, Connection as 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerConfig {
     settings: Vec<(u16, u32)>,
-    max_body: usize,
 }
 
 impl Default for ServerConfig {
@@ -29,7 +28,6 @@ impl Default for ServerConfig {
                 (setting::MAX_FRAME_SIZE, 16_384),
                 (setting::MAX_HEADER_LIST_SIZE, 8000),
             ],
-            max_body: 64 * 1024,
         }
     }
 }
@@ -48,13 +46,6 @@ impl ServerConfig {
     pub fn with_stream_limit(mut self, limit: u32) -> Self {
         self.settings.retain(|(name, _)| *name != setting::MAX_CONCURRENT_STREAMS);
         self.settings.push((setting::MAX_CONCURRENT_STREAMS, limit));
-        self
-    }
-
-    /// The most bytes kept of a request's body. Default: 64 KiB.
-    #[must_use]
-    pub const fn with_max_body(mut self, bytes: usize) -> Self {
-        self.max_body = bytes;
         self
     }
 }
@@ -138,7 +129,7 @@ impl<J: Judge> ProviderServer<J> {
     /// A connection that was just accepted.
     #[must_use]
     pub fn new(judge: J, config: &ServerConfig) -> Self {
-        let wire = WireConfig::default().settings(config.settings.clone()).max_body(config.max_body);
+        let wire = WireConfig::default().settings(config.settings.clone());
         Self {
             judge,
             wire: Wire::new(wire),
@@ -168,12 +159,6 @@ impl<J: Judge> ProviderServer<J> {
     /// The judge.
     pub const fn judge(&mut self) -> &mut J {
         &mut self.judge
-    }
-
-    /// Requests without an answer.
-    #[must_use]
-    pub fn open_requests(&self) -> usize {
-        self.wire.open_streams()
     }
 
     /// Whether the terminal event was produced; it may still be waiting in [`Machine::poll_event`].

@@ -30,8 +30,9 @@ const MAX_HEADER_LIST: u32 = 64 * 1024;
 /// How a [`Connection`] is set up.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
-    settings: Vec<(u16, u32)>,
-    max_body: usize,
+    pub(super) settings: Vec<(u16, u32)>,
+    /// The most bytes kept of a request's body. Default: 64 KiB.
+    pub(super) max_body: usize,
 }
 
 impl Default for Config {
@@ -49,12 +50,6 @@ impl Config {
     /// [`inject`](Connection::inject).
     pub(crate) fn settings(mut self, settings: impl Into<Vec<(u16, u32)>>) -> Self {
         self.settings = settings.into();
-        self
-    }
-
-    /// The most bytes kept of a request's body. Default 64 KiB.
-    pub(crate) fn max_body(mut self, bytes: usize) -> Self {
-        self.max_body = bytes;
         self
     }
 
@@ -76,7 +71,7 @@ pub(crate) struct Request {
     pub(crate) authority: Option<String>,
     /// The header fields; trailers are left out.
     pub(crate) headers: HeaderMap,
-    /// The body, up to [`Config::max_body`].
+    /// The body, up to `Config::max_body`.
     pub(crate) body: Bytes,
     /// Whether the body is whole.
     pub(crate) complete: bool,

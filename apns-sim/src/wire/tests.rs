@@ -281,7 +281,7 @@ fn a_body_in_pieces_beyond_a_window_that_was_only_announced_arrives() {
 #[test]
 fn bodies_of_more_than_all_windows_together_arrive() {
     for split in [7, usize::MAX] {
-        let mut hand = Hand::new(Config::default().max_body(1 << 20), split);
+        let mut hand = Hand::new(Config { max_body: 1 << 20, ..Config::default() }, split);
         hand.say(|out| frame::write(out, kind::HEADERS, flag::END_HEADERS, 1, HEAD_BLOCK));
         let (mut window, mut sent) = (65_535_i64, 0);
         while sent < 300_000 {
@@ -316,7 +316,7 @@ fn bodies_of_more_than_all_windows_together_arrive() {
 #[test]
 fn a_request_that_is_too_long_is_cut_and_can_be_answered() {
     for split in SPLITS {
-        let mut hand = Hand::new(Config::default().max_body(5000), split);
+        let mut hand = Hand::new(Config { max_body: 5000, ..Config::default() }, split);
         hand.send(1, &[b'x'; 6000]);
         let requests = hand.requests();
         assert_eq!((requests[0].body.len(), requests[0].complete), (5000, false));

@@ -1,8 +1,10 @@
-//! Spans of time and sizes in configuration files.
+//! Spans of time in configuration files.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::span;
 
 /// A span of time: `500ms`, `3s`, `2m`, `12h` or `7d`; a bare number counts seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,18 +18,7 @@ const EXPECTED: &str = "a span of time such as 500ms, 3s, 2m, 12h or 7d, at most
 impl Span {
     /// Reads a span.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
-        let milliseconds: u64 = match unit {
-            "ms" => 1,
-            "s" | "" => 1000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return None,
-        };
-        let span = Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(milliseconds)?);
-        (span <= LONGEST).then_some(Self(span))
+        span::parse(text, Duration::ZERO..=LONGEST).ok().map(Self)
     }
 }
 

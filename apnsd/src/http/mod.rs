@@ -27,6 +27,7 @@ use axum::routing::{get, post};
 use base64::Engine as _;
 
 pub use self::config::{ApiConfig, Limits, TlsConfig};
+pub use self::metrics::MetricsPort;
 pub(crate) use self::notifications::percent_decoded;
 use self::problem::Problem;
 use crate::AppName;
