@@ -101,5 +101,5 @@ pub use feedback::FeedbackFailure;
 pub use http2_builder::{Credentials, Http2Builder};
 pub use reply::{Delivery, Pending};
 pub use runtime::{Alpn, Clock, Runtime, Secured};
-pub use stats::{Families, Family, Stats};
+pub use stats::{Families, Stats};
 pub use tls::{Roots, RootsError};

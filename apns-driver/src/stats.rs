@@ -2,7 +2,7 @@
 
 mod prometheus;
 
-pub use prometheus::{Families, Family};
+pub use prometheus::Families;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -45,8 +45,10 @@ pub(crate) trait Interface: Default {
     /// Checks what concerns more than one field. Without access tokens, callers have to be on this machine.
     fn check(&self, tokens: bool) -> Result<(), ConfigError>;
 
-    /// The files of the certificate that its ports show.
-    fn certificate(&self) -> Option<CertificateFiles>;
+    /// The files of the certificate that its ports show, if they show one.
+    fn certificate(&self) -> Option<CertificateFiles> {
+        None
+    }
 
     /// Takes the ports. Nobody is answered there yet.
     fn bind(&self, config: &Config) -> Result<Bound, DaemonError>;

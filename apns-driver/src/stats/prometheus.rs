@@ -4,91 +4,68 @@ use std::fmt::{self, Write as _};
 
 use super::{LATENCY_BUCKETS_MS, Stats};
 
-/// What a figure is: its name, its kind and a line of help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Family {
-    name: &'static str,
-    kind: &'static str,
-    help: &'static str,
-}
-
-impl Family {
-    /// A figure that never falls. Its name ends with `_total`.
-    #[must_use]
-    pub const fn counter(name: &'static str, help: &'static str) -> Self {
-        Self { name, kind: "counter", help }
-    }
-
-    /// A figure that rises and falls.
-    #[must_use]
-    pub const fn gauge(name: &'static str, help: &'static str) -> Self {
-        Self { name, kind: "gauge", help }
-    }
-
-    /// Many values, by size.
-    #[must_use]
-    pub const fn histogram(name: &'static str, help: &'static str) -> Self {
-        Self { name, kind: "histogram", help }
-    }
-}
-
-/// Figures for Prometheus, of one client or of many: the lines of each family stand together, whatever adds them.
+/// Figures for Prometheus, of one client or of many: the lines of each figure stand together, whatever adds them.
 /// [`Display`](fmt::Display) writes the text.
 ///
 /// ```
-/// use apns_driver::{Families, Family};
-///
-/// const DEPTH: Family = Family::gauge("my_queue_depth", "Things that wait.");
-/// let mut families = Families::default();
-/// families.add(DEPTH, &[("queue", "one")], 2);
-/// assert!(families.to_string().ends_with("my_queue_depth{queue=\"one\"} 2\n"));
+/// let mut families = apns_driver::Families::default();
+/// families.gauge("my_queue_depth", "Things that wait.", &[("queue", "one")], 2);
+/// families.gauge("my_queue_depth", "Things that wait.", &[("queue", "two")], 3);
+/// assert!(families.to_string().ends_with("my_queue_depth{queue=\"one\"} 2\nmy_queue_depth{queue=\"two\"} 3\n"));
 /// ```
 #[derive(Debug, Clone, Default)]
-pub struct Families(Vec<(Family, String)>);
+pub struct Families(Vec<(&'static str, String)>);
 
 impl Families {
-    /// Adds a figure, told from others of its family by its labels.
-    pub fn add(&mut self, family: Family, labels: &[(&str, &str)], value: impl fmt::Display) {
-        self.line(family, "", labels, &value);
+    /// A figure that never falls. Labels tell it from others of its name, which ends with `_total`.
+    pub fn counter(&mut self, name: &'static str, help: &'static str, labels: &[(&str, &str)], value: u64) {
+        self.add([name, "counter", help], "", labels, &value);
     }
 
-    /// Adds a histogram: how many values were at most so large (and larger than the end before) and how many larger than
-    /// all, the sum of all, and its labels.
-    pub fn add_histogram(
+    /// A figure that rises and falls.
+    pub fn gauge(&mut self, name: &'static str, help: &'static str, labels: &[(&str, &str)], value: u64) {
+        self.add([name, "gauge", help], "", labels, &value);
+    }
+
+    /// Many values by size: for each end of a bucket how many were at most so large, and larger than the end before; at
+    /// the end of `counts`, how many were larger than all; and the sum of all values.
+    pub fn histogram<const N: usize>(
         &mut self,
-        family: Family,
+        [name, help]: [&'static str; 2],
         labels: &[(&str, &str)],
-        buckets: impl IntoIterator<Item = (f64, u64)>,
-        larger: u64,
+        ends: [f64; N],
+        counts: &[u64],
         sum: f64,
     ) {
-        let mut count = 0;
-        for (end, more) in
-            buckets.into_iter().map(|(end, more)| (end.to_string(), more)).chain([("+Inf".to_owned(), larger)])
-        {
-            count += more;
-            self.line(family, "_bucket", &[labels, &[("le", &end)]].concat(), &count);
+        let (family, mut below) = ([name, "histogram", help], 0);
+        for (end, count) in ends.iter().map(f64::to_string).chain(["+Inf".to_owned()]).zip(counts) {
+            below += count;
+            self.add(family, "_bucket", &[labels, &[("le", &end)]].concat(), &below);
         }
-        self.line(family, "_sum", labels, &sum);
-        self.line(family, "_count", labels, &count);
+        self.add(family, "_sum", labels, &sum);
+        self.add(family, "_count", labels, &below);
     }
 
-    fn line(&mut self, family: Family, ending: &str, labels: &[(&str, &str)], value: &dyn fmt::Display) {
-        let place = self.0.iter().position(|(known, _)| known.name == family.name).unwrap_or_else(|| {
-            self.0.push((family, String::new()));
+    fn add(
+        &mut self,
+        [name, kind, help]: [&'static str; 3],
+        ending: &str,
+        labels: &[(&str, &str)],
+        value: &dyn fmt::Display,
+    ) {
+        let place = self.0.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
+            self.0.push((name, format!("# HELP {name} {help}\n# TYPE {name} {kind}\n")));
             self.0.len() - 1
         });
         let labels: Vec<_> = labels.iter().map(|(name, text)| format!("{name}=\"{}\"", escaped(text))).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        writeln!(self.0[place].1, "{}{ending}{labels} {value}", family.name).expect("a text takes everything");
+        writeln!(self.0[place].1, "{name}{ending}{labels} {value}").expect("a text takes everything");
     }
 }
 
 impl fmt::Display for Families {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|(Family { name, kind, help }, lines)| {
-            write!(f, "# HELP {name} {help}\n# TYPE {name} {kind}\n{lines}")
-        })
+        self.0.iter().try_for_each(|(_, lines)| f.write_str(lines))
     }
 }
 
@@ -97,46 +74,32 @@ fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-const SUBMITTED: Family = Family::counter("apns_submitted_total", "Notifications taken.");
-const QUEUED: Family = Family::gauge("apns_queue_depth", "Notifications that wait for a connection with room.");
-const IN_FLIGHT: Family = Family::gauge("apns_in_flight", "Notifications with a session and without an outcome.");
-const CONNECTED: Family = Family::gauge("apns_connected_sessions", "Sessions with an open connection.");
-const DIALS: Family = Family::counter("apns_dials_total", "Attempts to connect.");
-const DIAL_FAILURES: Family = Family::counter("apns_dial_failures_total", "Attempts to connect that failed.");
-const CONNECTIONS: Family = Family::counter("apns_connections_total", "Connections opened.");
-const WRITTEN_AGAIN: Family = Family::counter("apns_written_again_total", "Times that something was written again.");
-const REPLAYED: Family = Family::counter("apns_replayed_total", "Of these, possible duplicates.");
-const TOKEN_AGE: Family = Family::gauge("apns_provider_token_age_seconds", "Age of the provider token in use.");
-const OUTCOMES: Family = Family::counter("apns_outcomes_total", "Notifications that ended, by outcome and reason.");
-const LATENCY: Family = Family::histogram("apns_latency_seconds", "From a session to the outcome.");
-
 impl Stats {
     /// Adds all of it to the figures of a process, with labels that tell this client from others.
     /// `docs/observability.md` has the names in a table.
     pub fn add_to(&self, families: &mut Families, labels: &[(&str, &str)]) {
-        for (family, value) in [
-            (SUBMITTED, self.submitted),
-            (QUEUED, self.queued),
-            (IN_FLIGHT, self.in_flight),
-            (CONNECTED, self.connected),
-            (DIALS, self.dials),
-            (DIAL_FAILURES, self.dial_failures),
-            (CONNECTIONS, self.connections),
-            (WRITTEN_AGAIN, self.written_again),
-            (REPLAYED, self.replayed),
-        ] {
-            families.add(family, labels, value);
-        }
+        let mut gauge = |name, help, value| families.gauge(name, help, labels, value);
+        gauge("apns_queue_depth", "Notifications that wait for a connection with room.", self.queued);
+        gauge("apns_in_flight", "Notifications with a session and without an outcome.", self.in_flight);
+        gauge("apns_connected_sessions", "Sessions with an open connection.", self.connected);
         if let Some(age) = self.token_age {
-            families.add(TOKEN_AGE, labels, age.as_secs());
+            gauge("apns_provider_token_age_seconds", "Age of the provider token in use.", age.as_secs());
         }
+        let mut counter = |name, help, value| families.counter(name, help, labels, value);
+        counter("apns_submitted_total", "Notifications taken.", self.submitted);
+        counter("apns_dials_total", "Attempts to connect.", self.dials);
+        counter("apns_dial_failures_total", "Attempts to connect that failed.", self.dial_failures);
+        counter("apns_connections_total", "Connections opened.", self.connections);
+        counter("apns_written_again_total", "Times that something was written again.", self.written_again);
+        counter("apns_replayed_total", "Of these, possible duplicates.", self.replayed);
+        let (name, help) = ("apns_outcomes_total", "Notifications that ended, by outcome and reason.");
         for outcome in &self.outcomes {
             let reason = [("outcome", outcome.outcome), ("reason", &*outcome.reason)];
-            families.add(OUTCOMES, &[labels, &reason].concat(), outcome.count);
+            families.counter(name, help, &[labels, &reason].concat(), outcome.count);
         }
-        let buckets = LATENCY_BUCKETS_MS.map(|end| end as f64 / 1000.0).into_iter().zip(self.latency.buckets);
-        let larger = self.latency.buckets[LATENCY_BUCKETS_MS.len()];
-        families.add_histogram(LATENCY, labels, buckets, larger, self.latency.sum.as_secs_f64());
+        let family = ["apns_latency_seconds", "From a session to the outcome."];
+        let ends = LATENCY_BUCKETS_MS.map(|end| end as f64 / 1000.0);
+        families.histogram(family, labels, ends, &self.latency.buckets, self.latency.sum.as_secs_f64());
     }
 }
 

@@ -20,7 +20,7 @@ use apns_credentials::is_path;
 ///
 /// Either a client certificate (`certificate`, with its `key` where that is apart) or a signing key with `key_id` and
 /// `team_id`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AppDefinition {
     /// Production or sandbox.
@@ -108,10 +108,11 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 /// [`Environment`] in files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EnvironmentWord {
     /// For apps from the App Store and TestFlight.
+    #[default]
     Production,
     /// For apps built for development.
     Sandbox,
@@ -122,6 +123,15 @@ impl From<EnvironmentWord> for Environment {
         match word {
             EnvironmentWord::Production => Self::Production,
             EnvironmentWord::Sandbox => Self::Sandbox,
+        }
+    }
+}
+
+impl From<Environment> for EnvironmentWord {
+    fn from(environment: Environment) -> Self {
+        match environment {
+            Environment::Production => Self::Production,
+            Environment::Sandbox => Self::Sandbox,
         }
     }
 }
@@ -261,13 +271,13 @@ impl AppDefinition {
     /// A definition with a client certificate in a file (with its key), and all else as it is by default.
     #[must_use]
     pub fn with_certificate_file(environment: Environment, certificate: PathBuf) -> Self {
-        Self { certificate: Some(certificate), ..Self::empty(environment) }
+        Self { environment: environment.into(), certificate: Some(certificate), ..Self::default() }
     }
 
     /// A definition with a client certificate and its key as PEM, or as PKCS#12 in base64.
     #[must_use]
     pub fn with_certificate_data(environment: Environment, certificate: Secret) -> Self {
-        Self { certificate_data: Some(certificate), ..Self::empty(environment) }
+        Self { environment: environment.into(), certificate_data: Some(certificate), ..Self::default() }
     }
 
     /// The environment and the credential of this one, and all else of another.
@@ -290,41 +300,6 @@ impl AppDefinition {
     pub(crate) fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = Some(Span(patience));
         self
-    }
-
-    fn empty(environment: Environment) -> Self {
-        let environment = match environment {
-            Environment::Production => EnvironmentWord::Production,
-            Environment::Sandbox => EnvironmentWord::Sandbox,
-        };
-        Self {
-            environment,
-            certificate: None,
-            certificate_data: None,
-            key: None,
-            key_data: None,
-            password: None,
-            password_file: None,
-            signing_key: None,
-            signing_key_data: None,
-            key_id: None,
-            team_id: None,
-            topic: None,
-            transport: Transport::default(),
-            host: None,
-            port: None,
-            ca: None,
-            feedback_host: None,
-            feedback_port: None,
-            feedback_every: None,
-            connections: None,
-            in_flight: None,
-            patience: None,
-            retry: RetryDefinition::default(),
-            loss: Loss::default(),
-            resend_at_most: None,
-            rate: None,
-        }
     }
 
     /// Reads a definition from JSON, as a request brings it.

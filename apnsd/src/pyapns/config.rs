@@ -9,7 +9,7 @@ use super::Pyapns;
 use crate::config::{AppDefinition, Config, ConfigError};
 use crate::daemon::DaemonError;
 use crate::interface::{Bound, Interface, check_port};
-use crate::listen::{CertificateFiles, Port};
+use crate::listen::Port;
 
 /// The interfaces of pyapns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,10 +79,6 @@ impl Interface for PyapnsConfig {
     fn check(&self, tokens: bool) -> Result<(), ConfigError> {
         check_port("pyapns.listen", self.listen, tokens)?;
         check_port("pyapns.rest_listen", self.rest_listen, tokens)
-    }
-
-    fn certificate(&self) -> Option<CertificateFiles> {
-        None
     }
 
     fn bind(&self, config: &Config) -> Result<Bound, DaemonError> {
