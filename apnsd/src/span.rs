@@ -11,7 +11,9 @@ pub enum SpanError {
     #[error("a span of time begins with a whole number, as in 500ms, 3s, 2m, 12h or 7d")]
     NoNumber,
     /// What follows the number is no unit.
-    #[error("a span of time ends with its unit, ms, s, m, h or d: 500ms, 3s, 2m, 12h, 7d")]
+    #[error(
+        "a span of time ends with its unit, ms, s, m, h or d: 500ms, 3s, 2m, 12h, 7d; without one it counts seconds"
+    )]
     NoUnit,
     /// It is longer than makes sense.
     #[error("a span of time of at most {} is possible here", text(*limit))]

@@ -24,7 +24,7 @@ fn options_that_do_not_fit_are_refused() {
         (&["--token", &one, "--body", "x", "--ttl", "1s", "--expiration", "1"], "cannot be used with"),
         (&["--token", &one, "--body", "x", "--ttl", "soon"], "begins with a whole number"),
         (&["--token", &one, "--body", "x", "--timeout", "0s"], "above zero"),
-        (&["--token", &one, "--body", "x", "--timeout", "5"], "ends with its unit"),
+        (&["--token", &one, "--body", "x", "--timeout", "5x"], "ends with its unit"),
         (&["--token", &one, "--body", "x", "--priority", "7"], "10, 5, or 1"),
         (&["--token", &one, "--body", "x", "--command", "3"], "0, 1 and 2"),
         (&["--token", &one, "--body", "x", "--on-loss", "weep"], "report, resend"),
