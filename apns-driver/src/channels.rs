@@ -5,12 +5,12 @@
 //! [`Endpoint::provider_api`](crate::Endpoint::provider_api).
 //!
 //! ```
-//! use apns_driver::{Client, Endpoint, Environment, Runtime};
+//! use apns_driver::{Client, Credentials, Endpoint, Environment, Runtime};
 //! use apns_proto::Payload;
 //! use apns_proto::http2::{Broadcast, BundleId, ChannelStorage};
 //!
 //! # type Error = Box<dyn std::error::Error>;
-//! async fn kick_off<R: Runtime>(credentials: apns_driver::Credentials, update: Payload) -> Result<(), Error> {
+//! async fn kick_off<R: Runtime + Default>(credentials: Credentials, update: Payload) -> Result<(), Error> {
 //!     let app = BundleId::new("com.example.app")?;
 //!     let server = Endpoint::channels(Environment::Sandbox);
 //!     let channels = Client::<R>::http2(server, credentials.clone()).channels(app.clone())?;
