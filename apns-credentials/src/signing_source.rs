@@ -1,12 +1,11 @@
 //! Provider tokens from a key at hand.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use apns_proto::Now;
 use apns_proto::http2::{
     AfterRejection, ClockSkew, KeyId, ProviderToken, Reason, TeamId, TokenError, TokenPolicy, TokenSchedule,
     TokenSource,
 };
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::SigningKey;
 
@@ -49,7 +48,7 @@ impl SigningSource {
 
     fn schedule(&self) -> MutexGuard<'_, TokenSchedule> {
         // A schedule is whole between any two of its statements, so one that somebody panicked over is as good as any.
-        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+        self.schedule.lock()
     }
 }
 

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use apns_proto::{Expiration, Message, NotSentCause, Notification, Outcome, Pause};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::bulk::SendAll;
 use crate::events::{Broadcast, Events};
@@ -213,7 +214,7 @@ impl<M: Message> Core<M> {
     }
 
     fn pauses(&self) -> MutexGuard<'_, Pauses> {
-        self.pauses.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pauses.lock()
     }
 
     /// For a notification that no session takes any more.
@@ -234,7 +235,7 @@ impl<M: Message> Core<M> {
         if !matches!(delivery.outcome, Outcome::Unknown { .. } | Outcome::NotSent { .. }) {
             return;
         }
-        let mut leftovers = self.leftovers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut leftovers = self.leftovers.lock();
         if let (Some(leftovers), Some(notification)) = (leftovers.as_mut(), delivery.returned.as_deref()) {
             leftovers.push(Leftover { notification: notification.clone(), outcome: delivery.outcome.clone() });
         }
@@ -337,11 +338,11 @@ impl<R: Runtime, M: Message> Client<R, M> {
     /// What cannot be settled by then ends as unknown or not sent, and is listed in the report.
     pub async fn close(&self, limit: Duration) -> CloseReport<M> {
         let core = &self.handle.core;
-        core.leftovers.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
+        core.leftovers.lock().get_or_insert_default();
         core.queue.close(self.runtime.now().instant.checked_add(limit));
         core.queue.finished().await;
         core.broadcast.end();
-        let unsettled = core.leftovers.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let unsettled = core.leftovers.lock().take();
         CloseReport { unsettled: unsettled.unwrap_or_default() }
     }
 

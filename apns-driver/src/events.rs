@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use apns_proto::{DialFailure, LinkId, LinkReport, NotSentCause, WallTime, Warning};
 use futures_core::Stream;
 use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
 
 /// Something that happened to a client's connections. Outcomes of notifications are not among these.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,7 +134,7 @@ impl Stream for Events {
         self.0.waker.register(cx.waker());
         match self.0.pop() {
             Some(event) => Poll::Ready(Some(event)),
-            None if self.0.state.lock().unwrap_or_else(PoisonError::into_inner).over => Poll::Ready(None),
+            None if self.0.state.lock().over => Poll::Ready(None),
             None => Poll::Pending,
         }
     }
@@ -141,7 +142,7 @@ impl Stream for Events {
 
 impl Watcher {
     fn pop(&self) -> Option<ClientEvent> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if state.missed > 0 {
             return Some(ClientEvent::Missed { count: std::mem::take(&mut state.missed) });
         }
@@ -158,7 +159,7 @@ pub(crate) struct Broadcast {
 impl Broadcast {
     pub(crate) fn subscribe(&self) -> Events {
         let watcher = Arc::new(Watcher::default());
-        self.watchers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&watcher));
+        self.watchers.lock().push(Arc::downgrade(&watcher));
         Events(watcher)
     }
 
@@ -178,9 +179,9 @@ impl Broadcast {
     }
 
     fn tell(&self, change: impl Fn(&mut WatcherState)) {
-        self.watchers.lock().unwrap_or_else(PoisonError::into_inner).retain(|watcher| {
+        self.watchers.lock().retain(|watcher| {
             let Some(watcher) = watcher.upgrade() else { return false };
-            change(&mut watcher.state.lock().unwrap_or_else(PoisonError::into_inner));
+            change(&mut watcher.state.lock());
             watcher.waker.wake();
             true
         });

@@ -1,8 +1,9 @@
 //! Which notifications are about to leave, for callers that keep a journal.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use apns_proto::Message;
+use parking_lot::Mutex;
 
 use crate::reply::BulkSink;
 
@@ -23,7 +24,7 @@ impl<T: Copy, F: Fn(&[T])> Tags<T, F> {
     }
 
     pub(crate) fn set(&self, slot: u32, tag: T) {
-        let mut tags = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tags = self.tags.lock();
         let slot = slot as usize;
         if tags.len() <= slot {
             tags.resize(slot + 1, None);
@@ -34,7 +35,7 @@ impl<T: Copy, F: Fn(&[T])> Tags<T, F> {
 
 impl<T: Copy + Send, F: Fn(&[T]) + Send + Sync> Watch for Tags<T, F> {
     fn leaving(&self, slots: &[u32]) {
-        let tags = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
+        let tags = self.tags.lock();
         let named: Vec<T> = slots.iter().filter_map(|slot| *tags.get(*slot as usize)?).collect();
         drop(tags);
         (self.hook)(&named);

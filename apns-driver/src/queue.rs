@@ -1,12 +1,12 @@
 //! The bounded queue between callers and sessions, with the orders that concern all sessions.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Instant;
 
 use apns_proto::{Message, Notification};
 use event_listener::{Event, IntoNotification};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::reply::Reply;
 
@@ -151,7 +151,7 @@ impl<M: Message> Queue<M> {
 
     fn lock(&self) -> MutexGuard<'_, State<M>> {
         // Nothing between lock and unlock can leave the state half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(crate) fn try_push(&self, job: Job<M>) -> Result<(), (Job<M>, Refusal)> {

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use apns_proto::{Message, NotSentCause, Notification, Outcome, Settled, UnknownCause};
 use futures_channel::oneshot;
 use futures_util::task::AtomicWaker;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::leaving::{Leaving, Watch};
 
@@ -176,7 +177,7 @@ impl<M: Message> BulkSink<M> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Done<M>> {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+        self.done.lock()
     }
 
     fn push(&self, slot: u32, delivery: Delivery<M>) {

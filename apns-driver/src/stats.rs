@@ -6,11 +6,12 @@ pub use prometheus::Families;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use apns_proto::{Message, NotSentCause, Outcome, Proof, UnknownCause, WallTime};
+use parking_lot::Mutex;
 
 use crate::queue::Levels;
 use crate::reply::Delivery;
@@ -163,7 +164,7 @@ impl Meter {
             Outcome::NotSent { cause } => not_sent(cause).into(),
             _ => "other".into(),
         };
-        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut others = self.others.lock();
         let full = others.len() >= REASONS;
         let mut key = (outcome.word(), reason);
         if full && !others.contains_key(&key) {
@@ -208,7 +209,7 @@ impl Meter {
         let get = |number: &AtomicU64| number.load(Ordering::Relaxed);
         let accepted = [("confirmed", &self.confirmed), ("presumed", &self.presumed)]
             .map(|(reason, count)| OutcomeCount { outcome: "accepted", reason: reason.into(), count: get(count) });
-        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = self.others.lock();
         let others =
             others.iter().map(|((outcome, reason), &count)| OutcomeCount { outcome, reason: reason.clone(), count });
         let outcomes: Vec<_> = accepted.into_iter().filter(|outcome| outcome.count > 0).chain(others).collect();
@@ -374,7 +375,7 @@ mod tests {
 
         let meter = meter();
         {
-            let mut others = meter.others.lock().unwrap();
+            let mut others = meter.others.lock();
             others.extend((0..REASONS).map(|n| (("rejected", Cow::from(n.to_string())), 1)));
         }
         for _ in 0..2 {

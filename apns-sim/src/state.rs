@@ -1,14 +1,15 @@
 //! What all connections of a simulator share.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use apns_proto::binary::server::{Verdict, is_probe};
 use apns_proto::binary::{
     DecodedNotification, FeedbackRecord, Limits, NotificationError, NotificationErrorKind, Status,
 };
 use apns_proto::{Now, WallTime};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::log::{Entry, Keep, Log, Record, Service, Unreadable};
@@ -43,7 +44,7 @@ impl Core {
 
     /// A test that panics while it looks leaves nothing half done.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(crate) fn script(&self) -> Script {

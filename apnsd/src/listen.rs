@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use apns_driver::tls::rustls::certified_key;
@@ -16,6 +16,7 @@ use axum::response::Response;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::{Mutex, RwLock};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, watch};
@@ -236,7 +237,7 @@ impl Connections {
 
     /// A place for a new connection. Where all are taken, the one that is there the longest without a request leaves.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Place> {
-        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seats = self.seats.lock();
         if seats.taken.len() >= self.limit {
             seats.evict().then_some(())?;
         }
@@ -248,7 +249,7 @@ impl Connections {
     }
 
     pub(crate) fn evict(&self) -> bool {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner).evict()
+        self.seats.lock().evict()
     }
 }
 
@@ -265,7 +266,7 @@ impl Seats {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut seats = self.connections.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seats = self.connections.seats.lock();
         seats.taken.remove(&self.number);
     }
 }
@@ -297,7 +298,7 @@ impl std::fmt::Debug for ServerCertificate {
 
 impl ResolvesServerCert for ServerCertificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())
+        Some(self.0.read().clone())
     }
 }
 
@@ -330,12 +331,12 @@ impl ServerCertificate {
 
     /// What kind of key it has, which decides about the suites of TLS 1.2.
     pub(crate) fn algorithm(&self) -> SignatureAlgorithm {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).key.algorithm()
+        self.0.read().key.algorithm()
     }
 
     /// New connections get this one.
     pub(crate) fn replace(&self, certified: Arc<CertifiedKey>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = certified;
+        *self.0.write() = certified;
     }
 }
 

@@ -1,7 +1,8 @@
 //! How fast an app may take notifications from its callers.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// A bucket that fills by so many a second and holds one second's worth. A batch may take more than there is; what it
 /// owes is paid before the next one is let in.
@@ -24,7 +25,7 @@ impl RateLimit {
 
     /// Sets another limit; what is owed stays owed.
     pub(crate) fn set(&self, per_second: Option<u32>, now: Instant) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         state.fill(now);
         state.per_second = per_second;
         state.there = state.there.min(per_second.map_or(0.0, f64::from));
@@ -32,7 +33,7 @@ impl RateLimit {
 
     /// Takes so many, or says how long to wait before asking again.
     pub(crate) fn take(&self, count: usize, now: Instant) -> Result<(), Duration> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         let Some(per_second) = state.per_second else { return Ok(()) };
         state.fill(now);
         if state.there <= 0.0 {

@@ -1,8 +1,9 @@
 //! The certificates that ports show, taken again when their files change.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio_rustls::rustls::sign::CertifiedKey;
 
 use crate::config::{Config, ConfigError, FileState};
@@ -54,7 +55,7 @@ impl ServerFiles {
             watched.shown.replace(read);
             watched
         });
-        *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = watched.collect();
+        *self.watched.lock() = watched.collect();
     }
 
     /// Looks again and again.
@@ -73,7 +74,7 @@ impl ServerFiles {
     }
 
     fn look(&self) {
-        for Watched { files, shown, seen } in self.watched.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+        for Watched { files, shown, seen } in self.watched.lock().iter_mut() {
             let found = states(files);
             if found == *seen {
                 continue;

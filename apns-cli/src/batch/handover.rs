@@ -2,13 +2,14 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use apns_proto::Notification;
 use futures_util::future::Fuse;
 use futures_util::{FutureExt, Stream};
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Sleep, sleep_until};
 
@@ -34,7 +35,7 @@ impl SharedJournal {
 
     /// Has a line covered by the mark. Says whether that worked; why not is kept.
     fn cover(&self, line: u64) -> bool {
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.0.lock();
         if inner.failed.is_some() {
             return false;
         }
@@ -50,12 +51,12 @@ impl SharedJournal {
 
     /// Does something with the journal, if the pass has not ended.
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Journal) -> T) -> Option<T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).journal.as_mut().map(act)
+        self.0.lock().journal.as_mut().map(act)
     }
 
     /// Takes it out for the end of the pass, and says why it could not be written, if so.
     pub(crate) fn take(&self) -> (Option<Journal>, Option<io::Error>) {
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.0.lock();
         (inner.journal.take(), inner.failed.take())
     }
 }

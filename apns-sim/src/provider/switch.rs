@@ -1,10 +1,11 @@
 //! A stream whose orderly end can be turned into a cut.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::{fmt, io};
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::script::CutHow;
@@ -16,11 +17,11 @@ pub(super) struct CutSwitch(Mutex<Option<CutHow>>);
 
 impl CutSwitch {
     pub(super) fn turn(&self, how: CutHow) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(how);
+        *self.0.lock() = Some(how);
     }
 
     fn turned(&self) -> Option<CutHow> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 }
 

@@ -5,10 +5,11 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frame::{HEAD, Head, kind};
@@ -37,7 +38,7 @@ impl Io {
     /// The pipe itself.
     pub(super) fn lock(&self) -> MutexGuard<'_, Pipe> {
         // Nothing under this lock panics half way through a change, so what a poisoned lock holds is sound.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

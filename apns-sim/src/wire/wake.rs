@@ -1,9 +1,11 @@
 //! Wakers that only take a note.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
+
+use parking_lot::Mutex;
 
 /// Whether the engine asked to be polled again.
 #[derive(Debug, Default)]
@@ -40,12 +42,12 @@ impl<N> Default for ReadyList<N> {
 impl<N: Copy + Send + Sync + 'static> ReadyList<N> {
     /// Puts a number on the list.
     pub(super) fn push(&self, number: N) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(number);
+        self.0.lock().push_back(number);
     }
 
     /// Takes the one that has waited longest.
     pub(super) fn pop(&self) -> Option<N> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        self.0.lock().pop_front()
     }
 
     /// A waker that puts a number on the list.

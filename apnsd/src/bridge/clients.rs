@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use apns_proto::binary::Status;
 use apns_tokio::{Certificate, CertificateEnvironment, Environment};
+use parking_lot::Mutex;
 
 use super::line::Fate;
 use super::resend::{Likeness, Resends};
@@ -161,7 +162,7 @@ impl Client {
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.state.lock())
     }
 
     /// A notification that is new.
@@ -204,7 +205,7 @@ type ClientName = (AppName, [u8; 32]);
 impl Clients {
     /// The client that connects.
     pub(super) fn enter(&self, now: Instant, admitted: Admitted) -> Arc<Client> {
-        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.0.lock();
         clients.retain(|_, client| Arc::strong_count(client) > 1 || !client.has_nothing(now));
         if clients.len() >= REMEMBERED {
             clients.retain(|_, client| Arc::strong_count(client) > 1);
@@ -279,6 +280,6 @@ mod tests {
         for number in 0..10 {
             drop(clients.enter(now, Admitted { fingerprint: [number; 32], ..admitted() }));
         }
-        assert_eq!(clients.0.lock().unwrap().len(), 1);
+        assert_eq!(clients.0.lock().len(), 1);
     }
 }

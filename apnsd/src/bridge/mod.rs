@@ -26,13 +26,14 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use apns_credentials::disclosure::shown;
 use apns_driver::tls::rustls::words;
 use apns_proto::{PushType, Topic};
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -278,7 +279,7 @@ impl Hall {
     }
 
     fn reader(&self, app: &AppName) -> Arc<tokio::sync::Mutex<()>> {
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner).entry(app.clone()).or_default().clone()
+        self.readers.lock().entry(app.clone()).or_default().clone()
     }
 
     fn visit(&self, admitted: Admitted, place: Place, stop: watch::Receiver<bool>) -> Visit {
@@ -358,7 +359,7 @@ const LINES: usize = 20;
 
 impl Complaints {
     fn say(&self, from: IpAddr, what: &str) {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = self.0.lock();
         let now = Instant::now();
         if said.minute.is_none_or(|minute| now.duration_since(minute) >= Duration::from_secs(60)) {
             if said.left_out > 0 {

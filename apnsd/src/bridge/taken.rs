@@ -1,7 +1,6 @@
 //! One notification that the bridge took, for as long as somebody may have to hear of it.
 
-use std::sync::{Mutex, PoisonError};
-
+use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::line::Fate;
@@ -38,12 +37,12 @@ impl Taken {
 
     /// What is known of it.
     pub(super) fn fate(&self) -> Fate {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).fate
+        self.state.lock().fate
     }
 
     /// Tells this connection from now on, and nobody else. Gives what is known already.
     pub(super) fn tell(&self, fates: Fates, place: u64) -> Fate {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if state.fate == Fate::Open {
             state.told = Some((fates, place));
         }
@@ -53,7 +52,7 @@ impl Taken {
 
 impl Listener for Taken {
     fn ended(&self, record: &OutcomeRecord) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         state.fate = fate(record, self.errors);
         if let Some((fates, place)) = state.told.take() {
             // A connection that is gone does not want to know.

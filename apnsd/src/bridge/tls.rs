@@ -1,11 +1,12 @@
 //! TLS as old clients can do it: 1.2 and 1.3, a client certificate that proves its key, no sessions.
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::{fs, io};
 
 use apns_driver::files::replace_private;
 use apns_driver::tls::rustls::{verify_tls12_signature, verify_tls13_signature};
+use parking_lot::RwLock;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
@@ -39,12 +40,12 @@ impl Door {
 
     /// From now on these are let in.
     pub(super) fn replace(&self, admission: Admission) {
-        *self.admission.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(admission);
+        *self.admission.write() = Arc::new(admission);
     }
 
     /// Whose certificate this is.
     pub(super) fn admit(&self, certificate: &CertificateDer<'_>) -> Result<Admitted, Stranger> {
-        let admission = self.admission.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let admission = self.admission.read().clone();
         admission.admit(&self.service, certificate)
     }
 }

@@ -1,10 +1,10 @@
 //! How an app stands: what its connections do, what it counted, and what its credential is worth.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use apns_proto::WallTime;
+use parking_lot::Mutex;
 
 use crate::config::{App, Credential as AppCredential};
 use crate::outbox::OutcomeRecord;
@@ -208,7 +208,7 @@ impl Standing {
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.0.lock())
     }
 
     /// Notifications were accepted from a caller.

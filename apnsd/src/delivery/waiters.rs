@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::NotificationId;
@@ -40,12 +41,12 @@ impl Waiters {
     }
 
     fn add(&self, id: NotificationId, waiter: Waiter) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default().push(waiter);
+        self.0.lock().entry(id).or_default().push(waiter);
     }
 
     /// Forgets those that have left.
     pub(crate) fn prune(&self, ids: &[NotificationId]) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.0.lock();
         for id in ids {
             if let Some(waiters) = waiting.get_mut(id) {
                 waiters.retain(|waiter| match waiter {
@@ -61,7 +62,7 @@ impl Waiters {
 
     /// Tells whoever waits for it.
     pub(crate) fn tell(&self, record: &OutcomeRecord) {
-        let waiters = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&record.id);
+        let waiters = self.0.lock().remove(&record.id);
         for waiter in waiters.into_iter().flatten() {
             match waiter {
                 // Who left does not want to know.

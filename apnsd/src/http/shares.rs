@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, SizeHint};
+use parking_lot::Mutex;
 
 use super::body::MediaType;
 use super::problem::Problem;
@@ -81,7 +82,7 @@ const DRAINED_WITHIN: Duration = Duration::from_secs(30);
 
 impl Shares {
     fn of(&self, token: &str) -> Arc<Share> {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.tokens.lock();
         if let Some(share) = tokens.get(token) {
             return share.clone();
         }

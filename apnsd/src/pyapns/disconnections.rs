@@ -5,10 +5,11 @@
 //! last refusals. The outcomes themselves are in the outbox.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use apns_proto::binary::Status;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -72,7 +73,7 @@ struct State {
 impl Disconnections {
     /// What is known of an app. From here on its outcomes are looked at.
     pub(super) async fn of(&self, service: &Service, app: &AppName) -> Arc<Log> {
-        let log = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(app.clone()).or_default().clone();
+        let log = self.0.lock().entry(app.clone()).or_default().clone();
         if !std::mem::replace(&mut log.state().watched, true) {
             let (service, app, watched) = (service.clone(), app.clone(), log.clone());
             // To its end, also when the caller hangs up: nobody else would begin it again.
@@ -104,7 +105,7 @@ async fn watch(mut outcomes: crate::service::OutcomeStream, log: Arc<Log>) {
 
 impl Log {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Remembers what was accepted until its outcome is known.

@@ -1,13 +1,14 @@
 //! Apps come, change and go.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use apns_proto::WallTime;
 use apns_tokio::Environment;
 use futures_util::future::join_all;
+use parking_lot::RwLock;
 use tokio::sync::{Notify, watch};
 
 use super::{Current, RunningApp, Service, StartError, UnknownApp, to_the_end};
@@ -119,7 +120,7 @@ impl Service {
         for (name, (resolved, origin)) in apps {
             self.install(&name, resolved, origin);
         }
-        *self.0.filed.lock().unwrap_or_else(PoisonError::into_inner) = config.apps.clone();
+        *self.0.filed.lock() = config.apps.clone();
         Ok(())
     }
 
@@ -129,7 +130,7 @@ impl Service {
         let app = Arc::new(app);
         let current = Current { app: app.clone(), definition, files, origin };
         if let Ok(running) = self.app(name) {
-            *running.current.write().unwrap_or_else(PoisonError::into_inner) = current;
+            *running.current.write() = current;
             running.rate.set(app.rate, Instant::now());
             running.standing.set_health(Health::Untried);
             running.orders.send_replace(Order::Run(app));
@@ -147,7 +148,7 @@ impl Service {
             current: RwLock::new(current),
             removed: AtomicBool::new(false),
             past_told: AtomicBool::new(false),
-            task: std::sync::Mutex::new(None),
+            task: parking_lot::Mutex::new(None),
         });
         let engine = Engine {
             begun: clocks::both(),
@@ -163,17 +164,17 @@ impl Service {
             store_doubt: self.0.store.doubt.clone(),
         };
         let task = tokio::spawn(engine.run(inbox));
-        *running.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
-        self.0.apps.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), running);
+        *running.task.lock() = Some(task);
+        self.0.apps.write().insert(name.clone(), running);
     }
 
     /// Takes an app out, and waits until its engine has ended.
     async fn uninstall(&self, name: &AppName) -> Option<Arc<RunningApp>> {
-        let running = self.0.apps.write().unwrap_or_else(PoisonError::into_inner).remove(name)?;
+        let running = self.0.apps.write().remove(name)?;
         running.removed.store(true, Ordering::SeqCst);
         let deadline = tokio::time::Instant::now() + REMOVED_WITHIN;
         running.orders.send_replace(Order::Stop { deadline });
-        let task = running.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let task = running.task.lock().take();
         if let Some(mut task) = task {
             // An engine that failed has ended.
             tokio::select! {
@@ -232,7 +233,7 @@ impl Service {
         to_the_end(async move {
             let _one_after_another = service.0.changing.lock().await;
             service.app(&name)?;
-            if service.0.filed.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&name) {
+            if service.0.filed.lock().contains_key(&name) {
                 return Err(ProvisionError::Filed);
             }
             service.0.outbox.forget_app(&name).await?;
@@ -305,7 +306,7 @@ impl Service {
 
     async fn reload_to_the_end(&self, apps: BTreeMap<AppName, AppDefinition>) -> Result<(), ConfigError> {
         let _one_after_another = self.0.changing.lock().await;
-        let before = self.0.filed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let before = self.0.filed.lock().clone();
         let mut changed = Vec::new();
         for (name, definition) in &apps {
             // Also where the text is the same: the files that it names may have changed.
@@ -333,7 +334,7 @@ impl Service {
         });
         // Together, because each may take as long as what is under way takes.
         join_all(gone.map(|name| self.take_out(name))).await;
-        *self.0.filed.lock().unwrap_or_else(PoisonError::into_inner) = apps;
+        *self.0.filed.lock() = apps;
         Ok(())
     }
 
@@ -354,7 +355,7 @@ impl Service {
     /// send with them. One that cannot be used changes nothing: its other half may still be on its way.
     async fn renew(&self, all: bool) {
         let apps: Vec<_> = {
-            let apps = self.0.apps.read().unwrap_or_else(PoisonError::into_inner);
+            let apps = self.0.apps.read();
             apps.values().map(|running| (running.name.clone(), running.now())).collect()
         };
         for (name, Current { app, definition, files, origin }) in apps {
@@ -395,13 +396,13 @@ impl Service {
 
     fn saw(&self, name: &AppName, files: Vec<FileState>) {
         if let Ok(running) = self.app(name) {
-            running.current.write().unwrap_or_else(PoisonError::into_inner).files = files;
+            running.current.write().files = files;
         }
     }
 
     /// What the configuration file says of an app, where it does.
     pub(crate) fn filed(&self, name: &AppName) -> Option<AppDefinition> {
-        self.0.filed.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.0.filed.lock().get(name).cloned()
     }
 
     /// What may be told of an app.
@@ -428,7 +429,7 @@ impl Service {
     /// All apps, by name.
     #[must_use]
     pub fn list(&self) -> Vec<AppInfo> {
-        let names: Vec<AppName> = self.0.apps.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+        let names: Vec<AppName> = self.0.apps.read().keys().cloned().collect();
         names.iter().filter_map(|name| self.info(name).ok()).collect()
     }
 }

@@ -9,12 +9,13 @@ mod summary;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use apns_proto::binary::Limits;
 use apns_proto::{Expiration, InvalidNotification, Notification, WallTime};
+use parking_lot::RwLock;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -89,9 +90,9 @@ struct Inner {
     /// Held while apps come and go, so that they do so one after another.
     changing: Mutex<()>,
     /// The apps that the configuration file defined when it was last read.
-    filed: std::sync::Mutex<BTreeMap<AppName, AppDefinition>>,
+    filed: parking_lot::Mutex<BTreeMap<AppName, AppDefinition>>,
     /// What is done from time to time, whoever asks for what.
-    housekeeping: std::sync::Mutex<Vec<JoinHandle<()>>>,
+    housekeeping: parking_lot::Mutex<Vec<JoinHandle<()>>>,
     /// By when the service stops; from then on nothing is accepted any more.
     stop_by: watch::Sender<Option<tokio::time::Instant>>,
     /// Nothing ends any more.
@@ -116,7 +117,7 @@ struct RunningApp {
     removed: AtomicBool,
     /// It was said that an expiration in the past was given.
     past_told: AtomicBool,
-    task: std::sync::Mutex<Option<JoinHandle<()>>>,
+    task: parking_lot::Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What an app is at the moment.
@@ -176,8 +177,8 @@ impl Service {
             access: RwLock::new(Arc::new(Access::new(&config.tokens))),
             apps: RwLock::default(),
             changing: Mutex::new(()),
-            filed: std::sync::Mutex::default(),
-            housekeeping: std::sync::Mutex::default(),
+            filed: parking_lot::Mutex::default(),
+            housekeeping: parking_lot::Mutex::default(),
             stop_by: watch::Sender::new(None),
             stopped: CancellationToken::new(),
             started: now(),
@@ -232,17 +233,17 @@ impl Service {
             }
         });
         let tasks = [looking, watching, sweeping, comparing];
-        self.0.housekeeping.lock().unwrap_or_else(PoisonError::into_inner).extend(tasks);
+        self.0.housekeeping.lock().extend(tasks);
     }
 
     /// Has the engines look again what is due.
     fn wake_engines(&self) {
-        let apps = self.0.apps.read().unwrap_or_else(PoisonError::into_inner);
+        let apps = self.0.apps.read();
         apps.values().for_each(|app| app.wake.notify_one());
     }
 
     fn app(&self, name: &AppName) -> Result<Arc<RunningApp>, UnknownApp> {
-        let apps = self.0.apps.read().unwrap_or_else(PoisonError::into_inner);
+        let apps = self.0.apps.read();
         apps.get(name).cloned().ok_or(UnknownApp)
     }
 
@@ -493,7 +494,7 @@ impl Service {
     /// The apps that cannot send until a person acts, and why.
     #[must_use]
     pub fn failing(&self) -> Vec<(AppName, String)> {
-        let apps = self.0.apps.read().unwrap_or_else(PoisonError::into_inner);
+        let apps = self.0.apps.read();
         apps.values()
             .filter_map(|app| match app.standing.health() {
                 Health::Failing { why } => Some((app.name.clone(), why)),
@@ -519,7 +520,7 @@ impl Service {
     /// The access tokens in force.
     #[must_use]
     pub fn access(&self) -> Arc<Access> {
-        self.0.access.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.access.read().clone()
     }
 
     /// What its callers take up.
@@ -549,7 +550,7 @@ impl Service {
     pub async fn reload(&self, config: &Config) -> Result<(), ConfigError> {
         config.check()?;
         self.reload_apps(config.apps.clone()).await?;
-        *self.0.access.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Access::new(&config.tokens));
+        *self.0.access.write() = Arc::new(Access::new(&config.tokens));
         Ok(())
     }
 
@@ -562,9 +563,9 @@ impl Service {
         let _apps_stay = self.0.changing.lock().await;
         // Once more for those that came or changed meanwhile.
         self.stop_engines(deadline);
-        let apps = std::mem::take(&mut *self.0.apps.write().unwrap_or_else(PoisonError::into_inner));
+        let apps = std::mem::take(&mut *self.0.apps.write());
         for app in apps.values() {
-            let task = app.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let task = app.task.lock().take();
             if let Some(task) = task {
                 // An engine that failed has nothing to settle.
                 drop(task.await);
@@ -576,7 +577,7 @@ impl Service {
             }
         }
         self.0.stopped.cancel();
-        for task in self.0.housekeeping.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for task in self.0.housekeeping.lock().drain(..) {
             task.abort();
         }
         // A store that is gone is closed.
@@ -584,7 +585,7 @@ impl Service {
     }
 
     fn stop_engines(&self, deadline: tokio::time::Instant) {
-        for app in self.0.apps.read().unwrap_or_else(PoisonError::into_inner).values() {
+        for app in self.0.apps.read().values() {
             app.orders.send_replace(Order::Stop { deadline });
         }
     }
@@ -629,11 +630,11 @@ impl RunningApp {
     }
 
     fn set_origin(&self, origin: Origin) {
-        self.current.write().unwrap_or_else(PoisonError::into_inner).origin = origin;
+        self.current.write().origin = origin;
     }
 
     fn now(&self) -> Current {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.read().clone()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whether the outbox can store, and how much room there is.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify};
@@ -41,12 +41,12 @@ pub(super) struct Store {
     pub(super) doubt: Arc<Notify>,
     last: Mutex<(Option<Instant>, StoreHealth)>,
     /// What was last said.
-    ready: std::sync::Mutex<bool>,
+    ready: parking_lot::Mutex<bool>,
 }
 
 impl Store {
     pub(super) fn new(outbox: Arc<dyn Outbox>) -> Self {
-        Self { outbox, doubt: Arc::default(), last: Mutex::default(), ready: std::sync::Mutex::new(true) }
+        Self { outbox, doubt: Arc::default(), last: Mutex::default(), ready: parking_lot::Mutex::new(true) }
     }
 
     /// Asks, unless somebody just did.
@@ -71,7 +71,7 @@ impl Store {
 
     fn say(&self, health: &StoreHealth) {
         let before = {
-            let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut ready = self.ready.lock();
             std::mem::replace(&mut *ready, health.is_ready())
         };
         match (before, &health.why) {

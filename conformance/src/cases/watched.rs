@@ -4,12 +4,12 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use apns_driver::tls::{TlsFailure, TlsSettings};
 use apns_driver::{Clock, Runtime, Secured};
 use apns_proto::{End, Now};
+use parking_lot::Mutex;
 
 /// Runtimes are made by default, so what they are told and tell is kept here. Tests that use it hold this lock.
 pub(crate) static ONE_AT_A_TIME: futures_util::lock::Mutex<()> = futures_util::lock::Mutex::new(());
@@ -29,7 +29,7 @@ pub(crate) fn asked() -> usize {
 }
 
 pub(crate) fn answer_with(addresses: Vec<SocketAddr>) {
-    *ADDRESSES.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
+    *ADDRESSES.lock() = addresses;
     ASKED.store(0, Ordering::SeqCst);
 }
 
@@ -71,7 +71,7 @@ impl<R: Runtime> Runtime for Watched<R> {
 
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         ASKED.fetch_add(1, Ordering::SeqCst);
-        let addresses = ADDRESSES.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let addresses = ADDRESSES.lock().clone();
         if addresses.is_empty() { self.0.resolve(host, port).await } else { Ok(addresses) }
     }
 

@@ -14,11 +14,12 @@ mod write;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use apns_credentials::disclosure::shown;
 use apns_proto::{Expiration, LossPolicy, WallTime};
+use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
 
 use self::books::Books;
@@ -343,7 +344,7 @@ impl Outbox for SqliteOutbox {
         Box::pin(async move {
             self.reader.close().await;
             self.writer.close().await;
-            self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+            self.lock.lock().take();
             Ok(())
         })
     }

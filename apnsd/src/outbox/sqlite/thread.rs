@@ -2,10 +2,11 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
@@ -74,7 +75,7 @@ impl Writer {
     }
 
     pub(super) fn counts(&self, app: Option<&AppName>) -> Counts {
-        let totals = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        let totals = self.published.lock();
         match app {
             None => totals.all,
             Some(app) => totals.apps.get(app).and_then(|number| totals.by_app.get(number)).copied().unwrap_or_default(),
@@ -82,7 +83,7 @@ impl Writer {
     }
 
     pub(super) fn commits(&self) -> u64 {
-        self.published.lock().unwrap_or_else(PoisonError::into_inner).commits
+        self.published.lock().commits
     }
 
     pub(super) async fn close(&self) {
@@ -94,7 +95,7 @@ impl Writer {
 
     fn send(&self, order: Order) {
         // When the thread is gone, the order is dropped, and whoever waits for it is told.
-        let _ = self.orders.lock().unwrap_or_else(PoisonError::into_inner).send(order);
+        let _ = self.orders.lock().send(order);
     }
 }
 
@@ -165,7 +166,7 @@ fn write_together(
         Err(_) => *books = Books { troubled: true, ..before },
     }
     // Before the answers: whoever has one shall find it in the counts.
-    published.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&books.totals);
+    published.lock().clone_from(&books.totals);
     for completion in completions {
         completion(result.as_ref().err());
     }
@@ -218,7 +219,7 @@ impl Reader {
     ) -> Answer<'_, T> {
         let (reply, answer) = oneshot::channel();
         let job: ReadJob = Box::new(move |view| drop(reply.send(job(view))));
-        if let Some((jobs, _)) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        if let Some((jobs, _)) = self.0.lock().as_ref() {
             // When the thread is gone, the job is dropped, and whoever waits for it is told.
             let _ = jobs.send(job);
         }
@@ -227,7 +228,7 @@ impl Reader {
 
     /// Waits until what was asked is read.
     pub(super) async fn close(&self) {
-        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let open = self.0.lock().take();
         if let Some((jobs, closed)) = open {
             drop(jobs);
             // An error is a thread that is gone already.
