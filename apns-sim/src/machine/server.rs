@@ -161,6 +161,12 @@ impl<J: Judge> ProviderServer<J> {
         &mut self.judge
     }
 
+    /// Requests without an answer.
+    #[must_use]
+    pub fn open_requests(&self) -> usize {
+        self.wire.open_streams()
+    }
+
     /// Whether the terminal event was produced; it may still be waiting in [`Machine::poll_event`].
     #[must_use]
     pub fn is_closed(&self) -> bool {
