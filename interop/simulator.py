@@ -83,7 +83,7 @@ class Running:
 
 
 class Simulator(Running):
-    """The pretend Apple. `max_tls` is "1.2" for clients that cannot do more; `http2` is the provider API."""
+    """The simulator. `max_tls` is "1.2" for clients that cannot do more; `http2` is the provider API."""
 
     name = "simulator"
     listens = "{}"

@@ -21,7 +21,7 @@
 //!
 //! #[async_std::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     // In the place of a gateway: a pretend Apple on this machine.
+//!     // In the place of a gateway: a simulator on this machine.
 //!     let simulator = Simulator::builder().start_on_thread()?;
 //!     let (certificate, key) = (simulator.client_certificate_pem(), simulator.client_key_pem());
 //!     let identity = Identity::from_pem(certificate.as_bytes(), Some(key.as_bytes()), None)?;
@@ -76,4 +76,4 @@ pub use apns_proto as proto;
 pub use runtime::AsyncStd;
 pub use stream::TlsStream;
 
-apns_driver::names!(AsyncStd);
+apns_driver::define_client!(AsyncStd);

@@ -1,7 +1,7 @@
 //! The system's TLS over a stream that is not blocking.
 //!
-//! native-tls wants a stream that blocks, or says `WouldBlock`. So the stream beneath is polled with the waker of whoever
-//! polls the stream above, and pending is `WouldBlock`.
+//! native-tls wants a stream that blocks, or says `WouldBlock`. So the stream beneath is polled with the waker of the task
+//! that polls the stream above, and pending is `WouldBlock`.
 
 use std::fmt;
 use std::future::poll_fn;

@@ -1,4 +1,4 @@
-//! The `apns` command: push notifications from a shell, and a pretend Apple to try them on.
+//! The `apns` command: push notifications from a shell, and a simulator to try them on.
 
 mod arguments;
 mod batch;
@@ -29,7 +29,7 @@ use command::Command;
 
 /// Send Apple push notifications, read the feedback service, and look into frames.
 ///
-/// Begin with `apns demo`: it starts a pretend Apple on this machine and sends to it.
+/// Begin with `apns demo`: it starts a simulator on this machine and sends to it.
 #[derive(Parser)]
 #[command(name = "apns", version, arg_required_else_help = true)]
 struct Cli {

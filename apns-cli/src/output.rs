@@ -91,7 +91,7 @@ impl Formatter for Printable {
         for character in fragment.chars() {
             let mut text = [0; 4];
             let text = character.encode_utf8(&mut text);
-            // A lone accent is escaped by itself, and prints behind a letter.
+            // A lone accent is escaped on its own, and prints behind a letter.
             if Escaped(format!("a{text}")).to_string().len() == text.len() + 1 {
                 writer.write_all(text.as_bytes())?;
                 continue;

@@ -134,7 +134,7 @@ impl Row {
         self.unique_id = unique_id.map(str::to_owned);
     }
 
-    /// What it says, as whoever reads it in the results sees it.
+    /// What it says, as a reader of the results sees it.
     pub(crate) fn view(&self) -> RowView<'_> {
         RowView {
             n: self.n,

@@ -37,7 +37,7 @@ const VALID_CERTIFICATE: &str = "Give a certificate that is valid now with --cer
 /// Without a connection nothing can be sent.
 const NO_CONNECTION: &str = "no connection to";
 
-/// There is a connection, but whoever is on the other side does not take us for who we are.
+/// There is a connection, but the other side does not accept who we are.
 const REFUSED: &str = "refused by";
 
 impl Trouble {
@@ -46,7 +46,7 @@ impl Trouble {
         Self { kind: NO_CONNECTION, endpoint: endpoint.to_string(), cause, remedy: remedy.map(Cow::Borrowed) }
     }
 
-    /// Some cause, in the words of whoever noticed it.
+    /// Some cause, in the words of what noticed it.
     pub(crate) fn other(endpoint: &Endpoint, cause: impl fmt::Display) -> Self {
         Self::new(endpoint, cause, None)
     }
@@ -156,7 +156,7 @@ const fn tls_remedy(cause: TlsCause) -> Option<&'static str> {
              Apple, something on the way is listening.",
         ),
         TlsCause::ServerExpired => Some(
-            "Set this computer's clock if it is wrong; otherwise whoever runs the service has to renew its certificate.",
+            "Set this computer's clock if it is wrong; otherwise the operator of the service has to renew its certificate.",
         ),
         TlsCause::WrongName => Some("--host must be a name that the service's certificate is for."),
         TlsCause::ClientMissing | TlsCause::ClientRefused => Some(CERTIFICATE_REMEDY),

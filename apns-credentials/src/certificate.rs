@@ -127,7 +127,7 @@ impl Certificate {
             .filter(|element| element.tag == tlv::SEQUENCE)
             .ok_or_else(|| IdentityError::malformed(Part::Certificate, "it is not DER, or cut off"))?
             .whole;
-        // `Raw`: the checks of RFC 5280 are for whoever issues or trusts certificates, not for whoever owns one.
+        // `Raw`: the checks of RFC 5280 are for those who issue or trust certificates, not for those who own one.
         let parsed = CertificateInner::<Raw>::from_der(der)
             .map_err(|error| IdentityError::malformed(Part::Certificate, error))?;
         let body = parsed.tbs_certificate();

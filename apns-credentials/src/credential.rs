@@ -23,7 +23,7 @@ use crate::{
 
 /// A client certificate with its private key and its chain.
 ///
-/// Whoever holds one may rely on it: the key belongs to the certificate, the chain is in order, and the key is PKCS#8.
+/// One can rely on it: the key belongs to the certificate, the chain is in order, and the key is PKCS#8.
 /// Its dates are not judged while reading, so that an expired one can still be shown; see
 /// [`validity`](Self::validity) and [`judge`](Self::judge).
 ///

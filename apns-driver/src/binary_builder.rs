@@ -1,6 +1,6 @@
 //! Settings of a client of a binary gateway, and its start.
 
-use apns_proto::binary::{Config, Format, Gateway};
+use apns_proto::binary::{BinaryApi, Config, Format};
 
 use crate::builder::{BuildError, Common, common_settings};
 use crate::tls::TlsSettings;
@@ -52,6 +52,6 @@ impl<R: Runtime> BinaryBuilder<R> {
         // What is begun costs memory beside the full one: a tenth keeps the peak within a tenth.
         let window = config.window_count();
         self.common.under_way = self.common.connections.saturating_mul(window + (window / 10).max(1));
-        self.common.start(None, || Gateway::new(config.clone()))
+        self.common.start(None, || BinaryApi::new(config.clone()))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apns_credentials::IdentityError;
-use apns_proto::session::Protocol;
+use apns_proto::session::Opener;
 use apns_proto::{Message, Session, SessionConfig};
 
 use crate::client::Core;
@@ -73,7 +73,7 @@ impl<R: Runtime> Common<R> {
     ) -> Result<Client<R, M>, BuildError>
     where
         M: Message,
-        P: Protocol<Reply<M>, Message = M> + Send + 'static,
+        P: Opener<Reply<M>, Message = M> + Send + 'static,
         P::Connection: Send + 'static,
     {
         let target = Target::new(&self.runtime, self.endpoint, self.tls, alpn, self.connect_timeout)?;

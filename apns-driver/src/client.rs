@@ -11,7 +11,7 @@ use apns_proto::{Expiration, Message, NotSentCause, Notification, Outcome, Pause
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::bulk::SendAll;
-use crate::events::{Broadcast, Events};
+use crate::events::{Events, Subscribers};
 use crate::queue::{Job, Queue, Refusal};
 use crate::reply::{Delivery, Pending, Reply};
 use crate::stats::{Meter, Stats, Tally, TokenAge};
@@ -57,7 +57,7 @@ pub(crate) struct Core<M: Message = Notification> {
     pub(crate) queue: Queue<M>,
     /// The most notifications of one bulk run that are under way or wait to be yielded.
     pub(crate) under_way: usize,
-    pub(crate) broadcast: Broadcast,
+    pub(crate) subscribers: Subscribers,
     pub(crate) meter: Meter,
     /// What ended as unknown or not sent while closing.
     leftovers: Mutex<Option<Vec<Leftover<M>>>>,
@@ -116,7 +116,7 @@ pub struct Leftover<M = Notification> {
 #[non_exhaustive]
 #[must_use = "it lists what was not sent, and what nobody knows about"]
 pub struct CloseReport<M = Notification> {
-    /// Everything that ended as unknown or not sent after closing began. Each of these was also told to whoever waits
+    /// Everything that ended as unknown or not sent after closing began. Each of these was also told to those who wait
     /// for it.
     pub unsettled: Vec<Leftover<M>>,
 }
@@ -148,7 +148,7 @@ impl<M: Message> Core<M> {
         Self {
             queue,
             under_way,
-            broadcast: Broadcast::default(),
+            subscribers: Subscribers::default(),
             meter: Meter::new(token),
             leftovers: Mutex::new(None),
             settled: AtomicU64::new(0),
@@ -324,7 +324,7 @@ impl<R: Runtime, M: Message> Client<R, M> {
         SendAll::new(self.clone(), source)
     }
 
-    /// Has everything taken so far settled as soon as can be, and waits until it is; what is not within `limit` ends
+    /// Has everything taken so far settled as soon as possible, and waits until it is; what is not within `limit` ends
     /// as unknown or not sent.
     ///
     /// On the binary protocol this costs a connection: the gateway only speaks when it closes.
@@ -341,7 +341,7 @@ impl<R: Runtime, M: Message> Client<R, M> {
         core.leftovers.lock().get_or_insert_default();
         core.queue.close(self.runtime.now().instant.checked_add(limit));
         core.queue.finished().await;
-        core.broadcast.end();
+        core.subscribers.end();
         let unsettled = core.leftovers.lock().take();
         CloseReport { unsettled: unsettled.unwrap_or_default() }
     }
@@ -369,7 +369,7 @@ impl<R: Runtime, M: Message> Client<R, M> {
     /// Watches what happens to the connections from now on.
     #[must_use]
     pub fn events(&self) -> Events {
-        self.handle.core.broadcast.subscribe()
+        self.handle.core.subscribers.subscribe()
     }
 
     /// Why nothing, or not everything, is sent for now: the service refuses the credential, or the server is not the one

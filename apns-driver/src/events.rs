@@ -1,4 +1,4 @@
-//! What happens to the connections of a client, for whoever wants to watch.
+//! What happens to the connections of a client, for those who want to watch.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -152,11 +152,11 @@ impl Watcher {
 
 /// Tells every watcher.
 #[derive(Debug, Default)]
-pub(crate) struct Broadcast {
+pub(crate) struct Subscribers {
     watchers: Mutex<Vec<Weak<Watcher>>>,
 }
 
-impl Broadcast {
+impl Subscribers {
     pub(crate) fn subscribe(&self) -> Events {
         let watcher = Arc::new(Watcher::default());
         self.watchers.lock().push(Arc::downgrade(&watcher));
@@ -188,7 +188,7 @@ impl Broadcast {
     }
 }
 
-impl Drop for Broadcast {
+impl Drop for Subscribers {
     fn drop(&mut self) {
         self.end();
     }

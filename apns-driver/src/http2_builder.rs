@@ -120,7 +120,7 @@ impl<R: Runtime> Http2Builder<R> {
         self
     }
 
-    /// Which refused notifications are sent again by themselves. Default: none.
+    /// Which refused notifications are sent again automatically. Default: none.
     #[must_use]
     pub fn retry(mut self, policy: apns_proto::RetryPolicy) -> Self {
         self.common.session = self.common.session.with_retry(policy);
@@ -186,7 +186,7 @@ impl<R: Runtime> Http2Builder<R> {
             }
             other => other,
         };
-        // Each is answered by itself, so it is enough that the next ones are at hand when answers come in; what is under
+        // Each is answered on its own, so it is enough that the next ones are at hand when answers come in; what is under
         // way stays small enough for the processor's cache.
         self.common.under_way = self.common.connections.saturating_mul(2 * self.config.max_streams());
         let mut api = provider_api(&self.common.endpoint, credential, self.config)?;

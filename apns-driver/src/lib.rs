@@ -4,7 +4,7 @@
 //! # Who it is for
 //!
 //! Applications depend on a transport (`apns-tokio`, `apns-smol`, `apns-async-std`) and never meet this crate. It is for
-//! those who bring a further runtime or TLS library: implement [`Clock`] and [`Runtime`], call [`names!`], and everything
+//! those who bring a further runtime or TLS library: implement [`Clock`] and [`Runtime`], call [`define_client!`], and everything
 //! works on it. `apns-smol` is the shortest example, with 70 lines; what is the same for every client on rustls is in
 //! [`tls`] behind the feature `rustls-client`. `apns-async-std` has another TLS library, and most of it is the meaning of
 //! that library's errors. A transport without a runtime needs `apns-proto` alone, see its `guide`, and [`apns_credentials`]
@@ -66,6 +66,7 @@ mod bulk;
 #[cfg(feature = "http2")]
 pub mod channels;
 mod client;
+mod define_client;
 mod dial;
 mod drive;
 mod endpoint;
@@ -75,7 +76,6 @@ pub mod files;
 #[cfg(feature = "http2")]
 mod http2_builder;
 mod leaving;
-mod names;
 mod pump;
 mod queue;
 mod reply;

@@ -46,7 +46,7 @@ const OFFER: usize = 16 * 1024;
 /// So much that comes after the end of lingering was not there before it.
 const ENOUGH: usize = 16 * 1024 * 1024;
 
-/// One stream: reads and writes together, ends each side by itself, lingers for the peer's last word.
+/// One stream: reads and writes together, ends each side on its own, lingers for the peer's last word.
 #[derive(Debug)]
 pub(crate) struct Pump<S> {
     stream: S,

@@ -1,4 +1,4 @@
-//! How an outcome finds its way back to whoever submitted.
+//! How an outcome finds its way back to the caller.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -144,7 +144,7 @@ pub(crate) type Outcomes<M> = VecDeque<(u32, Delivery<M>)>;
 /// How many outcomes change hands at a time.
 pub(crate) const TOGETHER: usize = 512;
 
-/// How many empty lists are kept for the outcomes that follow. A proven window brings many at one blow.
+/// How many empty lists are kept for the outcomes that follow. A proven window brings many at once.
 const SPARE: usize = 8;
 
 /// Where the outcomes of one bulk run gather: no channel and no task for each notification.

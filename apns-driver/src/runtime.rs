@@ -39,7 +39,7 @@ pub trait Runtime: Clock {
     /// TLS settings in the form that the TLS library wants, made once for many connections.
     type Connector: Clone + Send + Sync + 'static;
 
-    /// Runs a task by itself.
+    /// Runs a task in the background.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
 
     /// Finds the addresses of a host, afresh each time.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use apns_proto::session::Protocol;
+use apns_proto::session::Opener;
 use apns_proto::{
     DialFailure, End, LinkId, Message, NotSentCause, Now, Session, SessionEvent, Settled, Transmit, WallTime,
 };
@@ -28,7 +28,7 @@ use crate::{Runtime, Secured, Validity, trace};
 type Dialled<S> = (LinkId, Result<Secured<S>, DialFailure>);
 type Dial<S> = Pin<Box<dyn Future<Output = Dialled<S>> + Send>>;
 
-pub(crate) struct SessionTask<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> {
+pub(crate) struct SessionTask<R: Runtime, P: Opener<Reply<M>, Message = M>, M: Message> {
     runtime: R,
     core: Arc<Core<M>>,
     number: usize,
@@ -57,13 +57,13 @@ pub(crate) struct SessionTask<R: Runtime, P: Protocol<Reply<M>, Message = M>, M:
 }
 
 /// One link of the session, as a pump sees it.
-struct LinkPort<'a, P: Protocol<Reply<M>, Message = M>, M: Message> {
+struct LinkPort<'a, P: Opener<Reply<M>, Message = M>, M: Message> {
     session: &'a mut Session<P, Reply<M>>,
     link: LinkId,
     watched: bool,
 }
 
-impl<P: Protocol<Reply<M>, Message = M>, M: Message> Port for LinkPort<'_, P, M> {
+impl<P: Opener<Reply<M>, Message = M>, M: Message> Port for LinkPort<'_, P, M> {
     fn handle_input(&mut self, now: Now, bytes: &[u8]) {
         self.session.handle_input(now, self.link, bytes);
     }
@@ -95,13 +95,13 @@ const JOBS_A_TURN: usize = 256;
 const LINGERING: usize = 8;
 
 /// How many events are passed on before those who wait for them get their turn: a proven window brings a hundred thousand
-/// outcomes at one blow, and they would gather here.
+/// outcomes at once, and they would gather here.
 const EVENTS_A_TURN: usize = 4096;
 
 /// How many turns one wake-up may take before other tasks get theirs.
 const TURNS: usize = 16;
 
-impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, P, M> {
+impl<R: Runtime, P: Opener<Reply<M>, Message = M>, M: Message> SessionTask<R, P, M> {
     pub(crate) fn new(
         runtime: R,
         core: Arc<Core<M>>,
@@ -415,7 +415,7 @@ impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, 
     fn tell(&self, event: &ClientEvent) {
         self.core.meter.note_event(event);
         trace::event(event);
-        self.core.broadcast.send(event);
+        self.core.subscribers.send(event);
     }
 
     fn answer(&mut self, now: Now, settled: Settled<Reply<M>, M>) {
@@ -465,7 +465,7 @@ impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> SessionTask<R, 
     }
 }
 
-impl<R: Runtime, P: Protocol<Reply<M>, Message = M>, M: Message> Drop for SessionTask<R, P, M> {
+impl<R: Runtime, P: Opener<Reply<M>, Message = M>, M: Message> Drop for SessionTask<R, P, M> {
     fn drop(&mut self) {
         // Also when the runtime throws the task away: nobody may wait for it for ever.
         self.leave(&NotSentCause::Closed);
@@ -477,7 +477,7 @@ pub(crate) async fn run<R, P, M>(task: SessionTask<R, P, M>)
 where
     R: Runtime,
     M: Message,
-    P: Protocol<Reply<M>, Message = M> + Send,
+    P: Opener<Reply<M>, Message = M> + Send,
     P::Connection: Send,
 {
     let mut task = task;

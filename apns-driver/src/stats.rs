@@ -1,4 +1,4 @@
-//! What a client counts, for whoever watches it.
+//! What a client counts, for those who watch it.
 
 mod prometheus;
 

@@ -4,7 +4,7 @@
 //! cargo run -p apns-proto --example blocking
 //! ```
 //!
-//! It starts a pretend Apple on this machine, sends the same notifications over the binary gateway and over the HTTP/2
+//! It starts a simulator on this machine, sends the same notifications over the binary gateway and over the HTTP/2
 //! provider API, and fails when one of them does not end as it must. Everything that is not the protocol's is here:
 //! sockets, TLS, the clock. `apns_proto::guide` explains it step by step.
 
@@ -18,10 +18,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use apns_credentials::{SigningKey, SigningSource};
-use apns_proto::binary::{self, Gateway};
+use apns_proto::binary::{self, BinaryApi};
 use apns_proto::http2::{Credential, KeyId, ProviderApi, TeamId};
 use apns_proto::machine::LINGER;
-use apns_proto::session::Protocol;
+use apns_proto::session::Opener;
 use apns_proto::{
     DeviceToken, DialFailure, DialStep, End, LinkId, Notification, Now, Outcome, Payload, Session, SessionConfig,
     SessionEvent, TlsCause, Topic, Transmit,
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let script = Script::from_json(r#"{"invalid_tokens": ["02*"]}"#)?;
     let simulator = Simulator::builder().script(script).start_on_thread()?;
 
-    let gateway = Session::new(Gateway::new(binary::Config::default()), SessionConfig::default());
+    let gateway = Session::new(BinaryApi::new(binary::Config::default()), SessionConfig::default());
     let place = Place { address: simulator.gateway_address(), tls: tls(&simulator, &[])? };
     check("binary", &send_all(gateway, &place, notifications()?));
 
@@ -105,7 +105,7 @@ fn now() -> Now {
 }
 
 /// Sends all and gives each its outcome: a session, the sockets it asks for, and the loop between them.
-fn send_all<P: Protocol<usize, Message = Notification>>(
+fn send_all<P: Opener<usize, Message = Notification>>(
     mut session: Session<P, usize>,
     place: &Place,
     notifications: Vec<Notification>,
@@ -157,7 +157,7 @@ fn send_all<P: Protocol<usize, Message = Notification>>(
 
 /// Until something can move. A blocking socket cannot be waited for together with others: with several connections, or
 /// with something to write, this looks again after a moment.
-fn wait<P: Protocol<usize>>(session: &Session<P, usize>, links: &[Link]) {
+fn wait<P: Opener<usize>>(session: &Session<P, usize>, links: &[Link]) {
     let lingering = links.iter().filter_map(|link| link.linger);
     let due = session.poll_timeout().into_iter().chain(lingering).min();
     let span = due.map_or(LIMIT, |due| due.saturating_duration_since(Instant::now())).max(A_MOMENT);
@@ -204,7 +204,7 @@ impl Link {
     }
 
     /// Says whether something moved.
-    fn write<P: Protocol<usize>>(&mut self, session: &mut Session<P, usize>) -> bool {
+    fn write<P: Opener<usize>>(&mut self, session: &mut Session<P, usize>) -> bool {
         if !self.writes {
             return false;
         }
@@ -243,7 +243,7 @@ impl Link {
     }
 
     /// Says whether something moved.
-    fn read<P: Protocol<usize>>(&mut self, session: &mut Session<P, usize>) -> bool {
+    fn read<P: Opener<usize>>(&mut self, session: &mut Session<P, usize>) -> bool {
         if !self.reads {
             return false;
         }
@@ -272,7 +272,7 @@ impl Link {
         }
     }
 
-    fn end<P: Protocol<usize>>(&mut self, session: &mut Session<P, usize>, end: End) -> bool {
+    fn end<P: Opener<usize>>(&mut self, session: &mut Session<P, usize>, end: End) -> bool {
         self.reads = false;
         session.handle_end(now(), self.id, end);
         true

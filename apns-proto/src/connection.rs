@@ -412,11 +412,11 @@ pub trait Connection<K>: Machine<Event = ConnectionEvent<K, Self::Message>> {
         self.unsettled() + self.room()
     }
 
-    /// More waits than fits. A connection whose answers come by themselves does nothing; one that has to ask for proof
+    /// More waits than fits. A connection whose answers come unasked does nothing; one that has to ask for proof
     /// asks now, and retires.
     fn make_room(&mut self, now: Now);
 
-    /// Has everything submitted so far settled as soon as can be, by `deadline` at the latest.
+    /// Has everything submitted so far settled as soon as possible, by `deadline` at the latest.
     fn prove(&mut self, now: Now, deadline: Option<Instant>);
 
     /// Gives back, with what is known of it, everything whose mark is below `mark`: nobody waits for it any more. A

@@ -182,7 +182,7 @@
 //!
 //! # 5. Ends
 //!
-//! Each side of a stream ends by itself:
+//! Each side of a stream ends on its own:
 //!
 //! * **Reading** ends: [`handle_end`](crate::Machine::handle_end), once. An orderly end is [`End::Clean`](crate::End),
 //!   a reset [`End::Cut`](crate::End), and a TLS alert against the client [`End::Refused`](crate::End) in the peer's
@@ -227,14 +227,14 @@
 //! ```
 //! use std::time::{Instant, SystemTime};
 //!
-//! use apns_proto::binary::{Config, Gateway};
+//! use apns_proto::binary::{Config, BinaryApi};
 //! use apns_proto::{
 //!     DeviceToken, DialFailure, DialStep, NotSentCause, Notification, Now, Outcome, Payload, Session, SessionConfig,
 //!     SessionEvent, TlsCause,
 //! };
 //!
 //! let mut now = Now::new(Instant::now(), SystemTime::now().into());
-//! let mut session = Session::new(Gateway::new(Config::default()), SessionConfig::default());
+//! let mut session = Session::new(BinaryApi::new(Config::default()), SessionConfig::default());
 //! let token = DeviceToken::from_bytes([7; 32])?;
 //! session.submit(now, "my key", Notification::new(token, Payload::alert("Tea is ready")));
 //!
@@ -259,7 +259,7 @@
 //!
 //! # 7. The same over HTTP/2
 //!
-//! Give the session a `http2::ProviderApi` in the place of [`binary::Gateway`](crate::binary::Gateway), and offer `h2`
+//! Give the session a `http2::ProviderApi` in the place of [`binary::BinaryApi`](crate::binary::BinaryApi), and offer `h2`
 //! by ALPN; nothing else changes. A connection takes one notification before the peer's SETTINGS are there, so that its wait
 //! has an end, and more once they say how many. It asks its token source for a provider token as it sends; a source that
 //! gets them from elsewhere and has none is asked again every second, and [`SessionEvent::TokenWanted`](crate::SessionEvent)

@@ -37,7 +37,7 @@
 //!     while let Some(event) = client.poll_event() {
 //!         match event {
 //!             ConnectionEvent::Settled(settled) => outcomes.push((settled.key, settled.outcome.word())),
-//!             // The gateway threw away what was written behind it: to be sent again, which a `Session` does by itself.
+//!             // The gateway threw away what was written behind it: to be sent again, which a `Session` does.
 //!             ConnectionEvent::Closed(closed) => assert_eq!(closed.unsettled[0].submission.key, 3),
 //!             _ => {}
 //!         }

@@ -129,7 +129,7 @@ pub enum UnknownCause {
         code: u32,
     },
     /// An error response arrived that names no notification of this connection, so it may be about this one. Such a
-    /// notification is never sent again by itself.
+    /// notification is never sent again automatically.
     #[error(
         "the service refused something that it did not name, perhaps this (status {status}, identifier {identifier})"
     )]

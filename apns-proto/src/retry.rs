@@ -7,7 +7,7 @@ use crate::backoff::mix;
 use crate::http2::Reason;
 use crate::{Rejection, Retry};
 
-/// How often refused notifications are sent again by themselves, and for how long.
+/// How often refused notifications are sent again automatically, and for how long.
 ///
 /// The default is not at all: an outcome is told to the owner, who knows whether it is still worth sending. Notifications
 /// that the service did not process, and those whose answer was lost, are another matter and not decided here.

@@ -399,7 +399,7 @@ fn no_span_of_a_gateway_panics_or_spins() {
 
 /// A gateway that takes everything and never says anything, not even to a probe; every third attempt to connect fails.
 fn gateway_hour(config: &binary::Config, session: SessionConfig) {
-    let mut session: Session<binary::Gateway, u32> = Session::new(binary::Gateway::new(config.clone()), session);
+    let mut session: Session<binary::BinaryApi, u32> = Session::new(binary::BinaryApi::new(config.clone()), session);
     let begin = start();
     let mut now = begin;
     let (mut links, mut dials, mut settled) = (Vec::new(), 0, 0);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use apns_proto::binary::server::{GatewayServer, Judge, Verdict as GatewayVerdict, is_probe};
 use apns_proto::binary::{
-    Client as BinaryClient, Config, DecodedNotification, FeedbackClient, Gateway, Limits, NotificationDecoder,
+    BinaryApi, Client as BinaryClient, Config, DecodedNotification, FeedbackClient, Limits, NotificationDecoder,
     NotificationError, Status,
 };
 use apns_proto::http2::{Client as Http2Client, Credential, ProviderApi};
@@ -89,8 +89,8 @@ fn a_million_through_a_window_of_ten_thousand_leave_memory_flat() {
     const WINDOW: usize = 10_000;
     let now = start();
     let taken = Rc::new(RefCell::new(0));
-    let gateway = Gateway::new(Config::default().with_window_count(WINDOW));
-    let mut session: Session<Gateway, u32> = Session::new(gateway, SessionConfig::default());
+    let gateway = BinaryApi::new(Config::default().with_window_count(WINDOW));
+    let mut session: Session<BinaryApi, u32> = Session::new(gateway, SessionConfig::default());
     let mut open: Vec<(apns_proto::LinkId, GatewayServer<Taker>)> = Vec::new();
     let mut out = BytesMut::new();
     let (mut next, mut confirmed) = (0, 0);

@@ -7,7 +7,7 @@ mod pretend;
 use std::time::Duration;
 
 use apns_proto::binary::server::Verdict;
-use apns_proto::binary::{Config, Format, Gateway, Status};
+use apns_proto::binary::{BinaryApi, Config, Format, Status};
 use apns_proto::{
     DialFailure, DialStep, End, Expiration, LinkId, LossPolicy, Priority, RefusalPolicy, RetryPolicy, Session,
     SessionConfig, SessionEvent, Transmit, WallTime,
@@ -40,16 +40,16 @@ fn resending(dialler: impl FnMut(usize, Duration) -> Dialled + 'static) -> World
     World::new(Config::default(), SessionConfig::default().with_loss_policy(LossPolicy::RESEND), dialler)
 }
 
-fn gateway_session(config: SessionConfig) -> Session<Gateway, u32> {
-    Session::new(Gateway::new(Config::default()), config)
+fn gateway_session(config: SessionConfig) -> Session<BinaryApi, u32> {
+    Session::new(BinaryApi::new(Config::default()), config)
 }
 
-fn events(session: &mut Session<Gateway, u32>) -> Vec<String> {
+fn events(session: &mut Session<BinaryApi, u32>) -> Vec<String> {
     std::iter::from_fn(|| session.poll_event()).map(|event| session_line(&event)).collect()
 }
 
 /// Asks for a connection and says which it is.
-fn dialled(session: &mut Session<Gateway, u32>) -> LinkId {
+fn dialled(session: &mut Session<BinaryApi, u32>) -> LinkId {
     match session.poll_event() {
         Some(SessionEvent::Dial { link }) => link,
         other => panic!("not a dial: {other:?}"),
@@ -282,7 +282,7 @@ fn refused_later() -> Wire {
 #[test]
 fn a_connection_that_opens_after_the_refusal_is_not_wanted() {
     let mut session =
-        Session::new(Gateway::new(Config::default().with_window_count(1)), SessionConfig::default().with_links(2));
+        Session::new(BinaryApi::new(Config::default().with_window_count(1)), SessionConfig::default().with_links(2));
     let now = start();
     session.submit(now, 1, notification(1));
     let first = dialled(&mut session);
@@ -307,7 +307,7 @@ fn a_connection_that_opens_after_the_refusal_is_not_wanted() {
 struct LinkIds;
 
 impl LinkIds {
-    fn second(_: &Session<Gateway, u32>, first: LinkId) -> LinkId {
+    fn second(_: &Session<BinaryApi, u32>, first: LinkId) -> LinkId {
         let mut twin = gateway_session(SessionConfig::default());
         let now = start();
         twin.submit(now, 1, notification(1));
@@ -1057,7 +1057,7 @@ fn an_answer_starts_the_back_off_from_the_beginning() {
 
 #[test]
 fn an_answer_on_one_connection_ends_the_wait_for_another() {
-    let mut session = Session::new(Gateway::new(Config::default().with_window_count(1)), SessionConfig::default());
+    let mut session = Session::new(BinaryApi::new(Config::default().with_window_count(1)), SessionConfig::default());
     let now = start();
     session.submit(now, 1, notification(1));
     let first = dialled(&mut session);

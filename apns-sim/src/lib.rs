@@ -1,4 +1,4 @@
-//! A pretend Apple for tests: push gateway, feedback service and HTTP/2 provider API over real TLS on this machine.
+//! A simulator of Apple's services for tests: push gateway, feedback service and HTTP/2 provider API over real TLS on this machine.
 //!
 //! [`Simulator::start`] gives addresses, a certificate authority and a client certificate. Any client can connect,
 //! whatever language it is written in. What the services do beyond taking everything that is well-formed is told by a

@@ -46,7 +46,7 @@ impl Listener {
         drop(self.0.lock().take());
     }
 
-    /// Ready with nothing once it was closed; whoever closes it also ends the task that waits here.
+    /// Ready with nothing once it was closed; closing it also ends the task that waits here.
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Option<io::Result<TcpStream>>> {
         match &*self.0.lock() {
             Some(listener) => listener.poll_accept(cx).map(|accepted| Some(accepted.map(|(stream, _)| stream))),

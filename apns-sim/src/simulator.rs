@@ -278,7 +278,7 @@ async fn bind(service: Service, address: SocketAddr) -> Result<(Arc<Listener>, S
     Listener::bind(address).await.map_err(|source| StartError::Bind { service, address, source })
 }
 
-/// A pretend Apple on this machine: push gateway, feedback service and HTTP/2 provider API over TLS.
+/// A simulator of Apple's services on this machine: push gateway, feedback service and HTTP/2 provider API over TLS.
 ///
 /// Dropping it closes its sockets and ends its tasks; [`stop`](Self::stop) also waits until they have ended.
 ///

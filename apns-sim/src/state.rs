@@ -215,7 +215,7 @@ impl Core {
         self.keep
     }
 
-    /// Keeps the entry if that is wanted, tells the hook, and wakes whoever waits.
+    /// Keeps the entry if that is wanted, tells the hook, and wakes what waits.
     pub(crate) fn note(&self, mut state: MutexGuard<'_, State>, entry: impl FnOnce() -> Entry) {
         let told = match (self.keep, &self.hook) {
             (Keep::Everything, Some(_)) => {

@@ -27,7 +27,7 @@ impl OwnThread {
         let thread = std::thread::Builder::new().name("apns-sim".to_owned());
         let spawned = thread.spawn(move || {
             runtime.block_on(async {
-                // Whoever asked waits for it.
+                // The caller waits for it.
                 let _ = answer.send(first.await);
                 // Never sent, only dropped.
                 let _ = over.await;

@@ -17,7 +17,7 @@
 //! use apns_smol::proto::http2::{KeyId, TeamId};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     // In the place of Apple: a pretend service on this machine.
+//!     // In the place of Apple: a simulator on this machine.
 //!     let simulator = Simulator::builder().start_on_thread()?;
 //!     let key = SigningKey::read(simulator.signing_key_pem().as_bytes())?;
 //!     let source = SigningSource::new(key, KeyId::new(simulator.key_id())?, TeamId::new(simulator.team_id())?);
@@ -54,4 +54,4 @@ mod runtime;
 pub use apns_proto as proto;
 pub use runtime::Smol;
 
-apns_driver::names!(Smol);
+apns_driver::define_client!(Smol);

@@ -16,7 +16,7 @@ use futures_rustls::rustls::ClientConfig;
 use smol::Timer;
 use smol::net::TcpStream;
 
-/// smol with rustls. Its tasks run on smol's global executor, whose threads start by themselves, so it works in the tasks of
+/// smol with rustls. Its tasks run on smol's global executor, whose threads start when they are needed, so it works in the tasks of
 /// any runtime.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Smol;

@@ -5,7 +5,7 @@
 //! cargo run -p apns-tokio --example feedback -- HOST PORT CA.pem CERTIFICATE.pem KEY.pem
 //! ```
 //!
-//! Without arguments it reads from a pretend Apple on this machine. The service clears its list by being read.
+//! Without arguments it reads from a simulator on this machine. The service clears its list by being read.
 
 #![allow(clippy::print_stdout, reason = "printing is what an example is for")]
 

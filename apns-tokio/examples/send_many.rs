@@ -5,7 +5,7 @@
 //! cargo run -p apns-tokio --example send_many -- HOST PORT CA.pem CERTIFICATE.pem KEY.pem TOKENS
 //! ```
 //!
-//! Without arguments it sends to a pretend Apple on this machine. Otherwise: a gateway, its certificate authority, the
+//! Without arguments it sends to a simulator on this machine. Otherwise: a gateway, its certificate authority, the
 //! client certificate with its key, and a file with a device token in each line. Over the HTTP/2 provider API only the
 //! making of the client differs: see `send_one`.
 

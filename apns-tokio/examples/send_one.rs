@@ -5,7 +5,7 @@
 //! cargo run -p apns-tokio --example send_one -- production AuthKey_ABCDE12345.p8 ABCDE12345 TEAM123456 com.example.app TOKEN
 //! ```
 //!
-//! Without arguments it sends to a pretend Apple on this machine. Otherwise: `production` or `sandbox`, the key for
+//! Without arguments it sends to a simulator on this machine. Otherwise: `production` or `sandbox`, the key for
 //! provider tokens with its id and team, the topic, and a device token.
 
 #![allow(clippy::print_stdout, reason = "printing is what an example is for")]

@@ -17,7 +17,7 @@
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     // In the place of a gateway: a pretend Apple on this machine.
+//!     // In the place of a gateway: a simulator on this machine.
 //!     let simulator = Simulator::builder().start_on_thread()?;
 //!     let (certificate, key) = (simulator.client_certificate_pem(), simulator.client_key_pem());
 //!     let identity = Identity::from_pem(certificate.as_bytes(), Some(key.as_bytes()), None)?;
@@ -62,7 +62,7 @@ mod runtime;
 pub use apns_proto as proto;
 pub use runtime::Tokio;
 
-apns_driver::names!(Tokio);
+apns_driver::define_client!(Tokio);
 
 /// Runs the programs of the README.
 #[cfg(doctest)]

@@ -19,7 +19,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// Keeps all that is said, at every level, whoever says it.
+/// Keeps all that is said, at every level, whatever says it.
 #[derive(Clone, Default)]
 struct Listener {
     said: Arc<Mutex<String>>,

@@ -1,5 +1,5 @@
 //! The provider daemon: many applications send Apple push notifications through one service that keeps the connections,
-//! answers as soon as a notification is on disk, and delivers by itself.
+//! answers as soon as a notification is on disk, and delivers in the background.
 //!
 //! # The pieces
 //!

@@ -129,7 +129,7 @@ async fn converse(
             let shake = tokio::time::timeout(limits.head_within, acceptor.accept(stream));
             let shaken = tokio::select! {
                 shaken = shake => shaken,
-                () = place.seat.leave.notified() => return,
+                () = place.slot.leave.notified() => return,
             };
             if let Ok(Ok(stream)) = shaken {
                 talk_http(stream, from, limits, router, place, stop).await;
@@ -148,14 +148,14 @@ async fn talk_http<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let seat = place.seat.clone();
+    let slot = place.slot.clone();
     let spare = place.connections.spare;
     let service = hyper::service::service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(Peer(from));
         if spare {
             request.extensions_mut().insert(Spare);
         }
-        let busy = Busy::new(seat.clone());
+        let busy = Busy::new(slot.clone());
         let answer = answer(router.clone(), request);
         async move {
             let (parts, body) = answer.await.into_parts();
@@ -175,7 +175,7 @@ async fn talk_http<S>(
         tokio::select! {
             // Whatever went wrong, it is over.
             _ended = connection.as_mut() => return,
-            () = place.seat.leave.notified() => return,
+            () = place.slot.leave.notified() => return,
             _ = stop.wait_for(|stop| *stop), if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
@@ -208,11 +208,11 @@ pub(crate) struct Connections {
 struct Seats {
     next: u64,
     /// The longest there first.
-    taken: BTreeMap<u64, Arc<Seat>>,
+    taken: BTreeMap<u64, Arc<Slot>>,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Seat {
+pub(crate) struct Slot {
     /// Requests that have begun and not ended.
     busy: AtomicUsize,
     pub(crate) leave: Notify,
@@ -221,7 +221,7 @@ pub(crate) struct Seat {
 /// A place among the connections, given back when dropped.
 pub(crate) struct Place {
     number: u64,
-    pub(crate) seat: Arc<Seat>,
+    pub(crate) slot: Arc<Slot>,
     connections: Arc<Connections>,
 }
 
@@ -243,9 +243,9 @@ impl Connections {
         }
         let number = seats.next;
         seats.next += 1;
-        let seat = Arc::new(Seat::default());
-        seats.taken.insert(number, seat.clone());
-        Some(Place { number, seat, connections: self.clone() })
+        let slot = Arc::new(Slot::default());
+        seats.taken.insert(number, slot.clone());
+        Some(Place { number, slot, connections: self.clone() })
     }
 
     pub(crate) fn evict(&self) -> bool {
@@ -255,10 +255,10 @@ impl Connections {
 
 impl Seats {
     fn evict(&mut self) -> bool {
-        let idle = |(_, seat): &(&u64, &Arc<Seat>)| seat.busy.load(Ordering::Relaxed) == 0;
+        let idle = |(_, slot): &(&u64, &Arc<Slot>)| slot.busy.load(Ordering::Relaxed) == 0;
         let Some(number) = self.taken.iter().find(idle).map(|(number, _)| *number) else { return false };
-        if let Some(seat) = self.taken.remove(&number) {
-            seat.leave.notify_one();
+        if let Some(slot) = self.taken.remove(&number) {
+            slot.leave.notify_one();
         }
         true
     }
@@ -272,12 +272,12 @@ impl Drop for Place {
 }
 
 /// A request that is being answered: its connection is not idle.
-pub(crate) struct Busy(Arc<Seat>);
+pub(crate) struct Busy(Arc<Slot>);
 
 impl Busy {
-    pub(crate) fn new(seat: Arc<Seat>) -> Self {
-        seat.busy.fetch_add(1, Ordering::Relaxed);
-        Self(seat)
+    pub(crate) fn new(slot: Arc<Slot>) -> Self {
+        slot.busy.fetch_add(1, Ordering::Relaxed);
+        Self(slot)
     }
 }
 

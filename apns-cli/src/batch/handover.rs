@@ -17,7 +17,7 @@ use crate::batch::journal::Journal;
 use crate::batch::pacer::Pacer;
 use crate::row::Key;
 
-/// The journal, while it is written to: by the hand-over, and at the end by whoever sums up.
+/// The journal, while it is written to: by the hand-over, and at the end by the summary.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedJournal(Arc<Mutex<Inner>>);
 
@@ -114,7 +114,7 @@ impl HandOver {
         }
     }
 
-    /// Takes no more, and lets whoever reads know.
+    /// Takes no more, and tells the reader.
     fn end(&mut self) -> Poll<Option<(Key, Notification)>> {
         self.notifications.close();
         while self.notifications.try_recv().is_ok() {}

@@ -14,7 +14,7 @@ use crate::batch::store::{JOURNAL, Store};
 use crate::exit::Failure;
 use crate::row::{ResultRow, Row};
 
-/// The results and the journal, for whoever hears of outcomes.
+/// The results and the journal, for what hears of outcomes.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     path: PathBuf,

@@ -27,7 +27,7 @@ impl FromStr for PerSecond {
 /// What may be caught up with in one go. Timers go off up to a millisecond late, and a busy machine takes longer.
 const CATCH_UP: Duration = Duration::from_millis(20);
 
-/// Says when the next one may go: each has its time, one interval behind the one before. Whoever comes late may catch up
+/// Says when the next one may go: each has its time, one interval behind the one before. One that comes late may catch up
 /// with 20 ms, and has lost the rest; so in any span of time there go at most as many as the rate says for it and 20 ms,
 /// and one.
 #[derive(Debug)]

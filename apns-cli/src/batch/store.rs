@@ -17,10 +17,10 @@ use apns_driver::files::{beside, create_private, open_private};
 /// What follows the name of the results in that of the journal.
 pub(crate) const JOURNAL: &str = ".journal";
 
-/// Why a batch cannot be begun, or not be gone on with, and what to do about it.
+/// Why a batch cannot be begun, or not be resumed, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
-    /// There are results, and nobody said that they are to be gone on with.
+    /// There are results, and nobody said that they are to be resumed.
     #[error("{} is there already: go on with --resume, or name another file", shown(results))]
     Exists { results: PathBuf },
     /// The name of the results is that of something that is no file.

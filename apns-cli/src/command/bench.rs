@@ -60,7 +60,7 @@ pub(crate) struct BenchFlags {
     /// A program that does the same in other ways, and is measured beside; bench/ in the sources makes one
     #[arg(long, value_name = "PROGRAM")]
     yardsticks: Option<PathBuf>,
-    /// Where the pretend provider API listens. With 443 the yardstick `apns-h2` is measured as well, which knows Apple's
+    /// Where the simulated provider API listens. With 443 the yardstick `apns-h2` is measured as well, which knows Apple's
     /// names and port alone
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     http2_port: u16,

@@ -21,7 +21,7 @@ use crate::stored::Stored;
 #[derive(Debug, Args)]
 pub(crate) struct BridgeFlags {
     /// The configuration of `apns serve`, of which only the bridge and the apps are used. Without it, the options say what
-    /// to send with; without those, the bridge starts in a scratch folder and sends to a pretend Apple on this machine
+    /// to send with; without those, the bridge starts in a scratch folder and sends to a simulator on this machine
     #[arg(long, value_name = "FILE", conflicts_with_all = ["topic", "client_cert", "listen", "feedback", "errors", "data",
         "server_cert", "host", "port", "ca", "cert", "p8", "sandbox", "profile"])]
     config: Option<PathBuf>,
@@ -119,7 +119,7 @@ impl BridgeFlags {
         Ok(bridge)
     }
 
-    /// With a pretend Apple, and an app to send with.
+    /// With a simulator, and an app to send with.
     async fn scratch(self) -> Result<Exit, Failure> {
         let trial = Trial {
             name: "bridge",

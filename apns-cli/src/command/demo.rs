@@ -1,4 +1,4 @@
-//! `apns demo`: everything at once, on this machine, for whoever sees this for the first time.
+//! `apns demo`: everything at once, on this machine, for those who see this for the first time.
 
 mod binary;
 mod device;
@@ -63,7 +63,7 @@ impl Story {
         let wrong = std::mem::take(&mut self.wrong);
         if wrong.is_empty() {
             let checked = self.checked;
-            self.line(format_args!("It adds up: {checked} checks against what the pretend Apple wrote down."));
+            self.line(format_args!("It adds up: {checked} checks against what the simulator wrote down."));
             return self.output.finish().map(|()| Exit::Fine);
         }
         self.line("It does not add up:");

@@ -194,7 +194,7 @@ fn meanings(answer: &str) -> Result<Vec<Meaning>, UnknownAnswer> {
         return if meanings.is_empty() { Err(UnknownAnswer::Number) } else { Ok(meanings) };
     }
     let mut wanted = folded(&reason_in(answer));
-    // Whoever pastes a whole page gets no guess.
+    // A whole page that is pasted gets no guess.
     wanted.truncate(LONGEST_GUESSED);
     let mut meanings = Vec::new();
     for reason in Reason::KNOWN {

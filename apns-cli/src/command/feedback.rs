@@ -73,7 +73,7 @@ async fn read(connection: Connection, identity: Identity, json: bool) -> Result<
         let next = match records.next().now_or_never() {
             Some(next) => next,
             None => {
-                // Whoever stores the records gets them before anything is waited for.
+                // Those who store the records get them before anything is waited for.
                 output.flush();
                 tokio::select! {
                     next = records.next() => next,

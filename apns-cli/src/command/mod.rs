@@ -23,9 +23,9 @@ use crate::exit::{Exit, Failure};
 /// What to do.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Start a pretend Apple on this machine, send to it, and show what happens
+    /// Start a simulator of Apple's services, send to it, and show what happens
     Demo(demo::DemoFlags),
-    /// Run a pretend Apple on this machine: push gateway and feedback service
+    /// Run a simulator of Apple's services: push gateway and feedback service
     Sim(sim::SimFlags),
     /// Run the provider daemon: applications hand in notifications, and it delivers them
     Serve(serve::ServeFlags),
@@ -43,7 +43,7 @@ pub(crate) enum Command {
     Token(token::TokenFlags),
     /// Print binary frames, error responses and feedback records field by field
     Decode(decode::DecodeFlags),
-    /// Measure speed, cost and memory on this machine, against the pretend Apple
+    /// Measure speed, cost and memory on this machine, against the simulator
     Bench(Box<bench::BenchFlags>),
     /// Say what an answer of the service means and what to do about it
     Explain(explain::ExplainFlags),

@@ -1,4 +1,4 @@
-//! A daemon to try, where no configuration is given: it sends to a pretend Apple, and everything goes away with it.
+//! A daemon to try, where no configuration is given: it sends to a simulator, and everything goes away with it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,12 +42,12 @@ impl Trial {
         tell(&daemon);
         say(format_args!("everything is in {}, and goes away when you stop this (Ctrl-C)", shown(folder.path())));
         let invitation = self.invitation;
-        say(format_args!("nothing leaves this machine: notifications go to a pretend Apple. {invitation}"));
+        say(format_args!("nothing leaves this machine: notifications go to a simulator. {invitation}"));
         say(format_args!("{}", to_try(folder.path(), &daemon)));
         daemon.run(read_again, signals).await;
         let counts = simulator.counts();
         say(format_args!(
-            "the pretend Apple took {} notifications and refused {}",
+            "the simulator took {} notifications and refused {}",
             counts.requests_accepted, counts.requests_refused
         ));
         simulator.stop().await;
@@ -55,7 +55,7 @@ impl Trial {
     }
 }
 
-/// Starts a pretend Apple, and writes its certificates and a configuration with an app that sends there.
+/// Starts a simulator, and writes its certificates and a configuration with an app that sends there.
 async fn app(folder: &Path, listen: &str) -> Result<(Simulator, PathBuf), Failure> {
     let simulator = Simulator::builder().keep(Keep::Counts).start().await?;
     let path = folder.join("apnsd.toml");
@@ -67,7 +67,7 @@ async fn app(folder: &Path, listen: &str) -> Result<(Simulator, PathBuf), Failur
 
 fn config(simulator: &Simulator, listen: &str) -> String {
     format!(
-        "# A daemon to try: it sends to a pretend Apple.\n\
+        "# A daemon to try: it sends to a simulator.\n\
          data = \"data\"\n\n\
          {listen}\
          [apps.demo]\n\

@@ -45,7 +45,7 @@ use crate::trouble::Trouble;
 #[derive(Args)]
 #[command(group = ArgGroup::new("devices").required(true).args(["token", "batch"]))]
 pub(crate) struct SendFlags {
-    /// Speak the binary protocol, to a gateway of your own or a pretend one, in place of Apple's HTTP/2 provider API;
+    /// Speak the binary protocol, to a gateway of your own or a simulated one, in place of Apple's HTTP/2 provider API;
     /// Apple's own gateway is gone since March 2021
     #[arg(long, help_heading = "Protocol")]
     binary: bool,
@@ -317,7 +317,7 @@ impl Job {
         let rows = match self.results.take() {
             Some(destination) => {
                 if let Err(error) = started {
-                    // Nothing was begun, so nothing has to be gone on with.
+                    // Nothing was begun, so nothing has to be resumed.
                     return Err(Failure::not_started(&endpoint, error));
                 }
                 Rows::Stored(destination.open(&mut work, &mut counts, self.telling)?)
@@ -365,7 +365,7 @@ impl Job {
             let happening = match sending.next().now_or_never() {
                 Some(happening) => happening,
                 None => {
-                    // Whoever reads the rows gets them before anything is waited for.
+                    // Those who read the rows get them before anything is waited for.
                     report.flush();
                     sending.next().await
                 }
@@ -534,7 +534,7 @@ impl Sending {
     /// Ends the reading. Says whether that is news.
     fn interrupt(&mut self) -> bool {
         let Some(interrupt) = self.interrupt.take() else { return false };
-        // Fails only where the reading has ended by itself.
+        // Fails only where the reading has ended before.
         let _ended = interrupt.send(());
         if let Some(asides) = &mut self.asides {
             asides.close();

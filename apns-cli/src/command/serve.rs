@@ -18,7 +18,7 @@ use crate::runtime::block_on;
 #[derive(Debug, Args)]
 pub(crate) struct ServeFlags {
     /// The configuration: TOML, or pyapns's own JSON file. Without it, the daemon starts in a scratch folder and sends to a
-    /// pretend Apple on this machine
+    /// simulator on this machine
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Read the configuration and the files that it names, say what is wrong with it, and do nothing

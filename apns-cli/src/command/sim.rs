@@ -1,4 +1,4 @@
-//! `apns sim`: a pretend Apple that runs until it is told to stop.
+//! `apns sim`: a simulator of Apple's services that runs until it is told to stop.
 
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};

@@ -15,7 +15,7 @@ use crate::settings::{ConnectionFlags, KeyFlags, ProviderFlags};
 /// The options of `apns token`.
 ///
 /// The token alone goes to standard output, and what it says to standard error, so that
-/// `curl --header "authorization: bearer $(apns token …)"` works. Whoever has it can push for an hour: the service
+/// `curl --header "authorization: bearer $(apns token …)"` works. With it anybody can push for an hour: the service
 /// counts how often it changes, so do not make a new one for each request.
 #[derive(Args)]
 pub(crate) struct TokenFlags {

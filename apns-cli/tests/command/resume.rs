@@ -1,4 +1,4 @@
-//! Batches with results: killed at any moment and gone on with.
+//! Batches with results: killed at any moment and resumed.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -36,7 +36,7 @@ enum Protocol {
     Http2,
 }
 
-/// A pretend Apple in a process of its own, and a batch for it.
+/// A simulator in a process of its own, and a batch for it.
 struct Scene {
     folder: Folder,
     apple: Process,
@@ -148,7 +148,7 @@ fn count() -> u32 {
     std::env::var("APNS_TEST_BATCH_LINES").map_or(20_000, |text| text.parse().unwrap())
 }
 
-/// The batch is killed three times at random and gone on with; then everything adds up.
+/// The batch is killed three times at random and resumed; then everything adds up.
 fn killed_three_times(protocol: Protocol, on_loss: &str) {
     let scene = Scene::new(protocol, count());
     let options = ["--on-loss", on_loss, "--resume", "--quiet"];

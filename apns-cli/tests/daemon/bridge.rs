@@ -25,7 +25,7 @@ fn without_a_word_there_is_something_to_try_and_it_works() {
     let (status, said) = bridge.stop();
     assert_eq!(status, 0);
     assert!(said.contains("1 taken since the start; ended: 1 accepted; 0 wait for the next start"), "{said}");
-    assert!(said.contains("the pretend Apple took 1 notifications and refused 0"), "{said}");
+    assert!(said.contains("the simulator took 1 notifications and refused 0"), "{said}");
     assert!(!std::path::Path::new(&folder).exists(), "it goes away");
 }
 

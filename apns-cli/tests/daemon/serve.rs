@@ -62,7 +62,7 @@ fn without_a_configuration_there_is_something_to_try() {
     assert!(ask(&api, "GET", "/", "").contains("demo"));
     let (status, said) = daemon.stop();
     assert_eq!(status, 0);
-    assert!(said.contains("the pretend Apple took 2 notifications"), "{said}");
+    assert!(said.contains("the simulator took 2 notifications"), "{said}");
     assert!(!std::path::Path::new(&folder).exists(), "it goes away");
 }
 

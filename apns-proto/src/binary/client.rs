@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 
+use super::codec::PROBE_LEN;
 use super::plan::{Named, Plan, Rest};
 use super::quiet::Quiet;
 use super::window::{Place, Window, frame_of};
-use super::wire::PROBE_LEN;
 use super::{Config, ErrorResponse, ErrorResponseDecoder, encode, encode_probe};
 use crate::machine::CHUNK;
 use crate::time::later;

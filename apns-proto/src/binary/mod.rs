@@ -12,28 +12,28 @@
 //! | feedback record | [`FeedbackRecord::emit`] | | [`FeedbackDecoder`] |
 //!
 //! On top of these stand the machines: [`Client`] for one connection to the gateway, [`FeedbackClient`] for one reading
-//! of the feedback service, [`Gateway`] for a [`Session`](crate::Session) of connections, and behind the feature `server`
+//! of the feedback service, [`BinaryApi`] for a [`Session`](crate::Session) of connections, and behind the feature `server`
 //! the other side.
 
+mod api;
 mod budget;
 mod client;
+mod codec;
 mod config;
 mod feedback_client;
 mod plan;
-mod protocol;
 mod quiet;
 mod segments;
 #[cfg(feature = "server")]
 pub mod server;
 mod window;
-mod wire;
 
+pub use api::BinaryApi;
 pub use client::Client;
-pub use config::Config;
-pub use feedback_client::{FeedbackClient, FeedbackEnd, FeedbackEvent};
-pub use protocol::Gateway;
-pub use wire::{
+pub use codec::{
     DecodedNotification, EncodeError, ErrorResponse, ErrorResponseDecoder, ErrorResponseError, ErrorResponseErrorKind,
     FeedbackDecoder, FeedbackError, FeedbackErrorKind, FeedbackRecord, Format, Frame, ItemOrder, Limits,
     NotificationDecoder, NotificationError, NotificationErrorKind, Status, StatusKind, encode, encode_probe,
 };
+pub use config::Config;
+pub use feedback_client::{FeedbackClient, FeedbackEnd, FeedbackEvent};

@@ -79,7 +79,7 @@ impl<T> Segments<T> {
                 self.pieces[behind - 1].extend(moved);
             }
         }
-        self.let_go_of_the_empty();
+        self.drop_empty_pieces();
         Some(removed)
     }
 
@@ -92,7 +92,7 @@ impl<T> Segments<T> {
         }
     }
 
-    fn let_go_of_the_empty(&mut self) {
+    fn drop_empty_pieces(&mut self) {
         let front = self.pieces.front().is_some_and(VecDeque::is_empty);
         let first = if front { self.pieces.pop_front() } else { None };
         let back = self.pieces.back().is_some_and(VecDeque::is_empty);

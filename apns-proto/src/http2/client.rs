@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use super::ending::Ending;
+use super::engine::client::{Config as EngineConfig, Connection as Engine, SendError};
 use super::keep_alive::KeepAlive;
 use super::outgoing::Head;
 use super::provider_api::Told;
 use super::refusals::Refusals;
 use super::streams::Streams;
-use super::wire::client::{Config as WireConfig, Connection as Wire, SendError};
 use super::{
     Config, Credential, Exchange, ProviderApi, ProviderToken, Requests, TokenBinding, TokenChoice, TokenError,
 };
@@ -28,7 +28,7 @@ use crate::{
 /// One connection to the provider API, as a [`Machine`].
 ///
 /// Every request gets an answer of its own, so each notification ends in one of three ways: answered; certainly not
-/// processed, and sent again by itself (refused unprocessed, above the last stream of a GOAWAY frame, or not wholly
+/// processed, and sent again automatically (refused unprocessed, above the last stream of a GOAWAY frame, or not wholly
 /// written); or unknown (written, and no answer came), where the [`LossPolicy`](crate::LossPolicy) decides.
 ///
 /// What it sends is a [`Notification`], or with another `M` what [`ProviderApi::of`] says.
@@ -66,7 +66,7 @@ use crate::{
 /// ```
 pub struct Client<K, M: Message = Notification> {
     config: Config,
-    wire: Wire,
+    engine: Engine,
     requests: Requests,
     told: Told,
     credential: Credential,
@@ -138,12 +138,12 @@ const TOKEN_RETRY: Duration = Duration::from_secs(1);
 impl<K, M: Exchange> Client<K, M> {
     pub(super) fn new(api: &ProviderApi<M>, now: Now) -> Self {
         let config = api.config.clone();
-        let wire = WireConfig::new(api.authority.clone())
+        let engine = EngineConfig::new(api.authority.clone())
             .max_streams(config.max_streams())
             .max_body(M::MAX_BODY)
             .last_stream(config.last_stream());
         Self {
-            wire: Wire::new(wire),
+            engine: Engine::new(engine),
             requests: api.requests(),
             told: api.told.clone(),
             credential: api.credential.clone(),
@@ -170,14 +170,14 @@ impl<K, M: Exchange> Client<K, M> {
 
     /// How many requests may be open now.
     fn limit(&self) -> usize {
-        let limit = self.wire.stream_limit();
+        let limit = self.engine.stream_limit();
         let limit = self.refusals.limit().map_or(limit, |refused| limit.min(refused));
         // One until the first answer (Apple, "Sending notification requests to APNs"), with a certificate too: what is
         // refused for it costs one request.
         if self.answered { limit } else { limit.min(1) }
     }
 
-    /// Gives requests to the wire for as long as it takes them.
+    /// Gives requests to the engine for as long as it takes them.
     fn fill(&mut self, now: Now) {
         if self.connection_deadline().is_some_and(|due| due <= now.instant) {
             // Judged first: what is sent on a connection that has failed would be in doubt. What has waited too long is sent
@@ -191,7 +191,7 @@ impl<K, M: Exchange> Client<K, M> {
                 self.settle_front(Outcome::Expired);
                 continue;
             }
-            match self.wire.refusal() {
+            match self.engine.refusal() {
                 None => {}
                 Some(SendError::StreamsExhausted) => {
                     self.retire(CloseReason::Finished);
@@ -214,7 +214,7 @@ impl<K, M: Exchange> Client<K, M> {
     fn must_ask_first(&mut self, now: Now) -> bool {
         let (hold, ping) = self.keep_alive.hold(now);
         if let Some(opaque) = ping {
-            self.wire.ping(opaque);
+            self.engine.ping(opaque);
         }
         hold
     }
@@ -249,7 +249,7 @@ impl<K, M: Exchange> Client<K, M> {
     fn send_front(&mut self, now: Now, token: Option<&ProviderToken>) {
         let Some(first) = self.waiting.front() else { return };
         let request = self.requests.outgoing(&first.head, &first.submission.notification, token, now.wall);
-        match self.wire.send(request) {
+        match self.engine.send(request) {
             Ok(stream) => {
                 let Some(Waiting { mut submission, .. }) = self.waiting.pop_front() else { return };
                 submission.attempts += 1;
@@ -265,7 +265,7 @@ impl<K, M: Exchange> Client<K, M> {
                 let invalid = InvalidNotification::NotAHeader;
                 self.settle_front(Outcome::NotSent { cause: NotSentCause::Invalid(invalid) });
             }
-            // The wire said that there is room for one.
+            // The engine said that there is room for one.
             Err(_) => {}
         }
     }
@@ -285,7 +285,7 @@ impl<K, M: Exchange> Machine for Client<K, M> {
             return;
         }
         self.keep_alive.heard(now);
-        self.wire.receive(now.instant, bytes);
+        self.engine.receive(now.instant, bytes);
         self.pump(now);
     }
 
@@ -294,7 +294,7 @@ impl<K, M: Exchange> Machine for Client<K, M> {
             return;
         }
         self.ending.end = Some(end);
-        self.wire.receive_end();
+        self.engine.receive_end();
         self.pump(now);
     }
 
@@ -303,7 +303,7 @@ impl<K, M: Exchange> Machine for Client<K, M> {
             return;
         }
         self.handed = None;
-        self.wire.write_failed(unsent);
+        self.engine.write_failed(unsent);
         self.stop_taking();
         // Not finished: answers, and the reason, may still come.
         self.phase = Phase::Retired;
@@ -320,11 +320,11 @@ impl<K, M: Exchange> Machine for Client<K, M> {
     fn poll_transmit(&mut self, now: Now, out: &mut BytesMut) -> Transmit {
         self.handed = None;
         self.fill(now);
-        let mut more = self.wire.transmit(out);
+        let mut more = self.engine.transmit(out);
         self.pump(now);
         if self.phase == Phase::Closed {
             while more {
-                more = self.wire.transmit(out);
+                more = self.engine.transmit(out);
             }
             return Transmit::Shutdown;
         }
@@ -385,10 +385,10 @@ impl<K, M: Exchange> Connection<K> for Client<K, M> {
         if self.phase == Phase::Open { self.limit() } else { self.unsettled() }
     }
 
-    /// Answers come by themselves.
+    /// Answers come unasked.
     fn make_room(&mut self, _now: Now) {}
 
-    /// Answers come by themselves.
+    /// Answers come unasked.
     fn prove(&mut self, _now: Now, _deadline: Option<Instant>) {}
 
     fn give_up(&mut self, now: Now, mark: u64) {
@@ -420,7 +420,7 @@ impl<K, M: Exchange> Connection<K> for Client<K, M> {
     }
 
     fn just_sent(&self, each: &mut dyn FnMut(&K)) {
-        let sent = self.wire.just_sent().filter_map(|stream| self.in_flight.get(stream));
+        let sent = self.engine.just_sent().filter_map(|stream| self.in_flight.get(stream));
         sent.for_each(|sent| each(&sent.submission.key));
     }
 }

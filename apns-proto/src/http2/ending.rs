@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::Reason;
-use super::wire::frame::ErrorCode;
-use super::wire::{CloseReason as WireClose, GoAway};
+use super::engine::frame::ErrorCode;
+use super::engine::{CloseReason as EngineClose, GoAway};
 use crate::{CloseReason, End};
 
 /// Gathers what is known about the end until it comes.
@@ -37,18 +37,18 @@ impl Ending {
     }
 
     /// Why the connection ended.
-    pub(super) fn reason(&mut self, wire: WireClose) -> CloseReason {
+    pub(super) fn reason(&mut self, closed: EngineClose) -> CloseReason {
         let own = self.own.take();
-        if let (WireClose::Abandoned, Some(own)) = (&wire, &own) {
+        if let (EngineClose::Abandoned, Some(own)) = (&closed, &own) {
             return own.clone();
         }
-        match wire {
-            WireClose::NotHttp2 { received } => {
+        match closed {
+            EngineClose::NotHttp2 { received } => {
                 CloseReason::NotHttp2 { received: received.escape_ascii().to_string().into() }
             }
-            WireClose::Violation { code } => CloseReason::Violation { code: code.0 },
-            WireClose::Flooded => CloseReason::Violation { code: ErrorCode::ENHANCE_YOUR_CALM.0 },
-            WireClose::Ended | WireClose::GoneAway | WireClose::Finished | WireClose::Abandoned => {
+            EngineClose::Violation { code } => CloseReason::Violation { code: code.0 },
+            EngineClose::Flooded => CloseReason::Violation { code: ErrorCode::ENHANCE_YOUR_CALM.0 },
+            EngineClose::Ended | EngineClose::GoneAway | EngineClose::Finished | EngineClose::Abandoned => {
                 match (self.go_away.take(), own, self.end.take()) {
                     (Some(GoneAway { reason, code }), _, _) => CloseReason::GoAway {
                         fatal: reason.as_ref().is_some_and(Reason::refuses_credential),
@@ -90,7 +90,7 @@ mod tests {
         for frame in frames {
             ending.said(frame);
         }
-        ending.reason(WireClose::Ended)
+        ending.reason(EngineClose::Ended)
     }
 
     #[test]

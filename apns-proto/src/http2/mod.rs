@@ -20,6 +20,7 @@ mod channels;
 mod client;
 mod config;
 mod ending;
+mod engine;
 mod exchange;
 pub mod host;
 mod http_date;
@@ -39,7 +40,6 @@ mod streams;
 mod token_policy;
 mod token_source;
 mod warning;
-mod wire;
 
 pub use broadcast::{Broadcast, BundleId, BundleIdError, ChannelId, ChannelIdError};
 pub use certificate_topics::{CertificateTopics, TopicKind};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use bytes::Bytes;
 
 use super::{Authentication, CertificateTopics, Client, Config, Exchange, RequestWarning, Requests, TokenSource};
-use crate::session::Protocol;
+use crate::session::Opener;
 use crate::{ConnectionEvent, Notification, Now, Topic};
 
 /// How a connection proves who it is.
@@ -189,7 +189,7 @@ fn is_authority(text: &str) -> bool {
     good && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
 }
 
-impl<K, M: Exchange> Protocol<K> for ProviderApi<M> {
+impl<K, M: Exchange> Opener<K> for ProviderApi<M> {
     type Message = M;
     type Connection = Client<K, M>;
 

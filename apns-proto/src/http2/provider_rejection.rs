@@ -220,7 +220,7 @@ impl fmt::Display for ProviderRejection {
     }
 }
 
-/// Shows the size of the body only: whoever wrote it, it is long.
+/// Shows the size of the body only: it can be long.
 impl fmt::Debug for ProviderRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProviderRejection")

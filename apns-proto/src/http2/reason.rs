@@ -315,7 +315,7 @@ reasons! {
     }
     ExpiredProviderToken = "ExpiredProviderToken": 403 RefreshToken [about_token, refuses_credential] {
         "By the service's clock the provider token is more than an hour old.",
-        "A new token is signed by itself. If it happens again, set the clock of this computer.",
+        "A new token is signed automatically. If it happens again, set the clock of this computer.",
     }
     Forbidden = "Forbidden": 403 FixCredentials [refuses_credential, never_again] {
         "The service does not allow this.",

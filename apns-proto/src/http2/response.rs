@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::engine::Field;
 use super::http_date::parse_http_date;
-use super::wire::Field;
 use super::{Api, ProviderRejection, Reason};
 use crate::{ApnsId, Outcome, Proof, Rejection, WallTime};
 
@@ -43,7 +43,7 @@ pub struct Response {
 
 impl Response {
     /// The same answer, read.
-    pub(super) fn from_wire(api: Api, now: WallTime, response: super::wire::client::Response) -> Self {
+    pub(super) fn from_wire(api: Api, now: WallTime, response: super::engine::client::Response) -> Self {
         let text = |field| response.fields.get(field).and_then(field_text);
         let fields = Fields {
             apns_id: text(Field::ApnsId),
@@ -57,7 +57,7 @@ impl Response {
     }
 
     /// The outcome of a notification by an answer of status 200, without all that a refusal may have.
-    pub(super) fn accepted(response: &super::wire::client::Response) -> Outcome {
+    pub(super) fn accepted(response: &super::engine::client::Response) -> Outcome {
         let text = |field| response.fields.get(field).and_then(field_text);
         Outcome::Accepted {
             proof: Proof::Confirmed,

@@ -7,7 +7,7 @@ use super::json::escaped_len;
 /// How many bytes of the JSON of `text` to keep: those of its longest prefix of whole grapheme clusters that needs no more
 /// than `room` bytes.
 ///
-/// JSON escapes each character by itself, so the JSON of a prefix is a prefix of the JSON and nothing has to be encoded
+/// JSON escapes each character on its own, so the JSON of a prefix is a prefix of the JSON and nothing has to be encoded
 /// again. Linear in what is kept.
 pub(super) fn longest_prefix(text: &str, room: usize) -> usize {
     let mut kept = 0;

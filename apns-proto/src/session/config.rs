@@ -40,7 +40,7 @@ impl SessionConfig {
         self
     }
 
-    /// Which refused notifications are sent again by themselves. Default: none.
+    /// Which refused notifications are sent again automatically. Default: none.
     #[must_use]
     pub const fn with_retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
@@ -94,7 +94,7 @@ impl SessionConfig {
         self.loss_policy
     }
 
-    /// Which refused notifications are sent again by themselves.
+    /// Which refused notifications are sent again automatically.
     #[must_use]
     pub const fn retry(&self) -> RetryPolicy {
         self.retry

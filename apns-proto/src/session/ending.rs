@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{EVENTS_KEPT, Link, LinkId, LinkReport, LinkState, Phase, Protocol, Session, SessionEvent};
+use super::{EVENTS_KEPT, Link, LinkId, LinkReport, LinkState, Opener, Phase, Session, SessionEvent};
 use crate::time::later;
 use crate::{
     CloseReason, Closed, Connection, ConnectionEvent, Fate, LossPolicy, Machine, Message, NotSentCause, Now, Outcome,
     RetryDecision, RetryRoute, Settled, Submission, UnknownCause, Unsettled,
 };
 
-impl<P: Protocol<K>, K> Session<P, K> {
+impl<P: Opener<K>, K> Session<P, K> {
     /// Takes the events of one link.
     pub(super) fn collect(&mut self, now: Now, index: usize) {
         while let LinkState::Open(connection) = &mut self.links[index].state {
@@ -200,7 +200,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
         self.events.push_back(SessionEvent::Stopped { cause });
     }
 
-    pub(super) fn not_send_backlog(&mut self, cause: &NotSentCause) {
+    pub(super) fn end_backlog_unsent(&mut self, cause: &NotSentCause) {
         while let Some(submission) = self.backlog.pop_front() {
             self.settle_unsent(submission, Outcome::NotSent { cause: cause.clone() });
         }
@@ -210,7 +210,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
     pub(super) fn give_up(&mut self) {
         let why = self.last_failure.clone().unwrap_or_else(|| Arc::from("no attempt has succeeded yet"));
         self.waiting_since = None;
-        self.not_send_backlog(&NotSentCause::NoConnection(why.clone()));
+        self.end_backlog_unsent(&NotSentCause::NoConnection(why.clone()));
         self.events.push_back(SessionEvent::GaveUp { why });
     }
 
@@ -250,7 +250,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
             }
         }
         self.links.retain(|link| !matches!(link.state, LinkState::Dialling));
-        self.not_send_backlog(&cause);
+        self.end_backlog_unsent(&cause);
         self.settle_held();
     }
 

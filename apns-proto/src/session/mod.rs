@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Makes the connections of a session, and learns from how they end.
-pub trait Protocol<K> {
+pub trait Opener<K> {
     /// What is sent.
     type Message: Message;
     /// The machine of one connection.
@@ -73,7 +73,7 @@ pub trait Protocol<K> {
 /// Repeat until nothing changes, then wait. A link is over when [`poll_transmit`](Self::poll_transmit) gives
 /// [`Transmit::Shutdown`].
 #[derive(Debug)]
-pub struct Session<P: Protocol<K>, K> {
+pub struct Session<P: Opener<K>, K> {
     protocol: P,
     config: SessionConfig,
     /// To be sent when there is a connection with room; what must be sent again comes first.
@@ -143,7 +143,7 @@ const EVENTS_KEPT: usize = 4096;
 /// The most connections beyond [`SessionConfig::links`] that may be open at once, because others go away.
 const LEAVING: usize = 14;
 
-impl<P: Protocol<K>, K> Session<P, K> {
+impl<P: Opener<K>, K> Session<P, K> {
     /// A session without a connection. It dials when it has something to send.
     #[must_use]
     pub fn new(protocol: P, config: SessionConfig) -> Self {
@@ -277,7 +277,7 @@ impl<P: Protocol<K>, K> Session<P, K> {
         waiting + self.links.iter().filter_map(Link::connection).map(Connection::unsettled).sum::<usize>()
     }
 
-    /// Has everything submitted so far settled as soon as can be; what is not by `deadline` is unknown, or not sent.
+    /// Has everything submitted so far settled as soon as possible; what is not by `deadline` is unknown, or not sent.
     /// [`SessionEvent::Proven`] says when it is done, once for each call and in their order.
     ///
     /// What is submitted later goes on and is no part of it. A notification that was refused and is held until it is sent

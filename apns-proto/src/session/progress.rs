@@ -1,16 +1,16 @@
 //! Moving everything as far as it goes without news from outside.
 
-use super::{Link, LinkId, LinkState, Phase, Protocol, Session, SessionEvent};
+use super::{Link, LinkId, LinkState, Opener, Phase, Session, SessionEvent};
 use crate::{Connection, Message, NotSentCause, Now, Outcome, Submission, SubmitError};
 
-impl<P: Protocol<K>, K> Session<P, K> {
+impl<P: Opener<K>, K> Session<P, K> {
     /// Moves everything as far as it goes without news from outside.
     pub(super) fn advance(&mut self, now: Now) {
         if let Some(cause) = self.stopped.clone() {
-            self.not_send_backlog(&cause);
+            self.end_backlog_unsent(&cause);
             self.settle_held();
         } else if let Some(cause) = self.refusing(now.instant).cloned() {
-            self.not_send_backlog(&cause);
+            self.end_backlog_unsent(&cause);
         }
         self.fill(now);
         if self.unsettled() == 0 {

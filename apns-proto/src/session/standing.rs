@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{DialFailure, DialStep, LinkId, LinkState, Phase, Protocol, Session, SessionEvent};
+use super::{DialFailure, DialStep, LinkId, LinkState, Opener, Phase, Session, SessionEvent};
 use crate::{Backoff, CloseReason, Connection, CredentialRefusal, NotSentCause, Now, RefusalPolicy};
 
 /// Why a session sends nothing for now, and when it tries again.
@@ -109,7 +109,7 @@ impl Standing {
     }
 }
 
-impl<P: Protocol<K>, K> Session<P, K> {
+impl<P: Opener<K>, K> Session<P, K> {
     /// Why nothing is sent for now: the service refuses the credential, or the server is not the one that is meant.
     #[must_use]
     pub fn pause(&self) -> Option<&Pause> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use apns_proto::binary::server::{GatewayServer, Judge, Verdict, is_probe};
 use apns_proto::binary::{
-    Config, DecodedNotification, Format, Gateway, Limits, NotificationDecoder, NotificationError, Status,
+    BinaryApi, Config, DecodedNotification, Format, Limits, NotificationDecoder, NotificationError, Status,
 };
 use apns_proto::{LinkId, Now, SessionConfig};
 
@@ -21,7 +21,7 @@ use super::world::{Dialled, Service, World};
 pub(crate) struct Gateways;
 
 impl Service for Gateways {
-    type Protocol = Gateway;
+    type Opener = BinaryApi;
     type Script = Script;
     type Truth = Truth;
     type Server = GatewayServer<Clerk>;
@@ -73,7 +73,7 @@ impl World {
         session: SessionConfig,
         dialler: impl FnMut(usize, Duration) -> Dialled + 'static,
     ) -> Self {
-        Self::of(Gateway::new(config), session, dialler)
+        Self::of(BinaryApi::new(config), session, dialler)
     }
 
     /// Refuses submissions of this number on every connection.

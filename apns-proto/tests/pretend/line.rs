@@ -219,7 +219,7 @@ impl<S: Service> Line<S> {
     }
 
     /// The client writes. `true_now` is what its clock should say.
-    pub(super) fn pump_write(&mut self, now: Now, true_now: Instant, session: &mut Session<S::Protocol, u32>) -> bool {
+    pub(super) fn pump_write(&mut self, now: Now, true_now: Instant, session: &mut Session<S::Opener, u32>) -> bool {
         if self.write == Side::Closed {
             return false;
         }
@@ -278,7 +278,7 @@ impl<S: Service> Line<S> {
     }
 
     /// The client reads.
-    pub(super) fn pump_read(&mut self, now: Now, true_now: Instant, session: &mut Session<S::Protocol, u32>) -> bool {
+    pub(super) fn pump_read(&mut self, now: Now, true_now: Instant, session: &mut Session<S::Opener, u32>) -> bool {
         if !self.read_open || self.down.front().is_none_or(|(time, _)| *time > now.instant) {
             return false;
         }
@@ -296,7 +296,7 @@ impl<S: Service> Line<S> {
         true
     }
 
-    pub(super) fn end_input(&mut self, now: Now, session: &mut Session<S::Protocol, u32>, end: End) {
+    pub(super) fn end_input(&mut self, now: Now, session: &mut Session<S::Opener, u32>, end: End) {
         if self.read_open {
             self.read_open = false;
             session.handle_end(now, self.id, end);

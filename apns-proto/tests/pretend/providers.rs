@@ -23,7 +23,7 @@ use super::{ms, secs};
 pub(crate) struct Providers;
 
 impl Service for Providers {
-    type Protocol = ProviderApi;
+    type Opener = ProviderApi;
     type Script = Temper;
     type Truth = Book;
     type Server = Faulty<ProviderServer<Clerk>>;

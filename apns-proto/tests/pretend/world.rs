@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use apns_proto::session::Protocol;
+use apns_proto::session::Opener;
 use apns_proto::{
     DialFailure, DialStep, End, LinkId, Machine, Notification, Now, Session, SessionConfig, SessionEvent, Settled,
     WallTime,
@@ -25,7 +25,7 @@ use super::{secs, session_line, start};
 /// The two ends of a protocol: whose connections a session opens, and who answers them.
 pub(crate) trait Service {
     /// The client's side.
-    type Protocol: Protocol<u32, Message = Notification>;
+    type Opener: Opener<u32, Message = Notification>;
     /// What one connection's other end does.
     type Script: Clone + Default + std::fmt::Debug;
     /// What all of them know together.
@@ -191,7 +191,7 @@ pub(crate) struct World<S: Service = Gateways> {
     pub(crate) begun: Now,
     /// As the client's clocks say.
     pub(crate) now: Now,
-    pub(crate) session: Session<S::Protocol, u32>,
+    pub(crate) session: Session<S::Opener, u32>,
     pub(crate) truth: Rc<RefCell<S::Truth>>,
     pub(crate) outcomes: BTreeMap<u32, Vec<Settled<u32>>>,
     /// When each had its last outcome.
@@ -230,7 +230,7 @@ pub(crate) struct World<S: Service = Gateways> {
 impl<S: Service> World<S> {
     /// `dialler` says how the attempt with this number, from 0, at this time after the start goes.
     pub(crate) fn of(
-        protocol: S::Protocol,
+        protocol: S::Opener,
         session: SessionConfig,
         dialler: impl FnMut(usize, Duration) -> Dialled<S::Script> + 'static,
     ) -> Self {

@@ -78,7 +78,7 @@ pub(crate) async fn serve<S>(
     .await;
 }
 
-/// A server that also does things by itself, at their time.
+/// A server that also acts unasked, when its time comes.
 struct Planned {
     server: ProviderServer<ScriptedJudge>,
     steps: VecDeque<(Instant, Step)>,

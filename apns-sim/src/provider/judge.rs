@@ -201,7 +201,7 @@ impl ScriptedJudge {
     }
 }
 
-/// What the service says by itself.
+/// What the service says unasked.
 fn answer(
     asked: &Asked<'_>,
     client: &Result<Client, Http2Answer>,

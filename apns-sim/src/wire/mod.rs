@@ -4,7 +4,7 @@
 //! too.
 //!
 //! Nothing outside this module names `h2`. It does what HTTP/2 asks for; its "socket" is two queues of bytes, and it is
-//! polled with a waker that only takes a note. What a pretend service does and `h2` cannot is done on the bytes: a tap reads
+//! polled with a waker that only takes a note. What a simulated service does and `h2` cannot is done on the bytes: a tap reads
 //! GOAWAY and the answers to our pings, and frames that `h2` does not send are put between its own.
 
 mod body;

@@ -177,7 +177,7 @@ async fn the_first_settings_can_be_any() {
     raw.write(&raw::frame(PING, 0, 0, &[1; 8])).await;
     loop {
         let frame = raw.next().await;
-        assert!(frame.kind != SETTINGS || frame.flags == 1, "the limit does not rise by itself: {frame:?}");
+        assert!(frame.kind != SETTINGS || frame.flags == 1, "the limit does not rise unasked: {frame:?}");
         if frame.kind == PING {
             break;
         }

@@ -248,7 +248,7 @@ async fn a_connection_keeps_its_token_for_20_minutes() {
     assert_eq!(client.send(&first).await.told(), too_many, "now this one is kept");
 }
 
-/// Lets time pass for whoever asks tokio's clock.
+/// Lets time pass for all that asks tokio's clock.
 async fn advance(by: Duration) {
     tokio::time::pause();
     tokio::time::advance(by).await;

@@ -29,7 +29,7 @@ pub(super) struct Admitted {
 
 /// Why a certificate is not let in. Nothing in it is secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Stranger {
+pub(super) enum UnknownClient {
     #[error("its certificate cannot be read: {0}")]
     Unreadable(String),
     #[error(
@@ -66,8 +66,8 @@ impl Admission {
 
     /// Finds the app of a certificate: by its fingerprint in the configuration, as the app's own credential, and where
     /// topics count by what it names.
-    pub(super) fn admit(&self, service: &Service, der: &[u8]) -> Result<Admitted, Stranger> {
-        let certificate = Certificate::from_der(der).map_err(|error| Stranger::Unreadable(error.to_string()))?;
+    pub(super) fn admit(&self, service: &Service, der: &[u8]) -> Result<Admitted, UnknownClient> {
+        let certificate = Certificate::from_der(der).map_err(|error| UnknownClient::Unreadable(error.to_string()))?;
         let fingerprint = *certificate.fingerprint().as_bytes();
         let app = match self.fingerprints.get(&fingerprint) {
             Some(app) => Some(app.clone()),
@@ -89,7 +89,7 @@ impl Admission {
         service.list().into_iter().find(is_own).map(|app| app.name)
     }
 
-    fn by_topic(&self, service: &Service, certificate: &Certificate) -> Result<Option<AppName>, Stranger> {
+    fn by_topic(&self, service: &Service, certificate: &Certificate) -> Result<Option<AppName>, UnknownClient> {
         if !self.topics_count {
             return Ok(None);
         }
@@ -104,7 +104,7 @@ impl Admission {
         let mut apps: Vec<AppName> = service.list().into_iter().filter(suits).map(|app| app.name).collect();
         match apps.len() {
             0 | 1 => Ok(apps.pop()),
-            _ => Err(Stranger::Ambiguous {
+            _ => Err(UnknownClient::Ambiguous {
                 fingerprint: certificate.fingerprint().to_string(),
                 apps: listed(apps.iter().map(AppName::as_str)),
             }),
@@ -119,9 +119,9 @@ fn suits_environment(certificate: &Certificate, environment: Environment) -> boo
     }
 }
 
-fn unknown(certificate: &Certificate) -> Stranger {
+fn unknown(certificate: &Certificate) -> UnknownClient {
     let topics = certificate.topics();
-    Stranger::Unknown {
+    UnknownClient::Unknown {
         fingerprint: certificate.fingerprint().to_string(),
         topics: if topics.is_empty() { "none".to_owned() } else { listed(topics.iter().map(String::as_str)) },
     }

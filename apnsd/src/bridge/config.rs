@@ -29,7 +29,7 @@ pub struct BridgeConfig {
     pub names: Vec<String>,
     /// What becomes of a bad device token. Default: an error response.
     pub errors: BridgeErrors,
-    /// Whether the topic in a client's certificate says which app it is, whoever made the certificate. Default: when only
+    /// Whether the topic in a client's certificate says which app it is, regardless of its issuer. Default: when only
     /// this machine can connect and there are no access tokens.
     pub by_topic: Option<bool>,
     /// The largest payload in bytes. Default: 2048.

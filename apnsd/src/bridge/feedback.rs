@@ -1,4 +1,4 @@
-//! The feedback service: what is gone, to whoever asks, once.
+//! The feedback service: what is gone, to a client that asks, once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -41,7 +41,7 @@ const STORED_WITHIN: Duration = Duration::from_secs(3);
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// What a connection works with.
-pub(super) struct Visit {
+pub(super) struct ClientConnection {
     pub(super) service: Service,
     pub(super) client: Arc<Client>,
     pub(super) errors: BridgeErrors,
@@ -110,7 +110,7 @@ struct Intake {
     pause: Pause,
 }
 
-impl Visit {
+impl ClientConnection {
     /// Goes on until one side has enough. Says how to leave.
     pub(super) async fn run<S>(mut self, stream: &mut S) -> Leave
     where
@@ -189,7 +189,7 @@ impl Visit {
             let paced = (wants && line.open() >= AHEAD).then_some(heard + AWAY).filter(|until| now < *until);
             let reads = wants && paced.is_none();
             let nothing_to_do = line.is_empty() && intake.is_empty();
-            let _busy = (!nothing_to_do).then(|| Busy::new(self.place.seat.clone()));
+            let _busy = (!nothing_to_do).then(|| Busy::new(self.place.slot.clone()));
             let deadline = [line.deadline().map(Instant::from_std), stopping.filter(|_| intake.batch.is_none()), paced];
             tokio::select! {
                 biased;
@@ -227,7 +227,7 @@ impl Visit {
                     stopping = Some(Instant::now() + STORED_WITHIN);
                 }
                 // The longest idle one makes room for another.
-                () = self.place.seat.leave.notified(), if stopping.is_none() => {
+                () = self.place.slot.leave.notified(), if stopping.is_none() => {
                     stopping = Some(Instant::now() + STORED_WITHIN);
                 }
                 () = sleep_until(idle_since + self.idle), if nothing_to_do && stopping.is_none() => {
@@ -244,7 +244,7 @@ impl Intake {
     }
 
     /// Begins to store what waits, or puts into the line what needs no storing. Says whether the latter.
-    fn begin(&mut self, visit: &Visit, line: &mut Line<Option<Arc<Taken>>>, fates: &Fates) -> bool {
+    fn begin(&mut self, visit: &ClientConnection, line: &mut Line<Option<Arc<Taken>>>, fates: &Fates) -> bool {
         if self.waiting.is_empty() || self.pause.is_some() {
             return false;
         }
@@ -281,7 +281,7 @@ impl Intake {
     /// Says whether to go on.
     fn on_stored(
         &mut self,
-        visit: &mut Visit,
+        visit: &mut ClientConnection,
         line: &mut Line<Option<Arc<Taken>>>,
         fates: &Fates,
         stored: Stored,
@@ -354,7 +354,7 @@ impl Intake {
     }
 
     /// The new one at this index cannot be taken, and nothing behind it is.
-    fn refuse(&mut self, visit: &mut Visit, arrivals: Vec<Arrival>, index: usize, status: Status) {
+    fn refuse(&mut self, visit: &mut ClientConnection, arrivals: Vec<Arrival>, index: usize, status: Status) {
         visit.reading.end();
         let (mut new, mut over) = (0, false);
         let mut dropped = Vec::new();

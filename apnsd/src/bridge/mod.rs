@@ -1,7 +1,7 @@
 //! The bridge: clients of the binary protocol connect here, and what they send goes out over today's API.
 //!
 //! ```text
-//! client ──TLS──► Door ──► Visit: Reading ──► Service ──► … the service
+//! client ──TLS──► ClientVerifier ──► ClientConnection: Reading ──► Service ──► … the service
 //!                            ▲        │ Resends (what is sent again)
 //!                            │        ▼
 //!                  error response ◄── Line ◄── Taken ◄── outcomes
@@ -42,12 +42,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{self, CertificateError, PeerIncompatible, SignatureAlgorithm};
 use tokio_rustls::server::TlsStream;
 
-use self::clients::{Admission, Admitted, Clients, Stranger};
+use self::clients::{Admission, Admitted, Clients, UnknownClient};
 pub use self::config::{BridgeClient, BridgeConfig, BridgeErrors, BridgeLimits, KnownBy};
-use self::gateway::{Leave, Storing, Visit};
+use self::gateway::{ClientConnection, Leave, Storing};
 use self::reading::Reading;
 pub(crate) use self::status::refusal;
-use self::tls::Door;
+use self::tls::ClientVerifier;
 use crate::AppName;
 use crate::config::{Config, ConfigError};
 use crate::daemon::DaemonError;
@@ -60,7 +60,7 @@ use crate::service::Service;
 #[derive(Debug)]
 struct Bridge {
     service: Service,
-    door: Arc<Door>,
+    verifier: Arc<ClientVerifier>,
     /// Where it was told to listen.
     addresses: (SocketAddr, SocketAddr),
     storing: watch::Sender<usize>,
@@ -68,10 +68,10 @@ struct Bridge {
 
 /// What all connections share.
 #[derive(Debug)]
-struct Hall {
+struct Shared {
     service: Service,
     config: BridgeConfig,
-    door: Arc<Door>,
+    verifier: Arc<ClientVerifier>,
     certificate: Arc<ServerCertificate>,
     tls: Arc<rustls::ServerConfig>,
     clients: Clients,
@@ -121,13 +121,13 @@ impl Bridge {
         let tokens = !starting.config.tokens.is_empty();
         let service = starting.service.clone();
         let addresses = (config.listen, config.feedback_listen);
-        let door = Arc::new(Door::new(service.clone(), Admission::new(&config, tokens)));
+        let verifier = Arc::new(ClientVerifier::new(service.clone(), Admission::new(&config, tokens)));
         let storing = watch::Sender::new(0);
-        let hall = Arc::new(Hall {
+        let shared = Arc::new(Shared {
             service: service.clone(),
-            tls: tls::settings(door.clone(), certificate.clone()),
+            tls: tls::settings(verifier.clone(), certificate.clone()),
             config,
-            door: door.clone(),
+            verifier: verifier.clone(),
             certificate,
             clients: Clients::default(),
             readers: Mutex::default(),
@@ -135,13 +135,13 @@ impl Bridge {
             storing: storing.clone(),
         });
         for (role, listener) in [(Role::Gateway, gateway), (Role::Feedback, feedback)] {
-            let welcome = hall.clone().welcome(role, listener, starting.stopping.clone());
+            let welcome = shared.clone().welcome(role, listener, starting.stopping.clone());
             starting.tasks.push(tokio::spawn(welcome));
         }
-        starting.active.push(Box::new(Self { door, addresses, storing, service }));
+        starting.active.push(Box::new(Self { verifier, addresses, storing, service }));
     }
 
-    /// What it did, for whoever reads the log.
+    /// What it did, for readers of the log.
     fn tell(&self) {
         for app in self.service.list() {
             let Ok(Snapshot { bridge, .. }) = self.service.snapshot(&app.name) else { continue };
@@ -165,11 +165,11 @@ impl Active for Bridge {
         (bridge.listen, bridge.feedback_listen) = self.addresses;
         let tokens = !config.tokens.is_empty();
         bridge.check_clients(tokens)?;
-        let (door, admission) = (self.door.clone(), Admission::new(&bridge, tokens));
-        Ok(Box::new(move || door.replace(admission)))
+        let (verifier, admission) = (self.verifier.clone(), Admission::new(&bridge, tokens));
+        Ok(Box::new(move || verifier.replace(admission)))
     }
 
-    /// Everything whole that was read is stored. Bounded by itself.
+    /// Everything whole that was read is stored. It is bounded.
     fn stored(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             let mut storing = self.storing.subscribe();
@@ -197,7 +197,7 @@ fn certificate(config: &BridgeConfig, data: &Path) -> Result<CertificateFiles, C
     Ok(CertificateFiles { table: "bridge", certificate, key })
 }
 
-impl Hall {
+impl Shared {
     async fn welcome(self: Arc<Self>, role: Role, listener: TcpListener, mut stop: watch::Receiver<bool>) {
         // Those who have not shown who they are yet make room for each other, and for nobody else.
         let strangers = Arc::new(Connections::new(HANDSHAKES));
@@ -244,7 +244,7 @@ impl Hall {
             biased;
             // A client for whom the handshake is over is told properly of whatever comes.
             shaken = shake => shaken,
-            () = stranger.seat.leave.notified() => return,
+            () = stranger.slot.leave.notified() => return,
             _ = stop.wait_for(|stop| *stop) => return,
         };
         let mut stream = match shaken {
@@ -275,18 +275,18 @@ impl Hall {
 
     fn admitted(&self, stream: &TlsStream<TcpStream>) -> Option<Admitted> {
         let certificate = stream.get_ref().1.peer_certificates()?.first()?;
-        self.door.admit(certificate).ok()
+        self.verifier.admit(certificate).ok()
     }
 
     fn reader(&self, app: &AppName) -> Arc<tokio::sync::Mutex<()>> {
         self.readers.lock().entry(app.clone()).or_default().clone()
     }
 
-    fn visit(&self, admitted: Admitted, place: Place, stop: watch::Receiver<bool>) -> Visit {
+    fn visit(&self, admitted: Admitted, place: Place, stop: watch::Receiver<bool>) -> ClientConnection {
         let own_topic = self.service.info(&admitted.app).ok().and_then(|app| app.topic);
         let topic = topic_of(own_topic.as_deref(), admitted.topic.as_deref());
         let reading = Reading::new(self.config.max_payload, topic);
-        Visit {
+        ClientConnection {
             service: self.service.clone(),
             client: self.clients.enter(Instant::now().into_std(), admitted),
             errors: self.config.errors,
@@ -318,10 +318,12 @@ fn why(error: &io::Error, key: SignatureAlgorithm) -> String {
         return format!("the TLS handshake broke off: {error}");
     };
     match error {
-        rustls::Error::InvalidCertificate(CertificateError::Other(other)) => match other.0.downcast_ref::<Stranger>() {
-            Some(stranger) => stranger.to_string(),
-            None => words(error),
-        },
+        rustls::Error::InvalidCertificate(CertificateError::Other(other)) => {
+            match other.0.downcast_ref::<UnknownClient>() {
+                Some(stranger) => stranger.to_string(),
+                None => words(error),
+            }
+        }
         rustls::Error::NoCertificatesPresented => "it shows no client certificate".to_owned(),
         rustls::Error::PeerIncompatible(
             PeerIncompatible::NoCipherSuitesInCommon | PeerIncompatible::NoKxGroupsInCommon,

@@ -6,7 +6,7 @@
 //!
 //! It is a matter of counting, not of guessing who sent what: two notifications that are alike are held twice and
 //! recalled twice, and the third is a new one. What is recalled was delivered where the gateway that the client believes
-//! in delivered nothing, so whoever of the client's processes sends it, on whatever connection: in the end each device
+//! in delivered nothing, so whichever of the client's processes sends it, on whatever connection: in the end each device
 //! gets as many as that gateway would have given it, and never one less.
 
 use std::collections::{BTreeMap, VecDeque};

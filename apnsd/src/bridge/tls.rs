@@ -20,20 +20,20 @@ use tokio_rustls::rustls::{
     self, CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, ServerConfig, SignatureScheme,
 };
 
-use super::clients::{Admission, Admitted, Stranger};
+use super::clients::{Admission, Admitted, UnknownClient};
 use crate::listen::ServerCertificate;
 use crate::service::Service;
 
-/// Lets a client in whose certificate belongs to an app, whoever issued it and whenever it ended. That the client has
+/// Lets a client in whose certificate belongs to an app, regardless of its issuer and its dates. That the client has
 /// the certificate's key is checked.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct ClientVerifier {
     service: Service,
     admission: RwLock<Arc<Admission>>,
     provider: Arc<CryptoProvider>,
 }
 
-impl Door {
+impl ClientVerifier {
     pub(super) fn new(service: Service, admission: Admission) -> Self {
         Self { service, admission: RwLock::new(Arc::new(admission)), provider: Arc::new(ring::default_provider()) }
     }
@@ -44,13 +44,13 @@ impl Door {
     }
 
     /// Whose certificate this is.
-    pub(super) fn admit(&self, certificate: &CertificateDer<'_>) -> Result<Admitted, Stranger> {
+    pub(super) fn admit(&self, certificate: &CertificateDer<'_>) -> Result<Admitted, UnknownClient> {
         let admission = self.admission.read().clone();
         admission.admit(&self.service, certificate)
     }
 }
 
-impl ClientCertVerifier for Door {
+impl ClientCertVerifier for ClientVerifier {
     /// Whatever certificate the client has.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
@@ -95,11 +95,11 @@ impl ClientCertVerifier for Door {
 ///
 /// Sessions are not resumed: each connection shows its certificate, and what TLS 1.3 would send for later sessions is
 /// something to read that old clients do not expect.
-pub(super) fn settings(door: Arc<Door>, certificate: Arc<ServerCertificate>) -> Arc<ServerConfig> {
-    let mut config = ServerConfig::builder_with_provider(door.provider.clone())
+pub(super) fn settings(verifier: Arc<ClientVerifier>, certificate: Arc<ServerCertificate>) -> Arc<ServerConfig> {
+    let mut config = ServerConfig::builder_with_provider(verifier.provider.clone())
         .with_protocol_versions(&[&TLS13, &TLS12])
         .expect("the provider has suites for both versions")
-        .with_client_cert_verifier(door)
+        .with_client_cert_verifier(verifier)
         .with_cert_resolver(certificate);
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;

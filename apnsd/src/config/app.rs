@@ -452,7 +452,7 @@ impl AppDefinition {
 /// Who hears of what is wrong with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FilesToldTo {
-    /// Whoever wrote the configuration: everything.
+    /// The author of the configuration: everything.
     Owner,
     /// A caller who provisions an app: not whether a file is there that may not be read.
     Caller,

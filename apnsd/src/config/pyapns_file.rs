@@ -23,7 +23,7 @@ struct File {
     host: Option<String>,
     #[serde(default)]
     autoprovision: Vec<App>,
-    // This daemon logs to standard error and leaves files to whoever runs it.
+    // This daemon logs to standard error and leaves files to its operator.
     #[serde(default, rename = "log_file_name")]
     _log_file_name: serde::de::IgnoredAny,
     #[serde(default, rename = "log_file_dir")]

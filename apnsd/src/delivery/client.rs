@@ -8,7 +8,7 @@ use apns_tokio::{BuildError, Client, Credentials};
 use super::KeyRing;
 use crate::config::{App, Credential, Transport};
 
-/// What the client sends again by itself: only what wants no wait, such as a refused provider token. All else waits in
+/// What the client sends again on its own: only what wants no wait, such as a refused provider token. All else waits in
 /// the outbox, where it outlives this process.
 fn at_once(policy: RetryPolicy) -> RetryPolicy {
     let off = policy == policy.with_retries(0);

@@ -284,7 +284,7 @@ impl<'a> Epoch<'a> {
                     }
                 },
                 changed = orders.changed(), if self.feed.is_some() => {
-                    // Looked at again by whoever runs this.
+                    // Looked at again by the caller.
                     orders.mark_changed();
                     let within = match &*orders.borrow() {
                         Order::Run(_) if changed.is_ok() => REPLACED_WITHIN,
@@ -473,7 +473,7 @@ impl<'a> Epoch<'a> {
         self.engine.outbox.changing(&self.changes[before..]);
     }
 
-    /// A peer that takes connections and says nothing is no service, whoever it is.
+    /// A peer that takes connections and says nothing is no service.
     fn note_silence(&self) {
         if !self.answered {
             let why = format!("{} takes connections and does not answer", self.judge.app.endpoint);

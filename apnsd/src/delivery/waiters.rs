@@ -60,7 +60,7 @@ impl Waiters {
         }
     }
 
-    /// Tells whoever waits for it.
+    /// Tells the caller that waits for it.
     pub(crate) fn tell(&self, record: &OutcomeRecord) {
         let waiters = self.0.lock().remove(&record.id);
         for waiter in waiters.into_iter().flatten() {

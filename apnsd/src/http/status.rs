@@ -1,4 +1,4 @@
-//! For whoever watches over the process.
+//! For what watches over the process.
 
 use axum::Json;
 use axum::extract::{RawQuery, State};

@@ -29,12 +29,12 @@ pub(crate) struct Refusals(Arc<Mutex<Seen>>);
 struct Seen {
     /// By interface and status.
     calls: BTreeMap<(&'static str, u16), u64>,
-    strangers: HashMap<IpAddr, Stranger>,
+    unauthenticated: HashMap<IpAddr, Unauthenticated>,
 }
 
 /// An address from which no good access token came.
 #[derive(Debug)]
-struct Stranger {
+struct Unauthenticated {
     /// When the next failure is answered.
     answered: Instant,
     /// When that was last said in the log.
@@ -68,27 +68,27 @@ impl Refusals {
     /// An access token was missing or not known. Says when that is answered.
     fn failed(&self, interface: &str, from: IpAddr, now: Instant) -> Instant {
         let mut state = self.state();
-        if state.strangers.len() >= STRANGERS {
-            state.strangers.retain(|_, stranger| stranger.answered > now);
+        if state.unauthenticated.len() >= STRANGERS {
+            state.unauthenticated.retain(|_, unauthenticated| unauthenticated.answered > now);
         }
-        if state.strangers.len() >= STRANGERS && !state.strangers.contains_key(&from) {
+        if state.unauthenticated.len() >= STRANGERS && !state.unauthenticated.contains_key(&from) {
             // Too many at a time to follow each.
             return now + SLOWEST;
         }
-        let stranger = state.strangers.entry(from).or_insert(Stranger {
+        let unauthenticated = state.unauthenticated.entry(from).or_insert(Unauthenticated {
             answered: now,
             said: now.checked_sub(SAID_EVERY).unwrap_or(now),
             left_out: 0,
         });
-        stranger.answered = (stranger.answered.max(now) + SLOWED).min(now + SLOWEST);
-        let answered = stranger.answered;
-        if now.saturating_duration_since(stranger.said) >= SAID_EVERY {
-            stranger.said = now;
-            let before = std::mem::take(&mut stranger.left_out);
+        unauthenticated.answered = (unauthenticated.answered.max(now) + SLOWED).min(now + SLOWEST);
+        let answered = unauthenticated.answered;
+        if now.saturating_duration_since(unauthenticated.said) >= SAID_EVERY {
+            unauthenticated.said = now;
+            let before = std::mem::take(&mut unauthenticated.left_out);
             drop(state);
             tracing::warn!(interface, %from, before, "no access token, or one that is not known");
         } else {
-            stranger.left_out += 1;
+            unauthenticated.left_out += 1;
         }
         answered
     }
@@ -135,6 +135,6 @@ mod tests {
         for place in 0..100_000_u32 {
             refusals.failed("api", IpAddr::from(place.to_be_bytes()), now);
         }
-        assert!(refusals.state().strangers.len() <= STRANGERS);
+        assert!(refusals.state().unauthenticated.len() <= STRANGERS);
     }
 }

@@ -115,7 +115,7 @@ impl Log {
             state.next = state.next.wrapping_add(1).max(1);
             let number = state.next;
             if state.early.remove(&id) {
-                // Whoever reads the events meanwhile has it without this.
+                // A reader of the events has it without this.
                 if let Some(event) = state.events.iter_mut().rev().find(|event| event.id == id) {
                     event.internal_identifier = number;
                     event.offending_notification = Some(sent);

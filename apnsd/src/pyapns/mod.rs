@@ -37,7 +37,7 @@ use crate::http::problem::Problem;
 use crate::outbox::{Accepted, Cursor, GoneToken};
 use crate::service::{Service, Submission, SubmitError};
 
-/// Under which name what was read of the feedback is remembered, for both interfaces: with pyapns, too, whoever asked
+/// Under which name what was read of the feedback is remembered, for both interfaces: with pyapns, too, a caller who asked
 /// first had it.
 const READER: &str = "pyapns";
 /// The most device tokens in one answer; the next answer has the next ones.

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use parking_lot::RwLock;
 use tokio::sync::{Notify, watch};
 
-use super::{Current, RunningApp, Service, StartError, UnknownApp, to_the_end};
+use super::{Current, RunningApp, Service, StartError, UnknownApp, in_a_task};
 use crate::AppName;
 use crate::config::{App, AppDefinition, Config, ConfigError, FileState, FilesToldTo, Transport};
 use crate::delivery::{Credential, Engine, Health, Order, Standing, clocks, now};
@@ -198,7 +198,7 @@ impl Service {
     pub async fn provision(&self, name: &AppName, definition: AppDefinition) -> Result<AppInfo, ProvisionError> {
         let resolved = resolve(definition, FilesToldTo::Caller).await?;
         let (service, name) = (self.clone(), name.clone());
-        to_the_end(async move {
+        in_a_task(async move {
             let _one_after_another = service.0.changing.lock().await;
             let running = service.app(&name);
             let known = running.as_ref().is_ok_and(|running| running.now().definition == resolved.definition);
@@ -230,7 +230,7 @@ impl Service {
     pub async fn remove(&self, name: &AppName) -> Result<(), ProvisionError> {
         let (service, name) = (self.clone(), name.clone());
         // A caller that gives up must not leave an engine that ends beside one that begins.
-        to_the_end(async move {
+        in_a_task(async move {
             let _one_after_another = service.0.changing.lock().await;
             service.app(&name)?;
             if service.0.filed.lock().contains_key(&name) {
@@ -297,14 +297,14 @@ impl Service {
 
     pub(super) async fn reload_apps(&self, apps: BTreeMap<AppName, AppDefinition>) -> Result<(), ConfigError> {
         let service = self.clone();
-        let reloaded = to_the_end(async move { service.reload_to_the_end(apps).await.map_err(ProvisionError::from) });
+        let reloaded = in_a_task(async move { service.reload_all(apps).await.map_err(ProvisionError::from) });
         reloaded.await.map_err(|error| match error {
             ProvisionError::Definition(error) => error,
             other => ConfigError::whole(other),
         })
     }
 
-    async fn reload_to_the_end(&self, apps: BTreeMap<AppName, AppDefinition>) -> Result<(), ConfigError> {
+    async fn reload_all(&self, apps: BTreeMap<AppName, AppDefinition>) -> Result<(), ConfigError> {
         let _one_after_another = self.0.changing.lock().await;
         let before = self.0.filed.lock().clone();
         let mut changed = Vec::new();

@@ -91,7 +91,7 @@ struct Inner {
     changing: Mutex<()>,
     /// The apps that the configuration file defined when it was last read.
     filed: parking_lot::Mutex<BTreeMap<AppName, AppDefinition>>,
-    /// What is done from time to time, whoever asks for what.
+    /// What is done from time to time, without being asked.
     housekeeping: parking_lot::Mutex<Vec<JoinHandle<()>>>,
     /// By when the service stops; from then on nothing is accepted any more.
     stop_by: watch::Sender<Option<tokio::time::Instant>>,
@@ -260,7 +260,7 @@ impl Service {
     }
 
     /// Accepts notifications, all or none, in this order. When this returns `Ok`, they are on disk, and delivery goes on
-    /// by itself whatever happens.
+    /// on its own whatever happens.
     ///
     /// # Errors
     ///
@@ -292,7 +292,7 @@ impl Service {
         running.rate.take(entries.len(), Instant::now()).map_err(|wait| SubmitError::TooFast { wait })?;
         // To its end, also when the caller hangs up: what is stored is nobody's until its engine knows of it.
         let (service, name) = (self.clone(), app.clone());
-        to_the_end(async move {
+        in_a_task(async move {
             let accepted = service.0.outbox.accept(&name, entries).await.inspect_err(|error| {
                 if matches!(error, OutboxError::Failed(_)) {
                     service.0.store.doubt.notify_one();
@@ -652,7 +652,7 @@ impl Drop for Forget<'_> {
 
 /// Carries something out to its end, also when nobody waits for it any more. A panic in it, or a runtime that ends, counts
 /// as a store that is closed.
-async fn to_the_end<T, E>(work: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
+async fn in_a_task<T, E>(work: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
 where
     T: Send + 'static,
     E: From<OutboxError> + Send + 'static,

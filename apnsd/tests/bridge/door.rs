@@ -220,7 +220,7 @@ async fn an_idle_connection_ends_with_the_last_one_that_was_taken() {
     old.write(&frame(5, &token(1), &payload(1))).await;
     let response = old.response().await;
     assert_eq!((response.status, response.identifier), (Status::SHUTDOWN, 5));
-    // Where nothing was taken there is nothing to name; whoever writes just then must not see a proper end.
+    // Where nothing was taken there is nothing to name; a client that writes just then must not see a proper end.
     let (bytes, ended) = bridged.connect().await.read_to_end().await;
     assert!(bytes.is_empty() && ended.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
     bridged.daemon.stop().await;

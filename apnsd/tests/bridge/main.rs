@@ -1,4 +1,4 @@
-//! The bridge with real sockets: clients of the binary protocol on one side, a pretend Apple on the other.
+//! The bridge with real sockets: clients of the binary protocol on one side, a simulator on the other.
 
 #![expect(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
 

@@ -1,4 +1,4 @@
-//! A daemon with a bridge, in front of a pretend Apple.
+//! A daemon with a bridge, in front of a simulator.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ pub(crate) fn gone(number: u32) -> DeviceToken {
     token(GONE + number)
 }
 
-/// A pretend Apple that refuses [`bad`] and [`gone`] tokens of numbers below 1000.
+/// A simulator that refuses [`bad`] and [`gone`] tokens of numbers below 1000.
 pub(crate) fn script() -> String {
     let hex = |token: DeviceToken| format!("\"{}\"", token.to_hex());
     let bad: Vec<String> = (0..1000).map(|number| hex(bad(number))).collect();
@@ -78,7 +78,7 @@ impl Bridged {
         Old::connect(self).await
     }
 
-    /// How often the pretend Apple took something for each device token.
+    /// How often the simulator took something for each device token.
     pub(crate) fn accepted(&self) -> BTreeMap<Vec<u8>, u64> {
         self.world.simulator.inspect(|log| {
             let mut counts = BTreeMap::new();

@@ -354,7 +354,7 @@ async fn a_file_that_is_read_again_is_judged_by_the_ports_that_there_are() {
     let secured = format!("{open}[[token]]\nname = \"shop\"\nsecret = \"a secret of this length\"\nadmin = true\n");
     let config = |text: &str| Config::parse(text, world.folder.path()).unwrap();
     let daemon = Daemon::start(config(&secured)).await.unwrap();
-    // By itself this one is fine; but the port is open to others.
+    // Alone this one is fine; but the port is open to others.
     let refused = daemon.reload(&world.config("")).await.unwrap_err();
     assert!(refused.to_string().starts_with("api.listen: "), "{refused}");
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], daemon.address("api.listen").unwrap().port()));

@@ -61,7 +61,7 @@ async fn a_peer_that_takes_connections_and_never_answers_fails() {
         until_some("the first request is given up", async || service.failing().into_iter().next().map(|(_, why)| why))
             .await;
     assert!(why.contains("takes connections and does not answer"), "{why}");
-    // And it is good again by itself.
+    // And it recovers.
     world.simulator.set_script(apns_sim::Script::from_json("{}").unwrap());
     until("it answers", async || service.failing().is_empty()).await;
     service.stop(crate::support::SOON).await;
@@ -83,7 +83,7 @@ async fn a_service_that_cannot_be_used_for_now_is_shown_with_its_reason() {
         })
         .await;
         assert!(why.contains(words), "{why}");
-        // And it is good again by itself.
+        // And it recovers.
         world.simulator.set_script(apns_sim::Script::from_json("{}").unwrap());
         submit(&service, 1).await;
         until("it sends", async || service.snapshot(&shop()).unwrap().health == Health::Working).await;

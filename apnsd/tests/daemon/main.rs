@@ -1,4 +1,4 @@
-//! The daemon with real sockets, against a pretend Apple.
+//! The daemon with real sockets, against a simulator.
 
 #![expect(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
 

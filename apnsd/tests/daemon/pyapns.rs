@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use crate::http::{Answer, read_answer};
 use crate::support::{World, until_some};
 
-/// A daemon whose apps, also those that clients provision, send to the pretend Apple.
+/// A daemon whose apps, also those that clients provision, send to the simulator.
 pub(crate) struct Old {
     pub(crate) world: World,
     pub(crate) daemon: Daemon,

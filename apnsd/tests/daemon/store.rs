@@ -251,7 +251,7 @@ async fn what_is_stored_for_an_app_that_was_removed_and_came_back_is_sent() {
     service.wait(first[0], SOON).await.unwrap().unwrap();
     outbox.gate.add_permits(1);
     let accepted = submitting.await.unwrap().unwrap();
-    // Well before everything is looked at once more by itself.
+    // Well before everything is looked at once more.
     let record = service.wait(accepted[0].id, Duration::from_secs(20)).await.unwrap();
     assert!(record.as_ref().is_some_and(OutcomeRecord::is_accepted), "{record:?}");
     service.stop(SOON).await;

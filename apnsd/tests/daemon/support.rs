@@ -1,4 +1,4 @@
-//! A pretend Apple, a configuration that sends to it, and what tests ask for again and again.
+//! A simulator, a configuration that sends to it, and what tests ask for again and again.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 /// Long enough for anything that happens at all.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
-/// Waits for something that happens by itself.
+/// Waits for something that happens in the background.
 pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     until_some(what, async || holds().await.then_some(())).await;
 }
@@ -28,7 +28,7 @@ pub(crate) async fn until_some<T>(what: &str, mut ask: impl AsyncFnMut() -> Opti
     }
 }
 
-/// A pretend Apple whose certificates are in a folder.
+/// A simulator whose certificates are in a folder.
 pub(crate) struct World {
     pub(crate) folder: TempDir,
     pub(crate) simulator: Simulator,

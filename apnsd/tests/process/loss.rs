@@ -2,7 +2,7 @@
 //!
 //! Two apps send, one that reports what may have been lost and one that sends it again. Ten callers hand in, each asks
 //! again with the same idempotency keys when the daemon dies before it answers. At the end, for each notification that was
-//! accepted there is one outcome; none that counts as accepted is missing at the pretend Apple; and there are copies only
+//! accepted there is one outcome; none that counts as accepted is missing at the simulator; and there are copies only
 //! of those whose outcome says that there may be.
 
 use std::collections::BTreeMap;

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 /// The apps of [`config_text`].
 pub(crate) const APPS: [&str; 2] = ["reports", "resends"];
-/// Nothing here takes longer by itself.
+/// Nothing here takes longer.
 pub(crate) const LIMIT: Duration = Duration::from_secs(300);
 /// Long enough for what does not depend on how much there is to do.
 pub(crate) const SOON: Duration = Duration::from_secs(30);

@@ -63,7 +63,7 @@ impl Apple {
 pub(super) async fn tell(story: &mut Story) -> Result<(), Failure> {
     let now = WallTime::from(SystemTime::now()).as_secs();
     let since = now - 86_400;
-    story.line("The binary protocol, over TLS, against a pretend Apple on this machine\n");
+    story.line("The binary protocol, over TLS, against a simulator on this machine\n");
     let apple = Apple::start(since).await?;
     story.line(format_args!("  gateway           {}", apple.simulator.gateway_address()));
     story.line(format_args!("  feedback service  {}\n", apple.simulator.feedback_address()));

@@ -85,7 +85,7 @@ fn script(gone_since: WallTime) -> Script {
 pub(super) async fn tell(story: &mut Story) -> Result<(), Failure> {
     let now = Now::new(Instant::now(), SystemTime::now().into());
     let gone_since = WallTime::from_secs(now.wall.as_secs() - 86_400);
-    story.line("The HTTP/2 provider API, over TLS, against a pretend Apple on this machine\n");
+    story.line("The HTTP/2 provider API, over TLS, against a simulator on this machine\n");
     let simulator = Simulator::builder().script(script(gone_since)).start().await?;
     story.line(format_args!("  provider API  {}\n", simulator.http2_address()));
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{Client, Phase, Sent, Waiting};
-use crate::http2::wire::client::{Event, Failure, Fate as WireFate, Response as WireResponse};
-use crate::http2::wire::frame::ErrorCode;
-use crate::http2::wire::{CloseReason as WireClose, GoAway};
+use crate::http2::engine::client::{Event, Failure, Fate as WireFate, Response as WireResponse};
+use crate::http2::engine::frame::ErrorCode;
+use crate::http2::engine::{CloseReason as EngineClose, GoAway};
 use crate::http2::{
     AfterRejection, Api, ClockSkew, Credential, Exchange, ProviderToken, Reason, Response, TokenError, TokenPolicy,
 };
@@ -15,9 +15,9 @@ use crate::{
 };
 
 impl<K, M: Exchange> Client<K, M> {
-    /// Takes what the wire has to say.
+    /// Takes what the engine has to say.
     pub(super) fn pump(&mut self, now: Now) {
-        while let Some(event) = self.wire.poll() {
+        while let Some(event) = self.engine.poll() {
             match event {
                 // Read where it matters: the limit and the size of headers.
                 Event::Settings(_) => {}
@@ -39,7 +39,7 @@ impl<K, M: Exchange> Client<K, M> {
         self.keep_alive.set_busy(now, !self.in_flight.is_empty());
         if self.phase == Phase::Draining && self.waiting.is_empty() {
             self.phase = Phase::Retired;
-            self.wire.finish();
+            self.engine.finish();
             self.pump(now);
         }
     }
@@ -132,7 +132,7 @@ impl<K, M: Exchange> Client<K, M> {
             (WireFate::Unknown, Failure::ConnectionEnded | Failure::Refused | Failure::AboveLastStream) => None,
         };
         match fate {
-            Some(fate) if !self.wire.is_closed() => self.give_back(submission, fate),
+            Some(fate) if !self.engine.is_closed() => self.give_back(submission, fate),
             fate => self.failed.push((submission, fate)),
         }
         match failure {
@@ -168,7 +168,7 @@ impl<K, M: Exchange> Client<K, M> {
         self.stop_taking();
         self.phase = Phase::Retired;
         self.ending.own.get_or_insert(reason);
-        self.wire.finish();
+        self.engine.finish();
     }
 
     /// Takes no more, and gives back what was not sent.
@@ -185,12 +185,12 @@ impl<K, M: Exchange> Client<K, M> {
     /// Ends the connection now.
     pub(super) fn abandon(&mut self, now: Now, reason: CloseReason) {
         self.ending.own = Some(reason);
-        self.wire.abandon(ErrorCode::NO_ERROR);
+        self.engine.abandon(ErrorCode::NO_ERROR);
         self.pump(now);
     }
 
-    fn on_closed(&mut self, wire: WireClose) {
-        let reason = self.ending.reason(wire);
+    fn on_closed(&mut self, closed: EngineClose) {
+        let reason = self.ending.reason(closed);
         // Who was never let in was not listened to. With TLS 1.3 the verdict on a client certificate comes behind the first
         // request.
         let refusal = reason.credential_refusal().filter(|_| !self.answered);
@@ -207,7 +207,7 @@ impl<K, M: Exchange> Client<K, M> {
             .into_iter()
             .map(|waiting| Unsettled { submission: waiting.submission, fate: Fate::NotWritten });
         let unsettled = failed.chain(waiting).collect();
-        debug_assert!(self.in_flight.is_empty(), "the wire settles all streams before it closes");
+        debug_assert!(self.in_flight.is_empty(), "the engine settles all streams before it closes");
         self.phase = Phase::Closed;
         self.handed = None;
         self.events.push_back(ConnectionEvent::Closed(Closed { reason, unsettled }));

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::{Client, Phase, Waiting};
 use crate::http2::Exchange;
+use crate::http2::engine::client::{Fate as WireFate, Reset};
 use crate::http2::keep_alive::Due;
-use crate::http2::wire::client::{Fate as WireFate, Reset};
 use crate::{CloseReason, ConnectionEvent, Fate, NotSentCause, Now, Outcome, Submission, UnknownCause};
 
 /// After so many requests in a row without an answer the service is asked with a PING whether it is there.
@@ -59,7 +59,7 @@ impl<K, M: Exchange> Client<K, M> {
         }
         match self.keep_alive.due(now) {
             Due::Nothing => {}
-            Due::Ping(opaque) => self.wire.ping(opaque),
+            Due::Ping(opaque) => self.engine.ping(opaque),
             Due::Dead => self.abandon(now, CloseReason::NoAnswer),
         }
     }
@@ -91,14 +91,14 @@ impl<K, M: Exchange> Client<K, M> {
                 && let Some(opaque) = self.keep_alive.probe(now)
             {
                 self.unanswered = 0;
-                self.wire.ping(opaque);
+                self.engine.ping(opaque);
             }
         }
     }
 
     /// Resets the stream of a request. `None` where there is an answer after all.
     fn give_up_request(&mut self, now: Now, stream: u32) -> Option<(Submission<K, M>, WireFate)> {
-        let reset = self.wire.reset(stream);
+        let reset = self.engine.reset(stream);
         if reset.is_none() {
             // Its event is waiting.
             self.pump(now);
@@ -150,7 +150,7 @@ impl<K, M: Exchange> Client<K, M> {
     }
 
     fn greeting_ends(&self) -> Option<Instant> {
-        let greeted = self.wire.settings().is_some();
+        let greeted = self.engine.settings().is_some();
         self.opened.checked_add(self.config.greeting_timeout()).filter(|_| !greeted)
     }
 

@@ -77,7 +77,7 @@ impl Books {
     }
 
     /// Some went from waiting to in flight.
-    pub(super) fn took_off(&mut self, app: AppNumber, count: u64) {
+    pub(super) fn claimed_some(&mut self, app: AppNumber, count: u64) {
         self.each(app, |counts| {
             counts.waiting = counts.waiting.saturating_sub(count);
             counts.in_flight += count;
@@ -85,7 +85,7 @@ impl Books {
     }
 
     /// Some went from in flight to waiting.
-    pub(super) fn came_back(&mut self, app: AppNumber, count: u64) {
+    pub(super) fn put_back_some(&mut self, app: AppNumber, count: u64) {
         self.each(app, |counts| {
             counts.in_flight = counts.in_flight.saturating_sub(count);
             counts.waiting += count;
@@ -93,7 +93,7 @@ impl Books {
     }
 
     /// One that was in flight ended.
-    pub(super) fn landed(&mut self, app: AppNumber, bytes: u64) {
+    pub(super) fn settled_one(&mut self, app: AppNumber, bytes: u64) {
         self.each(app, |counts| {
             counts.in_flight = counts.in_flight.saturating_sub(1);
             counts.bytes = counts.bytes.saturating_sub(bytes);
@@ -101,7 +101,7 @@ impl Books {
     }
 
     /// One that waited ended.
-    pub(super) fn left_waiting(&mut self, app: AppNumber, bytes: u64) {
+    pub(super) fn ended_waiting(&mut self, app: AppNumber, bytes: u64) {
         self.each(app, |counts| {
             counts.waiting = counts.waiting.saturating_sub(1);
             counts.bytes = counts.bytes.saturating_sub(bytes);

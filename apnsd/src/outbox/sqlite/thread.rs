@@ -66,7 +66,7 @@ impl Writer {
                     Some(trouble) => Err(trouble.clone()),
                     None => result,
                 };
-                // Whoever asked may have left.
+                // The caller may have left.
                 drop(reply.send(result));
             })
         });
@@ -94,7 +94,7 @@ impl Writer {
     }
 
     fn send(&self, order: Order) {
-        // When the thread is gone, the order is dropped, and whoever waits for it is told.
+        // When the thread is gone, the order is dropped, and the caller is told.
         let _ = self.orders.lock().send(order);
     }
 }
@@ -127,7 +127,7 @@ fn write_all(
             write_together(&mut connection, &mut books, bounds, jobs, published);
         }
         if let Some(done) = closing {
-            // The main file holds everything, for whoever copies it alone. Where that fails the log has it still.
+            // The main file holds everything, for those who copy it alone. Where that fails the log has it still.
             let _busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
             drop(connection);
             let _ = done.send(());
@@ -165,7 +165,7 @@ fn write_together(
         Ok(()) => books.totals.commits += 1,
         Err(_) => *books = Books { troubled: true, ..before },
     }
-    // Before the answers: whoever has one shall find it in the counts.
+    // Before the answers: a caller that has one finds it in the counts.
     published.lock().clone_from(&books.totals);
     for completion in completions {
         completion(result.as_ref().err());
@@ -206,7 +206,7 @@ impl Reader {
                 job(&mut View { connection: &connection, tag });
             }
             drop(connection);
-            // Whoever closed it may have left.
+            // The caller may have left.
             let _ = done.send(());
         })?;
         Ok(Self(Mutex::new(Some((jobs, closed)))))
@@ -220,7 +220,7 @@ impl Reader {
         let (reply, answer) = oneshot::channel();
         let job: ReadJob = Box::new(move |view| drop(reply.send(job(view))));
         if let Some((jobs, _)) = self.0.lock().as_ref() {
-            // When the thread is gone, the job is dropped, and whoever waits for it is told.
+            // When the thread is gone, the job is dropped, and the caller is told.
             let _ = jobs.send(job);
         }
         Box::pin(async move { answer.await.unwrap_or(Err(OutboxError::Closed)) })

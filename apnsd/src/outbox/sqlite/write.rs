@@ -230,11 +230,11 @@ impl Work<'_> {
         for entry in &entries {
             mark.execute([self.books.tag.row(entry.id)])?;
         }
-        self.books.took_off(number, entries.len() as u64);
+        self.books.claimed_some(number, entries.len() as u64);
         for (pending, error) in unreadable {
             let why = abandoned(&error.to_string());
             self.end(app, &pending, &why, now)?;
-            self.books.left_waiting(number, pending.bytes);
+            self.books.ended_waiting(number, pending.bytes);
         }
         let next_due = self
             .connection
@@ -276,7 +276,7 @@ impl Work<'_> {
         for pending in found {
             let outcome = if pending.tries.replays == 0 { Outcome::Expired } else { too_late() };
             ended.push(self.end(app, &pending, &outcome, now)?);
-            self.books.left_waiting(number, pending.bytes);
+            self.books.ended_waiting(number, pending.bytes);
         }
         Ok(ended)
     }
@@ -302,7 +302,7 @@ impl Work<'_> {
             .query_row([row], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         let Some((app, bytes)) = removed else { return Ok(None) };
-        self.books.landed(app, bytes.try_into().unwrap_or_default());
+        self.books.settled_one(app, bytes.try_into().unwrap_or_default());
         if let Some(gone) = gone {
             self.insert_gone(app, &gone)?;
         }
@@ -330,7 +330,7 @@ impl Work<'_> {
             .query_row(params![millis(due), tries.attempts, tries.replays, tries.retries, row], |row| row.get(0))
             .optional()?;
         if let Some(app) = app {
-            self.books.came_back(app, 1);
+            self.books.put_back_some(app, 1);
         }
         Ok(())
     }
@@ -362,7 +362,7 @@ impl Work<'_> {
                         .prepare_cached("UPDATE pending SET state = 0 WHERE row = ?")
                         .and_then(|mut update| update.execute([row]))
                         .map_err(|error| failed(&error))?;
-                    self.books.came_back(app, 1);
+                    self.books.put_back_some(app, 1);
                 }
             }
         }
@@ -407,7 +407,7 @@ impl Work<'_> {
                 _ => UnknownCause::ConnectionLost("the daemon ended before an answer was kept".into()),
             };
             let ended = self.end(app, &pending, &Outcome::Unknown { cause }, now)?;
-            self.books.landed(number, pending.bytes);
+            self.books.settled_one(number, pending.bytes);
             recovered.reported.push(ended);
         }
         Ok(recovered)
@@ -432,7 +432,7 @@ impl Work<'_> {
         for pending in in_flight {
             let outcome = Outcome::Unknown { cause: UnknownCause::ConnectionLost(why.into()) };
             ended.push(self.end(app, &pending, &outcome, now)?);
-            self.books.landed(number, pending.bytes);
+            self.books.settled_one(number, pending.bytes);
         }
         for pending in self.pending(number, 0, STEP)? {
             let outcome = match pending.tries.replays {
@@ -441,7 +441,7 @@ impl Work<'_> {
                 _ => Outcome::Unknown { cause: UnknownCause::ConnectionLost(why.into()) },
             };
             ended.push(self.end(app, &pending, &outcome, now)?);
-            self.books.left_waiting(number, pending.bytes);
+            self.books.ended_waiting(number, pending.bytes);
         }
         Ok(ended)
     }

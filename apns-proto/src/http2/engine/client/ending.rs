@@ -1,8 +1,8 @@
 //! How streams and the connection come to their end.
 
 use super::{Connection, Event, Failure, Fate, RESETS, Stream};
-use crate::http2::wire::CloseReason;
-use crate::http2::wire::frame::{ErrorCode, kind};
+use crate::http2::engine::CloseReason;
+use crate::http2::engine::frame::{ErrorCode, kind};
 
 impl Connection {
     /// Takes a stream out of those that are open.

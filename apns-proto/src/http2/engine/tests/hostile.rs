@@ -1,7 +1,7 @@
 //! Peers that break the protocol, on purpose or not.
 
 use super::*;
-use crate::http2::wire::CloseReason;
+use crate::http2::engine::CloseReason;
 
 /// Says something to a client with two requests open, of which the first was answered.
 ///

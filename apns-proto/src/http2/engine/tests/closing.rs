@@ -1,7 +1,7 @@
 //! GOAWAY, the end of the bytes, failed writes: what is told about each request.
 
 use super::*;
-use crate::http2::wire::{CloseReason, GoAway};
+use crate::http2::engine::{CloseReason, GoAway};
 
 const UNKNOWN: Settled = Settled::Failed(Failure::ConnectionEnded, Fate::Unknown);
 const NOT_SENT: Settled = Settled::Failed(Failure::ConnectionEnded, Fate::NotProcessed);

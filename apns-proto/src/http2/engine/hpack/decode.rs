@@ -7,7 +7,7 @@ use super::{ENTRY_OVERHEAD, Name, TABLE_SIZE, huffman};
 
 /// What is wrong with a header block. The tables of both sides are no longer alike after any of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::http2::wire) enum Error {
+pub(in crate::http2::engine) enum Error {
     /// It ends inside a field.
     Truncated,
     /// An integer beyond 28 bits.
@@ -24,7 +24,7 @@ pub(in crate::http2::wire) enum Error {
 
 /// The peer's table, and what decodes its header blocks. Nothing is allocated for an entry.
 #[derive(Debug)]
-pub(in crate::http2::wire) struct Decoder {
+pub(in crate::http2::engine) struct Decoder {
     /// The texts of the entries. Twice the limit, so that none has to be cut where the ring ends.
     ring: Box<[u8]>,
     /// The newest first.
@@ -46,7 +46,7 @@ struct Entry {
 
 impl Decoder {
     /// `limit` is our SETTINGS_HEADER_TABLE_SIZE, at most 16 KiB.
-    pub(in crate::http2::wire) fn new(limit: usize) -> Self {
+    pub(in crate::http2::engine) fn new(limit: usize) -> Self {
         let limit = limit.min(16 * 1024);
         Self {
             ring: vec![0; 2 * limit].into(),
@@ -66,7 +66,7 @@ impl Decoder {
     ///
     /// [`Error::TooLarge`] as soon as the fields are more than `max_list` by the count of RFC 9113 section 6.5.2, so that a
     /// small block does not cost more than a large one. What came before was given then.
-    pub(in crate::http2::wire) fn decode(
+    pub(in crate::http2::engine) fn decode(
         &mut self,
         mut block: &[u8],
         max_list: usize,

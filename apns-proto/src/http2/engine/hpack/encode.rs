@@ -13,7 +13,7 @@ use crate::http2::Indexing;
 /// A field comes into the table only where there is room: nothing has to leave for it. So the few values that come back,
 /// which are there first, stay, and values that do not cannot push them out.
 #[derive(Debug)]
-pub(in crate::http2::wire) struct Encoder {
+pub(in crate::http2::engine) struct Encoder {
     /// The newest first.
     entries: VecDeque<Entry>,
     size: usize,
@@ -40,17 +40,17 @@ struct KnownName {
 }
 
 impl Encoder {
-    pub(in crate::http2::wire) const fn new() -> Self {
+    pub(in crate::http2::engine) const fn new() -> Self {
         Self { entries: VecDeque::new(), size: 0, max: TABLE_SIZE, update: None, names: Vec::new(), version: 0 }
     }
 
     /// What was encoded under this number stays good for as long as it is the same.
-    pub(in crate::http2::wire) const fn version(&self) -> u64 {
+    pub(in crate::http2::engine) const fn version(&self) -> u64 {
         self.version
     }
 
     /// The peer's SETTINGS_HEADER_TABLE_SIZE. More than the default is not used.
-    pub(in crate::http2::wire) fn resize(&mut self, peer: u32) {
+    pub(in crate::http2::engine) fn resize(&mut self, peer: u32) {
         let max = (peer as usize).min(TABLE_SIZE);
         if max == self.max {
             return;
@@ -67,7 +67,7 @@ impl Encoder {
     }
 
     /// Writes what has to stand before the first field of a block.
-    pub(in crate::http2::wire) fn begin(&mut self, out: &mut Vec<u8>) {
+    pub(in crate::http2::engine) fn begin(&mut self, out: &mut Vec<u8>) {
         if let Some(least) = self.update.take() {
             self.version += 1;
             if least < self.max {
@@ -78,18 +78,18 @@ impl Encoder {
     }
 
     /// Writes an entry of the static table, by its index.
-    pub(in crate::http2::wire) fn static_field(index: u8, out: &mut Vec<u8>) {
+    pub(in crate::http2::engine) fn static_field(index: u8, out: &mut Vec<u8>) {
         out.push(0x80 | index);
     }
 
     /// Writes `:path`, which is another one each time.
-    pub(in crate::http2::wire) fn path(path: &[u8], out: &mut Vec<u8>) {
+    pub(in crate::http2::engine) fn path(path: &[u8], out: &mut Vec<u8>) {
         out.push(4);
         put_plain(out, path);
     }
 
     /// Whether a field may stand in a request: not one of those that HTTP/2 forbids (RFC 9113 section 8.2.2).
-    pub(in crate::http2::wire) fn knows(&mut self, name: &'static str) -> bool {
+    pub(in crate::http2::engine) fn knows(&mut self, name: &'static str) -> bool {
         if name.starts_with(':') {
             return false;
         }
@@ -110,7 +110,7 @@ impl Encoder {
     }
 
     /// Writes a field.
-    pub(in crate::http2::wire) fn field(
+    pub(in crate::http2::engine) fn field(
         &mut self,
         name: &'static str,
         value: &Bytes,

@@ -1,8 +1,8 @@
 //! Answers of all shapes, and the header compression they come in.
 
 use super::*;
-use crate::http2::wire::Field;
-use crate::http2::wire::client::{Reset, Response};
+use crate::http2::engine::Field;
+use crate::http2::engine::client::{Reset, Response};
 
 #[test]
 fn b39_a_status_outside_the_static_table_is_decoded() {

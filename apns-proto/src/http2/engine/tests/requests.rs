@@ -1,7 +1,7 @@
 //! What is written for a request, when, and what is known about it if no answer comes.
 
 use super::*;
-use crate::http2::wire::client::Reset;
+use crate::http2::engine::client::Reset;
 use crate::machine::CHUNK;
 
 #[test]

@@ -1,7 +1,7 @@
 //! Answers that come before their request has wholly left, and streams that the peer ends before that.
 
 use super::*;
-use crate::http2::wire::CloseReason;
+use crate::http2::engine::CloseReason;
 
 /// A client whose peer opens no window, with requests that sent their HEADERS alone.
 fn held_back(settings: &[(u16, u32)], requests: usize, split: usize) -> Hand {
@@ -80,7 +80,7 @@ fn an_early_answer_lets_a_connection_that_is_going_away_close() {
 }
 
 /// Only REFUSED_STREAM says that a request was not looked at (RFC 9113 section 8.7). A request that was reset in another
-/// way is not sent again by itself, although its body never left: it would be reset again, for ever.
+/// way is not sent again automatically, although its body never left: it would be reset again, for ever.
 #[test]
 fn a_reset_before_the_body_left_is_safe_only_where_it_says_so() {
     for code in (0..16).chain([0xffff_ffff]).map(ErrorCode) {

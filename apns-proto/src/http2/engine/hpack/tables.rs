@@ -1,6 +1,6 @@
 //! The static table (RFC 7541 appendix A), and what a name means to a client.
 
-use crate::http2::wire::answer::Field;
+use crate::http2::engine::answer::Field;
 
 /// The static table, whose first index is 1.
 pub(super) const STATIC: [(&str, &str); 61] = [
@@ -79,7 +79,7 @@ pub(super) fn static_entry(name: &str, value: &[u8]) -> Option<u8> {
 
 /// What the name of a field means to a client. Found out once, when the name comes into a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::http2::wire) enum Name {
+pub(in crate::http2::engine) enum Name {
     /// `:status`.
     Status,
     /// Another name with a colon. Answers have none.

@@ -125,7 +125,7 @@ statuses! {
     }
     Unknown UNKNOWN = 255 "none (unknown)" none_unknown: FixRequest {
         "The gateway refused the notification and did not say why, or with a number that nobody has documented.",
-        "Look at this notification by itself: its token, its payload, its size. Do not send it again unchanged.",
+        "Look at this notification alone: its token, its payload, its size. Do not send it again unchanged.",
     }
 }
 

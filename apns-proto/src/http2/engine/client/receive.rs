@@ -3,11 +3,11 @@
 use std::mem;
 
 use super::{Block, Connection, Event, Failure, Settings};
-use crate::http2::wire::answer::Block as Meaning;
-use crate::http2::wire::budget;
-use crate::http2::wire::frame::{self, ErrorCode, HEAD, Head, MAX_PAYLOAD, MAX_STREAM, flag, kind, setting};
-use crate::http2::wire::hpack::{Error, Name};
-use crate::http2::wire::{
+use crate::http2::engine::answer::Block as Meaning;
+use crate::http2::engine::budget;
+use crate::http2::engine::frame::{self, ErrorCode, HEAD, Head, MAX_PAYLOAD, MAX_STREAM, flag, kind, setting};
+use crate::http2::engine::hpack::{Error, Name};
+use crate::http2::engine::{
     CloseReason, GoAway, INITIAL_WINDOW, MAX_CONTINUATIONS, MAX_CONTROL, MAX_HEADER_LIST, WINDOW,
 };
 

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::{Assembly, Connection, SendError, Stream};
 use crate::http2::Header;
+use crate::http2::engine::frame::{self, HEAD, MAX_PAYLOAD, flag, kind};
 use crate::http2::outgoing::Outgoing;
-use crate::http2::wire::frame::{self, HEAD, MAX_PAYLOAD, flag, kind};
 #[cfg(test)]
 use crate::http2::{Request, outgoing::Head};
 use crate::machine::CHUNK;

@@ -4,10 +4,10 @@
 /// runtime and one call of this, so that all transports have the same names.
 ///
 /// ```text
-/// apns_driver::names!(Tokio);
+/// apns_driver::define_client!(Tokio);
 /// ```
 #[macro_export]
-macro_rules! names {
+macro_rules! define_client {
     ($runtime:ident) => {
         pub use $crate::apns_credentials::{
             Certificate, CertificateEnvironment, Identities, IdentityWarning, Purpose, Verdict,
@@ -27,7 +27,7 @@ macro_rules! names {
         /// The stream of [`Client::send_all`].
         pub type SendAll<S, K> = $crate::SendAll<$runtime, S, K>;
 
-        $crate::http2_names!($runtime);
+        $crate::define_http2_client!($runtime);
 
         /// The feedback service.
         pub mod feedback {
@@ -51,11 +51,11 @@ macro_rules! names {
     };
 }
 
-/// The part of [`names!`] that needs the feature `http2`.
+/// The part of [`define_client!`] that needs the feature `http2`.
 #[cfg(feature = "http2")]
 #[doc(hidden)]
 #[macro_export]
-macro_rules! http2_names {
+macro_rules! define_http2_client {
     ($runtime:ident) => {
         pub use $crate::Credentials;
         pub use $crate::apns_credentials::{SigningKey, SigningKeyError, SigningSource};
@@ -83,6 +83,6 @@ macro_rules! http2_names {
 #[cfg(not(feature = "http2"))]
 #[doc(hidden)]
 #[macro_export]
-macro_rules! http2_names {
+macro_rules! define_http2_client {
     ($runtime:ident) => {};
 }

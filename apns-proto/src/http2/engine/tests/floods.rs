@@ -1,7 +1,7 @@
 //! What a peer may make this side do without bringing an answer.
 
 use super::*;
-use crate::http2::wire::{CloseReason, MAX_CONTROL};
+use crate::http2::engine::{CloseReason, MAX_CONTROL};
 use crate::machine::CHUNK;
 
 type Write = fn(&mut BytesMut, usize);

@@ -2,18 +2,18 @@
 
 use super::budget::Budget;
 use super::{Client, Config};
-use crate::session::Protocol;
+use crate::session::Opener;
 use crate::{CloseReason, Closed, ConnectionEvent, Notification, Now};
 
 /// Opens [`Client`] connections for a [`Session`](crate::Session), each with as large a window as the history of error
 /// responses allows.
 #[derive(Debug, Clone)]
-pub struct Gateway {
+pub struct BinaryApi {
     config: Config,
     budget: Budget,
 }
 
-impl Gateway {
+impl BinaryApi {
     /// All connections get this configuration.
     #[must_use]
     pub fn new(config: Config) -> Self {
@@ -21,7 +21,7 @@ impl Gateway {
     }
 }
 
-impl<K> Protocol<K> for Gateway {
+impl<K> Opener<K> for BinaryApi {
     type Message = Notification;
     type Connection = Client<K>;
 
