@@ -11,7 +11,7 @@ use crate::SigningKey;
 
 /// Signs provider tokens with a key at hand, as seldom as the service wants it.
 ///
-/// Share it (in an [`Arc`]) between all connections that use the key: two sources make two tokens.
+/// Share it (in an [`Arc`](std::sync::Arc)) between all connections that use the key: two sources make two tokens.
 #[derive(Debug)]
 pub struct SigningSource {
     key: SigningKey,

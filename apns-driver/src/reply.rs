@@ -111,9 +111,7 @@ impl<M: Message> Reply<M> {
     pub(crate) fn revoke(mut self) {
         self.0 = None;
     }
-}
 
-impl<M: Message> Reply<M> {
     /// Whether it is one of many.
     pub(crate) const fn is_of_a_run(&self) -> bool {
         matches!(self.0, Some(Target::Bulk(..)))
