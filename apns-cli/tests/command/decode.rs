@@ -58,7 +58,7 @@ fn a_bad_one_has_exit_status_1_and_its_place_on_both_outputs() {
 
 #[test]
 fn what_is_no_hexadecimal_has_exit_status_2() {
-    assert!(run(["decode", "0x00"]).expect(2).stderr.contains("character 2 is 'x'"));
+    assert!(run(["decode", "0x00"]).expect(2).stderr.contains("'x' at position 1 is no hexadecimal digit"));
     assert!(run(["decode", "000"]).expect(2).stderr.contains("3 hexadecimal digits"));
     assert!(run_with_stdin(["decode", "-"], b"\xff\xfe0\0").expect(2).stderr.contains("it is UTF-16"));
     assert!(run_with_stdin(["decode", "-"], b"00\xff").expect(2).stderr.contains("it is not UTF-8 from byte 2 on"));

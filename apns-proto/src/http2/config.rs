@@ -10,7 +10,7 @@ use std::time::Duration;
 /// use apns_proto::http2::Config;
 ///
 /// let config = Config::default().with_request_timeout(Duration::from_secs(10)).with_max_streams(200);
-/// assert_eq!(config.request_timeout(), Duration::from_secs(10));
+/// assert_eq!(config.max_streams(), 200);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
