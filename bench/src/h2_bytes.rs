@@ -86,7 +86,9 @@ struct Service {
 
 impl Service {
     fn read(&mut self) {
-        while let Some(&[a, b, c, kind, flags, s1, s2, s3, s4, ..]) = self.input.get(..9).map(|head| <&[u8; 9]>::try_from(head).unwrap()) {
+        while let Some(&[a, b, c, kind, flags, s1, s2, s3, s4, ..]) =
+            self.input.get(..9).map(|head| <&[u8; 9]>::try_from(head).unwrap())
+        {
             let length = u32::from_be_bytes([0, a, b, c]) as usize;
             if self.input.len() < 9 + length {
                 return;
@@ -146,7 +148,11 @@ pub async fn run(task: &Task) -> Row {
         }
         let until = if service.answered < warm_up { warm_up } else { ends.len() };
         let mut to = sent;
-        while to < until && to - service.answered < service.streams && service.window >= body && ends[to] - at < OFFER + body as usize {
+        while to < until
+            && to - service.answered < service.streams
+            && service.window >= body
+            && ends[to] - at < OFFER + body as usize
+        {
             service.window -= body;
             to += 1;
         }

@@ -11,12 +11,8 @@ use crate::task::{Clocks, OPEN, Row, TOPIC, Task, WARM_UP, connect, hex, payload
 
 async fn open(task: &Task) -> SendRequest<Bytes> {
     let stream = connect(task, Some(b"h2")).await;
-    let (sender, connection) = h2::client::Builder::new()
-        .enable_push(false)
-        .initial_max_send_streams(OPEN)
-        .handshake(stream)
-        .await
-        .unwrap();
+    let (sender, connection) =
+        h2::client::Builder::new().enable_push(false).initial_max_send_streams(OPEN).handshake(stream).await.unwrap();
     tokio::spawn(async move { connection.await.unwrap() });
     sender.ready().await.unwrap()
 }

@@ -12,10 +12,10 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-use tokio_rustls::TlsConnector;
 
 /// As `apns bench` tells it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -122,7 +122,11 @@ pub fn token(n: u32) -> [u8; 32] {
 /// The token in hexadecimal, by a table.
 pub fn hex(token: [u8; 32]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    token.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).map(char::from).collect()
+    token
+        .iter()
+        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
+        .map(char::from)
+        .collect()
 }
 
 pub fn payload(task: &Task) -> Bytes {

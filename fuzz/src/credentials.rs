@@ -1,7 +1,7 @@
 //! Keys and certificates, in whatever form they are stored.
 
-use apns_credentials::{Identities, Identity, IdentityError};
 use apns_credentials::SigningKey;
+use apns_credentials::{Identities, Identity, IdentityError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 

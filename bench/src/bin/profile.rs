@@ -19,11 +19,11 @@ use std::path::Path;
 use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime};
 
-use apns_sim::machine::{Answer, ProviderRequest, ProviderServer, ServerConfig, Verdict};
 use apns_proto::http2::{Client as Machine, Credential, ProviderApi, host};
 use apns_proto::{
     Connection as _, ConnectionEvent, DeviceToken, Machine as _, Notification, Now, Payload, Submission, Topic,
 };
+use apns_sim::machine::{Answer, ProviderRequest, ProviderServer, ServerConfig, Verdict};
 use apns_tokio::{Client, Endpoint, Identity, Roots};
 use bytes::BytesMut;
 use futures_util::{StreamExt, stream};
