@@ -98,6 +98,8 @@ enum Step {
     Crash {
         resend: bool,
         power: bool,
+        /// The next one dies as well, before it takes care of anything.
+        twice: bool,
     },
     Pass {
         time: u64,
@@ -113,7 +115,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (any::<usize>(), 0..50_u64).prop_map(|(which, wait)| Step::Postpone { which, wait }),
         2 => any::<usize>().prop_map(|which| Step::Leave { which }),
         2 => (any::<usize>(), prop::option::of(0..50_u64)).prop_map(|(which, wait)| Step::Hear { which, wait }),
-        1 => (any::<bool>(), prop::bool::weighted(0.3)).prop_map(|(resend, power)| Step::Crash { resend, power }),
+        1 => (any::<bool>(), prop::bool::weighted(0.3), prop::bool::weighted(0.3))
+            .prop_map(|(resend, power, twice)| Step::Crash { resend, power, twice }),
         2 => (1..60_u64).prop_map(|time| Step::Pass { time }),
     ];
     prop::collection::vec(step, 1..40)
@@ -268,13 +271,18 @@ async fn play(steps: Vec<Step>) {
                 outbox.changing(&[change]);
                 known.noted = Noted::Heard(place, tries);
             }
-            Step::Crash { resend, power } => {
+            Step::Crash { resend, power, twice } => {
                 outbox.close().await.unwrap();
                 drop(outbox);
                 if power {
                     folder.forget_sent();
                 }
                 outbox = folder.open(bounds.clone());
+                if twice {
+                    outbox.close().await.unwrap();
+                    drop(outbox);
+                    outbox = folder.open(bounds.clone());
+                }
                 for (_, known) in model.iter_mut().filter(|(_, known)| known.place == Place::InFlight && !power) {
                     match known.noted.clone() {
                         // It waits for the time for which it waited before.

@@ -234,18 +234,18 @@ impl Outbox for SqliteOutbox {
     }
 
     fn changing(&self, changes: &[Change]) {
-        let rows = changes.iter().filter_map(|change| Some((self.tag.row(change.id())?, change.clone()))).collect();
+        let rows = changes.iter().filter_map(|change| Some((self.tag.row(change.id())?, change)));
         if self.sent.changing(rows).is_err() {
             self.disown_sent();
         }
     }
 
     fn change(&self, changes: Vec<Change>) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
-        let rows: Vec<i64> = changes.iter().filter_map(|change| self.tag.row(change.id())).collect();
+        let noted = self.sent.to_be_done(changes.iter().filter_map(|change| self.tag.row(change.id())));
         let changed = self.writer.ask(move |work| work.change(changes));
         Box::pin(async move {
             let settled = changed.await?;
-            self.sent.changed(rows.into_iter());
+            self.sent.done(&noted);
             Ok(settled)
         })
     }

@@ -5,6 +5,7 @@
 //! and not the machine: so the file counts for the boot in which it was written, and for the opening of the tables that
 //! began it. Otherwise everything that was claimed may have left.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -21,7 +22,7 @@ use crate::NotificationId;
 use crate::outbox::{Change, GoneToken, OutcomeRecord, Postponement, Settlement, Tries};
 
 /// The last thing that is known of a notification which was claimed and sent.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) enum Last {
     /// It may have left.
     Left,
@@ -32,29 +33,36 @@ pub(super) enum Last {
 /// One line of the file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Line {
+#[expect(clippy::large_enum_variant, reason = "a line lives as long as it takes to write or to read it")]
+enum Line<'a> {
     /// The first: when the file counts.
-    Begun { boot: String, opening: i64 },
+    Begun { boot: Cow<'a, str>, opening: i64 },
     /// These rows are about to leave.
     Left(Vec<i64>),
     /// This row ended.
-    Ended { row: i64, record: Box<OutcomeRecord>, gone: Option<Gone> },
+    Ended { row: i64, record: Cow<'a, OutcomeRecord>, gone: Option<Gone> },
     /// This row waits again.
     Waits { row: i64, id: NotificationId, due: u64, tries: Tries },
 }
 
-impl Line {
-    fn of(row: i64, change: &Change) -> Self {
+impl<'a> Line<'a> {
+    fn of(row: i64, change: &'a Change) -> Self {
         match change {
             Change::Settle(settlement) => Self::Ended {
                 row,
-                record: Box::new(settlement.record.clone()),
+                record: Cow::Borrowed(&settlement.record),
                 gone: settlement.gone.as_ref().map(Gone::from),
             },
             Change::Postpone(Postponement { id, due, tries }) => {
                 Self::Waits { row, id: *id, due: due.as_millis(), tries: *tries }
             }
         }
+    }
+
+    fn append_to(&self, text: &mut Vec<u8>) -> io::Result<()> {
+        serde_json::to_writer(&mut *text, self)?;
+        text.push(b'\n');
+        Ok(())
     }
 }
 
@@ -92,41 +100,47 @@ impl Gone {
     }
 }
 
-/// The file, and what is in it that still matters.
+/// The file, and what is in it that still matters. There is none where the system does not tell one start of the machine
+/// from another.
 #[derive(Debug)]
-pub(super) struct Sent(Mutex<Kept>);
+pub(super) struct Sent(Option<Mutex<Kept>>);
 
 #[derive(Debug)]
 struct Kept {
     path: PathBuf,
-    boot: Option<String>,
+    boot: String,
     opening: i64,
     /// `None` where it could not be written.
     file: Option<File>,
     size: usize,
     /// It is written anew when it has grown to this size.
     limit: usize,
-    live: HashMap<i64, Last>,
+    live: HashMap<i64, Note>,
+    /// How many notes were made.
+    notes: u64,
+}
+
+/// The last line about a row.
+#[derive(Debug)]
+struct Note {
+    number: u64,
+    /// What is to be done with it, as it stands in the file; `None` where it may have left.
+    change: Option<Vec<u8>>,
 }
 
 /// A file of this size is written anew, without what does not matter any more.
 const LIMIT: usize = 4 << 20;
 
 impl Sent {
-    /// Begins a new file for this opening of the tables, in place of an earlier one.
-    pub(super) fn begin(path: &Path, opening: i64) -> Self {
-        let mut kept = Kept {
-            path: path.to_owned(),
-            boot: boot(),
-            opening,
-            file: None,
-            size: 0,
-            limit: LIMIT,
-            live: HashMap::new(),
-        };
+    /// Begins a new file for this opening of the tables, in place of an earlier one. These rows may have left before.
+    pub(super) fn begin(path: &Path, opening: i64, left: Vec<i64>) -> Self {
+        let Some(boot) = boot() else { return Self(None) };
+        let (path, live) = (path.to_owned(), HashMap::new());
+        let mut kept = Kept { path, boot, opening, file: None, size: 0, limit: LIMIT, live, notes: 0 };
+        left.into_iter().for_each(|row| kept.note(row, None));
         // One that cannot be written now can be later.
         let _ = kept.rewrite();
-        Self(Mutex::new(kept))
+        Self(Some(Mutex::new(kept)))
     }
 
     /// These rows are about to leave.
@@ -135,9 +149,11 @@ impl Sent {
     ///
     /// When an earlier file stands there that does not say so.
     pub(super) fn leaving(&self, rows: Vec<i64>) -> io::Result<()> {
-        let mut kept = self.kept();
-        kept.live.extend(rows.iter().map(|row| (*row, Last::Left)));
-        kept.append(&[Line::Left(rows)])
+        let Some(mut kept) = self.kept() else { return Ok(()) };
+        rows.iter().for_each(|row| kept.note(*row, None));
+        let mut text = Vec::new();
+        Line::Left(rows).append_to(&mut text)?;
+        kept.append(&text)
     }
 
     /// This is about to be done with rows.
@@ -145,69 +161,77 @@ impl Sent {
     /// # Errors
     ///
     /// As [`leaving`](Self::leaving).
-    pub(super) fn changing(&self, changes: Vec<(i64, Change)>) -> io::Result<()> {
-        let mut kept = self.kept();
-        let lines: Vec<Line> = changes.iter().map(|(row, change)| Line::of(*row, change)).collect();
-        kept.live.extend(changes.into_iter().map(|(row, change)| (row, Last::Changed(change))));
-        kept.append(&lines)
+    pub(super) fn changing<'a>(&self, changes: impl Iterator<Item = (i64, &'a Change)>) -> io::Result<()> {
+        let Some(mut kept) = self.kept() else { return Ok(()) };
+        let mut text = Vec::new();
+        for (row, change) in changes {
+            let begin = text.len();
+            Line::of(row, change).append_to(&mut text)?;
+            kept.note(row, Some(text[begin..].to_vec()));
+        }
+        kept.append(&text)
     }
 
-    /// It was done, and is in the tables. What has left again since stays.
-    pub(super) fn changed(&self, rows: impl Iterator<Item = i64>) {
-        let mut kept = self.kept();
-        for row in rows {
-            if let Some(Last::Changed(_)) = kept.live.get(&row) {
-                kept.live.remove(&row);
+    /// What is noted as to be done with these rows: row and number of the note.
+    pub(super) fn to_be_done(&self, rows: impl Iterator<Item = i64>) -> Vec<(i64, u64)> {
+        let Some(kept) = self.kept() else { return Vec::new() };
+        let noted =
+            rows.filter_map(|row| Some((row, kept.live.get(&row).filter(|note| note.change.is_some())?.number)));
+        noted.collect()
+    }
+
+    /// It was done, and is in the tables. What was noted of a row since stays.
+    pub(super) fn done(&self, noted: &[(i64, u64)]) {
+        let Some(mut kept) = self.kept() else { return };
+        for (row, number) in noted {
+            if kept.live.get(row).is_some_and(|note| note.number == *number) {
+                kept.live.remove(row);
             }
         }
     }
 
     /// The tables have another number for this opening, so that an earlier file does not count.
     pub(super) fn set_opening(&self, opening: i64) {
-        self.kept().opening = opening;
+        if let Some(mut kept) = self.kept() {
+            kept.opening = opening;
+        }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock()
+    fn kept(&self) -> Option<MutexGuard<'_, Kept>> {
+        self.0.as_ref().map(Mutex::lock)
     }
 }
 
 impl Kept {
-    fn append(&mut self, lines: &[Line]) -> io::Result<()> {
-        if self.boot.is_none() || lines.is_empty() {
+    fn note(&mut self, row: i64, change: Option<Vec<u8>>) {
+        self.notes += 1;
+        self.live.insert(row, Note { number: self.notes, change });
+    }
+
+    fn append(&mut self, text: &[u8]) -> io::Result<()> {
+        if text.is_empty() {
             return Ok(());
         }
         if self.size < self.limit
             && let Some(file) = &mut self.file
+            && file.write_all(text).is_ok()
         {
-            let text = text(lines)?;
-            if file.write_all(&text).is_ok() {
-                self.size += text.len();
-                return Ok(());
-            }
+            self.size += text.len();
+            return Ok(());
         }
-        self.rewrite().or_else(|_| self.give_up())
+        self.rewrite().or_else(|_| remove(&self.path))
     }
 
     /// Writes what matters into a new file, which takes the place of the earlier one.
     fn rewrite(&mut self) -> io::Result<()> {
-        let Some(boot) = self.boot.clone() else { return Ok(()) };
         self.file = None;
-        let mut left = Vec::new();
-        let mut lines = vec![Line::Begun { boot, opening: self.opening }];
-        for (row, last) in &self.live {
-            match last {
-                Last::Left => left.push(*row),
-                Last::Changed(change) => lines.push(Line::of(*row, change)),
-            }
-        }
-        lines.push(Line::Left(left));
-        let text = text(&lines)?;
+        let mut text = Vec::new();
+        Line::Begun { boot: Cow::Borrowed(&self.boot), opening: self.opening }.append_to(&mut text)?;
+        let left = self.live.iter().filter(|(_, note)| note.change.is_none()).map(|(row, _)| *row);
+        Line::Left(left.collect()).append_to(&mut text)?;
+        self.live.values().filter_map(|note| note.change.as_deref()).for_each(|change| text.extend_from_slice(change));
         let new = beside(&self.path, "-new");
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove(&new)?;
         let mut file = private_file(&new)?;
         file.write_all(&text)?;
         fs::rename(&new, &self.path)?;
@@ -216,13 +240,13 @@ impl Kept {
         self.limit = LIMIT.max(2 * text.len());
         Ok(())
     }
+}
 
-    /// A file that does not have everything must not be found.
-    fn give_up(&self) -> io::Result<()> {
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+/// Takes a file away, if it is there: one that does not have everything must not be found.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -247,7 +271,7 @@ pub(super) fn read(path: &Path, opening: i64) -> Option<HashMap<i64, Last>> {
                     Some(gone) => Some(gone.into_token()?),
                     None => None,
                 };
-                let settlement = Settlement { record: *record, gone };
+                let settlement = Settlement { record: record.into_owned(), gone };
                 _ = known.insert(row, Last::Changed(Change::Settle(Box::new(settlement))));
             }
             Line::Waits { row, id, due, tries } => {
@@ -257,15 +281,6 @@ pub(super) fn read(path: &Path, opening: i64) -> Option<HashMap<i64, Last>> {
         }
     }
     Some(known)
-}
-
-fn text(lines: &[Line]) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    for line in lines {
-        serde_json::to_writer(&mut text, line)?;
-        text.push(b'\n');
-    }
-    Ok(text)
 }
 
 /// What tells this start of the machine from others; `None` where the system does not say.
@@ -281,9 +296,9 @@ mod tests {
 
     use super::*;
 
-    fn waits(row: i64) -> (i64, Change) {
+    fn waits() -> Change {
         let id = NotificationId::from_bytes([7; 16]);
-        (row, Change::Postpone(Postponement { id, due: WallTime::from_secs(1), tries: Tries::default() }))
+        Change::Postpone(Postponement { id, due: WallTime::from_secs(1), tries: Tries::default() })
     }
 
     fn rows(path: &Path, opening: i64) -> Option<Vec<i64>> {
@@ -296,21 +311,21 @@ mod tests {
     fn what_was_noted_is_read_in_the_same_opening_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sent");
-        let sent = Sent::begin(&path, 3);
+        let sent = Sent::begin(&path, 3, Vec::new());
         sent.leaving(vec![1, 2]).unwrap();
-        sent.changing(vec![waits(1)]).unwrap();
+        sent.changing([(1, &waits())].into_iter()).unwrap();
         let known = read(&path, 3).unwrap();
         assert!(matches!((&known[&1], &known[&2]), (Last::Changed(Change::Postpone(_)), Last::Left)));
         assert!(read(&path, 4).is_none());
-        Sent::begin(&path, 4);
-        assert_eq!(rows(&path, 4), Some(vec![]));
+        Sent::begin(&path, 4, vec![9]);
+        assert_eq!(rows(&path, 4), Some(vec![9]), "what may have left before");
     }
 
     #[test]
     fn a_line_without_an_end_had_no_consequence_and_an_odd_one_makes_the_file_count_for_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sent");
-        let sent = Sent::begin(&path, 1);
+        let sent = Sent::begin(&path, 1, Vec::new());
         sent.leaving(vec![1]).unwrap();
         let append =
             |text: &str| OpenOptions::new().append(true).open(&path).unwrap().write_all(text.as_bytes()).unwrap();
@@ -330,15 +345,17 @@ mod tests {
     fn the_file_is_written_anew_with_what_matters() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sent");
-        let sent = Sent::begin(&path, 1);
+        let sent = Sent::begin(&path, 1, Vec::new());
+        let change = waits();
         let mut row = 0;
         let mut largest = 0;
         while row < 200_000 {
             sent.leaving((row..row + 100).collect()).unwrap();
-            sent.changing((row..row + 100).map(waits).collect()).unwrap();
+            sent.changing((row..row + 100).map(|row| (row, &change))).unwrap();
+            let noted = sent.to_be_done(row..row + 100);
             // One of each hundred leaves once more before its change is in the tables.
             sent.leaving(vec![row + 7]).unwrap();
-            sent.changed(row..row + 100);
+            sent.done(&noted);
             row += 100;
             largest = largest.max(fs::metadata(&path).unwrap().len());
         }
@@ -349,13 +366,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_noted_while_an_earlier_change_is_kept_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sent");
+        let (sent, change) = (Sent::begin(&path, 1, Vec::new()), waits());
+        sent.leaving(vec![1]).unwrap();
+        sent.changing([(1, &change)].into_iter()).unwrap();
+        let earlier = sent.to_be_done([1, 2].into_iter());
+        // It waits again, is claimed, leaves and is answered before the first answer of the tables was looked at.
+        sent.leaving(vec![1]).unwrap();
+        sent.changing([(1, &change)].into_iter()).unwrap();
+        sent.done(&earlier);
+        sent.kept().unwrap().rewrite().unwrap();
+        assert!(matches!(read(&path, 1).unwrap()[&1], Last::Changed(_)));
+    }
+
+    #[test]
     fn a_file_that_cannot_be_written_is_taken_away_and_comes_back_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sent");
-        let sent = Sent::begin(&path, 1);
+        let sent = Sent::begin(&path, 1, Vec::new());
         sent.leaving(vec![1]).unwrap();
         // No disk is full here, so the file is one that is open for reading alone, and a directory is in the way of a new one.
-        sent.kept().file = Some(File::open(&path).unwrap());
+        sent.kept().unwrap().file = Some(File::open(&path).unwrap());
         let way = beside(&path, "-new");
         fs::create_dir(&way).unwrap();
         sent.leaving(vec![2]).unwrap();
@@ -364,7 +397,7 @@ mod tests {
         sent.leaving(vec![3]).unwrap();
         assert_eq!(rows(&path, 1), Some(vec![1, 2, 3]));
         // Where not even that can be done, it must not count.
-        sent.kept().file = Some(File::open(&path).unwrap());
+        sent.kept().unwrap().file = Some(File::open(&path).unwrap());
         fs::create_dir(&way).unwrap();
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();

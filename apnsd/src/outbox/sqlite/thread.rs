@@ -143,12 +143,13 @@ pub(super) fn take_up(
     bounds: &Bounds,
     path: &Path,
 ) -> Result<Sent, OutboxError> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|e| failed(&e))?;
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|error| failed(&error))?;
     let mut work = Work { connection: &transaction, books, bounds, doomed: None };
-    work.take_up(path)?;
+    let left = work.take_up(path)?;
     let opening = work.count_opening()?;
     transaction.commit().map_err(|error| failed(&error))?;
-    Ok(Sent::begin(path, opening))
+    Ok(Sent::begin(path, opening, left))
 }
 
 fn write_together(

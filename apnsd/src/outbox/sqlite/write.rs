@@ -345,19 +345,20 @@ impl Work<'_> {
         count().map_err(|error: rusqlite::Error| failed(&error))
     }
 
-    /// What the process before claimed and knew: what never left waits again, and what it heard is done.
-    pub(super) fn take_up(&mut self, path: &Path) -> Done<()> {
+    /// What the process before claimed and knew: what never left waits again, and what it heard is done. Gives the rows that
+    /// may have left.
+    pub(super) fn take_up(&mut self, path: &Path) -> Done<Vec<i64>> {
         if self.books.totals.all.in_flight == 0 {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let opening = schema::number(self.connection, OPENING).map_err(|error| failed(&error))?.unwrap_or_default();
-        let Some(mut sent) = sent::read(path, opening) else { return Ok(()) };
-        let claimed = self.claimed().map_err(|error| failed(&error))?;
-        for (row, app) in claimed {
-            match sent.remove(&row) {
-                Some(Last::Left) => {}
-                Some(Last::Changed(change)) => _ = self.change(vec![change])?,
-                None => {
+        let mut sent = sent::read(path, opening);
+        let mut left = Vec::new();
+        for (row, app) in self.claimed().map_err(|error| failed(&error))? {
+            match sent.as_mut().map(|sent| sent.remove(&row)) {
+                None | Some(Some(Last::Left)) => left.push(row),
+                Some(Some(Last::Changed(change))) => _ = self.change(vec![change])?,
+                Some(None) => {
                     self.connection
                         .prepare_cached("UPDATE pending SET state = 0 WHERE row = ?")
                         .and_then(|mut update| update.execute([row]))
@@ -366,7 +367,7 @@ impl Work<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(left)
     }
 
     fn claimed(&self) -> rusqlite::Result<Vec<(i64, AppNumber)>> {
