@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime};
 
 use apns_driver::tls::rustls::client;
 use apns_driver::tls::{TlsFailure, TlsSettings};
-use apns_driver::{Alpn, Clock, Runtime, Secured};
+use apns_driver::{Clock, Runtime, Secured};
 use apns_proto::{End, Now};
 use futures_rustls::TlsConnector;
 use futures_rustls::client::TlsStream;
@@ -63,8 +63,7 @@ impl Runtime for Smol {
     ) -> Result<Secured<Self::Tls>, TlsFailure> {
         let handshake = TlsConnector::from(connector.clone()).connect(client::server_name(host)?, tcp);
         let stream = handshake.await.map_err(|error| client::failure(host, &error))?;
-        let chosen = stream.get_ref().1.alpn_protocol();
-        let alpn = chosen.map_or(Alpn::None, |protocol| Alpn::Chosen(protocol.to_vec()));
+        let alpn = client::alpn(stream.get_ref().1);
         Ok(Secured { stream, alpn })
     }
 

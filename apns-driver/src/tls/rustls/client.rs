@@ -10,9 +10,12 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
+};
 
 use super::{certified_key, verify_tls12_signature, verify_tls13_signature, what_is_wrong, words};
+use crate::Alpn;
 use crate::tls::{Alert, Roots, TlsFailure, TlsSettings};
 
 /// TLS settings in the form that rustls wants, made once for many connections.
@@ -188,6 +191,12 @@ pub fn failure(host: &str, error: &io::Error) -> TlsFailure {
         rustls::Error::AlertReceived(alert) => TlsFailure::alert(host, Alert((*alert).into())),
         other => TlsFailure::other(host, words(other)),
     }
+}
+
+/// The protocol that the server chose.
+#[must_use]
+pub fn alpn(connection: &ClientConnection) -> Alpn {
+    connection.alpn_protocol().map_or(Alpn::None, |protocol| Alpn::Chosen(protocol.to_vec()))
 }
 
 /// What a failed read says about how the peer's side ended.
