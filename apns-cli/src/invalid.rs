@@ -61,7 +61,7 @@ pub(crate) enum Invalid {
     #[error("{0}")]
     Refused(#[from] InvalidNotification),
     /// Nothing says what to send.
-    #[error("nothing says what to send: there is neither `payload` nor `title`, `body` or the like")]
+    #[error("nothing says what to send: give `payload`, or members such as `title` and `body`")]
     NothingToSend,
 }
 

@@ -315,10 +315,7 @@ mod tests {
             ("{}", "there is no `token`"),
             (r#"{"token":null,"body":"x"}"#, "there is no `token`"),
             (r#"{"token":17,"body":"x"}"#, "`token` has to be a text"),
-            (
-                r#"{"token":"aa"}"#,
-                "nothing says what to send: there is neither `payload` nor `title`, `body` or the like",
-            ),
+            (r#"{"token":"aa"}"#, "nothing says what to send: give `payload`, or members such as `title` and `body`"),
             (r#"{"token":"aa","thread-id":"x"}"#, "unknown field `thread-id`: it is called `thread_id` here"),
             (r#"{"token":"aa","body":"x","body":"y"}"#, "the field `body` stands there twice"),
             (r#"{"token":"aa","body":"x","payload":{}}"#, "`payload` and `body` exclude each other"),

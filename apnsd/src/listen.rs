@@ -201,11 +201,11 @@ pub(crate) struct Connections {
     limit: usize,
     /// They are beyond those that callers may take up.
     spare: bool,
-    seats: Mutex<Seats>,
+    slots: Mutex<Slots>,
 }
 
 #[derive(Debug, Default)]
-struct Seats {
+struct Slots {
     next: u64,
     /// The longest there first.
     taken: BTreeMap<u64, Arc<Slot>>,
@@ -227,7 +227,7 @@ pub(crate) struct Place {
 
 impl Connections {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, spare: false, seats: Mutex::default() }
+        Self { limit, spare: false, slots: Mutex::default() }
     }
 
     /// A few more, for those who ask after the health while all others are busy.
@@ -237,23 +237,23 @@ impl Connections {
 
     /// A place for a new connection. Where all are taken, the one that is there the longest without a request leaves.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Place> {
-        let mut seats = self.seats.lock();
-        if seats.taken.len() >= self.limit {
-            seats.evict().then_some(())?;
+        let mut slots = self.slots.lock();
+        if slots.taken.len() >= self.limit {
+            slots.evict().then_some(())?;
         }
-        let number = seats.next;
-        seats.next += 1;
+        let number = slots.next;
+        slots.next += 1;
         let slot = Arc::new(Slot::default());
-        seats.taken.insert(number, slot.clone());
+        slots.taken.insert(number, slot.clone());
         Some(Place { number, slot, connections: self.clone() })
     }
 
     pub(crate) fn evict(&self) -> bool {
-        self.seats.lock().evict()
+        self.slots.lock().evict()
     }
 }
 
-impl Seats {
+impl Slots {
     fn evict(&mut self) -> bool {
         let idle = |(_, slot): &(&u64, &Arc<Slot>)| slot.busy.load(Ordering::Relaxed) == 0;
         let Some(number) = self.taken.iter().find(idle).map(|(number, _)| *number) else { return false };
@@ -266,8 +266,8 @@ impl Seats {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut seats = self.connections.seats.lock();
-        seats.taken.remove(&self.number);
+        let mut slots = self.connections.slots.lock();
+        slots.taken.remove(&self.number);
     }
 }
 

@@ -142,7 +142,7 @@ impl SendFlags {
         };
         let composer = Composer::new(service, draft).forcing_push_type(force_push_type);
         if self.batch.is_none() && !composer.has_payload() {
-            let message = "nothing says what to send: give --title, --body or the like, or --payload";
+            let message = "nothing says what to send: give --payload, or options such as --title and --body";
             return Err(Failure::Usage(message.to_owned()));
         }
         let undertaking = match (&self.results, &self.batch) {

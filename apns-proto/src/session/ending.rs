@@ -21,7 +21,7 @@ impl<P: Opener<K>, K> Session<P, K> {
                 break;
             }
             let Some(event) = connection.poll_event() else { break };
-            self.protocol.observe(now, &event);
+            self.opener.observe(now, &event);
             let id = self.links[index].id;
             match event {
                 // The short way: there is nothing to decide about it.

@@ -74,7 +74,7 @@ pub trait Opener<K> {
 /// [`Transmit::Shutdown`].
 #[derive(Debug)]
 pub struct Session<P: Opener<K>, K> {
-    protocol: P,
+    opener: P,
     config: SessionConfig,
     /// To be sent when there is a connection with room; what must be sent again comes first.
     backlog: VecDeque<Submission<K, P::Message>>,
@@ -146,9 +146,9 @@ const LEAVING: usize = 14;
 impl<P: Opener<K>, K> Session<P, K> {
     /// A session without a connection. It dials when it has something to send.
     #[must_use]
-    pub fn new(protocol: P, config: SessionConfig) -> Self {
+    pub fn new(opener: P, config: SessionConfig) -> Self {
         Self {
-            protocol,
+            opener,
             backoff: config.backoff(),
             standing: Standing::new(config.seed()),
             config,
@@ -314,7 +314,7 @@ impl<P: Opener<K>, K> Session<P, K> {
                 self.links.swap_remove(index);
                 return false;
             }
-            link.state = LinkState::Open(self.protocol.open(now));
+            link.state = LinkState::Open(self.opener.open(now));
             self.events.push_back(SessionEvent::Connected { link: id });
         }
         self.advance(now);

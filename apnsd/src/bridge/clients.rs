@@ -75,7 +75,7 @@ impl Admission {
                 .by_credential(service, &certificate)
                 .map_or_else(|| self.by_topic(service, &certificate), |app| Ok(Some(app)))?,
         };
-        // One that is mapped to an app that is not there (yet) is a stranger, too.
+        // One that is mapped to an app that is not there (yet) is unknown, too.
         let app = app.filter(|app| service.knows(app)).ok_or_else(|| unknown(&certificate))?;
         Ok(Admitted { app, topic: certificate.default_topic().map(str::to_owned), fingerprint })
     }
@@ -127,7 +127,7 @@ fn unknown(certificate: &Certificate) -> UnknownClient {
     }
 }
 
-/// A few of what a stranger says, without what would disturb a log.
+/// A few of what an unknown client says, without what would disturb a log.
 fn listed<'a>(texts: impl Iterator<Item = &'a str>) -> String {
     let clean = |text: &str| text.chars().filter(|character| !character.is_control()).take(100).collect::<String>();
     texts.take(5).map(clean).collect::<Vec<_>>().join(", ")

@@ -244,7 +244,7 @@ impl Intake {
     }
 
     /// Begins to store what waits, or puts into the line what needs no storing. Says whether the latter.
-    fn begin(&mut self, visit: &ClientConnection, line: &mut Line<Option<Arc<Taken>>>, fates: &Fates) -> bool {
+    fn begin(&mut self, connection: &ClientConnection, line: &mut Line<Option<Arc<Taken>>>, fates: &Fates) -> bool {
         if self.waiting.is_empty() || self.pause.is_some() {
             return false;
         }
@@ -256,7 +256,7 @@ impl Intake {
         let (mut taken, mut submissions) = (Vec::new(), Vec::new());
         for arrival in &arrivals {
             if let What::New(likeness, notification) = &arrival.what {
-                taken.push(visit.client.take(*likeness, visit.errors));
+                taken.push(connection.client.take(*likeness, connection.errors));
                 submissions.push(notification.clone().into());
             }
         }
@@ -264,7 +264,7 @@ impl Intake {
             push_all(line, fates, arrivals, taken);
             return true;
         }
-        let (service, app) = (visit.service.clone(), visit.client.admitted.app.clone());
+        let (service, app) = (connection.service.clone(), connection.client.admitted.app.clone());
         let listeners = taken.clone();
         let stored = Box::pin(async move {
             let accepted = service.submit(&app, submissions).await?;
@@ -281,7 +281,7 @@ impl Intake {
     /// Says whether to go on.
     fn on_stored(
         &mut self,
-        visit: &mut ClientConnection,
+        connection: &mut ClientConnection,
         line: &mut Line<Option<Arc<Taken>>>,
         fates: &Fates,
         stored: Stored,
@@ -294,7 +294,7 @@ impl Intake {
                 return true;
             }
             Err(SubmitError::Invalid { index, cause }) => {
-                self.refuse(visit, arrivals, index, invalid(&cause));
+                self.refuse(connection, arrivals, index, invalid(&cause));
                 return true;
             }
             // The app was removed, or the service stops. What was not stored is sent again elsewhere.
@@ -309,7 +309,7 @@ impl Intake {
                 None
             }
             Err(SubmitError::Outbox(error)) if error.is_full() => {
-                let service = visit.service.clone();
+                let service = connection.service.clone();
                 Some(Box::pin(async move { service.room(STORE_RETRY).await }))
             }
             // Old clients give no idempotency keys.
@@ -354,8 +354,8 @@ impl Intake {
     }
 
     /// The new one at this index cannot be taken, and nothing behind it is.
-    fn refuse(&mut self, visit: &mut ClientConnection, arrivals: Vec<Arrival>, index: usize, status: Status) {
-        visit.reading.end();
+    fn refuse(&mut self, connection: &mut ClientConnection, arrivals: Vec<Arrival>, index: usize, status: Status) {
+        connection.reading.end();
         let (mut new, mut over) = (0, false);
         let mut dropped = Vec::new();
         let mut kept = VecDeque::new();
@@ -375,7 +375,7 @@ impl Intake {
             }
         }
         self.waiting = kept;
-        visit.client.hold(Instant::now().into_std(), dropped);
+        connection.client.hold(Instant::now().into_std(), dropped);
     }
 }
 

@@ -200,7 +200,7 @@ fn certificate(config: &BridgeConfig, data: &Path) -> Result<CertificateFiles, C
 impl Shared {
     async fn welcome(self: Arc<Self>, role: Role, listener: TcpListener, mut stop: watch::Receiver<bool>) {
         // Those who have not shown who they are yet make room for each other, and for nobody else.
-        let strangers = Arc::new(Connections::new(HANDSHAKES));
+        let handshakes = Arc::new(Connections::new(HANDSHAKES));
         let connections = Arc::new(Connections::new(self.config.limits.connections));
         let mut tasks = JoinSet::new();
         loop {
@@ -210,15 +210,15 @@ impl Shared {
             };
             while tasks.try_join_next().is_some() {}
             let Ok((stream, peer)) = accepted else {
-                // Out of file descriptors, most likely. Strangers make room, and then the idle.
-                if !strangers.evict() {
+                // Out of file descriptors, most likely. Clients in their handshake make room, and then the idle.
+                if !handshakes.evict() {
                     connections.evict();
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 continue;
             };
             // None of them is busy, so the longest there leaves.
-            let Some(place) = strangers.take() else { continue };
+            let Some(place) = handshakes.take() else { continue };
             tasks.spawn(self.clone().receive(role, stream, peer, place, connections.clone(), stop.clone()));
         }
         drop(listener);
@@ -233,7 +233,7 @@ impl Shared {
         role: Role,
         stream: TcpStream,
         peer: SocketAddr,
-        stranger: Place,
+        handshake: Place,
         connections: Arc<Connections>,
         mut stop: watch::Receiver<bool>,
     ) {
@@ -244,7 +244,7 @@ impl Shared {
             biased;
             // A client for whom the handshake is over is told properly of whatever comes.
             shaken = shake => shaken,
-            () = stranger.slot.leave.notified() => return,
+            () = handshake.slot.leave.notified() => return,
             _ = stop.wait_for(|stop| *stop) => return,
         };
         let mut stream = match shaken {
@@ -253,7 +253,7 @@ impl Shared {
             Err(_) => return self.complaints.say(peer.ip(), "the TLS handshake took too long"),
         };
         let Some(admitted) = self.admitted(&stream) else { return };
-        drop(stranger);
+        drop(handshake);
         let Some(place) = connections.take() else {
             self.complaints.say(peer.ip(), "all connections are taken, and none is idle");
             return;
@@ -265,7 +265,7 @@ impl Shared {
                 feedback::serve(&mut stream, &self.service, &admitted.app, self.config.errors).await;
             }
             Role::Gateway => {
-                if self.visit(admitted, place, stop).run(&mut stream).await == Leave::ByReset {
+                if self.connection(admitted, place, stop).run(&mut stream).await == Leave::ByReset {
                     // Where that fails the system ends it in its own way.
                     drop(stream.get_ref().0.set_zero_linger());
                 }
@@ -282,7 +282,7 @@ impl Shared {
         self.readers.lock().entry(app.clone()).or_default().clone()
     }
 
-    fn visit(&self, admitted: Admitted, place: Place, stop: watch::Receiver<bool>) -> ClientConnection {
+    fn connection(&self, admitted: Admitted, place: Place, stop: watch::Receiver<bool>) -> ClientConnection {
         let own_topic = self.service.info(&admitted.app).ok().and_then(|app| app.topic);
         let topic = topic_of(own_topic.as_deref(), admitted.topic.as_deref());
         let reading = Reading::new(self.config.max_payload, topic);
@@ -320,7 +320,7 @@ fn why(error: &io::Error, key: SignatureAlgorithm) -> String {
     match error {
         rustls::Error::InvalidCertificate(CertificateError::Other(other)) => {
             match other.0.downcast_ref::<UnknownClient>() {
-                Some(stranger) => stranger.to_string(),
+                Some(unknown) => unknown.to_string(),
                 None => words(error),
             }
         }

@@ -64,7 +64,7 @@ impl ClientCertVerifier for ClientVerifier {
     ) -> Result<ClientCertVerified, rustls::Error> {
         match self.admit(end_entity) {
             Ok(_) => Ok(ClientCertVerified::assertion()),
-            Err(stranger) => Err(CertificateError::Other(OtherError(Arc::new(stranger))).into()),
+            Err(unknown) => Err(CertificateError::Other(OtherError(Arc::new(unknown))).into()),
         }
     }
 

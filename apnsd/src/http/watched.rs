@@ -49,7 +49,7 @@ const SLOWEST: Duration = Duration::from_secs(10);
 /// Failures of one address are said at most so often.
 const SAID_EVERY: Duration = Duration::from_secs(1);
 /// How many addresses are followed.
-const STRANGERS: usize = 4096;
+const UNAUTHENTICATED: usize = 4096;
 
 impl Refusals {
     fn state(&self) -> MutexGuard<'_, Seen> {
@@ -68,10 +68,10 @@ impl Refusals {
     /// An access token was missing or not known. Says when that is answered.
     fn failed(&self, interface: &str, from: IpAddr, now: Instant) -> Instant {
         let mut state = self.state();
-        if state.unauthenticated.len() >= STRANGERS {
+        if state.unauthenticated.len() >= UNAUTHENTICATED {
             state.unauthenticated.retain(|_, unauthenticated| unauthenticated.answered > now);
         }
-        if state.unauthenticated.len() >= STRANGERS && !state.unauthenticated.contains_key(&from) {
+        if state.unauthenticated.len() >= UNAUTHENTICATED && !state.unauthenticated.contains_key(&from) {
             // Too many at a time to follow each.
             return now + SLOWEST;
         }
@@ -135,6 +135,6 @@ mod tests {
         for place in 0..100_000_u32 {
             refusals.failed("api", IpAddr::from(place.to_be_bytes()), now);
         }
-        assert!(refusals.state().unauthenticated.len() <= STRANGERS);
+        assert!(refusals.state().unauthenticated.len() <= UNAUTHENTICATED);
     }
 }
