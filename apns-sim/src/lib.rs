@@ -9,6 +9,7 @@
 //! mistake that both sides share goes unnoticed there; the test vectors and foreign clients are there to find it. The
 //! provider API is a foreign peer: it speaks HTTP/2 with the `h2` crate, and the client does not.
 
+mod armed;
 mod certificates;
 mod clock;
 mod feedback;
@@ -27,9 +28,10 @@ mod thread;
 mod tls;
 mod wire;
 
+pub use armed::Armed;
 pub use certificates::ServerCertificate;
 pub use log::{Counts, Entry, Keep, Log, Record, Service, Unreadable};
-pub use provider::{AuthenticatedBy, RequestRecord};
+pub use provider::{AuthenticatedBy, Channel, RequestRecord};
 pub use script::{
     Action, Condition, ConditionOf, Cut, CutHow, Faults, FeedbackEnding, FeedbackScript, GatewayScript, HandshakeFault,
     HexBytes, HexError, Http2Answer, Http2Condition, Http2GoAway, Http2Key, Http2Rule, Http2Script, Http2Session,

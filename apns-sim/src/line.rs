@@ -43,6 +43,8 @@ struct RecordLine<'a> {
     verdict: &'static str,
     status: Option<u8>,
     accepted: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    armed: bool,
     at: u64,
 }
 
@@ -65,6 +67,7 @@ impl Serialize for Record {
             verdict: verdict_name(self.verdict),
             status: self.status().map(|status| status.raw()),
             accepted: self.accepted(),
+            armed: self.armed,
             at: self.at.as_millis(),
         }
         .serialize(serializer)

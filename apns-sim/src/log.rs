@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::SocketAddr;
 
 use apns_proto::WallTime;
 use apns_proto::binary::server::Verdict;
@@ -79,6 +80,8 @@ pub enum Entry {
         service: Service,
         /// Its number, from 1.
         connection: u64,
+        /// Where the client is.
+        peer: Option<SocketAddr>,
         /// The version of TLS: `"1.2"` or `"1.3"`.
         tls: &'static str,
         /// When.
@@ -91,6 +94,8 @@ pub enum Entry {
         service: Service,
         /// Its number, from 1.
         connection: u64,
+        /// Where the client is.
+        peer: Option<SocketAddr>,
         /// Why.
         error: String,
         /// When.
@@ -168,16 +173,21 @@ pub struct Record {
     pub item_order: ItemOrder,
     /// What was decided.
     pub verdict: Verdict,
+    /// Whether it was decided by hand, see [`Armed`](crate::Armed).
+    pub armed: bool,
     /// When.
     pub at: WallTime,
 }
 
 impl Record {
-    pub(crate) fn new(
+    /// A notification as it arrived, and what was decided.
+    #[must_use]
+    pub fn new(
         seq: u64,
         connection: u64,
         notification: &DecodedNotification,
         verdict: Verdict,
+        armed: bool,
         at: WallTime,
     ) -> Self {
         Self {
@@ -191,6 +201,7 @@ impl Record {
             payload: notification.payload.clone(),
             item_order: notification.item_order,
             verdict,
+            armed,
             at,
         }
     }

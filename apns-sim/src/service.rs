@@ -25,7 +25,7 @@ use crate::clock::TokioClock;
 use crate::junk::JunkServer;
 use crate::log::Service;
 use crate::provider::{self, Trust};
-use crate::script::{Faults, HandshakeFault, Junk};
+use crate::script::{Faults, HandshakeFault, Http2GoAway, Junk};
 use crate::state::Core;
 use crate::stream::FaultyStream;
 use crate::tls::Tls;
@@ -64,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) trust: Arc<Trust>,
     /// Changes when all connections of the moment shall be cut.
     pub(crate) cut: watch::Receiver<u64>,
+    /// What the provider API says on all connections of the moment.
+    pub(crate) go_away: watch::Receiver<Option<Http2GoAway>>,
 }
 
 /// Accepts connections until the listener is closed. Owns the tasks of its connections: when it is dropped they end.
@@ -129,7 +131,8 @@ async fn serve(shared: &Shared, number: u64, tcp: TcpStream) {
             Service::Feedback => feedback::serve(core.clone(), number, stream).await,
             Service::Http2 => {
                 let trust = Arc::clone(&shared.trust);
-                provider::serve(core.clone(), trust, number, certified, faults.close_after, stream).await;
+                let go_away = shared.go_away.clone();
+                provider::serve(core.clone(), trust, number, certified, faults.close_after, go_away, stream).await;
             }
         },
     }
@@ -137,12 +140,13 @@ async fn serve(shared: &Shared, number: u64, tcp: TcpStream) {
 
 async fn handshake(shared: &Shared, number: u64, mut tcp: TcpStream, faults: &Faults) -> Option<TlsStream<TcpStream>> {
     let Shared { service, core, tls, .. } = shared;
+    let peer = tcp.peer_addr().ok();
     let config = match faults.handshake {
         None => Ok(tls.usual()),
         Some(HandshakeFault::Never) => {
             discard(&mut tcp).await;
             let error = "never answered, as the script wants it".to_owned();
-            core.handshake_failed(*service, number, error, TokioClock.now().wall);
+            core.handshake_failed(*service, number, peer, error, TokioClock.now().wall);
             return None;
         }
         Some(fault) => tls.refusing(fault),
@@ -157,11 +161,11 @@ async fn handshake(shared: &Shared, number: u64, mut tcp: TcpStream, faults: &Fa
                 Some(ProtocolVersion::TLSv1_2) => "1.2",
                 _ => "1.3",
             };
-            core.connected(*service, number, version, TokioClock.now().wall);
+            core.connected(*service, number, peer, version, TokioClock.now().wall);
             Some(stream)
         }
         Err((error, mut tcp)) => {
-            core.handshake_failed(*service, number, error.to_string(), TokioClock.now().wall);
+            core.handshake_failed(*service, number, peer, error.to_string(), TokioClock.now().wall);
             // Closing with unread input would reset the connection, and the client might miss the alert.
             let _ = tcp.shutdown().await;
             let _ = timeout(LINGER, discard(&mut tcp)).await;

@@ -14,10 +14,11 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::armed::Armed;
 use crate::certificates::{Certificates, DEFAULT_TOPIC, ServerCertificate};
 use crate::log::{Counts, Entry, Keep, Log, Record, Service};
-use crate::provider::{KEY_ID, RequestRecord, SigningKeyPair, TEAM_ID, Trust};
-use crate::script::Script;
+use crate::provider::{Channel, KEY_ID, RequestRecord, SigningKeyPair, TEAM_ID, Trust};
+use crate::script::{Http2GoAway, Script, TokenPattern};
 use crate::service::{Listener, Shared, run};
 use crate::state::{Core, Hook};
 use crate::thread::OwnThread;
@@ -227,13 +228,15 @@ impl Builder {
         let (http2, http2_address) = bind(Service::Http2, self.http2).await?;
         let core = Arc::new(Core::new(self.script, self.keep, self.hook));
         let (cut, watch) = watch::channel(0);
+        let (go_away, gone_away) = watch::channel(None);
 
         let start = |service, listener: &Arc<Listener>| {
             let tls = match service {
                 Service::Gateway | Service::Feedback => tls.clone(),
                 Service::Http2 => http2_tls.clone(),
             };
-            let shared = Shared { service, core: core.clone(), tls, trust: trust.clone(), cut: watch.clone() };
+            let (core, trust) = (core.clone(), trust.clone());
+            let shared = Shared { service, core, tls, trust, cut: watch.clone(), go_away: gone_away.clone() };
             tokio::spawn(run(shared, listener.clone()))
         };
         let tasks =
@@ -247,6 +250,7 @@ impl Builder {
             feedback_address,
             http2_address,
             cut,
+            go_away,
             listeners,
             tasks,
             thread: None,
@@ -306,6 +310,7 @@ pub struct Simulator {
     feedback_address: SocketAddr,
     http2_address: SocketAddr,
     cut: watch::Sender<u64>,
+    go_away: watch::Sender<Option<Http2GoAway>>,
     listeners: Vec<Arc<Listener>>,
     tasks: Vec<JoinHandle<()>>,
     /// Ends its runtime when dropped.
@@ -364,6 +369,29 @@ impl Simulator {
         self.cut.send_modify(|count| *count += 1);
     }
 
+    /// Says GOAWAY on all connections to the provider API of this moment. Requests that arrived are answered; new ones
+    /// need a new connection.
+    pub fn go_away(&self, said: Http2GoAway) {
+        self.go_away.send_replace(Some(said));
+    }
+
+    /// Decides about the next push for some device tokens, before the script is asked. It takes the place of what is
+    /// armed for the same tokens; what names one device comes before what is for many.
+    pub fn arm(&self, armed: Armed) {
+        self.core.lock().armed.arm(armed);
+    }
+
+    /// Takes back what is armed for these device tokens. Says whether there was something.
+    pub fn disarm(&self, tokens: &TokenPattern) -> bool {
+        self.core.lock().armed.disarm(tokens)
+    }
+
+    /// What is armed and not used up.
+    #[must_use]
+    pub fn armed(&self) -> Vec<Armed> {
+        self.core.lock().armed.all().to_vec()
+    }
+
     /// Waits until this holds; it is asked whenever something happened. Wrap it in a timeout: what never happens is
     /// waited for for ever.
     ///
@@ -399,6 +427,12 @@ impl Simulator {
     #[must_use]
     pub fn channels(&self, bundle_id: &str) -> Vec<String> {
         self.core.lock().provider.channels.of(bundle_id).map(str::to_owned).collect()
+    }
+
+    /// The broadcast channels of all apps, by app and id.
+    #[must_use]
+    pub fn all_channels(&self) -> Vec<Channel> {
+        self.core.lock().provider.channels.all().collect()
     }
 
     /// How much of each there was so far.
@@ -453,6 +487,12 @@ impl Simulator {
     #[must_use]
     pub const fn http2_address(&self) -> SocketAddr {
         self.http2_address
+    }
+
+    /// The topic in the subject of the client certificate: what is meant where a client with it names none.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        self.trust.topics.first().map_or(DEFAULT_TOPIC, String::as_str)
     }
 
     /// The key to sign provider tokens with, as the text of a `.p8` file.

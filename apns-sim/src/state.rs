@@ -1,6 +1,7 @@
 //! What all connections of a simulator share.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,6 +13,7 @@ use apns_proto::{Now, WallTime};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
+use crate::armed::ArmedList;
 use crate::log::{Entry, Keep, Log, Record, Service, Unreadable};
 use crate::provider::ProviderState;
 use crate::script::{Arrival, Faults, FeedbackScript, Kind, Play, Script, ScriptedRecord};
@@ -31,6 +33,7 @@ pub(crate) struct State {
     pub(crate) log: Log,
     pub(crate) play: Play,
     pub(crate) provider: ProviderState,
+    pub(crate) armed: ArmedList,
     feedback: Vec<FeedbackRecord>,
 }
 
@@ -38,7 +41,8 @@ impl Core {
     pub(crate) fn new(script: Script, keep: Keep, hook: Option<Hook>) -> Self {
         let feedback = script.feedback.records.iter().map(ScriptedRecord::to_wire).collect();
         let provider = ProviderState::new(&script);
-        let state = State { log: Log::default(), play: Play::new(script), provider, feedback };
+        let armed = ArmedList::default();
+        let state = State { log: Log::default(), play: Play::new(script), provider, armed, feedback };
         Self { state: Mutex::new(state), changed: Notify::new(), waiting: AtomicUsize::new(0), keep, hook }
     }
 
@@ -117,7 +121,9 @@ impl Core {
         let mut state = self.lock();
         state.log.counts.notifications += 1;
         let seq = state.log.counts.notifications;
-        let action = state.play.decide(&Arrival {
+        let by_hand = state.armed.take_gateway(&notification.token);
+        let armed = by_hand.is_some();
+        let arrival = Arrival {
             kind: Kind::Notification,
             connection,
             number: seq,
@@ -126,7 +132,8 @@ impl Core {
             token: &notification.token,
             payload: &notification.payload,
             ..Arrival::default()
-        });
+        };
+        let action = by_hand.or_else(|| state.play.decide(&arrival));
         let verdict = match action.map_or(Verdict::Accept, |action| action.verdict()) {
             Verdict::Accept if last => Verdict::AcceptAndClose,
             verdict => verdict,
@@ -137,7 +144,7 @@ impl Core {
         if self.keep == Keep::TokenCounts && verdict.accepts() {
             state.log.count_token(&notification.token);
         }
-        self.note(state, || Entry::Notification(Record::new(seq, connection, notification, verdict, now.wall)));
+        self.note(state, || Entry::Notification(Record::new(seq, connection, notification, verdict, armed, now.wall)));
         verdict
     }
 
@@ -182,20 +189,34 @@ impl Core {
         verdict
     }
 
-    pub(crate) fn connected(&self, service: Service, connection: u64, tls: &'static str, at: WallTime) {
+    pub(crate) fn connected(
+        &self,
+        service: Service,
+        connection: u64,
+        peer: Option<SocketAddr>,
+        tls: &'static str,
+        at: WallTime,
+    ) {
         let mut state = self.lock();
         match service {
             Service::Gateway => state.log.counts.gateway_connections += 1,
             Service::Feedback => state.log.counts.feedback_connections += 1,
             Service::Http2 => state.log.counts.http2_connections += 1,
         }
-        self.note(state, || Entry::Connected { service, connection, tls, at });
+        self.note(state, || Entry::Connected { service, connection, peer, tls, at });
     }
 
-    pub(crate) fn handshake_failed(&self, service: Service, connection: u64, error: String, at: WallTime) {
+    pub(crate) fn handshake_failed(
+        &self,
+        service: Service,
+        connection: u64,
+        peer: Option<SocketAddr>,
+        error: String,
+        at: WallTime,
+    ) {
         let mut state = self.lock();
         state.log.counts.failed_handshakes += 1;
-        self.note(state, || Entry::HandshakeFailed { service, connection, error, at });
+        self.note(state, || Entry::HandshakeFailed { service, connection, peer, error, at });
     }
 
     pub(crate) fn closed(&self, service: Service, connection: u64, end: String, discarded: u64, at: WallTime) {

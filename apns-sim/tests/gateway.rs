@@ -5,7 +5,7 @@
 mod support;
 
 use apns_proto::binary::{Format, Status};
-use apns_sim::{Action, Condition, Entry, Kind, Rule, Script, Simulator, TokenPattern};
+use apns_sim::{Action, Armed, Condition, Entry, Kind, Rule, Script, Simulator, TokenPattern};
 use support::{PAYLOAD, gateway, in_format, notification, notifications, probe, response, seen, token};
 
 fn pattern(text: &str) -> TokenPattern {
@@ -177,4 +177,19 @@ async fn a_slow_answer_finds_more_thrown_away() {
     assert_eq!(response(&client.read_all().await), (8, 1));
     assert!(begun.elapsed().as_millis() >= 200);
     assert_eq!(simulator.counts().notifications, 1);
+}
+
+#[tokio::test]
+async fn what_is_armed_by_hand_decides_once() {
+    let simulator = Simulator::start().await.unwrap();
+    simulator.arm(Armed::new(TokenPattern::exact(token(2))).gateway(Action::refuse(Status::INVALID_TOKEN)));
+    let mut client = gateway(&simulator).await;
+    client.write(&notifications(1..=2)).await;
+    assert_eq!(response(&client.read_all().await), (8, 2));
+    let mut client = gateway(&simulator).await;
+    client.write(&notifications(2..=2)).await;
+    client.write(&probe(3)).await;
+    assert_eq!(response(&client.read_all().await), (2, 3));
+    let armed: Vec<bool> = simulator.received().iter().map(|record| record.armed).collect();
+    assert_eq!(armed, [false, true, false]);
 }

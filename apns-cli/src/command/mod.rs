@@ -14,6 +14,7 @@ mod scratch;
 mod send;
 mod serve;
 mod sim;
+mod sim_inbox;
 mod token;
 
 use clap::Subcommand;
@@ -25,8 +26,8 @@ use crate::exit::{Exit, Failure};
 pub(crate) enum Command {
     /// Start a simulator of Apple's services, send to it, and show what happens
     Demo(demo::DemoFlags),
-    /// Run a simulator of Apple's services: push gateway and feedback service
-    Sim(sim::SimFlags),
+    /// Run a simulator of Apple's services, with a page that shows what came
+    Sim(Box<sim::SimFlags>),
     /// Run the provider daemon: applications hand in notifications, and it delivers them
     Serve(serve::ServeFlags),
     /// Let old clients of the binary protocol, unchanged, deliver over today's API

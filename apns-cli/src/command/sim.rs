@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use apns_credentials::disclosure::shown;
@@ -12,6 +12,7 @@ use apns_sim::{Entry, Keep, Script, Simulator, TlsVersion};
 use clap::{Args, ValueEnum};
 use tokio::sync::oneshot;
 
+use super::sim_inbox::{InboxFlags, Prepared};
 use crate::exit::{Exit, Failure};
 use crate::input::Source;
 use crate::output::say;
@@ -38,6 +39,8 @@ pub(crate) struct SimFlags {
     /// Where one line of JSON is written for each notification that arrives; - for standard output
     #[arg(long, value_name = "FILE|-")]
     log: Option<Source>,
+    #[command(flatten)]
+    inbox: InboxFlags,
     /// The highest version of TLS to speak
     #[arg(long, value_name = "VERSION", value_enum, default_value = "1.3")]
     max_tls: MaxTls,
@@ -95,6 +98,8 @@ impl SimFlags {
         let lines = log.as_ref().map(LineLog::writer);
         let remarks = LineLog::start("standard error".to_owned(), Box::new(io::stderr()))?;
         let remark = remarks.writer();
+        let inbox = self.inbox.prepare(&self.certs)?;
+        let recorder = inbox.as_ref().map(Prepared::recorder);
         let mut builder = Simulator::builder().gateway_address(self.gateway).feedback_address(self.feedback);
         if let Some(address) = self.http2 {
             builder = builder.http2_address(address);
@@ -104,13 +109,19 @@ impl SimFlags {
             .highest_tls(self.max_tls.into())
             // It may run for days.
             .keep(Keep::Counts)
-            .on_entry(move |entry| match (entry, &lines) {
-                (Entry::Notification(_) | Entry::Request(_), Some(lines)) => lines.write(entry.to_json()),
-                (Entry::Malformed(_) | Entry::HandshakeFailed { .. }, _) => remark.write(entry.to_json()),
-                _ => {}
+            .on_entry(move |entry| {
+                if let Some(recorder) = &recorder {
+                    recorder.note(entry);
+                }
+                match (entry, &lines) {
+                    (Entry::Notification(_) | Entry::Request(_), Some(lines)) => lines.write(entry.to_json()),
+                    (Entry::Malformed(_) | Entry::HandshakeFailed { .. }, _) => remark.write(entry.to_json()),
+                    _ => {}
+                }
             })
             .start()
             .await?;
+        let simulator = Arc::new(simulator);
         simulator
             .write_certificates(&self.certs)
             .map_err(|error| Failure::Write { name: shown(&self.certs).to_string(), error })?;
@@ -123,6 +134,10 @@ impl SimFlags {
         }
         let files = "ca.pem, client.pem, client.key, AuthKey_SIMULATOR.p8";
         say(format_args!("certificates are in {}: {files}", shown(&self.certs)));
+        let inbox = match inbox {
+            Some(inbox) => Some(inbox.serve(Arc::clone(&simulator)).await?),
+            None => None,
+        };
 
         let log_ended = async {
             match &mut log {
@@ -135,7 +150,13 @@ impl SimFlags {
             ended = log_ended => Some(ended),
         };
         let counts = simulator.counts();
-        simulator.stop().await;
+        if let Some(inbox) = inbox {
+            inbox.stop().await;
+        }
+        // The inbox has let go of it.
+        if let Some(simulator) = Arc::into_inner(simulator) {
+            simulator.stop().await;
+        }
         let written = match (ended, log) {
             (Some(ended), _) => ended,
             (None, Some(log)) => log.finish().await,

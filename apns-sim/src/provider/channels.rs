@@ -18,6 +18,18 @@ const MAX_CHANNELS: u64 = 10_000;
 /// The longest channel id that is looked at. Apple promises no size.
 const MAX_CHANNEL_ID: usize = 1024;
 
+/// A broadcast channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Channel {
+    /// The app.
+    pub bundle_id: String,
+    /// The id, in base64.
+    pub id: String,
+    /// What is kept for devices that are away.
+    pub storage: ChannelStorage,
+}
+
 /// The channels of all apps.
 #[derive(Debug, Default)]
 pub(crate) struct ChannelStore {
@@ -29,6 +41,17 @@ impl ChannelStore {
     /// The channels of an app.
     pub(crate) fn of(&self, bundle_id: &str) -> impl Iterator<Item = &str> {
         self.apps.get(bundle_id).into_iter().flat_map(|channels| channels.keys().map(String::as_str))
+    }
+
+    /// All channels, by app and id.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Channel> {
+        self.apps.iter().flat_map(|(bundle_id, channels)| {
+            channels.iter().map(|(id, storage)| Channel {
+                bundle_id: bundle_id.clone(),
+                id: id.clone(),
+                storage: *storage,
+            })
+        })
     }
 
     /// Makes a channel with an id that never was before.

@@ -1,6 +1,7 @@
 //! One connection to the provider API.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,13 +10,15 @@ use apns_driver::{Clock as _, drive};
 use apns_proto::{End, Machine, Now, Transmit};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tokio_util::compat::TokioAsyncReadCompatExt as _;
 
-use super::judge::{Plan, ScriptedJudge, Trust, stream_limit};
+use super::judge::{Plan, ScriptedJudge, Trust, stream_limit, wire_go_away};
 use super::switch::{CutSwitch, Severable};
 use super::tokens::ConnectionTokens;
 use crate::clock::TokioClock;
 use crate::log::Service;
+use crate::script::Http2GoAway;
 use crate::state::Core;
 use crate::stream::Resettable;
 
@@ -26,6 +29,7 @@ pub(crate) async fn serve<S>(
     connection: u64,
     certified: bool,
     close_after: Option<u64>,
+    mut go_away: watch::Receiver<Option<Http2GoAway>>,
     stream: S,
 ) where
     S: AsyncRead + AsyncWrite + Resettable + Unpin,
@@ -59,14 +63,15 @@ pub(crate) async fn serve<S>(
         server.close();
     }
     let start = TokioClock.now().instant;
-    let mut machine = Planned { server, steps: VecDeque::new() };
+    go_away.mark_unchanged();
+    let mut machine = Planned { server, steps: VecDeque::new(), go_away: go_away.clone() };
     // A cut that is planned makes the end a cut, however it comes.
     let mut at = start;
     for (wait, step) in Plan::unnamed(&switch).steps(0, &session.steps) {
         at = at.checked_add(wait).unwrap_or(at);
         machine.steps.push_back((at, step));
     }
-    drive(TokioClock, Severable::new(stream, switch).compat(), &mut machine, |_, event| match event {
+    let driven = drive(TokioClock, Severable::new(stream, switch).compat(), &mut machine, |_, event| match event {
         ProviderEvent::Cancelled { stream, code: Some(code) } => {
             core.cancelled(connection, stream, code, TokioClock.now().wall);
         }
@@ -74,14 +79,23 @@ pub(crate) async fn serve<S>(
             core.closed(Service::Http2, connection, end.to_string(), 0, TokioClock.now().wall);
         }
         _ => {}
-    })
-    .await;
+    });
+    let mut driven = pin!(driven);
+    loop {
+        tokio::select! {
+            () = &mut driven => return,
+            // The machine looks for it whenever it is asked what to write. An error says that the simulator is gone,
+            // which ends this task from outside.
+            Ok(()) = go_away.changed() => {}
+        }
+    }
 }
 
 /// A server that also acts unasked, when its time comes.
 struct Planned {
     server: ProviderServer<ScriptedJudge>,
     steps: VecDeque<(Instant, Step)>,
+    go_away: watch::Receiver<Option<Http2GoAway>>,
 }
 
 impl Machine for Planned {
@@ -109,6 +123,12 @@ impl Machine for Planned {
     }
 
     fn poll_transmit(&mut self, now: Now, out: &mut BytesMut) -> Transmit {
+        // An error says that the simulator is gone.
+        if self.go_away.has_changed().unwrap_or(false)
+            && let Some(said) = self.go_away.borrow_and_update().as_ref()
+        {
+            self.server.perform(now, wire_go_away(0, said));
+        }
         self.server.poll_transmit(now, out)
     }
 

@@ -92,27 +92,30 @@ impl Judge for ScriptedJudge {
         let asked = Asked::read(request);
         let core = Arc::clone(&self.core);
         let mut guard = core.lock();
-        let State { log, play, provider, .. } = &mut *guard;
+        let State { log, play, provider, armed, .. } = &mut *guard;
         log.counts.requests += 1;
         let seq = log.counts.requests;
         let seed = play.script().seed;
 
         let client = self.authenticate(now, &play.script().http2, &asked);
         let token = asked.token();
-        let steps = provider.play.decide(
-            play.script(),
-            &Arrival {
-                kind: asked.kind,
-                connection: self.connection,
-                number: seq,
-                number_in_connection: self.arrivals,
-                token: token.as_deref().unwrap_or_default(),
-                topic: asked.topic(),
-                push_type: asked.text("apns-push-type"),
-                payload: request.body(),
-                ..Arrival::default()
-            },
-        );
+        let by_hand = match asked.kind {
+            RequestKind::Push => armed.take_http2(token.as_deref().unwrap_or_default()),
+            RequestKind::Broadcast | RequestKind::Channels | RequestKind::Other => None,
+        };
+        let armed = by_hand.is_some();
+        let arrival = Arrival {
+            kind: asked.kind,
+            connection: self.connection,
+            number: seq,
+            number_in_connection: self.arrivals,
+            token: token.as_deref().unwrap_or_default(),
+            topic: asked.topic(),
+            push_type: asked.text("apns-push-type"),
+            payload: request.body(),
+            ..Arrival::default()
+        };
+        let steps = by_hand.or_else(|| provider.play.decide(play.script(), &arrival));
         let mut steps = steps.unwrap_or_else(|| vec![Http2Step::Answer]);
         let mut judged = None;
         for step in &mut steps {
@@ -183,6 +186,14 @@ impl Judge for ScriptedJudge {
                 },
                 status: answer.map(|answer| answer.status),
                 reason: answer.and_then(|answer| answer.reason.clone()),
+                timestamp_ms: answer.and_then(|answer| answer.timestamp_ms),
+                retry_after: answer.and_then(|answer| answer.retry_after.clone()),
+                delay_ms: if answer.is_some() { delay_ms(&steps) } else { 0 },
+                armed,
+                token_issued_at: match &client {
+                    Ok(Client::Token(_)) => self.tokens.issued_at(),
+                    Ok(Client::Certificate(_)) | Err(_) => None,
+                },
                 at: now.wall,
             }))
         });
@@ -240,6 +251,13 @@ fn first_answer(steps: &[Http2Step]) -> Option<&Http2Answer> {
         }
     }
     None
+}
+
+/// How long the first answer waits, in milliseconds.
+fn delay_ms(steps: &[Http2Step]) -> u64 {
+    let before = steps.iter().take_while(|step| !matches!(step, Http2Step::AnswerWith(_)));
+    let waits = before.map(|step| if let Http2Step::WaitMs(wait) = step { *wait } else { 0 });
+    waits.fold(0, u64::saturating_add)
 }
 
 /// Puts the higher limit of streams right behind the answer.
@@ -329,7 +347,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn wire_go_away(stream: u32, said: &Http2GoAway) -> Step {
+pub(super) fn wire_go_away(stream: u32, said: &Http2GoAway) -> Step {
     let debug = match (&said.debug, &said.reason) {
         (Some(debug), _) => debug.clone(),
         (None, Some(reason)) => serde_json::json!({"reason": reason}).to_string(),

@@ -9,6 +9,7 @@ mod record;
 mod switch;
 mod tokens;
 
+pub use channels::Channel;
 pub(crate) use connection::serve;
 pub(crate) use judge::{ProviderState, Trust};
 pub use record::{AuthenticatedBy, RequestRecord};

@@ -62,6 +62,16 @@ pub struct RequestRecord {
     pub status: Option<u16>,
     /// The reason in the answer.
     pub reason: Option<String>,
+    /// Since when the device token is not in use, as the answer says it, in milliseconds since 1970.
+    pub timestamp_ms: Option<u64>,
+    /// The header `retry-after` of the answer.
+    pub retry_after: Option<String>,
+    /// How long the answer was held back on purpose, in milliseconds.
+    pub delay_ms: u64,
+    /// Whether it was decided by hand, see [`Armed`](crate::Armed).
+    pub armed: bool,
+    /// When the provider token was signed by its own word, in seconds since 1970; `None` without a good one.
+    pub token_issued_at: Option<u64>,
     /// When it arrived.
     pub at: WallTime,
 }
@@ -85,6 +95,42 @@ pub enum AuthenticatedBy {
 }
 
 impl RequestRecord {
+    /// A push that came over the first connection and was taken, with nothing but what it needs: to begin with for those
+    /// who test what they make of records. All fields can be set.
+    #[must_use]
+    pub fn push(token: impl Into<Bytes>, topic: impl Into<String>, payload: impl Into<Bytes>, at: WallTime) -> Self {
+        let (token, topic) = (token.into(), topic.into());
+        Self {
+            seq: 1,
+            connection: 1,
+            stream: 1,
+            kind: RequestKind::Push,
+            method: "POST".to_owned(),
+            path: format!("/3/device/{}", to_hex(&token)),
+            authority: Some("localhost".to_owned()),
+            token: Some(token),
+            headers: vec![("apns-topic".to_owned(), Bytes::from(topic.clone()))],
+            topic: Some(topic),
+            push_type: None,
+            priority: None,
+            expiration: None,
+            collapse_id: None,
+            channel_id: None,
+            apns_id: "00000000-0000-4000-8000-000000000000".to_owned(),
+            unique_id: None,
+            payload: payload.into(),
+            authenticated_by: AuthenticatedBy::Certificate,
+            status: Some(200),
+            reason: None,
+            timestamp_ms: None,
+            retry_after: None,
+            delay_ms: 0,
+            armed: false,
+            token_issued_at: None,
+            at,
+        }
+    }
+
     /// Whether it was answered with success.
     #[must_use]
     pub fn accepted(&self) -> bool {
@@ -156,6 +202,8 @@ struct RequestLine<'a> {
     status: Option<u16>,
     reason: Option<&'a str>,
     accepted: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    armed: bool,
     at: u64,
 }
 
@@ -188,6 +236,7 @@ impl Serialize for RequestRecord {
             status: self.status,
             reason: self.reason.as_deref(),
             accepted: self.accepted(),
+            armed: self.armed,
             at: self.at.as_millis(),
         }
         .serialize(serializer)

@@ -123,6 +123,11 @@ impl ConnectionTokens {
         Ok(signer)
     }
 
+    /// When the token in use was signed, in seconds since 1970.
+    pub(crate) fn issued_at(&self) -> Option<u64> {
+        self.current.as_ref().map(|current| current.issued_at)
+    }
+
     /// An hour at most, to either side of the service's clock.
     fn check_age(&mut self, now: Now, script: &Http2Script, issued_at: u64) -> Result<(), Http2Answer> {
         let clock = now.wall.as_secs().saturating_add_signed(script.clock_offset_s);

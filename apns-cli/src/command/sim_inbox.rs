@@ -1,0 +1,127 @@
+//! The inbox of `apns sim`: the page that shows what came.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use apns_credentials::disclosure::shown;
+use apns_inbox::{Inbox, InboxError, Names, NamesError, Recorder, Serving, Settings};
+use apns_sim::Simulator;
+use clap::Args;
+
+use super::sim::parse_address;
+use crate::exit::Failure;
+use crate::input::Source;
+use crate::output::say;
+
+/// Where the inbox listens unless it is told otherwise.
+const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8025);
+
+/// The most that is read of a file with names.
+const LARGEST_NAMES: u64 = 4 * 1024 * 1024;
+
+/// The options about the inbox.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Inbox")]
+pub(crate) struct InboxFlags {
+    /// Where the inbox listens, a page that shows each push as a phone would, with an API for tests; port 0 takes any that
+    /// is free, off serves none. By default 127.0.0.1:8025, or any free port where that is taken. It has no password:
+    /// whoever reaches the address reads payloads and device tokens
+    #[arg(long, value_name = "ADDR|off", value_parser = parse_place)]
+    inbox: Option<Place>,
+    /// How many pushes the inbox keeps in memory, the last ones
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    inbox_keep: u32,
+    /// What the inbox calls devices, apps and the buttons of categories, in JSON
+    #[arg(long, value_name = "FILE.json")]
+    inbox_names: Option<PathBuf>,
+    /// A host name that the inbox answers to, beside localhost, addresses and names without a dot; may be repeated
+    #[arg(long, value_name = "NAME")]
+    inbox_host: Vec<String>,
+}
+
+/// Where the inbox listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Off,
+    At(SocketAddr),
+}
+
+fn parse_place(text: &str) -> Result<Place, String> {
+    if text == "off" { Ok(Place::Off) } else { parse_address(text).map(Place::At) }
+}
+
+/// An inbox that takes note already, and is not served yet.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    inbox: Inbox,
+    /// `None` for the usual one, or any that is free.
+    address: Option<SocketAddr>,
+}
+
+impl InboxFlags {
+    /// The inbox, unless none is wanted.
+    pub(super) fn prepare(&self, certs: &Path) -> Result<Option<Prepared>, Failure> {
+        let address = match self.inbox {
+            Some(Place::Off) => return Ok(None),
+            Some(Place::At(address)) => Some(address),
+            None => None,
+        };
+        let names = match &self.inbox_names {
+            Some(path) => read_names(path)?,
+            None => Names::default(),
+        };
+        let keep = usize::try_from(self.inbox_keep).unwrap_or(usize::MAX);
+        let settings = Settings::default().keep(keep).names(names).certificates(certs.to_string_lossy());
+        let settings = self.inbox_host.iter().fold(settings, |settings, host| settings.host(host.as_str()));
+        Ok(Some(Prepared { inbox: Inbox::new(settings), address }))
+    }
+}
+
+/// The file of names cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the names in {} cannot be used: {error}", shown(path))]
+struct Unusable {
+    path: PathBuf,
+    error: NamesError,
+}
+
+fn read_names(path: &Path) -> Result<Names, Failure> {
+    let text = Source::File(path.to_owned()).read_text(LARGEST_NAMES)?;
+    let read = Names::from_json(&text);
+    read.map_err(|error| Failure::Special(Box::new(Unusable { path: path.to_owned(), error })))
+}
+
+impl Prepared {
+    pub(super) fn recorder(&self) -> Recorder {
+        self.inbox.recorder()
+    }
+
+    /// Listens, and says where.
+    pub(super) async fn serve(self, simulator: Arc<Simulator>) -> Result<Serving, Failure> {
+        let Self { inbox, address } = self;
+        let serving = match address {
+            Some(address) => inbox.serve(address, simulator).await,
+            None => match inbox.serve(ADDRESS, Arc::clone(&simulator)).await {
+                // Another simulator's, mostly.
+                Err(InboxError::Bind { .. }) => inbox.serve(SocketAddr::new(ADDRESS.ip(), 0), simulator).await,
+                served => served,
+            },
+        };
+        let serving = serving.map_err(|error| Failure::Special(Box::new(error)))?;
+        say(format_args!("the inbox: http://{}/", serving.address()));
+        Ok(serving)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_an_address_or_off() {
+        assert_eq!(parse_place("off"), Ok(Place::Off));
+        assert_eq!(parse_place("127.0.0.1:0"), Ok(Place::At("127.0.0.1:0".parse().unwrap())));
+        assert!(parse_place("of").is_err());
+    }
+}
