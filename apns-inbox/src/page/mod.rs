@@ -102,7 +102,7 @@ fn hue(bundle_id: &str) -> u32 {
 fn draw(shared: &Shared, view: &View, now: WallTime) -> Markup {
     let snapshot = shared.store().snapshot();
     let devices = shared.devices(&snapshot);
-    if snapshot.pushes.is_empty() && snapshot.newest == 0 && view.is_plain() {
+    if snapshot.pushes.is_empty() && view.is_plain() {
         return start::draw(shared, &snapshot, view, now);
     }
     let device = chosen_device(view, &devices);
