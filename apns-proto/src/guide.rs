@@ -278,6 +278,37 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # 8. Through a proxy
+//!
+//! A proxy comes before TLS: connect to it, have a [`Tunnel`](crate::proxy::Tunnel) opened, and do the handshake with the
+//! service over the same stream. [`DialFailure::proxy`](crate::DialFailure::proxy) says why there is no tunnel, so that a
+//! proxy's refusal is not taken for one of the service.
+//!
+//! ```
+//! use std::io::{self, Read, Write};
+//!
+//! use apns_proto::DialFailure;
+//! use apns_proto::proxy::{Tunnel, TunnelEvent};
+//! use bytes::{Bytes, BytesMut};
+//!
+//! /// What is given back comes before all that is read later.
+//! fn open(mut tunnel: Tunnel, stream: &mut (impl Read + Write)) -> io::Result<Result<Bytes, DialFailure>> {
+//!     let (mut out, mut input) = (BytesMut::new(), [0; 1024]);
+//!     loop {
+//!         tunnel.poll_transmit(&mut out);
+//!         stream.write_all(&out.split())?;
+//!         match tunnel.poll_event() {
+//!             Some(TunnelEvent::Open { early }) => return Ok(Ok(early)),
+//!             Some(TunnelEvent::Failed(failure)) => return Ok(Err(DialFailure::proxy(failure))),
+//!             None => match stream.read(&mut input)? {
+//!                 0 => tunnel.handle_end(),
+//!                 count => tunnel.handle_input(&input[..count]),
+//!             },
+//!         }
+//!     }
+//! }
+//! ```
+//!
 //! # Before you trust it
 //!
 //! * Feed the machine one byte at a time: the events must not change.

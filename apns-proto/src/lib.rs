@@ -56,6 +56,7 @@
 //!   `http2`, on by default).
 //! * [`machine`]: the contract of everything that has a connection. [`Connection`]: what sends notifications.
 //! * [`session`]: one connection after another, until each notification has its outcome.
+//! * [`proxy`]: the way through a proxy of HTTP or SOCKS.
 //! * [`encoding`]: text as people save it, for every reader of files.
 //! * [`guide`]: how to write a transport.
 //!
@@ -86,6 +87,7 @@ mod message;
 mod notification;
 mod outcome;
 pub mod payload;
+pub mod proxy;
 mod push_type;
 mod rejection;
 mod retry;

@@ -163,7 +163,8 @@ pub enum NotSentCause {
     /// The service does not take the credential: it looked at nothing that came with it.
     #[error("the credential is refused: {0}")]
     CredentialRefused(Arc<CredentialRefusal>),
-    /// Connecting is pointless until a person acts: the server is not the one that is meant, or cannot be trusted.
+    /// Connecting is pointless until a person acts: the server is not the one that is meant or cannot be trusted, or a
+    /// proxy on the way does not let this client through.
     #[error("sending has stopped: {0}")]
     Stopped(Arc<str>),
     /// The time allowed for it was over before it had left whole.
@@ -275,8 +276,8 @@ impl LossPolicy {
     pub const RESEND: Self = Self::Resend { at_most: 3 };
 }
 
-/// What happens to the notifications that wait when the credential is refused, or the server is not the one that is
-/// meant.
+/// What happens to the notifications that wait when the credential is refused, the server is not the one that is meant, or
+/// a proxy does not let this client through.
 ///
 /// No notification ends as rejected for that: the service looked at none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

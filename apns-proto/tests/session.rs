@@ -420,6 +420,29 @@ fn what_a_connection_says_that_was_asked_for_before_the_credential_changed_is_no
 }
 
 #[test]
+fn what_a_proxy_refuses_is_no_refusal_of_the_credential() {
+    for step in [DialStep::Proxy, DialStep::ProxyTls] {
+        let sends = |policy| {
+            let config = SessionConfig::default().with_refusal_policy(policy);
+            let mut world = World::new(Config::default(), config, move |attempt, _| match attempt {
+                0 => Dialled::Refused(ms(1), step),
+                _ => Dialled::Open(ms(20), Box::new(Wire::default())),
+            });
+            world.want_all(1..=5);
+            world.run();
+            world
+        };
+        let reports = sends(RefusalPolicy::Report);
+        let words = format!("not sent: sending has stopped: {step}: ");
+        assert!(reports.outcome(1).starts_with(&words), "{}", reports.outcome(1));
+        // Nothing is lost for it where the owner wants to wait until somebody has mended it.
+        let waits = sends(RefusalPolicy::Wait);
+        assert!((1..=5).all(|number| waits.outcomes[&number][0].outcome.is_accepted()));
+        assert_eq!((waits.times("paused"), waits.times("resumed")), (1, 1));
+    }
+}
+
+#[test]
 fn b63_patience_ends_and_everything_is_told_once() {
     let mut world = world(|_, _| Dialled::Failed(ms(1)));
     world.want_all([1]);

@@ -14,6 +14,7 @@
 //! | [`signing_key`], [`identity`] | what is read can be written and read again; base64 of it is the same credential |
 //! | [`provider_response`] | limits hold, reading is total, status 200 alone accepts a notification |
 //! | [`provider_token`] | a token is taken whole or not at all |
+//! | [`proxy`] | any answer of a proxy: whole equals split, it is bounded; no URL makes more of a request, or is shown |
 //! | [`resend_plan`] | the client's outcomes agree with a list that is searched from end to end |
 //! | [`binary_client`], [`http2_client`] | any sequence of operations: one outcome each, whole equals split, it ends |
 //! | [`http2_frames`] | any frames of a service: whole equals split for each notification, it ends |
@@ -37,6 +38,7 @@ mod payloads;
 #[path = "../../apns-proto/tests/pretend/mod.rs"]
 mod pretend;
 mod provider;
+mod proxy;
 mod resend_plan;
 mod servers;
 mod tokens;
@@ -49,6 +51,7 @@ pub use http2_wire::{http2_frames, http2_header_blocks, http2_requests};
 pub use links::{binary_link, http2_link};
 pub use payloads::{payload, payload_json};
 pub use provider::{provider_response, provider_token};
+pub use proxy::proxy;
 pub use resend_plan::resend_plan;
 pub use servers::servers;
 pub use tokens::device_token;
@@ -69,6 +72,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("identity", identity),
     ("provider_response", provider_response),
     ("provider_token", provider_token),
+    ("proxy", proxy),
     ("resend_plan", resend_plan),
     ("binary_client", binary_client),
     ("http2_client", http2_client),

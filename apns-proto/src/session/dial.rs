@@ -3,14 +3,18 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::proxy::{ProxyCause, ProxyFailure};
+
 /// Why a connection could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{step}: {}", crate::Escaped(message))]
 pub struct DialFailure {
     /// Where it failed.
     pub step: DialStep,
-    /// What was wrong, where it was TLS that told.
+    /// What was wrong, where it was TLS that told: with the service, or with the proxy at [`DialStep::ProxyTls`].
     pub tls: Option<TlsCause>,
+    /// What was wrong, where it was a proxy that told.
+    pub proxy: Option<ProxyCause>,
     /// What happened, for a person.
     pub message: Arc<str>,
     /// Whether trying again is pointless until a person acts.
@@ -21,13 +25,13 @@ impl DialFailure {
     /// A failure that may be over the next time.
     #[must_use]
     pub fn passing(step: DialStep, message: impl Into<Arc<str>>) -> Self {
-        Self { step, tls: None, message: message.into(), fatal: false }
+        Self { step, tls: None, proxy: None, message: message.into(), fatal: false }
     }
 
     /// One's own client certificate is not valid now. Fatal.
     #[must_use]
     pub fn identity(message: impl Into<Arc<str>>) -> Self {
-        Self { step: DialStep::Identity, tls: None, message: message.into(), fatal: true }
+        Self { fatal: true, ..Self::passing(DialStep::Identity, message) }
     }
 
     /// A failure of the TLS handshake. Its step, and whether it is fatal, follow from the cause.
@@ -40,7 +44,30 @@ impl DialFailure {
     /// ```
     #[must_use]
     pub fn tls(cause: TlsCause, message: impl Into<Arc<str>>) -> Self {
-        Self { step: cause.step(), tls: Some(cause), message: message.into(), fatal: cause.is_fatal() }
+        Self { tls: Some(cause), fatal: cause.is_fatal(), ..Self::passing(cause.step(), message) }
+    }
+
+    /// A failure of the TLS handshake with the proxy. What it says of a client certificate is about none that the service
+    /// saw.
+    #[must_use]
+    pub fn proxy_tls(cause: TlsCause, message: impl Into<Arc<str>>) -> Self {
+        Self { step: DialStep::ProxyTls, ..Self::tls(cause, message) }
+    }
+
+    /// A proxy that was reached opened no tunnel.
+    ///
+    /// ```
+    /// use apns_proto::proxy::{ProxyCause, ProxyFailure};
+    /// use apns_proto::{DialFailure, DialStep};
+    ///
+    /// let failure = ProxyFailure { cause: ProxyCause::Forbidden, message: "http://proxy:3128 answers 403".to_owned() };
+    /// let failure = DialFailure::proxy(failure);
+    /// assert_eq!((failure.step, failure.proxy, failure.fatal), (DialStep::Proxy, Some(ProxyCause::Forbidden), true));
+    /// ```
+    #[must_use]
+    pub fn proxy(failure: ProxyFailure) -> Self {
+        let ProxyFailure { cause, message } = failure;
+        Self { proxy: Some(cause), fatal: cause.is_fatal(), ..Self::passing(DialStep::Proxy, message) }
     }
 }
 
@@ -48,6 +75,14 @@ impl DialFailure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DialStep {
+    /// Finding the addresses of the proxy.
+    ProxyResolve,
+    /// Reaching one of them.
+    ProxyConnect,
+    /// The TLS handshake with the proxy.
+    ProxyTls,
+    /// Having the proxy open a tunnel to the service.
+    Proxy,
     /// Finding the addresses of a name.
     Resolve,
     /// Reaching one of them.
@@ -65,6 +100,10 @@ pub enum DialStep {
 impl fmt::Display for DialStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::ProxyResolve => "cannot resolve the proxy's host name",
+            Self::ProxyConnect => "cannot connect to the proxy",
+            Self::ProxyTls => "the TLS handshake with the proxy failed",
+            Self::Proxy => "the proxy opened no tunnel",
             Self::Resolve => "cannot resolve the host name",
             Self::Connect => "cannot connect",
             Self::Tls => "the TLS handshake failed",

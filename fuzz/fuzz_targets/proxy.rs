@@ -1,0 +1,3 @@
+#![cfg_attr(fuzzing, no_main)]
+
+apns_fuzz::fuzz_target!(proxy);
