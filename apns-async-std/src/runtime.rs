@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
 use apns_driver::tls::{TlsFailure, TlsSettings};
-use apns_driver::{Clock, Runtime, Secured};
+use apns_driver::{Clock, Runtime, Secured, Wire};
 use apns_proto::{End, Now};
 use async_std::net::{TcpStream, ToSocketAddrs};
 use async_std::task;
@@ -30,7 +30,7 @@ impl Clock for AsyncStd {
 
 impl Runtime for AsyncStd {
     type Tcp = TcpStream;
-    type Tls = TlsStream<TcpStream>;
+    type Tls = TlsStream<Wire<TcpStream>>;
     type Connector = tls::Connector;
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -54,12 +54,16 @@ impl Runtime for AsyncStd {
     async fn secure(
         &self,
         connector: &Self::Connector,
-        tcp: TcpStream,
+        wire: Wire<TcpStream>,
         host: &str,
     ) -> Result<Secured<Self::Tls>, TlsFailure> {
-        let stream = tls::handshake(connector, tcp, host).await?;
+        let stream = tls::handshake(connector, wire, host).await?;
         let alpn = stream.alpn();
         Ok(Secured { stream, alpn })
+    }
+
+    fn second_look(connector: &Self::Connector, failure: &TlsFailure) -> Option<Self::Connector> {
+        connector.second_look(failure)
     }
 
     fn end_of(error: &io::Error) -> End {

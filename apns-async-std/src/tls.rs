@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use apns_driver::tls::{Alert, Roots, TlsCause, TlsFailure, TlsSettings};
 use apns_proto::End;
-use async_std::net::TcpStream;
+use futures_io::{AsyncRead, AsyncWrite};
 use native_tls::{Certificate, Identity, Protocol, TlsConnector, TlsConnectorBuilder};
 
 use crate::stream::TlsStream;
@@ -16,17 +16,23 @@ use crate::stream::TlsStream;
 /// TLS settings in the form that the system's TLS wants.
 #[derive(Debug, Clone)]
 pub struct Connector {
-    usual: TlsConnector,
+    tls: TlsConnector,
     given: Option<GivenServers>,
 }
 
 /// Servers whose very certificate was given. The system's TLS asks for an issuer of each that is not its own, and
-/// native-tls has no way to tell it otherwise.
+/// native-tls has no way to tell it otherwise. So a server that nobody vouches for gets a second handshake, on a connection
+/// of its own, where it may be one of those.
 #[derive(Debug, Clone)]
-struct GivenServers {
-    roots: Roots,
-    /// Verifies nothing, so that what it connects is compared with those given before anything is sent.
-    unverified: TlsConnector,
+enum GivenServers {
+    /// For a second look.
+    Later {
+        roots: Roots,
+        /// Verifies nothing, so that what it connects is compared with those given before anything is sent.
+        unverified: TlsConnector,
+    },
+    /// This is the second look; what the first one found.
+    Now { roots: Roots, first: TlsFailure },
 }
 
 pub(crate) fn connector(settings: &TlsSettings) -> Result<Connector, TlsFailure> {
@@ -38,38 +44,39 @@ pub(crate) fn connector(settings: &TlsSettings) -> Result<Connector, TlsFailure>
     let given = if settings.roots.gives_servers() {
         let mut builder = builder(settings)?;
         builder.danger_accept_invalid_certs(true).danger_accept_invalid_hostnames(true);
-        Some(GivenServers { roots: settings.roots.clone(), unverified: build(builder)? })
+        Some(GivenServers::Later { roots: settings.roots.clone(), unverified: build(builder)? })
     } else {
         None
     };
-    Ok(Connector { usual: build(builder(settings)?)?, given })
+    Ok(Connector { tls: build(builder(settings)?)?, given })
 }
 
-/// Does the handshake. A server that nobody vouches for gets a second one, on a connection of its own, where it may be
-/// one of those that were given.
-pub(crate) async fn handshake(
-    connector: &Connector,
-    tcp: TcpStream,
-    host: &str,
-) -> Result<TlsStream<TcpStream>, TlsFailure> {
-    let address = tcp.peer_addr();
-    let failure = match TlsStream::connect(&connector.usual, host, tcp).await {
-        Ok(stream) => return Ok(stream),
-        Err(error) => failure(host, &error),
-    };
-    match (&connector.given, address) {
-        (Some(given), Ok(address)) if failure.cause == TlsCause::UntrustedServer => {
-            let Ok(tcp) = TcpStream::connect(address).await else { return Err(failure) };
-            // Only speed is lost without it.
-            drop(tcp.set_nodelay(true));
-            let Ok(stream) = TlsStream::connect(&given.unverified, host, tcp).await else { return Err(failure) };
-            let certificate = stream.peer_certificate().ok_or_else(|| failure.clone())?;
-            match given.roots.judge_given(&certificate, host, SystemTime::now().into()) {
-                Some(verdict) => verdict.map(|()| stream),
-                None => Err(failure),
+impl Connector {
+    /// What a server that nobody vouches for is looked at with again.
+    pub(crate) fn second_look(&self, failure: &TlsFailure) -> Option<Self> {
+        match &self.given {
+            Some(GivenServers::Later { roots, unverified }) if failure.cause == TlsCause::UntrustedServer => {
+                let given = GivenServers::Now { roots: roots.clone(), first: failure.clone() };
+                Some(Self { tls: unverified.clone(), given: Some(given) })
             }
+            _ => None,
         }
-        _ => Err(failure),
+    }
+}
+
+pub(crate) async fn handshake<S>(connector: &Connector, stream: S, host: &str) -> Result<TlsStream<S>, TlsFailure>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let connected = TlsStream::connect(&connector.tls, host, stream).await;
+    let Some(GivenServers::Now { roots, first }) = &connector.given else {
+        return connected.map_err(|error| failure(host, &error));
+    };
+    let stream = connected.map_err(|_| first.clone())?;
+    let certificate = stream.peer_certificate().ok_or_else(|| first.clone())?;
+    match roots.judge_given(&certificate, host, SystemTime::now().into()) {
+        Some(verdict) => verdict.map(|()| stream),
+        None => Err(first.clone()),
     }
 }
 

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apns_credentials::IdentityError;
+use apns_proto::proxy::ProxyTargetError;
 use apns_proto::session::Opener;
 use apns_proto::{Message, Session, SessionConfig};
 
 use crate::client::Core;
 use crate::dial::Target;
+use crate::proxied::ProxySettings;
 use crate::queue::Queue;
 use crate::reply::Reply;
 use crate::session_task::{SessionTask, run};
@@ -30,6 +32,12 @@ pub enum BuildError {
     /// The TLS settings cannot be used.
     #[error("the TLS settings cannot be used: {0}")]
     Tls(#[from] TlsFailure),
+    /// The TLS settings for the proxy cannot be used.
+    #[error("the TLS settings for the proxy cannot be used: {0}")]
+    ProxyTls(#[source] TlsFailure),
+    /// The service's host cannot be given to a proxy.
+    #[error(transparent)]
+    ProxyTarget(#[from] ProxyTargetError),
 }
 
 /// Settings that clients of either protocol have.
@@ -38,6 +46,7 @@ pub(crate) struct Common<R> {
     pub(crate) runtime: R,
     pub(crate) endpoint: Endpoint,
     pub(crate) tls: TlsSettings,
+    pub(crate) proxy: ProxySettings,
     pub(crate) session: SessionConfig,
     pub(crate) connections: usize,
     pub(crate) queue: usize,
@@ -56,6 +65,7 @@ impl<R: Runtime> Common<R> {
             runtime,
             endpoint,
             tls,
+            proxy: ProxySettings::default(),
             session: SessionConfig::default().with_seed(seed),
             connections: 1,
             queue: 10_000,
@@ -76,7 +86,7 @@ impl<R: Runtime> Common<R> {
         P: Opener<Reply<M>, Message = M> + Send + 'static,
         P::Connection: Send + 'static,
     {
-        let target = Target::new(&self.runtime, self.endpoint, self.tls, alpn, self.connect_timeout)?;
+        let target = Target::new(&self.runtime, self.endpoint, self.tls, self.proxy, alpn, self.connect_timeout)?;
         let target = Arc::new(target);
         let core = Arc::new(Core::new(Queue::new(self.queue, self.connections), self.under_way, self.token));
         for number in 0..self.connections {
@@ -97,6 +107,8 @@ impl<R: Runtime> Common<R> {
 /// The setters that both builders have. Everything else differs by protocol.
 macro_rules! common_settings {
     () => {
+        $crate::proxied::proxy_settings!(common);
+
         /// Whom to trust. Default: the certificate authorities of the operating system.
         #[must_use]
         pub fn roots(mut self, roots: $crate::Roots) -> Self {

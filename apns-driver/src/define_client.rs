@@ -15,7 +15,7 @@ macro_rules! define_client {
         pub use $crate::tls::TlsCause;
         pub use $crate::{
             BuildError, ClientEvent, CloseReport, Delivery, Endpoint, Environment, Events, FeedbackFailure, Identity,
-            IdentityError, Leftover, Pending, Roots, RootsError, Stats, TrySendError, Validity,
+            IdentityError, Leftover, Pending, Proxy, Roots, RootsError, Stats, TrySendError, Validity,
         };
 
         /// The client. See [`apns_driver::Client`](::apns_driver::Client).

@@ -13,6 +13,7 @@ use futures_core::Stream;
 use crate::alarm::Alarm;
 use crate::builder::BuildError;
 use crate::dial::{Target, dial};
+use crate::proxied::{ProxySettings, proxy_settings};
 use crate::pump::{Pump, Pumped};
 use crate::tls::{Roots, TlsSettings};
 use crate::{Endpoint, Identity, Runtime, Secured};
@@ -23,6 +24,7 @@ pub struct Fetch<R> {
     runtime: R,
     endpoint: Endpoint,
     tls: TlsSettings,
+    proxy: ProxySettings,
     connect_timeout: Duration,
     idle_time: Duration,
 }
@@ -42,10 +44,13 @@ impl<R: Runtime> Fetch<R> {
             runtime,
             endpoint,
             tls: TlsSettings { identity: Some(identity), ..TlsSettings::default() },
+            proxy: ProxySettings::default(),
             connect_timeout: Duration::from_secs(10),
             idle_time: FeedbackClient::IDLE_TIME,
         }
     }
+
+    proxy_settings!();
 
     /// Whom to trust. Default: the certificate authorities of the operating system.
     #[must_use]
@@ -74,7 +79,7 @@ impl<R: Runtime> Fetch<R> {
     ///
     /// When the client certificate has expired or the TLS settings cannot be used.
     pub fn start(self) -> Result<FeedbackStream<R>, BuildError> {
-        let target = Target::new(&self.runtime, self.endpoint, self.tls, None, self.connect_timeout)?;
+        let target = Target::new(&self.runtime, self.endpoint, self.tls, self.proxy, None, self.connect_timeout)?;
         let runtime = self.runtime.clone();
         let dialling = Box::pin(async move { dial(&runtime, &target).await });
         Ok(FeedbackStream {

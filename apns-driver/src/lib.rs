@@ -53,7 +53,7 @@
 //!
 //! # What is where
 //!
-//! * [`Runtime`], [`Clock`], [`Secured`], [`Alpn`], [`tls`]: what a transport brings, and what it is given.
+//! * [`Runtime`], [`Clock`], [`Wire`], [`Secured`], [`Alpn`], [`tls`]: what a transport brings, and what it is given.
 //! * [`Client`] with its builders, [`Pending`], [`Delivery`], [`SendAll`], [`Events`]: the handle of applications.
 //! * [`feedback`]: reading the feedback service.
 //! * [`files`]: private files.
@@ -76,6 +76,7 @@ pub mod files;
 #[cfg(feature = "http2")]
 mod http2_builder;
 mod leaving;
+mod proxied;
 mod pump;
 mod queue;
 mod reply;
@@ -84,8 +85,10 @@ mod session_task;
 pub mod stats;
 pub mod tls;
 mod trace;
+mod wire;
 
 pub use apns_credentials::{self, Identity, IdentityError, Validity};
+pub use apns_proto::proxy::Proxy;
 pub use apns_proto::{self, Environment};
 pub use binary_builder::BinaryBuilder;
 pub use builder::BuildError;
@@ -103,3 +106,4 @@ pub use reply::{Delivery, Pending};
 pub use runtime::{Alpn, Clock, Runtime, Secured};
 pub use stats::{Families, Stats};
 pub use tls::{Roots, RootsError};
+pub use wire::Wire;

@@ -8,6 +8,7 @@ use std::time::Instant;
 use apns_proto::{End, Now};
 use futures_io::{AsyncRead, AsyncWrite};
 
+use crate::Wire;
 use crate::tls::{TlsFailure, TlsSettings};
 
 /// The clocks and timers of one asynchronous runtime.
@@ -33,8 +34,8 @@ pub trait Clock: Clone + Send + Sync + 'static {
 /// `apns-proto` ask for neither: see its `guide` for a loop without a driver.
 pub trait Runtime: Clock {
     /// A connected TCP stream.
-    type Tcp: Send + 'static;
-    /// A TLS stream over it.
+    type Tcp: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// A TLS stream over a [`Wire`], which is such a stream or a tunnel through a proxy.
     type Tls: AsyncRead + AsyncWrite + Unpin + Send + 'static;
     /// TLS settings in the form that the TLS library wants, made once for many connections.
     type Connector: Clone + Send + Sync + 'static;
@@ -59,9 +60,16 @@ pub trait Runtime: Clock {
     fn secure(
         &self,
         connector: &Self::Connector,
-        tcp: Self::Tcp,
+        wire: Wire<Self::Tcp>,
         host: &str,
     ) -> impl Future<Output = Result<Secured<Self::Tls>, TlsFailure>> + Send;
+
+    /// What to try on another connection after a handshake that failed so, where the TLS library cannot judge the server's
+    /// certificate in one. Default: nothing; the failure stands.
+    fn second_look(connector: &Self::Connector, failure: &TlsFailure) -> Option<Self::Connector> {
+        let _ = (connector, failure);
+        None
+    }
 
     /// What a failed read says about how the peer's side ended: a TLS alert is a refusal in the peer's own words.
     fn end_of(error: &io::Error) -> End {

@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime};
 
 use apns_driver::tls::rustls::client;
 use apns_driver::tls::{TlsFailure, TlsSettings};
-use apns_driver::{Clock, Runtime, Secured};
+use apns_driver::{Clock, Runtime, Secured, Wire};
 use apns_proto::{End, Now};
 use futures_rustls::TlsConnector;
 use futures_rustls::client::TlsStream;
@@ -34,7 +34,7 @@ impl Clock for Smol {
 
 impl Runtime for Smol {
     type Tcp = TcpStream;
-    type Tls = TlsStream<TcpStream>;
+    type Tls = TlsStream<Wire<TcpStream>>;
     type Connector = Arc<ClientConfig>;
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -58,10 +58,10 @@ impl Runtime for Smol {
     async fn secure(
         &self,
         connector: &Self::Connector,
-        tcp: TcpStream,
+        wire: Wire<TcpStream>,
         host: &str,
     ) -> Result<Secured<Self::Tls>, TlsFailure> {
-        let handshake = TlsConnector::from(connector.clone()).connect(client::server_name(host)?, tcp);
+        let handshake = TlsConnector::from(connector.clone()).connect(client::server_name(host)?, wire);
         let stream = handshake.await.map_err(|error| client::failure(host, &error))?;
         let alpn = client::alpn(stream.get_ref().1);
         Ok(Secured { stream, alpn })

@@ -8,12 +8,12 @@ use std::time::{Instant, SystemTime};
 
 use apns_driver::tls::rustls::client;
 use apns_driver::tls::{TlsFailure, TlsSettings};
-use apns_driver::{Clock, Runtime, Secured};
+use apns_driver::{Clock, Runtime, Secured, Wire};
 use apns_proto::{End, Now};
+use futures_rustls::TlsConnector;
+use futures_rustls::client::TlsStream;
+use futures_rustls::rustls::ClientConfig;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::ClientConfig;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 /// tokio with rustls. Everything that starts something has to be called inside a tokio runtime.
@@ -31,8 +31,8 @@ impl Clock for Tokio {
 }
 
 impl Runtime for Tokio {
-    type Tcp = TcpStream;
-    type Tls = Compat<TlsStream<TcpStream>>;
+    type Tcp = Compat<TcpStream>;
+    type Tls = TlsStream<Wire<Compat<TcpStream>>>;
     type Connector = Arc<ClientConfig>;
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -43,10 +43,10 @@ impl Runtime for Tokio {
         Ok(tokio::net::lookup_host((host, port)).await?.collect())
     }
 
-    async fn dial(&self, address: SocketAddr) -> io::Result<TcpStream> {
+    async fn dial(&self, address: SocketAddr) -> io::Result<Self::Tcp> {
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
-        Ok(tcp)
+        Ok(tcp.compat())
     }
 
     fn connector(&self, settings: &TlsSettings) -> Result<Self::Connector, TlsFailure> {
@@ -56,13 +56,13 @@ impl Runtime for Tokio {
     async fn secure(
         &self,
         connector: &Self::Connector,
-        tcp: TcpStream,
+        wire: Wire<Self::Tcp>,
         host: &str,
     ) -> Result<Secured<Self::Tls>, TlsFailure> {
-        let handshake = TlsConnector::from(connector.clone()).connect(client::server_name(host)?, tcp);
+        let handshake = TlsConnector::from(connector.clone()).connect(client::server_name(host)?, wire);
         let stream = handshake.await.map_err(|error| client::failure(host, &error))?;
         let alpn = client::alpn(stream.get_ref().1);
-        Ok(Secured { stream: stream.compat(), alpn })
+        Ok(Secured { stream, alpn })
     }
 
     fn end_of(error: &io::Error) -> End {

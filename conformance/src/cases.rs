@@ -4,6 +4,7 @@
 
 pub mod common;
 mod proxy;
+mod proxy_server;
 mod watched;
 
 pub(crate) mod bad_network;
@@ -15,6 +16,7 @@ pub(crate) mod feedback;
 pub(crate) mod leaving;
 pub(crate) mod pool;
 pub(crate) mod provider;
+pub(crate) mod proxies;
 pub(crate) mod reaching;
 pub(crate) mod stats;
 pub(crate) mod trust;

@@ -158,6 +158,22 @@ behaviours! {
         tls_1_2_works_as_well,
         closing_waits_for_what_is_under_way,
     }
+    proxies {
+        everything_passes_each_kind_of_proxy,
+        a_proxy_restarted_in_the_middle_makes_no_outcome_false,
+        credentials_of_the_proxy_are_none_of_the_service,
+        what_waits_is_sent_once_the_proxy_lets_it_through,
+        a_proxy_that_cannot_be_reached_is_said,
+        tls_with_the_proxy_that_fails_is_said,
+        a_proxy_that_wants_a_client_certificate_does_not_speak_for_the_service,
+        a_refusal_of_the_proxy_is_said_with_its_words,
+        a_proxy_that_never_answers_is_left_in_time,
+        a_tunnel_that_ends_is_told_apart_from_a_proxy_that_refuses,
+        the_service_behind_the_proxy_is_verified,
+        certificates_that_were_given_are_trusted_through_a_tunnel,
+        every_address_of_the_proxy_is_tried,
+        a_host_that_no_proxy_takes_is_refused_before_the_first_connection,
+    }
     reaching {
         b114_every_address_is_tried_and_found_afresh_for_each_connection,
         b118_two_environments_never_mix,

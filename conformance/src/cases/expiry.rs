@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use apns_driver::tls::{TlsFailure, TlsSettings};
-use apns_driver::{BinaryBuilder, BuildError, Client, ClientEvent, Clock, Events, IdentityError, Runtime, Secured};
+use apns_driver::{
+    BinaryBuilder, BuildError, Client, ClientEvent, Clock, Events, IdentityError, Runtime, Secured, Wire,
+};
 use apns_proto::{DialStep, NotSentCause, Now, Outcome, Payload, WallTime};
 
 use super::common::*;
@@ -57,10 +59,10 @@ impl<R: Runtime> Runtime for Calendar<R> {
     fn secure(
         &self,
         connector: &Self::Connector,
-        tcp: Self::Tcp,
+        wire: Wire<Self::Tcp>,
         host: &str,
     ) -> impl Future<Output = Result<Secured<Self::Tls>, TlsFailure>> + Send {
-        self.runtime.secure(connector, tcp, host)
+        self.runtime.secure(connector, wire, host)
     }
 }
 

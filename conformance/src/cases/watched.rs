@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use apns_driver::tls::{TlsFailure, TlsSettings};
-use apns_driver::{Clock, Runtime, Secured};
+use apns_driver::{Clock, Runtime, Secured, Wire};
 use apns_proto::{End, Now};
 use parking_lot::Mutex;
 
@@ -86,10 +86,14 @@ impl<R: Runtime> Runtime for Watched<R> {
     async fn secure(
         &self,
         connector: &Self::Connector,
-        tcp: Self::Tcp,
+        wire: Wire<Self::Tcp>,
         host: &str,
     ) -> Result<Secured<Self::Tls>, TlsFailure> {
-        self.0.secure(connector, tcp, host).await
+        self.0.secure(connector, wire, host).await
+    }
+
+    fn second_look(connector: &Self::Connector, failure: &TlsFailure) -> Option<Self::Connector> {
+        R::second_look(connector, failure)
     }
 
     fn end_of(error: &io::Error) -> End {
