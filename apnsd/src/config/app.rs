@@ -12,6 +12,7 @@ use apns_proto::{LossPolicy, RetryPolicy, Topic, WallTime, encoding};
 use apns_tokio::{Endpoint, Environment, Identity, Purpose, Roots, Verdict};
 use serde::{Deserialize, Serialize};
 
+use super::proxy::Way;
 use super::span::Span;
 use super::{ConfigError, Secret};
 use apns_credentials::is_path;
@@ -70,6 +71,15 @@ pub struct AppDefinition {
     /// A PEM file with the authorities to trust, in place of the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
+    /// The URL of the proxy to go through, or `environment` for the one that environment variables name. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Secret>,
+    /// The file whose first line is the password for the proxy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_password_file: Option<PathBuf>,
+    /// A PEM file with the authorities to trust for a proxy with TLS, in place of the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_ca: Option<PathBuf>,
     /// Where the feedback service is, with the binary transport. Default: Apple's name for the environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feedback_host: Option<String>,
@@ -218,6 +228,7 @@ pub(crate) struct App {
     pub(crate) feedback: Endpoint,
     pub(crate) feedback_every: Duration,
     pub(crate) roots: Roots,
+    pub(crate) way: Way,
     pub(crate) connections: usize,
     pub(crate) in_flight: usize,
     pub(crate) patience: Duration,
@@ -317,8 +328,15 @@ impl AppDefinition {
 
     /// Makes relative paths start at this directory.
     pub(crate) fn rebase(&mut self, base: &Path) {
-        let paths =
-            [&mut self.certificate, &mut self.key, &mut self.password_file, &mut self.signing_key, &mut self.ca];
+        let paths = [
+            &mut self.certificate,
+            &mut self.key,
+            &mut self.password_file,
+            &mut self.signing_key,
+            &mut self.ca,
+            &mut self.proxy_password_file,
+            &mut self.proxy_ca,
+        ];
         for path in paths.into_iter().flatten() {
             *path = base.join(&*path);
         }
@@ -326,7 +344,15 @@ impl AppDefinition {
 
     /// The files that it names.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
-        let paths = [&self.certificate, &self.key, &self.password_file, &self.signing_key, &self.ca];
+        let paths = [
+            &self.certificate,
+            &self.key,
+            &self.password_file,
+            &self.signing_key,
+            &self.ca,
+            &self.proxy_password_file,
+            &self.proxy_ca,
+        ];
         paths.into_iter().filter_map(|path| path.as_deref())
     }
 
@@ -364,6 +390,9 @@ impl AppDefinition {
             None => Roots::Platform,
             Some(path) => Roots::only_pem(&read("ca", path, told)?).map_err(|error| ConfigError::at("ca", error))?,
         };
+        let endpoint = at(standard, &self.host, self.port);
+        let feedback = at(Endpoint::feedback(environment), &self.feedback_host, self.feedback_port);
+        let way = Way::resolve(self, &endpoint, &feedback, told)?;
         let connections = self.connections.unwrap_or(1);
         if !(1..=MOST_CONNECTIONS).contains(&connections) {
             let expected = format!("it has to be a number from 1 to {MOST_CONNECTIONS}");
@@ -391,10 +420,11 @@ impl AppDefinition {
             credential,
             topic,
             certificate_topics,
-            endpoint: at(standard, &self.host, self.port),
-            feedback: at(Endpoint::feedback(environment), &self.feedback_host, self.feedback_port),
+            endpoint,
+            feedback,
             feedback_every,
             roots,
+            way,
             connections,
             in_flight,
             patience: span(self.patience, Duration::from_secs(60)).max(Duration::from_millis(100)),

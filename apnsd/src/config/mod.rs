@@ -4,6 +4,7 @@ mod app;
 mod error;
 mod file;
 mod file_state;
+mod proxy;
 mod pyapns_file;
 mod secret;
 mod span;

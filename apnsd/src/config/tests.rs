@@ -74,6 +74,42 @@ fn everything_can_be_said() {
 }
 
 #[test]
+fn what_is_wrong_with_a_proxy_is_said_by_its_field_and_without_its_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    file("shop.pem", include_bytes!("../../../apns-credentials/tests/fixtures/universal.cert.pem"));
+    file("shop.key", include_bytes!("../../../apns-credentials/tests/fixtures/universal.key.pem"));
+    file("password", b"s3cret\n");
+    file("none.pem", b"no certificate");
+    let examine = |lines: &str| {
+        let text = format!("{SHOP}key = \"shop.key\"\n{lines}");
+        Config::parse(&text, folder.path()).unwrap().examine(None).problems
+    };
+    for good in [
+        "proxy = \"http://me:s3cret@proxy:3128\"",
+        "proxy = \"http://me@proxy\"\nproxy_password_file = \"password\"",
+        "proxy = \"environment\"",
+    ] {
+        assert_eq!(examine(good), [], "{good}");
+    }
+    for (lines, field, words) in [
+        ("proxy = \"ftp://me:s3cret@proxy\"", "proxy", "has to begin with http://"),
+        ("proxy = \"http://me:s3cret@proxy:0\"", "proxy", "no number from 1 to 65535"),
+        ("proxy_password_file = \"password\"", "proxy_password_file", "there is none"),
+        ("proxy = \"environment\"\nproxy_password_file = \"password\"", "proxy_password_file", "variables"),
+        ("proxy = \"http://proxy\"\nproxy_password_file = \"password\"", "proxy_password_file", "names no user"),
+        ("proxy = \"http://me:x@proxy\"\nproxy_password_file = \"password\"", "proxy_password_file", "two passwords"),
+        ("proxy = \"http://me@proxy\"\nproxy_password_file = \"missing\"", "proxy_password_file", "cannot be read"),
+        ("proxy = \"https://proxy\"\nproxy_ca = \"none.pem\"", "proxy_ca", "there is no certificate in it"),
+    ] {
+        let problems = examine(lines);
+        let [problem] = &problems[..] else { panic!("{lines}: {problems:?}") };
+        assert_eq!(problem.field.as_deref(), Some(&*format!("apps.shop.{field}")), "{problem}");
+        assert!(problem.problem.contains(words) && !problem.problem.contains("s3cret"), "{problem}");
+    }
+}
+
+#[test]
 fn the_configuration_to_begin_with_can_be_used() {
     let text = include_str!("../../packaging/apnsd.toml");
     assert_eq!(parse(text).unwrap().api.listen, Some("127.0.0.1:7080".parse().unwrap()));

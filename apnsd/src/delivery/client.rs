@@ -21,6 +21,8 @@ pub(super) fn start(app: &App, keys: &KeyRing) -> Result<Client, BuildError> {
         (Transport::Binary, Credential::Certificate(identity)) => {
             Client::binary(app.endpoint.clone(), identity.clone())
                 .roots(app.roots.clone())
+                .proxy(app.way.proxy.clone())
+                .proxy_roots(app.way.roots.clone())
                 .connections(app.connections)
                 .queue(app.in_flight)
                 .loss_policy(app.loss)
@@ -34,6 +36,8 @@ pub(super) fn start(app: &App, keys: &KeyRing) -> Result<Client, BuildError> {
             };
             let mut builder = Client::http2(app.endpoint.clone(), credentials)
                 .roots(app.roots.clone())
+                .proxy(app.way.proxy.clone())
+                .proxy_roots(app.way.roots.clone())
                 .connections(app.connections)
                 .queue(app.in_flight)
                 .loss_policy(app.loss)

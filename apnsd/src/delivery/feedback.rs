@@ -19,7 +19,10 @@ pub(super) async fn read_feedback(engine: &Engine, app: &App) {
         return std::future::pending().await;
     };
     loop {
-        let fetch = apns_tokio::feedback::fetch(app.feedback.clone(), identity.clone()).roots(app.roots.clone());
+        let fetch = apns_tokio::feedback::fetch(app.feedback.clone(), identity.clone())
+            .roots(app.roots.clone())
+            .proxy(app.way.feedback.clone())
+            .proxy_roots(app.way.roots.clone());
         if let Ok(records) = fetch.start() {
             let found_at = now();
             let tokens: Vec<GoneToken> = records

@@ -24,6 +24,8 @@ struct AppView {
     environment: &'static str,
     transport: &'static str,
     endpoint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy: Option<String>,
     topic: Option<String>,
     credential: CredentialView,
     origin: &'static str,
@@ -49,6 +51,7 @@ impl Api {
             environment: info.environment.word(),
             transport: info.transport.word(),
             endpoint: info.endpoint,
+            proxy: info.proxy,
             topic: info.topic,
             credential: match info.credential {
                 Credential::Certificate { subject, fingerprint, topics, not_after } => CredentialView::Certificate {

@@ -117,7 +117,12 @@ fn apps(rows: &[Row], now: WallTime) -> Markup {
                     tr {
                         th { (info.name.as_str()) }
                         td { span class={ "state " (info.health.word()) } { (info.health.word().replace('_', " ")) } }
-                        td { (info.endpoint) " " small { (info.environment.word()) ", " (info.transport.word()) } }
+                        td {
+                            (info.endpoint) " " small {
+                                (info.environment.word()) ", " (info.transport.word())
+                                @if let Some(proxy) = &info.proxy { ", through " (proxy) }
+                            }
+                        }
                         td { (credential(&info.credential, now)) }
                         td.n { (snapshot.connections) }
                         td.n { (counts.waiting) }

@@ -51,6 +51,8 @@ pub struct AppInfo {
     pub transport: Transport,
     /// Where it connects.
     pub endpoint: String,
+    /// The URL of the proxy that it goes through, without user and password.
+    pub proxy: Option<String>,
     /// The topic of notifications that name none.
     pub topic: Option<String>,
     /// How it proves who it is.
@@ -418,6 +420,7 @@ impl Service {
             environment: app.environment,
             transport: app.transport,
             endpoint: app.endpoint.to_string(),
+            proxy: app.way.proxy.as_ref().map(ToString::to_string),
             topic: app.topic.as_ref().map(|topic| topic.as_str().to_owned()),
             credential: Credential::of(&app),
             patience: app.patience,

@@ -9,6 +9,7 @@ mod giving_up;
 mod health;
 mod http;
 mod meaning;
+mod proxies;
 mod pyapns;
 mod pyapns_rest;
 mod pyapns_rpc;
