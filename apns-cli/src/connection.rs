@@ -1,12 +1,14 @@
 //! From settings to a connection: where to, whom to trust, whom to be, with all files read.
 
-use std::path::Path;
+use std::env;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use apns_credentials::{SigningKey, SigningSource};
 use apns_proto::WallTime;
 use apns_proto::encoding;
 use apns_proto::http2::{Authentication, IdError, KeyId, Requests, TeamId};
+use apns_proto::proxy::{Proxy, ProxyUrlError};
 use apns_tokio::{
     CertificateEnvironment, Client, Credentials, Endpoint, Environment, Http2Builder, Identity, IdentityWarning,
     Purpose, Roots,
@@ -15,7 +17,8 @@ use apns_tokio::{
 use crate::exit::Failure;
 use crate::input::{Source, read_file};
 use crate::output::say;
-use crate::settings::{CertificateFiles, CredentialFiles, KeyFile, Place, Settings};
+use crate::proxy::ProxyChoice;
+use crate::settings::{CertificateFiles, CredentialFiles, KeyFile, Place, Settings, SettingsError};
 
 /// The most that is read of a file with certificate authorities; all of a system's are well below it.
 const LARGEST_AUTHORITIES: u64 = 16 * 1024 * 1024;
@@ -32,11 +35,20 @@ const LARGEST_KEY: u64 = 64 * 1024;
 /// The longest that one attempt to connect may take, whatever the timeout.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(10);
 
+/// How to get to a service.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Way {
+    pub(crate) proxy: Option<Proxy>,
+    /// Whom to trust where TLS is spoken to the proxy.
+    pub(crate) roots: Roots,
+}
+
 /// All that it takes to connect, but for who to be.
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
     pub(crate) endpoint: Endpoint,
     pub(crate) roots: Roots,
+    pub(crate) way: Way,
     pub(crate) timeout: Duration,
 }
 
@@ -91,11 +103,33 @@ impl Settings {
 
     fn connection(&self, endpoint: Endpoint) -> Result<Connection, Failure> {
         let roots = match self.ca() {
-            Some(path) => Roots::only_pem(&read_file(&path, LARGEST_AUTHORITIES)?)
-                .map_err(|error| Failure::Roots { path, error })?,
+            Some(path) => read_authorities(path)?,
             None => Roots::Platform,
         };
-        Ok(Connection { endpoint, roots, timeout: self.timeout() })
+        let way = self.way(&endpoint)?;
+        Ok(Connection { endpoint, roots, way, timeout: self.timeout() })
+    }
+
+    /// The way to this service. Where no layer says anything, it is for the variables that all programs have.
+    pub(crate) fn way(&self, endpoint: &Endpoint) -> Result<Way, Failure> {
+        let proxy = match self.proxy() {
+            Some((_, ProxyChoice::Off, _)) => None,
+            Some((layer, ProxyChoice::Url(url), password_file)) => {
+                let unusable = |error: ProxyUrlError| SettingsError::Proxy { layer, error };
+                let proxy: Proxy = url.expose().parse().map_err(unusable)?;
+                Some(match password_file {
+                    Some(path) => proxy.with_password(&read_password(&path)?).map_err(unusable)?,
+                    None => proxy,
+                })
+            }
+            None => Proxy::from_variables(endpoint.host(), endpoint.port(), |name| env::var(name).ok())
+                .map_err(SettingsError::ProxyVariable)?,
+        };
+        let roots = match self.proxy_ca() {
+            Some(path) => read_authorities(path)?,
+            None => Roots::Platform,
+        };
+        Ok(Way { proxy, roots })
     }
 }
 
@@ -164,6 +198,8 @@ impl Connection {
         let connect_timeout = self.connect_timeout();
         Client::http2(self.endpoint, credentials)
             .roots(self.roots)
+            .proxy(self.way.proxy)
+            .proxy_roots(self.way.roots)
             .connect_timeout(connect_timeout)
             .patience(self.timeout)
             .request_timeout(self.timeout)
@@ -174,6 +210,11 @@ impl Connection {
         // A little less than the whole, so that a hanging attempt is known for what it is before patience ends.
         (self.timeout - self.timeout / 10).min(LONGEST_ATTEMPT)
     }
+}
+
+/// The certificate authorities in a file, to be trusted alone.
+pub(crate) fn read_authorities(path: PathBuf) -> Result<Roots, Failure> {
+    Roots::only_pem(&read_file(&path, LARGEST_AUTHORITIES)?).map_err(|error| Failure::Roots { path, error })
 }
 
 /// The first line of a file, which is a password.

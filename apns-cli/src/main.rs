@@ -13,6 +13,7 @@ mod invalid;
 mod line;
 mod output;
 mod progress;
+mod proxy;
 mod reading;
 mod report;
 mod row;

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use apns_credentials::disclosure::{shown, without_values};
+use apns_proto::proxy::{ProxyUrlError, ProxyVariableError};
 use clap::Args;
 use serde::{Deserialize, Deserializer};
 
 use crate::duration;
 use crate::exit::Failure;
 use crate::input::Source;
+use crate::proxy::{ProxyChoice, ProxyFlags};
 use crate::stored::Stored;
 
 /// The service, TLS, and a client certificate.
@@ -43,6 +45,8 @@ pub(crate) struct ConnectionFlags {
     /// default 30s
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_wait, help_heading = "Connection")]
     pub(crate) timeout: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) proxy: ProxyFlags,
 }
 
 /// What the HTTP/2 provider API knows beside that: its two environments, and signing keys.
@@ -79,6 +83,9 @@ struct Layer {
     port: Option<u16>,
     sandbox: Option<bool>,
     ca: Option<PathBuf>,
+    proxy: Option<ProxyChoice>,
+    proxy_password_file: Option<PathBuf>,
+    proxy_ca: Option<PathBuf>,
     cert: Option<Stored>,
     cert_key: Option<Stored>,
     cert_password_file: Option<PathBuf>,
@@ -117,6 +124,17 @@ pub(crate) enum SettingsError {
         /// The names that are there.
         known: Vec<String>,
     },
+    /// A proxy cannot be used.
+    #[error("the proxy in {layer}: {error}")]
+    Proxy {
+        /// Which layer.
+        layer: &'static str,
+        /// What is wrong with its URL.
+        error: ProxyUrlError,
+    },
+    /// A variable that names a proxy for all programs cannot be used.
+    #[error("{0}; --no-proxy does without it")]
+    ProxyVariable(ProxyVariableError),
     /// A profile is wanted, and nothing says where the file is.
     #[error("there is no home directory to look for a configuration file in: name the file in APNS_CONFIG")]
     NoHome,
@@ -220,13 +238,29 @@ impl ProviderFlags {
     }
 
     fn into_layer(self) -> Layer {
-        let ConnectionFlags { profile: _, host, port, ca, cert, cert_key, cert_password_file, timeout } =
+        let ConnectionFlags { profile: _, host, port, ca, cert, cert_key, cert_password_file, timeout, proxy } =
             self.connection;
         let KeyFlags { p8, key_id, team_id } = self.key;
         let sandbox = self.sandbox.then_some(true);
         let topic = None;
         let (cert, cert_key, p8) = (cert.map(Stored::from), cert_key.map(Stored::from), p8.map(Stored::from));
-        Layer { host, port, sandbox, ca, cert, cert_key, cert_password_file, p8, key_id, team_id, topic, timeout }
+        Layer {
+            host,
+            port,
+            sandbox,
+            ca,
+            proxy: proxy.choice(),
+            proxy_password_file: proxy.proxy_password_file,
+            proxy_ca: proxy.proxy_ca,
+            cert,
+            cert_key,
+            cert_password_file,
+            p8,
+            key_id,
+            team_id,
+            topic,
+            timeout,
+        }
     }
 }
 
@@ -277,6 +311,18 @@ impl Settings {
     /// The certificate authorities to trust.
     pub(crate) fn ca(&self) -> Option<PathBuf> {
         self.first(|layer| layer.ca.clone()).map(|(_, path)| path)
+    }
+
+    /// What the first layer says that says something about the proxy, which layer that is, and the file with the password.
+    pub(crate) fn proxy(&self) -> Option<(&'static str, ProxyChoice, Option<PathBuf>)> {
+        let (index, choice) = self.first(|layer| layer.proxy.clone())?;
+        let password_file = self.first_within(index, |layer| layer.proxy_password_file.clone());
+        Some((self.layers[index].0, choice, password_file))
+    }
+
+    /// The certificate authorities to trust for the proxy.
+    pub(crate) fn proxy_ca(&self) -> Option<PathBuf> {
+        self.first(|layer| layer.proxy_ca.clone()).map(|(_, path)| path)
     }
 
     /// The client certificate.
@@ -336,6 +382,9 @@ impl Layer {
                 _ => Err("it has to be true or false".to_owned()),
             })?,
             ca: path("APNS_CA")?,
+            proxy: text("APNS_PROXY")?.map(ProxyChoice::from),
+            proxy_password_file: path("APNS_PROXY_PASSWORD_FILE")?,
+            proxy_ca: path("APNS_PROXY_CA")?,
             cert: stored("APNS_CERT")?,
             cert_key: stored("APNS_CERT_KEY")?,
             cert_password_file: path("APNS_CERT_PASSWORD_FILE")?,
@@ -365,6 +414,8 @@ impl Layer {
         let beside = |file: PathBuf| path.parent().map_or_else(|| file.clone(), |folder| folder.join(&file));
         Ok(Self {
             ca: layer.ca.map(beside),
+            proxy_password_file: layer.proxy_password_file.map(beside),
+            proxy_ca: layer.proxy_ca.map(beside),
             cert: layer.cert.map(|cert| cert.within(path.parent())),
             cert_key: layer.cert_key.map(|key| key.within(path.parent())),
             cert_password_file: layer.cert_password_file.map(beside),
@@ -472,6 +523,19 @@ mod tests {
         assert_eq!(layers("", "", "").credential(), Ok(None));
         let two = layers("", "", "cert = 'c.pem'\np8 = 'k.p8'").credential();
         assert_eq!(two, Err(SettingsError::TwoCredentials { layer: PROFILE }));
+    }
+
+    #[test]
+    fn the_proxy_is_that_of_the_first_layer_that_names_one_or_none() {
+        let url = |text: &str| ProxyChoice::from(text.to_owned());
+        let settings = layers("", "proxy = 'http://a'", "proxy = 'http://b'\nproxy_password_file = 'pw'");
+        assert_eq!(settings.proxy(), Some((VARIABLES, url("http://a"), None)), "the password is for another proxy");
+        let settings = layers("proxy = 'none'", "", "proxy = 'http://b'");
+        assert_eq!(settings.proxy(), Some((OPTIONS, ProxyChoice::Off, None)));
+        let settings = layers("proxy_password_file = 'pw'", "", "proxy = 'http://me@b'");
+        assert_eq!(settings.proxy(), Some((PROFILE, url("http://me@b"), Some("pw".into()))));
+        assert_eq!(layers("", "", "").proxy(), None);
+        assert!(!format!("{:?}", layers("proxy = 'http://me:s3cret@a'", "", "")).contains("s3cret"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 
 use apns_proto::Escaped;
 use apns_proto::http2::{Api, Reason};
+use apns_proto::proxy::ProxyCause;
 use apns_proto::{CloseReason, CredentialRefusal, DialFailure, DialStep, Rejection, TlsCause};
 use apns_tokio::{BuildError, ClientEvent, Endpoint, IdentityError};
 
@@ -53,9 +54,20 @@ impl Trouble {
 
     /// A connection could not be opened.
     pub(crate) fn dial(endpoint: &Endpoint, failure: &DialFailure) -> Self {
-        let remedy = match failure.tls {
-            Some(cause) => tls_remedy(cause),
-            None => match failure.step {
+        let remedy = match (failure.tls, failure.proxy) {
+            (Some(cause), _) if failure.step == DialStep::ProxyTls => proxy_tls_remedy(cause),
+            (Some(cause), _) => tls_remedy(cause),
+            (None, Some(cause)) => proxy_remedy(cause),
+            (None, None) => match failure.step {
+                DialStep::ProxyResolve => Some(
+                    "Check the spelling of the proxy's host (--proxy, APNS_PROXY, HTTPS_PROXY, ALL_PROXY), and that this \
+                     machine's name service works.",
+                ),
+                DialStep::ProxyConnect => Some(
+                    "Check the proxy's host and port (--proxy, APNS_PROXY, HTTPS_PROXY, ALL_PROXY), and that it runs; \
+                     --no-proxy does without it.",
+                ),
+                DialStep::ProxyTls => Some(PROXY_TLS_REMEDY),
                 DialStep::Resolve => Some("Check the spelling of --host, and that this machine's name service works."),
                 DialStep::Connect => {
                     Some("Check --host and --port, that the service runs, and that no firewall is between.")
@@ -164,6 +176,53 @@ const fn tls_remedy(cause: TlsCause) -> Option<&'static str> {
         // The words say what is wrong on this side.
         TlsCause::Settings => None,
         _ => Some("Check that --port is that of the service: what answers there may not speak TLS."),
+    }
+}
+
+const PROXY_TLS_REMEDY: &str =
+    "If the proxy speaks no TLS itself, as most do not, its URL begins with http:// and not with https://.";
+
+const fn proxy_tls_remedy(cause: TlsCause) -> Option<&'static str> {
+    match cause {
+        TlsCause::UntrustedServer => {
+            Some("If the proxy's authority is one that you trust, give its certificate with --proxy-ca.")
+        }
+        TlsCause::ServerExpired => Some(
+            "Set this computer's clock if it is wrong; otherwise the operator of the proxy has to renew its certificate.",
+        ),
+        TlsCause::WrongName => Some("The host in --proxy must be a name that the proxy's certificate is for."),
+        TlsCause::ClientMissing | TlsCause::ClientRefused => {
+            Some("The proxy wants a client certificate of its own, which cannot be given to it here.")
+        }
+        // The words say what is wrong on this side.
+        TlsCause::Settings => None,
+        _ => Some(PROXY_TLS_REMEDY),
+    }
+}
+
+const fn proxy_remedy(cause: ProxyCause) -> Option<&'static str> {
+    match cause {
+        ProxyCause::CredentialsMissing => {
+            Some("Give the proxy a user and a password: --proxy http://USER@HOST:PORT with --proxy-password-file FILE.")
+        }
+        ProxyCause::CredentialsRefused => Some(
+            "Check user and password for the proxy; in its URL @ is written %40, : is %3A, / is %2F. The credentials for \
+             the push service were not looked at.",
+        ),
+        ProxyCause::Forbidden => {
+            Some("The operator of the proxy has to allow CONNECT to this host and port from this machine.")
+        }
+        ProxyCause::NoTunnels => {
+            Some("Check that --proxy is a proxy for HTTPS (CONNECT) or SOCKS version 5, and that it allows this port.")
+        }
+        ProxyCause::ServiceUnreachable => {
+            Some("Check --host and --port, and that the proxy's own network and name service reach them.")
+        }
+        ProxyCause::Busy | ProxyCause::NoAnswer => Some("Try again later; the operator of the proxy may know more."),
+        ProxyCause::NotAProxy => Some(
+            "Check host, port and the beginning of the proxy's URL: http:// for HTTP, socks5h:// for SOCKS version 5.",
+        ),
+        _ => None,
     }
 }
 

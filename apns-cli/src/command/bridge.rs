@@ -13,6 +13,7 @@ use super::daemon::{ServeFailure, load, serve};
 use super::scratch::{TOKEN, Trial};
 use super::sim::parse_address;
 use crate::exit::{Exit, Failure};
+use crate::proxy::ProxyChoice;
 use crate::runtime::block_on;
 use crate::settings::{CredentialFiles, Place, ProviderFlags, Settings};
 use crate::stored::Stored;
@@ -23,7 +24,7 @@ pub(crate) struct BridgeFlags {
     /// The configuration of `apns serve`, of which only the bridge and the apps are used. Without it, the options say what
     /// to send with; without those, the bridge starts in a scratch folder and sends to a simulator on this machine
     #[arg(long, value_name = "FILE", conflicts_with_all = ["topic", "client_cert", "listen", "feedback", "errors", "data",
-        "server_cert", "host", "port", "ca", "cert", "p8", "sandbox", "profile"])]
+        "server_cert", "host", "port", "ca", "proxy", "no_proxy", "cert", "p8", "sandbox", "profile"])]
     config: Option<PathBuf>,
     /// The app's bundle id; by default what the certificate says
     #[arg(long, value_name = "TOPIC")]
@@ -170,6 +171,15 @@ fn definition(
     set("host", host.map(Value::from));
     set("port", port.map(Value::from));
     set("ca", settings.ca().as_deref().and_then(path));
+    set("proxy_ca", settings.proxy_ca().as_deref().and_then(path));
+    match settings.proxy() {
+        Some((_, ProxyChoice::Off, _)) => {}
+        Some((_, ProxyChoice::Url(url), password_file)) => {
+            set("proxy", Some(url.expose().into()));
+            set("proxy_password_file", password_file.as_deref().and_then(path));
+        }
+        None => set("proxy", Some("environment".into())),
+    }
     set("topic", topic.or_else(|| settings.topic()).map(Value::from));
     match credential {
         CredentialFiles::Certificate(files) => {

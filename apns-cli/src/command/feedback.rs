@@ -59,9 +59,11 @@ impl FeedbackFlags {
 
 async fn read(connection: Connection, identity: Identity, json: bool) -> Result<Exit, Failure> {
     let connect_timeout = connection.connect_timeout();
-    let Connection { endpoint, roots, timeout } = connection;
+    let Connection { endpoint, roots, way, timeout } = connection;
     let mut records = fetch(endpoint.clone(), identity)
         .roots(roots)
+        .proxy(way.proxy)
+        .proxy_roots(way.roots)
         .connect_timeout(connect_timeout)
         .idle_time(timeout)
         .start()

@@ -414,7 +414,7 @@ impl Job {
     }
 
     fn start_client(&self) -> Result<Client, BuildError> {
-        let Connection { endpoint, roots, timeout } = &self.connection;
+        let Connection { endpoint, roots, way, timeout } = &self.connection;
         let connect_timeout = self.connection.connect_timeout();
         match &self.transport {
             Transport::Binary { format, identity } => {
@@ -428,6 +428,8 @@ impl Job {
                 let mut client = Client::binary(endpoint.clone(), identity.clone())
                     .config(config)
                     .roots(roots.clone())
+                    .proxy(way.proxy.clone())
+                    .proxy_roots(way.roots.clone())
                     .loss_policy(self.on_loss.into())
                     .refusal_policy(RefusalPolicy::Stop)
                     .connections(self.connections)
@@ -444,6 +446,8 @@ impl Job {
                     .config(config)
                     .retry(RetryPolicy::default().with_retries(*retries))
                     .roots(roots.clone())
+                    .proxy(way.proxy.clone())
+                    .proxy_roots(way.roots.clone())
                     .loss_policy(self.on_loss.into())
                     .refusal_policy(RefusalPolicy::Stop)
                     .connections(self.connections)

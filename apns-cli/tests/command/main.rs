@@ -18,6 +18,7 @@ mod layers;
 mod metrics;
 mod outcomes;
 mod provider;
+mod proxies;
 mod push_types;
 mod resume;
 mod secrets;

@@ -132,7 +132,7 @@ fn no_option_brings_a_secret_out() {
     for command in commands() {
         for option in options(&command) {
             // What is made under a name that was given is told by this name; a host is told when it is not reached.
-            if matches!(&*option, "--certs" | "--data" | "--host") {
+            if matches!(&*option, "--certs" | "--data" | "--host" | "--proxy") {
                 continue;
             }
             for (kind, secret, piece) in secrets() {
@@ -170,6 +170,9 @@ fn no_stray_argument_and_no_variable_brings_a_secret_out() {
         "APNS_PORT",
         "APNS_SANDBOX",
         "APNS_CA",
+        "APNS_PROXY",
+        "APNS_PROXY_PASSWORD_FILE",
+        "APNS_PROXY_CA",
         "APNS_CERT",
         "APNS_CERT_KEY",
         "APNS_CERT_PASSWORD_FILE",
@@ -197,7 +200,7 @@ fn no_stray_argument_and_no_variable_brings_a_secret_out() {
             }
         }
         for variable in variables {
-            if variable == "APNS_HOST" {
+            if matches!(variable, "APNS_HOST" | "APNS_PROXY") {
                 continue;
             }
             for more in [&[][..], &["--profile", "x"]] {
@@ -217,6 +220,9 @@ fn no_stray_argument_and_no_variable_brings_a_secret_out() {
             "port",
             "sandbox",
             "ca",
+            "proxy",
+            "proxy_password_file",
+            "proxy_ca",
             "cert",
             "cert_key",
             "cert_password_file",
@@ -235,7 +241,8 @@ fn no_stray_argument_and_no_variable_brings_a_secret_out() {
                 format!("{field} = {{ {text} = 1 }}"),
             ] {
                 // A word in the place of a name is taken for a name, and a host that can be one is told.
-                if kind == "password" && (field == "host" || !profile.starts_with(field) || profile.contains('{')) {
+                let is_host = matches!(field, "host" | "proxy");
+                if kind == "password" && (is_host || !profile.starts_with(field) || profile.contains('{')) {
                     continue;
                 }
                 let config = folder.write("config.toml", format!("[x]\n{profile}\n"));
