@@ -65,7 +65,7 @@ pub(crate) async fn dial<R: Runtime>(runtime: &R, target: &Target<R>) -> Result<
         )),
     };
     secured.map_err(|failure| match hop {
-        Some(hop) => hop.behind(failure),
+        Some(hop) => hop.behind(&failure),
         None => failure,
     })
 }

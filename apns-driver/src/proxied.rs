@@ -84,9 +84,9 @@ impl<R: Runtime> Hop<R> {
     }
 
     /// A failure behind the tunnel, with the way that it took: a proxy may be what is wrong.
-    pub(crate) fn behind(&self, failure: DialFailure) -> DialFailure {
+    pub(crate) fn behind(&self, failure: &DialFailure) -> DialFailure {
         let message = format!("{} (through the proxy {}, which had opened the tunnel)", failure.message, self.proxy);
-        DialFailure { message: message.into(), ..failure }
+        DialFailure { message: message.into(), ..failure.clone() }
     }
 }
 
