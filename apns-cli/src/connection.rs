@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use apns_credentials::{SigningKey, SigningSource};
-use apns_proto::WallTime;
 use apns_proto::encoding;
-use apns_proto::http2::{Authentication, IdError, KeyId, Requests, TeamId};
+use apns_proto::http2::{Authentication, KeyId, Requests, TeamId};
 use apns_proto::proxy::{Proxy, ProxyUrlError};
+use apns_proto::{TextError, WallTime};
 use apns_tokio::{
     CertificateEnvironment, Client, Credentials, Endpoint, Environment, Http2Builder, Identity, IdentityWarning,
     Purpose, Roots,
@@ -168,7 +168,7 @@ impl KeyFile {
     /// Reads the key, and completes the ids.
     pub(crate) fn read(&self) -> Result<SigningSource, Failure> {
         let key_id = match &self.key_id {
-            Some(text) => KeyId::new(text).map_err(|error| id_failure("--key-id", &error))?,
+            Some(text) => text.parse::<KeyId>().map_err(|error| id_failure("--key-id", &error))?,
             None => self.named_id().ok_or_else(|| {
                 Failure::Usage("no --key-id, and the key's file is not called AuthKey_ID.p8".to_owned())
             })?,
@@ -176,7 +176,7 @@ impl KeyFile {
         let Some(team_id) = &self.team_id else {
             return Err(Failure::Usage("no --team-id: the developer account shows it under membership".to_owned()));
         };
-        let team_id = TeamId::new(team_id).map_err(|error| id_failure("--team-id", &error))?;
+        let team_id = team_id.parse::<TeamId>().map_err(|error| id_failure("--team-id", &error))?;
         let bytes = self.p8.read(LARGEST_KEY)?;
         let key = SigningKey::read(&bytes).map_err(|error| Failure::Key { place: self.p8.to_string(), error })?;
         Ok(SigningSource::new(key, key_id, team_id))
@@ -188,7 +188,7 @@ impl KeyFile {
     }
 }
 
-fn id_failure(option: &str, error: &IdError) -> Failure {
+fn id_failure(option: &str, error: &TextError) -> Failure {
     Failure::Usage(format!("{option}: {error}"))
 }
 

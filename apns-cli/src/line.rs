@@ -330,7 +330,7 @@ mod tests {
             ),
             (r#"{"token":"aa","payload":"x"}"#, "the payload is JSON but not an object"),
             (r#"{"token":"aa","custom":{"a":1,"a":2}}"#, "`custom`: the key `a` stands there twice"),
-            (r#"{"token":"aa","body":"x","topic":""}"#, "`topic`: a topic must not be empty"),
+            (r#"{"token":"aa","body":"x","topic":""}"#, "`topic`: the topic must not be empty"),
             (
                 r#"{"token":"aa","body":"x","ttl":"soon"}"#,
                 "`ttl`: a span of time begins with a whole number, as in 500ms, 3s, 2m, 12h or 7d",

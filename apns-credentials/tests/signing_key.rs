@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use apns_credentials::{SigningKey, SigningKeyError};
 use apns_proto::encoding::EncodingError;
-use apns_proto::http2::{IdError, KeyId, ProviderToken, ProviderTokenError, TeamId};
-use apns_proto::{Now, WallTime};
+use apns_proto::http2::{KeyId, ProviderToken, ProviderTokenError, TeamId};
+use apns_proto::{Now, TextError, WallTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use proptest::prelude::*;
@@ -191,7 +191,7 @@ proptest! {
         der.extend(&bytes);
         // This may become a key, if the bytes go on as one.
         let _ = SigningKey::read(&der);
-        let _ = (ProviderToken::from_jwt(&text, start(1)), KeyId::new(&text), KeyId::from_file_name(&text));
+        let _ = (ProviderToken::from_jwt(&text, start(1)), text.parse::<KeyId>(), KeyId::from_file_name(&text));
     }
 }
 
@@ -258,8 +258,8 @@ fn a_token_from_elsewhere_has_the_age_that_it_says() {
 #[test]
 fn ids_have_ten_letters_and_digits() {
     assert_eq!(KeyId::new(" ABC123DEFG\n").unwrap().as_str(), "ABC123DEFG");
-    assert_eq!(TeamId::new("ABC123DEF"), Err(IdError::Length { what: "a team id", found: 9 }));
-    let error = IdError::Character { what: "a key id", found: '"', position: 3 };
+    assert_eq!(TeamId::new("ABC123DEF"), Err(TextError::Length { what: "the team id", found: 9, expected: 10 }));
+    let error = TextError::Character { what: "the key id", found: '"', position: 3 };
     assert_eq!(KeyId::new("ABC\"23DEFG"), Err(error));
     for name in ["/etc/AuthKey_ABC123DEFG.p8", r"C:\keys\AuthKey_ABC123DEFG.p8", "AuthKey_ABC123DEFG (1).p8"] {
         assert_eq!(KeyId::from_file_name(name), KeyId::new("ABC123DEFG").ok(), "{name}");

@@ -94,6 +94,7 @@ mod retry;
 pub mod session;
 #[cfg(test)]
 mod testing;
+mod text;
 mod time;
 mod topic;
 
@@ -118,12 +119,15 @@ pub use push_type::{OtherPushType, PushType, PushTypeError, UnknownPushType};
 pub use rejection::{Reaction, Rejection, TokenVerdict};
 pub use retry::{RetryDecision, RetryPolicy, RetryRoute};
 pub use session::{DialFailure, DialStep, LinkId, LinkReport, Pause, Session, SessionConfig, SessionEvent, TlsCause};
+pub use text::TextError;
 pub use time::{NotSeconds, Now, WallTime};
-pub use topic::{CollapseId, HeaderTextError, Topic};
+pub use topic::{CollapseId, Topic};
 
 /// What the other crates of the project share with this one, so that there is one of each. Not for others: it changes
 /// without notice.
 #[doc(hidden)]
 pub mod internal {
     pub use crate::hex::{HexError, from_hex, read_digits, to_hex};
+    pub use crate::text::check as check_text;
+    pub use crate::text_newtype;
 }

@@ -6,12 +6,12 @@
 use std::time::Duration;
 
 use apns_proto::http2::{
-    Api, Authentication, Broadcast, BundleId, BundleIdError, ChannelAnswer, ChannelError, ChannelId, ChannelIdError,
-    ChannelRequest, ChannelStorage, Indexing, ProviderToken, Request, RequestWarning, Requests, Response, host,
+    Api, Authentication, Broadcast, BundleId, ChannelAnswer, ChannelError, ChannelId, ChannelRequest, ChannelStorage,
+    Indexing, ProviderToken, Request, RequestWarning, Requests, Response, host,
 };
 use apns_proto::{
     ApnsId, CollapseId, DeviceToken, Expiration, InvalidNotification, Notification, Now, Payload, Priority, PushType,
-    Topic, WallTime,
+    TextError, Topic, WallTime,
 };
 
 const NOW: WallTime = WallTime::from_secs(1_700_000_000);
@@ -374,7 +374,7 @@ fn answers_of_the_channel_api() {
     let id = Some("dHN0LXNyY2gtY2hubA==");
     assert_eq!(answer(&create, 201, id, ""), Ok(ChannelAnswer::Created(channel_id())));
     assert_eq!(answer(&create, 201, None, ""), Err(ChannelError::NoChannelId));
-    let wrong = ChannelIdError::Character { found: ' ', position: 1 };
+    let wrong = TextError::Character { what: "the channel id", found: ' ', position: 1 };
     assert_eq!(answer(&create, 201, Some("a b"), ""), Err(ChannelError::ChannelId(wrong)));
 
     let read = ChannelRequest::Read(channel_id());
@@ -401,21 +401,23 @@ fn answers_of_the_channel_api() {
 
 #[test]
 fn b92_nothing_steers_the_path_of_a_broadcast() {
-    let character = |found, position| BundleIdError::Character { found, position };
+    let what = "the bundle id";
+    let character = |found, position| TextError::Character { what, found, position };
     for (text, error) in [
-        ("", BundleIdError::Empty),
+        ("", TextError::Empty { what }),
         ("com.x/../y", character('/', 5)),
         ("com.x?y", character('?', 5)),
         ("com.x%2fy", character('%', 5)),
         ("com.x\r\n", character('\r', 5)),
-        ("com..x", BundleIdError::EmptyPart),
-        ("..", BundleIdError::EmptyPart),
-        (".com", BundleIdError::EmptyPart),
-        ("com.x.push-type.liveactivity", BundleIdError::Suffix),
+        ("com..x", TextError::EmptyPart { what }),
+        ("..", TextError::EmptyPart { what }),
+        (".com", TextError::EmptyPart { what }),
+        ("com.x.push-type.liveactivity", TextError::Suffix { what, suffix: ".push-type.liveactivity" }),
     ] {
         assert_eq!(BundleId::new(text), Err(error), "{text:?}");
     }
-    assert_eq!(BundleId::new("a".repeat(256)), Err(BundleIdError::TooLong { found: 256 }));
-    assert_eq!(ChannelId::new("a\r\nb"), Err(ChannelIdError::Character { found: '\r', position: 1 }));
-    assert_eq!(ChannelId::new("é"), Err(ChannelIdError::Character { found: 'é', position: 0 }));
+    assert_eq!(BundleId::new("a".repeat(256)), Err(TextError::TooLong { what, found: 256, limit: 255 }));
+    let what = "the channel id";
+    assert_eq!(ChannelId::new("a\r\nb"), Err(TextError::Character { what, found: '\r', position: 1 }));
+    assert_eq!(ChannelId::new("é"), Err(TextError::Character { what, found: 'é', position: 0 }));
 }

@@ -45,7 +45,7 @@ mod signals;
 pub mod span;
 
 pub use access::{Access, Caller, Denied};
-pub use app_name::{AppName, AppNameError};
+pub use app_name::AppName;
 pub use daemon::{Daemon, DaemonError};
 pub use delivery::{BridgeFigures, Credential, Health, Snapshot, Spans};
 pub use http::MetricsPort;

@@ -147,18 +147,25 @@ impl<K> Client<K> {
     }
 
     fn write_notifications(&mut self, now: Now, out: &mut BytesMut, limit: usize) {
+        let format = self.config.format();
         while out.len() < limit {
-            let identifier = self.window.next_sequence().identifier();
-            let Some(submission) = self.window.next_unwritten() else { return };
-            if submission.notification.expiration().has_passed(now.wall) {
-                if let Some(expired) = self.window.remove_unwritten() {
-                    self.events.push_back(ConnectionEvent::Settled(expired.settle_unsent(Outcome::Expired)));
+            let next = self.window.write_next(|identifier, Submission { notification, .. }| {
+                if notification.expiration().has_passed(now.wall) {
+                    return false;
                 }
-                continue;
+                let frame = frame_of(format, notification, identifier, now.wall);
+                encode(&frame, out).expect("token and payload were checked against limits of 16 bits");
+                true
+            });
+            match next {
+                None => return,
+                Some(true) => {}
+                Some(false) => {
+                    let expired = self.window.remove_unwritten();
+                    self.events
+                        .extend(expired.map(|one| ConnectionEvent::Settled(one.settle_unsent(Outcome::Expired))));
+                }
             }
-            let frame = frame_of(self.config.format(), &submission.notification, identifier, now.wall);
-            encode(&frame, out).expect("token and payload were checked against limits of 16 bits");
-            self.window.mark_written();
         }
     }
 
@@ -168,6 +175,21 @@ impl<K> Client<K> {
         let answer_by = later(now.instant, self.config.answer_timeout());
         let deadline = deadline.map_or(answer_by, |deadline| deadline.min(answer_by));
         self.probe = Some(Probe { identifier, deadline });
+    }
+
+    /// Why a notification is not taken, if it is not.
+    fn why_not(&self, notification: &Notification) -> Option<SubmitError> {
+        if !self.takes() {
+            return Some(SubmitError::Retired);
+        }
+        if !self.window.has_room() {
+            return Some(SubmitError::Full);
+        }
+        self.config.limits().check(notification).err().map(SubmitError::Invalid)
+    }
+
+    const fn takes(&self) -> bool {
+        self.ending.is_none() && self.drain.is_none() && !self.writing_failed
     }
 
     fn note_answer(&mut self) {
@@ -468,23 +490,16 @@ impl<K> Connection<K> for Client<K> {
     type Message = Notification;
 
     fn submit(&mut self, now: Now, mut submission: Submission<K>) -> Result<(), Refused<K>> {
-        let cause = if self.ending.is_some() || self.drain.is_some() || self.writing_failed {
-            SubmitError::Retired
-        } else if !self.window.has_room() {
-            SubmitError::Full
-        } else if let Err(cause) = self.config.limits().check(&submission.notification) {
-            SubmitError::Invalid(cause)
-        } else {
-            submission.notification.resolve_expiration(now.wall);
-            self.window.push(submission);
-            return Ok(());
-        };
-        Err(Refused { submission, cause })
+        if let Some(cause) = self.why_not(&submission.notification) {
+            return Err(Refused { submission, cause });
+        }
+        submission.notification.resolve_expiration(now.wall);
+        self.window.push(submission);
+        Ok(())
     }
 
     fn room(&self) -> usize {
-        let takes = self.ending.is_none() && self.drain.is_none() && !self.writing_failed;
-        if takes { self.window.room() } else { 0 }
+        if self.takes() { self.window.room() } else { 0 }
     }
 
     fn unsettled(&self) -> usize {

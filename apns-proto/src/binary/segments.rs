@@ -32,12 +32,15 @@ impl<T> Segments<T> {
         self.len == 0
     }
 
-    #[inline]
+    /// Inlined always: an entry is large, and each call on its way would copy it.
+    #[inline(always)]
     pub(super) fn push_back(&mut self, entry: T) {
+        let last = self.last_with_room();
+        last.push_back(entry);
         self.len += 1;
-        self.last_with_room().push_back(entry);
     }
 
+    #[inline]
     fn last_with_room(&mut self) -> &mut VecDeque<T> {
         if self.pieces.back().is_none_or(|last| last.len() >= PIECE) {
             let piece = self.spare.pop().unwrap_or_else(|| VecDeque::with_capacity(PIECE));

@@ -98,7 +98,8 @@ impl<K> Window<K> {
         self.room() > 0
     }
 
-    #[inline]
+    /// Inlined always, for the reason of [`Segments::push_back`].
+    #[inline(always)]
     pub(super) fn push(&mut self, submission: Submission<K>) {
         let bytes = encoded_len(self.format, &submission.notification);
         self.bytes += bytes;
@@ -142,12 +143,17 @@ impl<K> Window<K> {
         self.entries.get(self.written).map(|entry| &entry.submission)
     }
 
-    /// The next one to be written enters the window proper, before its bytes are handed out.
-    pub(super) fn mark_written(&mut self) {
-        if let Some(entry) = self.entries.get_mut(self.written) {
-            entry.submission.attempts = entry.submission.attempts.saturating_add(1);
+    /// The next one enters the window proper, if `write` wrote it, before its bytes are handed out. Says whether; `None`
+    /// where there is no next one.
+    pub(super) fn write_next(&mut self, write: impl FnOnce(u32, &Submission<K>) -> bool) -> Option<bool> {
+        let identifier = self.next_sequence().identifier();
+        let submission = &mut self.entries.get_mut(self.written)?.submission;
+        let is_written = write(identifier, submission);
+        if is_written {
+            submission.attempts = submission.attempts.saturating_add(1);
             self.written += 1;
         }
+        Some(is_written)
     }
 
     /// The transport never took the last `unsent` bytes. Those not wholly taken cannot have been understood by the
@@ -238,7 +244,7 @@ impl<K> Window<K> {
     #[cfg(test)]
     pub(super) fn push_written(&mut self, submission: Submission<K>) {
         self.push(submission);
-        self.mark_written();
+        self.write_next(|_, _| true);
     }
 }
 

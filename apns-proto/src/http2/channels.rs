@@ -4,10 +4,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::broadcast::{BundleId, ChannelId, ChannelIdError};
+use super::broadcast::{BundleId, ChannelId};
 use super::request::Method;
 use super::response::Response;
-use crate::{ApnsId, Escaped, Rejection};
+use crate::{ApnsId, Escaped, Rejection, TextError};
 
 /// The largest body of a list of channels: an app has at most 10 000, so 1 MiB leaves a hundred bytes for each.
 pub const MAX_CHANNEL_LIST: usize = 1024 * 1024;
@@ -187,7 +187,7 @@ pub enum ChannelError {
     NoChannelId,
     /// The answer has a channel id that is none.
     #[error("in the answer, {0}")]
-    ChannelId(#[from] ChannelIdError),
+    ChannelId(#[from] TextError),
     /// The body is not the JSON that it should be, or was cut.
     #[error("the answer's body of {size} bytes is not the JSON that it should be")]
     Body {

@@ -41,7 +41,7 @@ mod token_policy;
 mod token_source;
 mod warning;
 
-pub use broadcast::{Broadcast, BundleId, BundleIdError, ChannelId, ChannelIdError};
+pub use broadcast::{Broadcast, BundleId, ChannelId};
 pub use certificate_topics::{CertificateTopics, TopicKind};
 pub use channels::{ChannelAnswer, ChannelCall, ChannelError, ChannelRequest, ChannelStorage, MAX_CHANNEL_LIST};
 pub use client::Client;
@@ -50,7 +50,7 @@ pub use exchange::Exchange;
 pub use http_date::{format_http_date, parse_http_date};
 pub use provider_api::{AuthorityError, Credential, ProviderApi};
 pub use provider_rejection::ProviderRejection;
-pub use provider_token::{IdError, KeyId, ProviderToken, ProviderTokenError, TeamId};
+pub use provider_token::{KeyId, ProviderToken, ProviderTokenError, TeamId};
 pub use reason::{Api, Reason, SERVICE_FAULT_WAIT};
 pub use request::{Header, Indexing, Method, Request};
 pub use requests::{Authentication, Requests};

@@ -1,8 +1,6 @@
 //! The provider token: a JSON Web Token that stands for the signing key in each request.
 
 use std::fmt;
-use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -10,7 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::{NotSeconds, Now, WallTime};
+use crate::text::{TextError, check};
+use crate::{NotSeconds, Now, WallTime, text_newtype};
 
 /// A provider token, with the time at which it was signed on both clocks.
 ///
@@ -124,56 +123,27 @@ pub enum ProviderTokenError {
     IssuedAt(NotSeconds),
 }
 
-/// Why a text is neither a key id nor a team id.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum IdError {
-    /// Not ten characters.
-    #[error("{what} has 10 characters, this has {found}")]
-    Length {
-        /// Which of the two.
-        what: &'static str,
-        /// How many there are.
-        found: usize,
-    },
-    /// Something else than a letter or a digit.
-    #[error("{what} has letters and digits only, but at position {position} there is {found:?}")]
-    Character {
-        /// Which of the two.
-        what: &'static str,
-        /// The character.
-        found: char,
-        /// How many characters stand before it.
-        position: usize,
-    },
+text_newtype! {
+    /// The name of a signing key: ten letters and digits, as the developer portal shows it and as it stands in the name
+    /// of the file (`AuthKey_ABC123DEFG.p8`). White space around it is left away.
+    pub struct KeyId: "the key id" trimmed, at most 10 bytes, check_ten;
 }
 
-fn check_id(what: &'static str, text: &str) -> Result<Arc<str>, IdError> {
-    let text = text.trim();
-    if let Some((position, found)) = text.chars().enumerate().find(|(_, found)| !found.is_ascii_alphanumeric()) {
-        return Err(IdError::Character { what, found, position });
-    }
-    if text.len() != 10 {
-        return Err(IdError::Length { what, found: text.len() });
-    }
-    Ok(text.into())
+text_newtype! {
+    /// The team that owns the apps: ten letters and digits, as the developer portal shows it. White space around it is left
+    /// away.
+    pub struct TeamId: "the team id" trimmed, at most 10 bytes, check_ten;
 }
 
-/// The name of a signing key: ten letters and digits, as the developer portal shows it and as it stands in the name of
-/// the file (`AuthKey_ABC123DEFG.p8`).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId(Arc<str>);
+fn check_ten(what: &'static str, text: &str) -> Result<(), TextError> {
+    check(what, text, usize::MAX, |character| character.is_ascii_alphanumeric())?;
+    match text.len() {
+        10 => Ok(()),
+        found => Err(TextError::Length { what, found, expected: 10 }),
+    }
+}
 
 impl KeyId {
-    /// Checks the text. White space around it is left away.
-    ///
-    /// # Errors
-    ///
-    /// [`IdError`] when it is not ten letters and digits.
-    pub fn new(text: &str) -> Result<Self, IdError> {
-        check_id("a key id", text).map(Self)
-    }
-
     /// The key id in the name of a key file as Apple hands it out.
     ///
     /// ```
@@ -181,66 +151,11 @@ impl KeyId {
     ///
     /// let id = KeyId::from_file_name("secrets/AuthKey_ABC123DEFG.p8");
     /// assert_eq!(id, Some(KeyId::new("ABC123DEFG")?));
-    /// # Ok::<(), apns_proto::http2::IdError>(())
+    /// # Ok::<(), apns_proto::TextError>(())
     /// ```
     #[must_use]
     pub fn from_file_name(path: &str) -> Option<Self> {
         let name = path.rsplit(['/', '\\']).next()?;
         Self::new(name.strip_prefix("AuthKey_")?.get(..10)?).ok()
-    }
-
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// The team that owns the apps: ten letters and digits, as the developer portal shows it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TeamId(Arc<str>);
-
-impl TeamId {
-    /// Checks the text. White space around it is left away.
-    ///
-    /// # Errors
-    ///
-    /// [`IdError`] when it is not ten letters and digits.
-    pub fn new(text: &str) -> Result<Self, IdError> {
-        check_id("a team id", text).map(Self)
-    }
-
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for KeyId {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        Self::new(text)
-    }
-}
-
-impl FromStr for TeamId {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        Self::new(text)
-    }
-}
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl fmt::Display for TeamId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
     }
 }

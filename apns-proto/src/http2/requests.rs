@@ -351,7 +351,7 @@ pub(super) const fn priority(priority: Priority) -> Header {
 }
 
 pub(super) fn channel(channel: &ChannelId) -> Header {
-    Header::new("apns-channel-id", channel.to_bytes(), Indexing::Incremental)
+    Header::new("apns-channel-id", Bytes::copy_from_slice(channel.as_str().as_bytes()), Indexing::Incremental)
 }
 
 pub(super) fn request_id(id: ApnsId) -> Header {
