@@ -1,0 +1,32 @@
+//! Finds what is wrong with a payload before it is sent.
+//!
+//! The service looks at the size of a payload and at little else: it answers 200 to payloads that a device then drops
+//! without a word. A Live Activity that starts without an alert, a badge that is a text, a date counted from 2001, a key
+//! that stands beside `aps` instead of in it: none of these has an error. This crate compares a payload with all that
+//! Apple documents for its push type.
+//!
+//! ```
+//! use apns_lint::{Lint, Severity};
+//! use apns_proto::PushType;
+//!
+//! let payload = br#"{"aps":{"alert":"Tea is ready","badge":"1"}}"#;
+//! let findings = Lint::new(payload).with_push_type(PushType::Alert).findings();
+//! assert_eq!(findings.len(), 1);
+//! assert_eq!((findings[0].at.as_str(), findings[0].severity), ("aps.badge", Severity::Dropped));
+//! assert_eq!(findings[0].what, "it has to be a whole number of 0 or more, and is a text");
+//! ```
+//!
+//! [`schema`] gives the same table as a JSON Schema for each push type, for editors and for tests in other languages. A
+//! schema has no place for some rules, such as a date that is counted from 2001: those are in [`Lint`] alone.
+//!
+//! Nothing here does I/O. Findings name keys and kinds and never hold a value of the payload.
+
+mod json;
+mod lint;
+mod rules;
+mod schema;
+mod shape;
+mod table;
+
+pub use lint::{Finding, Lint, Severity};
+pub use schema::schema;
