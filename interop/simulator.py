@@ -83,13 +83,15 @@ class Running:
 
 
 class Simulator(Running):
-    """The simulator. `max_tls` is "1.2" for clients that cannot do more; `http2` is the provider API."""
+    """The simulator. `max_tls` is "1.2" for clients that cannot do more; `http2` is the provider API; `inbox` the names that
+    the inbox is to know, if it is wanted."""
 
     name = "simulator"
     listens = "{}"
 
-    def __init__(self, script=None, max_tls="1.3", http2=False):
+    def __init__(self, script=None, max_tls="1.3", http2=False, inbox=None):
         self._http2 = http2
+        self._inbox = inbox
         self._script = script or {}
         self._max_tls = max_tls
 
@@ -99,16 +101,27 @@ class Simulator(Running):
         command = ["sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0"]
         command += ["--certs", self.path, "--script", self.path / "script.json", "--log", self._log]
         command += ["--max-tls", self._max_tls]
+        if self._inbox is None:
+            command += ["--inbox", "off"]
+        else:
+            (self.path / "names.json").write_text(json.dumps(self._inbox))
+            command += ["--inbox", "127.0.0.1:0", "--inbox-names", self.path / "names.json"]
         return command + ["--http2", "127.0.0.1:0"] * self._http2
 
     def _is_ready(self):
         services = ["gateway", "feedback"] + ["http2"] * self._http2
-        return all(map(self._port, services)) and (self.path / "client.key").exists()
+        there = all(map(self._port, services)) and (self.path / "client.key").exists()
+        return there and (self._inbox is None or self._page())
+
+    def _page(self):
+        found = re.search(r"^the inbox: (http://127\.0\.0\.1:\d+)/$", self.said(), re.MULTILINE)
+        return found and found[1]
 
     def _started(self):
         self.gateway_port = self._port("gateway")
         self.feedback_port = self._port("feedback")
         self.http2_port = self._port("http2") if self._http2 else None
+        self.inbox = None if self._inbox is None else self._page()
         # Some clients want certificate and key in one file.
         both = (self.path / "client.pem").read_text() + (self.path / "client.key").read_text()
         (self.path / "both.pem").write_text(both)

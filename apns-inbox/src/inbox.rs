@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use apns_proto::internal::to_hex;
 use apns_sim::{Entry, Simulator};
+use parking_lot::Mutex;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::watch;
 
@@ -123,6 +124,7 @@ impl Inbox {
             certs: self.settings.certs.clone(),
             secret: to_hex(&secret),
             stop: stopped,
+            gone_away: Mutex::new(None),
         });
         let address = listener.address();
         Ok(Serving { address, listening: listener.serve(router(shared), stop) })

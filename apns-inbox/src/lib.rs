@@ -47,3 +47,8 @@ mod testing;
 
 pub use inbox::{Inbox, InboxError, Recorder, Serving, Settings};
 pub use names::{Names, NamesError};
+
+/// Runs the program of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

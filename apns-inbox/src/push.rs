@@ -14,6 +14,9 @@ use bytes::Bytes;
 use crate::content::Content;
 use crate::rules::{Judgement, judge};
 
+/// The longest headline, in characters.
+const LONGEST_HEADLINE: usize = 120;
+
 /// A push as it came, with the place that the inbox gave it.
 pub(crate) struct Push {
     /// Place among all that came, from 1; never given twice.
@@ -26,14 +29,15 @@ pub(crate) struct Push {
     /// The app that the client certificate is for: what a push without a topic is for.
     pub(crate) default_topic: Arc<str>,
     looked_at: AtomicBool,
-    content: OnceLock<Content>,
-    judgement: OnceLock<Judgement>,
+    // Boxed, as most pushes are never looked at.
+    content: OnceLock<Box<Content>>,
+    judgement: OnceLock<Box<Judgement>>,
 }
 
 /// What the simulator says of it.
 pub(crate) enum Source {
     /// A request to the provider API.
-    Request(Box<RequestRecord>),
+    Request(Arc<RequestRecord>),
     /// A frame of the binary protocol.
     Frame(Record),
     /// Something at the binary gateway that is no notification.
@@ -245,16 +249,24 @@ impl Push {
 
     /// What the payload says; read once, when it is asked for.
     pub(crate) fn content(&self) -> &Content {
-        self.content.get_or_init(|| Content::read(self.payload()))
+        self.content.get_or_init(|| Box::new(Content::read(self.payload())))
     }
 
     /// The rules that it keeps and breaks; judged once, when it is asked for.
     pub(crate) fn judgement(&self) -> &Judgement {
-        self.judgement.get_or_init(|| judge(self))
+        self.judgement.get_or_init(|| Box::new(judge(self)))
     }
 
     /// In a few words what it says, for lists and headings.
     pub(crate) fn headline(&self) -> String {
+        let words = self.words();
+        match words.char_indices().nth(LONGEST_HEADLINE) {
+            Some((end, _)) => format!("{}…", words[..end].trim_end()),
+            None => words,
+        }
+    }
+
+    fn words(&self) -> String {
         if let Source::Unreadable(unreadable) = &self.source {
             return unreadable.error.clone();
         }

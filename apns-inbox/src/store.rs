@@ -118,7 +118,6 @@ pub(crate) struct Snapshot {
     /// Oldest first.
     pub(crate) pushes: Vec<Arc<Push>>,
     pub(crate) dropped: u64,
-    pub(crate) newest: u64,
     pub(crate) devices: BTreeMap<Bytes, Device>,
     fates: HashMap<u64, Vec<(Bytes, Fate)>>,
     pub(crate) failures: Failures,
@@ -177,10 +176,10 @@ impl Store {
             Entry::Request(request) if request.kind == RequestKind::Channels => self.changed(),
             Entry::Request(request) => {
                 let place = (Service::Http2, request.connection);
-                self.add(Source::Request(request.clone()), place);
+                self.add(Source::Request(Arc::clone(request)), place);
             }
             Entry::Notification(record) => {
-                self.add(Source::Frame(record.clone()), (Service::Gateway, record.connection))
+                self.add(Source::Frame(record.clone()), (Service::Gateway, record.connection));
             }
             Entry::Malformed(what) => self.add(Source::Unreadable(what.clone()), (Service::Gateway, what.connection)),
             Entry::Connected { service, connection, peer, tls, at } => {
@@ -228,13 +227,17 @@ impl Store {
             state.hold(&push);
         }
         state.pushes.push_back(push);
+        let mut oldest = None;
         if state.pushes.len() > self.keep {
             state.dropped += 1;
-            if let Some(oldest) = state.pushes.pop_front() {
-                state.fates.remove(&oldest.seq);
-            }
+            oldest = state.pushes.pop_front();
+        }
+        if let Some(oldest) = oldest.as_ref().filter(|_| !state.fates.is_empty()) {
+            state.fates.remove(&oldest.seq);
         }
         drop(guard);
+        // Its memory is given back where nobody waits for it.
+        drop(oldest);
         self.changes.send_modify(|version| {
             version.changes += 1;
             version.newest = version.newest.max(newest);
@@ -252,7 +255,6 @@ impl Store {
         Snapshot {
             pushes: state.pushes.iter().cloned().collect(),
             dropped: state.dropped,
-            newest: state.newest,
             devices: state.devices.clone(),
             fates: state.fates.clone(),
             failures: state.failures.clone(),
@@ -268,6 +270,13 @@ impl Store {
     /// The handshakes that failed.
     pub(crate) fn failures(&self) -> Failures {
         self.state.lock().failures.clone()
+    }
+
+    /// A push, if it is kept.
+    pub(crate) fn push(&self, seq: u64) -> Option<Arc<Push>> {
+        let state = self.state.lock();
+        let place = state.pushes.binary_search_by_key(&seq, |push| push.seq).ok()?;
+        state.pushes.get(place).cloned()
     }
 
     /// The pushes that came behind this one, oldest first.

@@ -1,5 +1,7 @@
 //! Pushes for tests, as the simulator notes them.
 
+use std::sync::Arc;
+
 use apns_proto::WallTime;
 use apns_proto::internal::from_hex;
 use apns_sim::{Entry, RequestKind, RequestRecord};
@@ -135,6 +137,6 @@ impl Push {
     }
 
     pub(crate) fn entry(&self, seq: u64) -> Entry {
-        Entry::Request(Box::new(self.record(seq)))
+        Entry::Request(Arc::new(self.record(seq)))
     }
 }

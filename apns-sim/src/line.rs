@@ -1,5 +1,7 @@
 //! Log entries as JSON.
 
+use std::sync::Arc;
+
 use apns_proto::WallTime;
 use apns_proto::binary::server::Verdict;
 use serde::{Serialize, Serializer};
@@ -10,6 +12,11 @@ use apns_proto::internal::to_hex;
 
 pub(crate) fn wall_time<S: Serializer>(at: &WallTime, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(at.as_millis())
+}
+
+/// What is shared, as if it were not.
+pub(crate) fn shared<T: Serialize, S: Serializer>(value: &Arc<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.as_ref().serialize(serializer)
 }
 
 /// The words of the script.

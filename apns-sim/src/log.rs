@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use apns_proto::WallTime;
 use apns_proto::binary::server::Verdict;
@@ -50,8 +51,8 @@ pub enum Entry {
     Probe(Unreadable),
     /// Something that is no notification arrived at the gateway and was judged.
     Malformed(Unreadable),
-    /// A request arrived at the provider API and was judged.
-    Request(Box<RequestRecord>),
+    /// A request arrived at the provider API and was judged. Shared, so that who keeps it copies nothing.
+    Request(#[serde(serialize_with = "line::shared")] Arc<RequestRecord>),
     /// A client of the provider API reset a stream that had no answer.
     Cancelled {
         /// The provider API's connection.

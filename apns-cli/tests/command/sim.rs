@@ -1,7 +1,8 @@
 //! The simulator in a process of its own.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, ChildStderr};
 
 use serde_json::{Value, json};
@@ -17,6 +18,8 @@ pub(crate) struct Process {
     feedback: String,
     /// The port of the provider API, where it was asked for.
     pub(crate) http2: Option<String>,
+    /// The address of the inbox, where it was asked for.
+    inbox: Option<String>,
 }
 
 impl Process {
@@ -24,6 +27,10 @@ impl Process {
         let certs = folder.path("certs");
         let mut arguments = vec!["sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0", "--certs", &certs];
         arguments.extend(options);
+        let with_inbox = options.contains(&"--inbox");
+        if !with_inbox {
+            arguments.extend(["--inbox", "off"]);
+        }
         let mut child = apns(arguments).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut port = |words: &str| {
@@ -40,7 +47,13 @@ impl Process {
             line.clear();
             stderr.read_line(&mut line).unwrap();
         }
-        Self { child: Some(child), stderr, gateway, feedback, http2 }
+        let inbox = with_inbox.then(|| {
+            let mut line = String::new();
+            stderr.read_line(&mut line).unwrap();
+            let address = line.trim_end().strip_prefix("the inbox: http://").and_then(|rest| rest.strip_suffix('/'));
+            address.unwrap_or_else(|| panic!("{line:?}")).to_owned()
+        });
+        Self { child: Some(child), stderr, gateway, feedback, http2, inbox }
     }
 
     /// Asks it to stop. Gives the exit status, standard output, and what came on standard error.
@@ -148,4 +161,56 @@ fn what_cannot_be_used_is_named() {
     assert!(
         run(["sim", "--gateway", "nonsense", "--certs", &certs]).expect(2).stderr.contains("an address with a port")
     );
+}
+
+/// The body of what the inbox answers.
+fn ask(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+#[test]
+fn the_inbox_shows_what_was_sent_by_the_names_it_was_given() {
+    let folder = Folder::new();
+    let names = folder.write("names.json", &json!({"devices": {token(1): "Test phone 1"}}).to_string());
+    let options = ["--http2", "127.0.0.1:0", "--inbox", "127.0.0.1:0", "--inbox-names", &names, "--inbox-keep", "2"];
+    let process = Process::start(&folder, &options);
+    let (address, port) = (process.inbox.clone().unwrap(), process.http2.clone().unwrap());
+    assert!(ask(&address, "/").contains(&format!("--port {port} --ca {}", folder.path("certs/ca.pem"))));
+    for title in ["one", "two", "three"] {
+        let options = ["--token", &token(1), "--topic", "com.example.app", "--title", title];
+        run(client(&["send"], &folder, &port, &options)).expect(0);
+    }
+    let answer: Value = serde_json::from_str(&ask(&address, "/v1/pushes?wait=30s&q=three")).unwrap();
+    assert_eq!(
+        (&answer["pushes"][0]["device"], &answer["kept"], &answer["dropped"]),
+        (&json!(token(1)), &json!(2), &json!(1))
+    );
+    assert!(ask(&address, "/").contains("Test phone 1"));
+    // Who looks does not keep it from ending.
+    let mut watching = TcpStream::connect(&address).unwrap();
+    write!(watching, "GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut first = [0; 12];
+    watching.read_exact(&mut first).unwrap();
+    let (status, _, stderr) = process.stop("TERM");
+    assert_eq!(status, 0, "{stderr}");
+}
+
+#[test]
+fn an_inbox_that_cannot_be_is_named() {
+    let folder = Folder::new();
+    let certs = folder.path("certs");
+    let free = ["sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0", "--certs", &certs];
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let bound = run(free.iter().chain(&["--inbox", &address])).expect(2);
+    assert!(bound.stderr.contains(&format!("the inbox cannot listen at {address}")), "{}", bound.stderr);
+    let names = folder.write("names.json", r#"{"apps": {"com.example.app": 7}}"#);
+    let wrong = run(free.iter().chain(&["--inbox-names", &names])).expect(2);
+    assert!(wrong.stderr.contains("at apps.com.example.app: "), "{}", wrong.stderr);
+    assert!(run(free.iter().chain(&["--inbox", "of"])).expect(2).stderr.contains("an address with a port"));
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Problem;
-use crate::bad_day::{Choice, go_away as said};
+use crate::bad_day::Choice;
 use crate::clock;
 use crate::filter::pairs;
 use crate::http::{Body, Shared, read_json};
@@ -104,7 +104,7 @@ pub(super) async fn disarm(State(shared): State<Shared>, RawQuery(query): RawQue
 
 /// `POST /v1/go-away`: GOAWAY on every open connection to the provider API.
 pub(super) async fn go_away(State(shared): State<Shared>) -> StatusCode {
-    shared.simulator().go_away(said());
+    shared.go_away();
     StatusCode::NO_CONTENT
 }
 

@@ -41,6 +41,10 @@ impl From<DeviceError> for Problem {
 
 /// `GET /v1/devices`
 pub(super) async fn list(State(shared): State<Shared>) -> Json<Value> {
+    shared.work(all).await
+}
+
+fn all(shared: &Shared) -> Json<Value> {
     let snapshot = shared.store().snapshot();
     let devices: Vec<Value> = shared
         .devices(&snapshot)
@@ -63,7 +67,7 @@ pub(super) async fn list(State(shared): State<Shared>) -> Json<Value> {
 /// `GET /v1/devices/{token}`
 pub(super) async fn show(State(shared): State<Shared>, Path(token): Path<String>) -> Result<Response, Problem> {
     let token = read_token(&token)?;
-    Ok(shown(&shared, &token).into_response())
+    Ok(shared.work(move |shared| shown(shared, &token)).await.into_response())
 }
 
 /// What a device is, and what is seen on it.
@@ -118,7 +122,7 @@ pub(super) async fn change(
         Some(false) => store.go_offline(&token, clock::now())?,
         None => {}
     }
-    Ok(shown(&shared, &token))
+    Ok(shared.work(move |shared| shown(shared, &token)).await)
 }
 
 /// A name as it is kept: without white space around it, none if there is nothing else.

@@ -32,6 +32,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/v1/status", get(status::status))
         .route("/v1/pushes", get(pushes::list).delete(pushes::clear))
         .route("/v1/pushes/{seq}", get(pushes::show))
+        .route("/v1/pushes/{seq}/apns", get(pushes::file))
         .route("/v1/devices", get(devices::list))
         .route("/v1/devices/{token}", get(devices::show).patch(devices::change))
         .route("/v1/channels", get(devices::channels))

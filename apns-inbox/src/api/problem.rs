@@ -33,6 +33,7 @@ impl Problem {
     kinds! {
         nothing_here: NOT_FOUND, "#not-found", "There is nothing at this address";
         unknown_push: NOT_FOUND, "#unknown-push", "There is no such push, or it is no longer kept";
+        no_object: CONFLICT, "#no-object", "The payload is no JSON object";
         method: METHOD_NOT_ALLOWED, "#method", "This address does not take this method";
         wrong_host: FORBIDDEN, "#host", "This name is not one of the inbox";
         foreign_page: FORBIDDEN, "#foreign-page", "Pages of other sites are not answered";

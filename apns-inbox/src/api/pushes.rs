@@ -1,22 +1,24 @@
 //! Pushes: found, waited for, looked at, exported and forgotten.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::stream;
-use serde_json::json;
+use futures_util::{StreamExt as _, stream};
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{Problem, PushLine};
+use crate::again::Again;
 use crate::filter::{Filter, is_answer, pairs};
 use crate::http::Shared;
 use crate::push::Push;
+use crate::store::Counts;
 
 /// How many pushes are in one answer, unless more or fewer are asked for.
 const PAGE: usize = 100;
@@ -61,7 +63,7 @@ impl Query {
                 "wait" => {
                     read.wait = Some(read_wait(&value).ok_or_else(|| {
                         invalid(&name, "it has to be a span of time such as 5s or 500ms, at most 300s")
-                    })?)
+                    })?);
                 }
                 "answer" if !value.is_empty() && !is_answer(&value) => {
                     let what = "it is accepted, refused, broken, none, a status, a class such as 5xx, or a reason";
@@ -90,25 +92,50 @@ fn read_wait(text: &str) -> Option<Duration> {
     (wait <= LONGEST_WAIT).then_some(wait)
 }
 
+/// The pushes that fit, each looked at once.
+#[derive(Debug, Default)]
+struct Found {
+    fitting: Vec<Arc<Push>>,
+    /// The last that was looked at.
+    seen: u64,
+}
+
+impl Found {
+    fn look(mut self, shared: &Shared, query: &Query) -> Self {
+        for push in shared.store().since(self.seen) {
+            self.seen = push.seq;
+            if query.before.is_none_or(|before| push.seq < before) && shared.fits(&query.filter, &push) {
+                self.fitting.push(push);
+            }
+        }
+        self
+    }
+}
+
+/// What `GET /v1/pushes` answers.
+#[derive(Debug, Serialize)]
+struct Listing<'a> {
+    pushes: Vec<PushLine<'a>>,
+    matched: usize,
+    kept: usize,
+    dropped: u64,
+    newest: u64,
+    timed_out: bool,
+}
+
 /// `GET /v1/pushes`
 pub(super) async fn list(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let query = Query::read(query.as_deref())?;
+    let query = Arc::new(Query::read(query.as_deref())?);
     let until = query.wait.map(|wait| Instant::now() + wait);
     let wanted = query.count.unwrap_or(1);
     let mut changes = shared.store().subscribe();
-    // Those that fit, each looked at once.
-    let mut fitting: Vec<Arc<Push>> = Vec::new();
-    let mut seen = query.after.unwrap_or(0);
+    let mut found = Found { seen: query.after.unwrap_or(0), ..Found::default() };
     let mut timed_out = false;
     loop {
         changes.mark_unchanged();
-        for push in shared.store().since(seen) {
-            seen = push.seq;
-            if query.before.is_none_or(|before| push.seq < before) && shared.fits(&query.filter, &push) {
-                fitting.push(push);
-            }
-        }
-        let Some(until) = until.filter(|_| fitting.len() < wanted && !timed_out) else { break };
+        let asked = Arc::clone(&query);
+        found = shared.work(move |shared| found.look(shared, &asked)).await;
+        let Some(until) = until.filter(|_| found.fitting.len() < wanted && !timed_out) else { break };
         tokio::select! {
             changed = changes.changed() => {
                 if changed.is_err() {
@@ -120,24 +147,29 @@ pub(super) async fn list(State(shared): State<Shared>, RawQuery(query): RawQuery
             () = shared.stopping() => timed_out = true,
         }
     }
-    let snapshot = shared.store().counts();
-    let matched = fitting.len();
-    let limit = query.limit.unwrap_or(PAGE);
-    // With `after` the oldest come first, as one who follows wants them; otherwise the newest.
-    let page: Vec<&Arc<Push>> = match query.after {
-        Some(_) => fitting.iter().take(limit).collect(),
-        None => fitting.iter().rev().take(limit).collect(),
-    };
-    let pushes: Vec<PushLine<'_>> = page.iter().map(|push| PushLine::new(push)).collect();
-    let body = json!({
-        "pushes": pushes,
-        "matched": matched,
-        "kept": snapshot.kept,
-        "dropped": snapshot.dropped,
-        "newest": snapshot.newest,
-        "timed_out": timed_out && matched < wanted,
+    let body = shared.work(move |shared| {
+        let counts = shared.store().counts();
+        let matched = found.fitting.len();
+        let limit = query.limit.unwrap_or(PAGE);
+        // With `after` the oldest come first, as one who follows wants them; otherwise the newest.
+        let page: Vec<&Arc<Push>> = match query.after {
+            Some(_) => found.fitting.iter().take(limit).collect(),
+            None => found.fitting.iter().rev().take(limit).collect(),
+        };
+        let pushes = page.into_iter().map(|push| PushLine::new(push)).collect();
+        let timed_out = timed_out && matched < wanted;
+        let Counts { kept, dropped, newest } = counts;
+        in_json(&Listing { pushes, matched, kept, dropped, newest, timed_out })
     });
-    Ok(Json(body).into_response())
+    Ok(body.await)
+}
+
+/// An answer in JSON, made here so that a payload stays as it came.
+fn in_json(value: &impl Serialize) -> Response {
+    match serde_json::to_string(value) {
+        Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        Err(error) => Problem::invalid().detail(error).into_response(),
+    }
 }
 
 /// `DELETE /v1/pushes`
@@ -146,31 +178,73 @@ pub(super) async fn clear(State(shared): State<Shared>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
+/// What `GET /v1/pushes/{seq}` answers.
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    push: PushLine<'a>,
+    kept_rules: &'a [&'static str],
+    again: Again,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<Explained>,
+}
+
+/// What an answer means.
+#[derive(Debug, Serialize)]
+struct Explained {
+    happened: &'static str,
+    to_do: &'static str,
+}
+
 /// `GET /v1/pushes/{seq}`
 pub(super) async fn show(State(shared): State<Shared>, Path(seq): Path<String>) -> Result<Response, Problem> {
+    let push = find(&shared, &seq)?;
+    let explanation =
+        push.explanation().map(|explanation| Explained { happened: explanation.happened, to_do: explanation.to_do });
+    let kept_rules = &push.judgement().kept;
+    Ok(in_json(&Shown { push: PushLine::new(&push), kept_rules, again: shared.again(&push), explanation }))
+}
+
+/// The push of this number, if it is kept.
+fn find(shared: &Shared, seq: &str) -> Result<Arc<Push>, Problem> {
     let seq: u64 = seq.parse().map_err(|_| Problem::unknown_push())?;
-    let snapshot = shared.store().snapshot();
-    let push = snapshot.push(seq).ok_or_else(Problem::unknown_push)?;
-    let mut body = serde_json::to_value(PushLine::new(push)).map_err(|error| Problem::invalid().detail(error))?;
-    body["kept_rules"] = json!(push.judgement().kept);
-    body["again"] = json!(shared.again(push));
-    if let Some(explanation) = push.explanation() {
-        body["explanation"] = json!({"happened": explanation.happened, "to_do": explanation.to_do});
-    }
-    Ok(Json(body).into_response())
+    shared.store().push(seq).ok_or_else(Problem::unknown_push)
+}
+
+/// `GET /v1/pushes/{seq}/apns`: a file that Xcode's simulator takes, by `xcrun simctl push` or dropped onto its window.
+pub(super) async fn file(State(shared): State<Shared>, Path(seq): Path<String>) -> Result<Response, Problem> {
+    let push = find(&shared, &seq)?;
+    let text = simulator_file(&push).ok_or_else(Problem::no_object)?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/json".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"push-{}.apns\"", push.seq)),
+    ];
+    Ok((headers, text).into_response())
+}
+
+/// The payload with the app that it is for, under the key that Xcode's simulator looks for; all else as it came.
+fn simulator_file(push: &Push) -> Option<String> {
+    push.content().object.as_ref()?;
+    let payload = str::from_utf8(push.payload()).ok()?.trim_start();
+    let rest = payload.strip_prefix('{')?;
+    let comma = if rest.trim_start().starts_with('}') { "" } else { "," };
+    let app = serde_json::Value::from(push.app());
+    Some(format!("{{\"Simulator Target Bundle\":{app}{comma}{rest}"))
 }
 
 /// `GET /export.jsonl`: every push that fits, oldest first, one line each.
 pub(super) async fn export(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let query = Query::read(query.as_deref())?;
-    let snapshot = shared.store().snapshot();
-    let mut pushes = snapshot.pushes;
-    pushes.retain(|push| {
-        query.after.is_none_or(|after| push.seq > after)
-            && query.before.is_none_or(|before| push.seq < before)
-            && shared.fits(&query.filter, push)
+    let pushes = shared.work(move |shared| {
+        let mut pushes = shared.store().since(query.after.unwrap_or(0));
+        pushes.retain(|push| query.before.is_none_or(|before| push.seq < before) && shared.fits(&query.filter, push));
+        pushes
     });
-    let pieces = stream::iter(pushes.into_iter()).map_chunks(PIECE);
+    // Some at a time, as the reader takes them.
+    let pieces = stream::iter(pushes.await).chunks(PIECE).then(move |pushes| {
+        let shared = shared.clone();
+        async move { Ok::<_, Infallible>(shared.work(move |_| lines(&pushes)).await) }
+    });
     let headers = [
         (header::CONTENT_TYPE, "application/x-ndjson"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"pushes.jsonl\""),
@@ -178,30 +252,15 @@ pub(super) async fn export(State(shared): State<Shared>, RawQuery(query): RawQue
     Ok((headers, Body::from_stream(pieces)).into_response())
 }
 
-/// Makes lines of pushes, some at a time, as the reader takes them.
-trait MapChunks {
-    fn map_chunks(
-        self,
-        size: usize,
-    ) -> impl futures_util::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send;
-}
-
-impl<S: futures_util::Stream<Item = Arc<Push>> + Send> MapChunks for S {
-    fn map_chunks(
-        self,
-        size: usize,
-    ) -> impl futures_util::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
-        use futures_util::StreamExt as _;
-        self.chunks(size).map(|pushes| {
-            let mut lines = Vec::new();
-            for push in &pushes {
-                if serde_json::to_writer(&mut lines, &PushLine::new(push)).is_ok() {
-                    lines.push(b'\n');
-                }
-            }
-            Ok(lines.into())
-        })
+/// A line of JSON for each push.
+fn lines(pushes: &[Arc<Push>]) -> Bytes {
+    let mut lines = Vec::new();
+    for push in pushes {
+        if serde_json::to_writer(&mut lines, &PushLine::new(push)).is_ok() {
+            lines.push(b'\n');
+        }
     }
+    lines.into()
 }
 
 #[cfg(test)]
@@ -216,6 +275,19 @@ mod tests {
             [Some(5000), Some(500), Some(5000), Some(120_000)]
         );
         assert_eq!([read(""), read("s"), read("1h"), read("301"), read("-1"), read("99999999999999999999")], [None; 6]);
+    }
+
+    #[test]
+    fn a_file_for_the_simulator_names_the_app_and_keeps_the_rest() {
+        let file = |payload: &str| {
+            let record = crate::testing::Push::of_type("voip", payload).record(1);
+            let source = crate::push::Source::Request(Arc::new(record));
+            simulator_file(&Push::new(1, source, None, Arc::from("com.example.app")))
+        };
+        let named = "{\"Simulator Target Bundle\":\"com.example.app\"";
+        assert_eq!(file(" { \"a\": 1, \"a\": 2 }"), Some(format!("{named}, \"a\": 1, \"a\": 2 }}")));
+        assert_eq!(file("{ }"), Some(format!("{named} }}")));
+        assert_eq!([file("[]"), file("{"), file("")], [None, None, None]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod server;
 use std::fmt;
 use std::sync::Arc;
 
+use apns_proto::WallTime;
 use apns_proto::internal::from_hex;
 use apns_sim::{Armed, Simulator, TokenPattern};
 use axum::Router;
@@ -15,12 +16,15 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 pub(crate) use self::server::{Listener, Listening};
 use crate::again::{Again, Credentials};
 use crate::api::{self, Problem};
+use crate::bad_day;
+use crate::clock;
 use crate::filter::{Filter, name_of};
 use crate::names::Names;
 use crate::page;
@@ -45,6 +49,8 @@ pub(crate) struct Inner {
     /// What a form has to bring, so that only forms of these pages count.
     pub(crate) secret: String,
     pub(crate) stop: watch::Receiver<bool>,
+    /// When GOAWAY was said last.
+    pub(crate) gone_away: Mutex<Option<WallTime>>,
 }
 
 impl Shared {
@@ -76,6 +82,19 @@ impl Shared {
         self.store().keep()
     }
 
+    /// Does what takes a while (reading, judging, drawing what is kept) where no connection of the simulator waits for it.
+    pub(crate) async fn work<T: Send + 'static>(&self, job: impl FnOnce(&Self) -> T + Send + 'static) -> T {
+        let shared = self.clone();
+        match tokio::task::spawn_blocking(move || job(&shared)).await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime ends, and this task with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+
     /// Ready once the inbox is to end.
     pub(crate) async fn stopping(&self) {
         // An error says that it has ended.
@@ -104,6 +123,18 @@ impl Shared {
             team_id: simulator.team_id(),
         };
         Again::of(push, &credentials)
+    }
+
+    /// Has the service say GOAWAY on all connections.
+    pub(crate) fn go_away(&self) {
+        self.simulator().go_away(bad_day::go_away());
+        *self.0.gone_away.lock() = Some(clock::now());
+        self.store().changed();
+    }
+
+    /// When GOAWAY was said last.
+    pub(crate) fn gone_away(&self) -> Option<WallTime> {
+        *self.0.gone_away.lock()
     }
 
     /// Arms something for the next push.

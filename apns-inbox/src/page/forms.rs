@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::view::View;
 use crate::api::{Problem, check_name, read_token};
-use crate::bad_day::{Choice, go_away};
+use crate::bad_day::Choice;
 use crate::clock;
 use crate::filter::pairs;
 use crate::http::{Body, Shared};
@@ -67,7 +67,7 @@ pub(super) async fn bad_day(
     }
     match form.get("service") {
         "" => {}
-        "goaway" => shared.simulator().go_away(go_away()),
+        "goaway" => shared.go_away(),
         _ => return Err(Problem::invalid().detail("service: it is goaway")),
     }
     match form.get("device-is") {

@@ -11,7 +11,7 @@ use crate::roster::{DeviceLine, DeviceState};
 use crate::store::Snapshot;
 
 /// The page with its panes.
-pub(super) fn document(scene: &Scene<'_>, title: &str, main: Markup) -> Markup {
+pub(super) fn document(scene: &Scene<'_>, title: &str, main: &Markup) -> Markup {
     let alerts = alerts(scene.snapshot, scene);
     let body = Body {
         classes: if alerts.is_some() { "has-alert" } else { "" },
@@ -23,7 +23,7 @@ pub(super) fn document(scene: &Scene<'_>, title: &str, main: Markup) -> Markup {
         (bad_days(scene))
         (main)
     };
-    page(scene.shared, title, &body, scene.view, inner)
+    page(scene.shared, title, &body, scene.view, &inner)
 }
 
 /// How the frame differs.
@@ -47,7 +47,7 @@ fn kept(kept: usize, dropped: u64) -> String {
 }
 
 /// The whole document.
-pub(super) fn page(shared: &Shared, title: &str, body: &Body, view: &View, inner: Markup) -> Markup {
+pub(super) fn page(shared: &Shared, title: &str, body: &Body, view: &View, inner: &Markup) -> Markup {
     let simulator = shared.simulator();
     let tabs = [
         ("devices", "search", "Devices"),
@@ -180,6 +180,7 @@ fn bad_days(scene: &Scene<'_>) -> Markup {
             span.rule {}
             button.button name="service" value="goaway" aria-label="GOAWAY: the service says it on all connections" {
                 "GOAWAY"
+                @if let Some(said) = scene.shared.gone_away() { " · said " (clock::exact(said, scene.now)) }
             }
             @if let Some(device) = scene.device {
                 @if offline(device) {

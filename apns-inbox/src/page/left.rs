@@ -124,11 +124,11 @@ fn find(scene: &Scene<'_>) -> Markup {
     let apps = apps(scene.snapshot, None);
     html! {
         form.find method="get" action="" role="search" aria-label="Pushes" {
-            @if let Some(device) = filter.device.as_deref() { input type="hidden" name="device" value=(device); }
             label {
                 span.hide { "Search titles, payloads, tokens and ids" }
                 input.field type="search" name="q" placeholder="Search (Ctrl K)" value=[filter.q.as_deref()];
             }
+            @if let Some(device) = filter.device.as_deref() { input type="hidden" name="device" value=(device); }
             label {
                 span.hide { "App" }
                 select.field name="app" {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use maud::{Markup, html};
 
 use super::icons::icon;
-use super::{Scene, View, device_title, grouped, phone};
+use super::{Scene, View, grouped, phone};
 use crate::clock;
 use crate::filter::{FIELDS, Filter};
 use crate::phone::answer_words;
@@ -54,13 +54,21 @@ fn head(scene: &Scene<'_>) -> Markup {
         return html! { (phone::who(scene, device)) p.caption { (count) } };
     }
     let words = filter_words(&scene.view.filter);
+    let phone = scene.chosen.and_then(|push| scene.device_link(&push.device()?));
     html! {
         div.who {
             div {
                 h2 { @if words.is_empty() { "All devices" } @else { (words) } }
                 p { (count) " · the last " (grouped(scene.shared.keep() as u64)) " are kept" }
             }
-            @if !words.is_empty() { a.button href="?view=all" { "Leave out the filters" } }
+            @if !words.is_empty() {
+                a.button href="?view=all" { "Leave out the filters" }
+            } @else if let Some((_, phone)) = phone {
+                nav.switch aria-label="View" {
+                    a href=(phone) { "Lock screen" }
+                    a href=(scene.view.href()) aria-current="page" { "List" }
+                }
+            }
         }
     }
 }
@@ -91,8 +99,12 @@ fn nothing(scene: &Scene<'_>) -> Markup {
 
 fn line(scene: &Scene<'_>, push: &Push) -> Markup {
     let device = push.device().map(|token| {
+        // Its name, where it has one.
         let known = scene.devices.iter().find(|device| device.token == token);
-        known.map_or_else(|| super::short_token(&token), device_title)
+        match known.and_then(|device| device.name.clone()) {
+            Some(name) => (name, true),
+            None => (super::short_token(&token), false),
+        }
     });
     let kind = if push.is_broadcast() { "broadcast".to_owned() } else { push.push_type().as_str().to_owned() };
     let here = scene.chosen.is_some_and(|chosen| chosen.seq == push.seq);
@@ -111,7 +123,11 @@ fn line(scene: &Scene<'_>, push: &Push) -> Markup {
             }
             span.does.one {
                 (kind) " · "
-                @match device { Some(device) => span.mono dir="auto" { (device) }, None => "no device" }
+                @match device {
+                    Some((device, true)) => span dir="auto" { (device) },
+                    Some((token, false)) => span.mono { (token) },
+                    None => "no device",
+                }
                 " · " (push.seq)
             }
         }

@@ -15,6 +15,7 @@ mod start;
 mod tests;
 mod view;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use apns_proto::WallTime;
@@ -50,8 +51,8 @@ pub(crate) fn routes() -> Router<Shared> {
 /// `GET /`
 async fn page(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Response {
     let view = View::read(query.as_deref().unwrap_or_default());
-    let html = draw(&shared, &view, clock::now());
-    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], html.into_string()).into_response()
+    let html = shared.work(move |shared| draw(shared, &view, clock::now()).into_string()).await;
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response()
 }
 
 /// What is drawn, gathered once.
@@ -68,6 +69,8 @@ struct Scene<'a> {
     /// The push on the right.
     chosen: Option<&'a Arc<Push>>,
     screen: Option<&'a Screen>,
+    /// The colour of each app.
+    hues: HashMap<&'a str, u32>,
 }
 
 impl Scene<'_> {
@@ -80,23 +83,53 @@ impl Scene<'_> {
         self.screen.is_some()
     }
 
+    /// What a device is called, and the address of its phone.
+    fn device_link(&self, token: &str) -> Option<(String, String)> {
+        let device = self.devices.iter().find(|device| device.token == token)?;
+        let of_device = self.view.of_device(address_token(token, self.devices));
+        let view = View { push: self.view.push, ..of_device };
+        Some((device_title(device), view.href()))
+    }
+
     /// An app's icon: the first letter of its name, in a colour of its own.
     fn app_icon(&self, bundle_id: &str, badge: Option<u64>) -> Markup {
         let letter: String =
             self.app_name(bundle_id).chars().next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
         html! {
-            span class={ "app hue-" (hue(bundle_id)) } data-badge=[badge.filter(|badge| *badge > 0)] aria-hidden="true" {
+            span class={ "app hue-" (self.hues.get(bundle_id).copied().unwrap_or_default()) } data-badge=[badge.filter(|badge| *badge > 0)] aria-hidden="true" {
                 (letter)
             }
         }
     }
 }
 
-/// One of eight colours, the same for the same app.
+/// How many colours there are.
+const HUES: u32 = 8;
+
+/// A colour for each app, in the order in which they came: its own, else the next that is free, so that the first eight
+/// differ.
+fn hues(snapshot: &Snapshot) -> HashMap<&str, u32> {
+    let mut hues: HashMap<&str, u32> = HashMap::new();
+    let mut taken = [false; HUES as usize];
+    for push in &snapshot.pushes {
+        let app = push.app();
+        if hues.contains_key(app) {
+            continue;
+        }
+        let own = hue(app);
+        let free = (0..HUES).map(|step| (own + step) % HUES).find(|hue| !taken[*hue as usize]);
+        let chosen = free.unwrap_or(own);
+        taken[chosen as usize] = true;
+        hues.insert(app, chosen);
+    }
+    hues
+}
+
+/// One of the colours, the same for the same app.
 fn hue(bundle_id: &str) -> u32 {
     // FNV-1a: short, and spreads names that differ in their last letters alone.
     let hash = bundle_id.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    (hash >> 16) % 8
+    (hash >> 16) % HUES
 }
 
 fn draw(shared: &Shared, view: &View, now: WallTime) -> Markup {
@@ -124,7 +157,8 @@ fn draw(shared: &Shared, view: &View, now: WallTime) -> Markup {
     }
     let screen = screen.as_ref();
     let (pushes, devices) = (&pushes[..], &devices[..]);
-    let scene = Scene { shared, view, now, snapshot: &snapshot, devices, device, pushes, chosen, screen };
+    let hues = hues(&snapshot);
+    let scene = Scene { shared, view, now, snapshot: &snapshot, devices, device, pushes, chosen, screen, hues };
     let middle = if view.failures {
         failures::draw(&scene)
     } else if scene.is_phone() {
@@ -145,7 +179,7 @@ fn draw(shared: &Shared, view: &View, now: WallTime) -> Markup {
         (None, Some(device)) => device_title(device),
         (None, None) => "Pushes".to_owned(),
     };
-    frame::document(&scene, &title, main)
+    frame::document(&scene, &title, &main)
 }
 
 /// The device that the address names; without one, the only one there is.
@@ -190,7 +224,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             shown.push('\u{202f}');
         }
         shown.push(digit);

@@ -197,7 +197,8 @@ fn banner_notes(scene: &Scene<'_>, card: &Banner) -> Vec<Note> {
     }
     if let Some((before, after)) = card.badge {
         let shown = |badge: u64| if badge == 0 { "none".to_owned() } else { badge.to_string() };
-        note("badge", format!("{} → {}", shown(before), shown(after)));
+        let words = if before == after { shown(after) } else { format!("{} → {}", shown(before), shown(after)) };
+        note("badge", words);
     }
     if card.mutable {
         note("edit", "mutable-content: an extension may change it".to_owned());

@@ -64,6 +64,8 @@ fn of(scene: &Scene<'_>, push: &Push) -> Markup {
         Source::Frame(record) => format!("binary, command {}", record.format.command()),
         Source::Unreadable(_) => "binary, no notification".to_owned(),
     };
+    // From a list to the phone.
+    let device = push.device().filter(|_| !scene.is_phone()).and_then(|token| scene.device_link(&token));
     html! {
         section.pane.right #push data-seq=(push.seq) aria-label="The selected push" {
             header {
@@ -71,6 +73,7 @@ fn of(scene: &Scene<'_>, push: &Push) -> Markup {
                     h2 dir="auto" { (push.headline()) }
                     p.sub {
                         "push " (push.seq) " · " (clock::precise(push.at, scene.now)) " · " (kind) " · " (push.topic())
+                        @if let Some(device) = device { " · " a href=(device.1) dir="auto" { (device.0) } }
                     }
                 }
                 nav.turn aria-label="Neighbours" {
@@ -150,7 +153,8 @@ fn rules(push: &Push) -> Markup {
     let judgement = push.judgement();
     let count = judgement.broken.iter().filter(|finding| finding.kind != Severity::Know).count();
     let verdict = match (push.accepted(), count) {
-        (true, 0) => "Accepted, and nothing speaks against it".to_owned(),
+        (true, 0) if judgement.broken.is_empty() => "Accepted, and nothing speaks against it".to_owned(),
+        (true, 0) => "Accepted, with something to know".to_owned(),
         (true, _) if push.request().is_none() => "Taken here; Apple’s own gateway is gone".to_owned(),
         (true, _) => "Accepted here, but Apple or the device might not take it".to_owned(),
         (false, 0) => "Refused for no fault of its own".to_owned(),
@@ -248,6 +252,10 @@ fn payload(push: &Push) -> Markup {
                 span.tools {
                     @if readable { (choice("payload", "Form of the payload", "Pretty", "Raw", false)) }
                     button.button type="button" data-copy=(if readable { "pretty raw" } else { "raw" }) hidden { "Copy" }
+                    @if push.content().object.is_some() {
+                        a.button href={ "v1/pushes/" (push.seq) "/apns" } download={ "push-" (push.seq) ".apns" }
+                            title="For Xcode’s simulator: xcrun simctl push" { "Save as .apns" }
+                    }
                 }
             }
             @if readable {
@@ -272,15 +280,15 @@ fn request(scene: &Scene<'_>, push: &Push) -> Markup {
                 div.part {
                     h3 { "Request: binary frame, as it came" }
                     table.table { tbody {
-                        (cell("command", html! { (record.format.command()) }))
-                        (cell("device token", html! { (record.token_hex()) }))
-                        (cell("payload", html! { (record.payload.len()) " bytes " small { "above" } }))
-                        @if let Some(identifier) = record.identifier { (cell("identifier", html! { (identifier) })) }
+                        (cell("command", &html! { (record.format.command()) }))
+                        (cell("device token", &html! { (record.token_hex()) }))
+                        (cell("payload", &html! { (record.payload.len()) " bytes " small { "above" } }))
+                        @if let Some(identifier) = record.identifier { (cell("identifier", &html! { (identifier) })) }
                         @if let Some(expiration) = record.expiration {
-                            (cell("expiration", date(scene, u64::from(expiration), push.at)))
+                            (cell("expiration", &date(scene, u64::from(expiration), push.at)))
                         }
-                        @if let Some(priority) = record.priority { (cell("priority", html! { (priority) })) }
-                        @if !items.is_empty() { (cell("item order", html! { (items) })) }
+                        @if let Some(priority) = record.priority { (cell("priority", &html! { (priority) })) }
+                        @if !items.is_empty() { (cell("item order", &html! { (items) })) }
                     } }
                 }
             }
@@ -289,8 +297,8 @@ fn request(scene: &Scene<'_>, push: &Push) -> Markup {
             div.part {
                 h3 { "What came" }
                 table.table { tbody {
-                    (cell("problem", html! { (unreadable.error) }))
-                    @if let Some(identifier) = unreadable.identifier { (cell("identifier", html! { (identifier) })) }
+                    (cell("problem", &html! { (unreadable.error) }))
+                    @if let Some(identifier) = unreadable.identifier { (cell("identifier", &html! { (identifier) })) }
                 } }
             }
         },
@@ -310,11 +318,11 @@ fn headers(scene: &Scene<'_>, push: &Push, request: &RequestRecord, broken: &[(&
         div.part {
             h3 { "Request: HTTP/2, as it came" }
             table.table { tbody {
-                (cell(":method", html! { (request.method) }))
+                (cell(":method", &html! { (request.method) }))
                 tr class=[class(":path")] { th scope="row" { ":path" } td { (request.path) } }
-                @if let Some(authority) = &request.authority { (cell(":authority", html! { (authority) })) }
+                @if let Some(authority) = &request.authority { (cell(":authority", &html! { (authority) })) }
                 @if matches!(request.authenticated_by, AuthenticatedBy::Token { .. }) {
-                    (cell("authorization", html! { "bearer … " small { "read below, never kept" } }))
+                    (cell("authorization", &html! { "bearer … " small { "read below, never kept" } }))
                 }
                 @for (name, value) in &request.headers {
                     tr class=[class(name)] {
@@ -335,7 +343,7 @@ fn headers(scene: &Scene<'_>, push: &Push, request: &RequestRecord, broken: &[(&
     }
 }
 
-fn cell(name: &str, value: Markup) -> Markup {
+fn cell(name: &str, value: &Markup) -> Markup {
     html! { tr { th scope="row" { (name) } td { (value) } } }
 }
 
@@ -356,7 +364,7 @@ fn link(scene: &Scene<'_>, push: &Push) -> Markup {
                 @if let Some(connection) = &push.connection { (connection_rows(scene, push, connection)) }
                 @match push.credential() {
                     Some(AuthenticatedBy::Token { key_id, team_id }) => {
-                        (cell("provider token", html! {
+                        (cell("provider token", &html! {
                             "ES256, key " (key_id) ", team " (team_id) " "
                             @if let Some(issued_at) = push.request().and_then(|request| request.token_issued_at) {
                                 @let end = WallTime::from_secs(issued_at.saturating_add(TOKEN_AGE));
@@ -367,9 +375,9 @@ fn link(scene: &Scene<'_>, push: &Push) -> Markup {
                             }
                         }))
                     }
-                    Some(AuthenticatedBy::Certificate) => (cell("certificate", html! { "one of the simulator’s, for " (push.default_topic) })),
-                    Some(_) => (cell("credential", html! { "none, or one that was refused" })),
-                    None => (cell("certificate", html! { "one of the simulator’s, for " (push.default_topic) })),
+                    Some(AuthenticatedBy::Certificate) => (cell("certificate", &html! { "one of the simulator’s, for " (push.default_topic) })),
+                    Some(_) => (cell("credential", &html! { "none, or one that was refused" })),
+                    None => (cell("certificate", &html! { "one of the simulator’s, for " (push.default_topic) })),
                 }
             } }
         }
@@ -383,7 +391,7 @@ fn connection_rows(scene: &Scene<'_>, push: &Push, connection: &Connection) -> M
     let count = connection.pushes.load(std::sync::atomic::Ordering::Relaxed);
     let stream = push.request().map(|request| request.stream);
     html! {
-        (cell("connection", html! {
+        (cell("connection", &html! {
             a href=(scene.view.listing(filter).href()) { (name) }
             @if let Some(stream) = stream { ", stream " (stream) }
             small {
@@ -394,7 +402,7 @@ fn connection_rows(scene: &Scene<'_>, push: &Push, connection: &Connection) -> M
                 }
             }
         }))
-        (cell("from", html! {
+        (cell("from", &html! {
             @match connection.peer { Some(peer) => (peer), None => "not known" }
             " " small { "TLS " (connection.tls) }
         }))

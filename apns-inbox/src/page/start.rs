@@ -14,7 +14,7 @@ const TOKEN: &str = "00fc13adff785122b4ad28809a3420982341241421348097878e577c991
 
 pub(super) fn draw(shared: &Shared, snapshot: &Snapshot, view: &View, now: WallTime) -> Markup {
     let body = Body { classes: "flow plain", panes: false, kept: "no push yet".to_owned() };
-    page(shared, "No push yet", &body, view, content(shared, snapshot, now))
+    page(shared, "No push yet", &body, view, &content(shared, snapshot, now))
 }
 
 fn content(shared: &Shared, snapshot: &Snapshot, now: WallTime) -> Markup {
@@ -42,7 +42,11 @@ fn content(shared: &Shared, snapshot: &Snapshot, now: WallTime) -> Markup {
         file("client.pem"),
         file("client.key")
     );
-    let from = format!("With the tool that this inbox comes with. Run it where {certs} is.");
+    let from = if certs.starts_with('/') {
+        "With the tool that this inbox comes with.".to_owned()
+    } else {
+        format!("With the tool that this inbox comes with. Run it where {certs} is.")
+    };
     let library = format!("Point it at localhost:{port}, let it trust {certs}/ca.pem, and give it the pretend key.");
     let ways = [
         ("way1", "1. From the command line", from, send),

@@ -4,6 +4,10 @@ use std::sync::Arc;
 
 use apns_sim::{Entry, Simulator};
 use bytes::Bytes;
+use proptest::collection::{hash_map, vec};
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use super::view::View;
@@ -19,7 +23,8 @@ async fn shared() -> Shared {
     let (hosts, certs, secret) = (Vec::new(), "certs".to_owned(), "secret".to_owned());
     let names = Names::from_json(r#"{"devices": {"00fc": "Test <b>phone</b>"}}"#).unwrap();
     let stop = watch::channel(false).1;
-    Shared::new(Inner { store, simulator, names, hosts, certs, secret, stop })
+    let gone_away = parking_lot::Mutex::new(None);
+    Shared::new(Inner { store, simulator, names, hosts, certs, secret, stop, gone_away })
 }
 
 fn html(shared: &Shared, query: &str) -> String {
@@ -139,4 +144,86 @@ async fn looking_at_a_push_marks_it_as_looked_at() {
     assert!(html(&shared, "").contains("1 not looked at"));
     html(&shared, "push=1");
     assert!(!html(&shared, "").contains("not looked at"));
+}
+
+/// Any value of JSON, with the keys that Apple knows wherever there are keys.
+fn value() -> impl Strategy<Value = Value> {
+    const KEYS: &[&str] = &[
+        "aps",
+        "alert",
+        "title",
+        "body",
+        "loc-key",
+        "loc-args",
+        "badge",
+        "sound",
+        "critical",
+        "volume",
+        "name",
+        "event",
+        "timestamp",
+        "content-state",
+        "stale-date",
+        "dismissal-date",
+        "attributes",
+        "attributes-type",
+        "thread-id",
+        "interruption-level",
+        "relevance-score",
+        "content-available",
+        "mutable-content",
+        "input-push-channel",
+        "mdm",
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        select(vec!["start", "update", "end", "critical", "passive", "1", ""]).prop_map(Value::from),
+        ".{0,40}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 64, 8, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::from),
+            hash_map(select(KEYS), inner, 0..8).prop_map(|map| map
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value))
+                .collect::<Map<_, _>>()
+                .into()),
+        ]
+    })
+}
+
+#[test]
+fn no_push_brings_a_page_down() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let shared = runtime.block_on(shared());
+    let types: Vec<&'static str> =
+        vec!["alert", "background", "liveactivity", "voip", "mdm", "fileprovider", "hologram", ""];
+    let aps = value().prop_map(|aps| serde_json::json!({ "aps": aps }).to_string());
+    let payload = prop_oneof![4 => aps, 1 => value().prop_map(|value| value.to_string()), 1 => ".{0,200}"];
+    let pushes = vec((payload, select(types), any::<Option<u64>>(), ".{0,80}", any::<u64>()), 1..6);
+    let mut runner = proptest::test_runner::TestRunner::default();
+    let drawn = runner.run(&pushes, |pushes| {
+        shared.store().clear();
+        for (payload, push_type, expiration, text, at) in pushes {
+            let mut push = Push::new(&payload).header("apns-priority", &text).header("apns-id", &text);
+            (push.push_type, push.expiration, push.at) = (Some(push_type), expiration, at);
+            push.collapse_id = Some(text.clone());
+            push.topic = format!("com.example{text}");
+            shared.store().note(&push.entry(1));
+        }
+        let newest = shared.store().counts().newest;
+        for query in ["", "view=list", "q=a&answer=broken"] {
+            let shown = html(&shared, &format!("{query}&push={newest}"));
+            prop_assert!(shown.ends_with("</html>"));
+            prop_assert_eq!(shown.matches("<script").count(), 1);
+        }
+        for push in shared.store().since(0) {
+            prop_assert!(serde_json::to_string(&crate::api::PushLine::new(&push)).is_ok());
+        }
+        Ok(())
+    });
+    drawn.unwrap();
 }

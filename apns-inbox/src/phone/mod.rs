@@ -46,8 +46,8 @@ pub(crate) struct Screen {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Card {
-    Activity(Activity),
-    Banner(Banner),
+    Activity(Box<Activity>),
+    Banner(Box<Banner>),
 }
 
 /// Whether a push is one for this device: to its token, or on a channel that it follows.
@@ -106,8 +106,8 @@ impl Screen {
         }
         let (on_screen, left) = activities.split(now, &followers);
         screen.behind.extend(left);
-        screen.screen = on_screen.into_iter().map(Card::Activity).collect();
-        screen.screen.extend(banners.grouped().into_iter().map(Card::Banner));
+        screen.screen = on_screen.into_iter().map(Box::new).map(Card::Activity).collect();
+        screen.screen.extend(banners.grouped().into_iter().map(Box::new).map(Card::Banner));
         for rows in [&mut screen.behind, &mut screen.held, &mut screen.refused] {
             rows.sort_by_key(|row| std::cmp::Reverse((row.at, row.seq)));
             screen.more += rows.len().saturating_sub(SHOWN);

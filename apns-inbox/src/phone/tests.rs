@@ -48,21 +48,13 @@ fn alert(title: &str) -> Push {
 }
 
 fn banners(screen: &Screen) -> Vec<&Banner> {
-    let of = |card: &Card| matches!(card, Card::Banner(_));
-    screen
-        .screen
-        .iter()
-        .filter(|card| of(card))
-        .map(|card| if let Card::Banner(banner) = card { banner } else { unreachable!() })
-        .collect()
+    let cards = screen.screen.iter();
+    cards.filter_map(|card| if let Card::Banner(banner) = card { Some(&**banner) } else { None }).collect()
 }
 
 fn activities(screen: &Screen) -> Vec<&Activity> {
-    screen
-        .screen
-        .iter()
-        .filter_map(|card| if let Card::Activity(activity) = card { Some(activity) } else { None })
-        .collect()
+    let cards = screen.screen.iter();
+    cards.filter_map(|card| if let Card::Activity(activity) = card { Some(&**activity) } else { None }).collect()
 }
 
 fn titles(screen: &Screen) -> Vec<String> {

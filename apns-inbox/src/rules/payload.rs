@@ -164,7 +164,7 @@ fn alert(push: &Push) -> Checked {
             let live = push.push_type() == PushType::LiveActivity;
             let odd = ["title", "subtitle", "body"].into_iter().find(|key| {
                 let value = alert.get(*key);
-                value.is_some_and(|value| !value.is_string() && !(live && value.is_object()))
+                value.is_some_and(|value| !(value.is_string() || live && value.is_object()))
             });
             match odd {
                 None => Checked::Kept,

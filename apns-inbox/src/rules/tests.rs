@@ -18,7 +18,7 @@ fn kept(source: Source) -> Kept {
 }
 
 fn of_record(record: RequestRecord) -> Kept {
-    kept(Source::Request(Box::new(record)))
+    kept(Source::Request(Arc::new(record)))
 }
 
 fn judged(push: &Push) -> Judgement {

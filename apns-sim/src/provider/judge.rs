@@ -153,7 +153,7 @@ impl Judge for ScriptedJudge {
             log.count_token(token);
         }
         core.note(guard, || {
-            Entry::Request(Box::new(RequestRecord {
+            Entry::Request(Arc::new(RequestRecord {
                 seq,
                 connection: self.connection,
                 stream: request.stream(),
