@@ -92,7 +92,7 @@ pub(crate) struct DraftFlags {
     #[arg(long, value_name = "ID", value_parser = parse_collapse_id, help_heading = "Delivery")]
     collapse_id: Option<CollapseId>,
     /// The service's name for the notification, a UUID; by default the service makes one
-    #[arg(long, value_name = "UUID", value_parser = parse_apns_id, conflicts_with = "batch", help_heading = "Delivery")]
+    #[arg(long, value_name = "UUID", value_parser = parse_apns_id, conflicts_with = "lines", help_heading = "Delivery")]
     apns_id: Option<ApnsId>,
 }
 

@@ -25,6 +25,19 @@ pub(crate) enum Invalid {
     /// The line is JSON, but not an object.
     #[error("the line is JSON but not an object, such as {{\"token\":\"…\",\"body\":\"…\"}}")]
     NotAnObject,
+    /// The line is no record of CSV.
+    #[error("the line is no record of CSV")]
+    NotCsv,
+    /// A record of CSV has more fields than there are columns.
+    #[error(
+        "the record has {found} fields where there are {expected} columns: a text with a separator in it needs quotes"
+    )]
+    TooManyFields {
+        /// How many it has.
+        found: usize,
+        /// How many columns there are.
+        expected: usize,
+    },
     /// There is a field that nobody knows.
     #[error("unknown field `{}`{}", if is_name(name) { name } else { "…" }, hint(name))]
     UnknownField {

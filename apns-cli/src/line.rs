@@ -11,6 +11,7 @@ use apns_proto::{
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::batch::form::{Columns, Form};
 use crate::draft::{Composer, Draft, compact, expiration_after};
 use crate::duration;
 use crate::invalid::{FIELDS, FieldError, Invalid};
@@ -52,6 +53,36 @@ impl Read {
             Err(error) if error.is_data() => return Self::nothing(Invalid::NotAnObject),
             Err(error) => return Self::nothing(Invalid::NotJson { column: error.column() }),
         };
+        Self::members(members, composer)
+    }
+
+    /// A line or a record of a batch of this form.
+    pub(crate) fn record_of(record: &[u8], form: &Form, composer: &Composer) -> Self {
+        match form {
+            Form::Json => Self::line(record, composer),
+            Form::Tokens => Self::bare(record, composer),
+            Form::Csv(columns) => Self::record(record, columns, composer),
+        }
+    }
+
+    /// A line of a batch of bare tokens.
+    pub(crate) fn bare(line: &[u8], composer: &Composer) -> Self {
+        match encoding::text(line) {
+            Ok(text) => Self::token(text.trim(), composer),
+            Err(error) => Self::nothing(Invalid::Encoding(error)),
+        }
+    }
+
+    /// A record of CSV.
+    pub(crate) fn record(record: &[u8], columns: &Columns, composer: &Composer) -> Self {
+        let text = encoding::text(record).map_err(Invalid::Encoding);
+        match text.and_then(|text| columns.members(text)) {
+            Ok(members) => Self::members(members.iter().map(|(name, value)| (name.clone(), &**value)), composer),
+            Err(why) => Self::nothing(why),
+        }
+    }
+
+    fn members<'a>(members: impl IntoIterator<Item = (String, &'a RawValue)>, composer: &Composer) -> Self {
         let mut read = Fields::default();
         for (name, value) in members {
             read.put(name, value);

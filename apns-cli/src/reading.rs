@@ -1,6 +1,6 @@
 //! Reads what is to be sent, on a thread of its own: reading standard input blocks, and nothing may wait for it.
 
-use std::io::BufRead;
+use std::io::{self, BufRead};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -9,11 +9,12 @@ use apns_proto::{LossPolicy, Notification};
 use clap::ValueEnum;
 use tokio::sync::mpsc;
 
+use crate::batch::form::{Form, FormFlags, goes_on};
 use crate::batch::store::Known;
 use crate::draft::Composer;
 use crate::exit::Failure;
 use crate::input::{Line, Lines, Source};
-use crate::invalid::Invalid;
+use crate::invalid::{Invalid, LONGEST_LINE};
 use crate::line::Read;
 use crate::row::Key;
 
@@ -62,6 +63,8 @@ pub(crate) enum Work {
         known: Known,
         /// What to do with those that may have left.
         on_loss: OnLoss,
+        /// How the first line is understood.
+        form: FormFlags,
     },
 }
 
@@ -171,33 +174,94 @@ impl Work {
                     }
                 }
             }
-            Self::Batch { mut lines, source, known, on_loss } => {
-                for n in 1.. {
-                    let read = match lines.next() {
-                        Ok(None) => return,
-                        Ok(Some(Line::Whole(line))) if line.trim_ascii().is_empty() => continue,
-                        Ok(Some(_)) if known.settled.contains(n) => {
-                            desk.seen.note(lines.consumed());
-                            if desk.stop.is_set() {
-                                return;
-                            }
-                            continue;
-                        }
-                        Ok(Some(Line::Whole(line))) => Read::line(line, &desk.composer),
-                        Ok(Some(Line::TooLong)) => Read::nothing(Invalid::TooLong),
-                        Err(error) => {
-                            // Where nobody listens any more, nobody has to know.
-                            drop(desk.asides.blocking_send(Aside::Unreadable(source.unreadable(error))));
-                            return;
-                        }
-                    };
-                    desk.seen.note(lines.consumed());
-                    let fate = known.departures.may_have_left(n).then_some(on_loss);
-                    if !desk.put(n, read, fate) {
-                        return;
-                    }
+            Self::Batch { lines, source, known, on_loss, form } => {
+                if let Err(failure) = read_batch(desk, lines, &source, &known, on_loss, &form) {
+                    // Where nobody listens any more, nobody has to know.
+                    drop(desk.asides.blocking_send(Aside::Unreadable(failure)));
                 }
             }
+        }
+    }
+}
+
+/// Reads the lines, as the first one that is not empty tells. A record has the number of its first line.
+fn read_batch(
+    desk: &Desk,
+    lines: Lines<Box<dyn BufRead + Send>>,
+    source: &Source,
+    known: &Known,
+    on_loss: OnLoss,
+    flags: &FormFlags,
+) -> Result<(), Failure> {
+    let mut records = Records { lines, next: 1, record: Vec::new() };
+    let mut form = None;
+    loop {
+        let next = records.next(form.as_ref()).map_err(|error| source.unreadable(error))?;
+        let Some((n, consumed, record)) = next else { return Ok(()) };
+        let line = match record {
+            Line::Whole(line) if line.trim_ascii().is_empty() => continue,
+            Line::Whole(line) => Some(line),
+            Line::TooLong => None,
+        };
+        if let (Some(line), None) = (line, &form) {
+            let found = flags.of(line).map_err(|error| Failure::Usage(format!("{}: {error}", source.name())))?;
+            if let Form::Csv(_) = form.insert(found) {
+                // The names.
+                continue;
+            }
+        }
+        let goes_on = if known.settled.contains(n) {
+            desk.seen.note(consumed);
+            !desk.stop.is_set()
+        } else {
+            let read = match (line, &form) {
+                (Some(line), Some(form)) => Read::record_of(line, form, &desk.composer),
+                _ => Read::nothing(Invalid::TooLong),
+            };
+            desk.seen.note(consumed);
+            desk.put(n, read, known.departures.may_have_left(n).then_some(on_loss))
+        };
+        if !goes_on {
+            return Ok(());
+        }
+    }
+}
+
+/// Lines, or records of several lines where quotes of CSV hold their ends.
+struct Records {
+    lines: Lines<Box<dyn BufRead + Send>>,
+    /// The number of the next line.
+    next: u64,
+    record: Vec<u8>,
+}
+
+impl Records {
+    /// The next one, with its number and how many bytes were read up to its end.
+    fn next(&mut self, form: Option<&Form>) -> io::Result<Option<(u64, u64, Line<'_>)>> {
+        let n = self.next;
+        self.record.clear();
+        loop {
+            let Some(line) = self.lines.next()? else {
+                // A quote that is never closed ends with the batch.
+                let consumed = self.lines.consumed();
+                return Ok((self.next > n).then_some((n, consumed, Line::Whole(&self.record))));
+            };
+            self.next += 1;
+            let is_whole = match line {
+                Line::TooLong => false,
+                Line::Whole(line) => {
+                    self.record.extend_from_slice(line);
+                    self.record.len() <= LONGEST_LINE
+                }
+            };
+            let consumed = self.lines.consumed();
+            if !is_whole {
+                return Ok(Some((n, consumed, Line::TooLong)));
+            }
+            if !matches!(form, Some(Form::Csv(_))) || !goes_on(&self.record) {
+                return Ok(Some((n, consumed, Line::Whole(&self.record))));
+            }
+            self.record.push(b'\n');
         }
     }
 }

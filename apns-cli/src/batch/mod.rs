@@ -18,6 +18,7 @@
 pub(crate) mod departures;
 pub(crate) mod drops;
 pub(crate) mod fingerprint;
+pub(crate) mod form;
 pub(crate) mod handover;
 pub(crate) mod journal;
 pub(crate) mod ledger;

@@ -8,8 +8,10 @@ mod check;
 mod daemon;
 mod decode;
 mod demo;
+mod dry_run;
 mod explain;
 mod feedback;
+mod lint;
 mod scratch;
 mod send;
 mod serve;
@@ -48,6 +50,8 @@ pub(crate) enum Command {
     Bench(Box<bench::BenchFlags>),
     /// Say what an answer of the service means and what to do about it
     Explain(explain::ExplainFlags),
+    /// Say what is wrong with a payload before it is sent, or print the schema of a push type
+    Lint(lint::LintFlags),
     /// Say what a file of credentials is and what is wrong with it
     Check(check::CheckFlags),
 }
@@ -68,6 +72,7 @@ impl Command {
             Self::Decode(flags) => flags.run(),
             Self::Bench(flags) => flags.run(),
             Self::Explain(flags) => flags.run(),
+            Self::Lint(flags) => flags.run(),
             Self::Check(flags) => flags.run(),
         }
     }

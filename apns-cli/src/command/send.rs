@@ -19,8 +19,10 @@ use clap::{ArgGroup, Args};
 use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 
+use super::dry_run::DryRun;
 use crate::batch::drops::{Drops, Protocol};
 use crate::batch::fingerprint::Fingerprint;
+use crate::batch::form::FormFlags;
 use crate::batch::handover::HandOver;
 use crate::batch::journal::Undertaking;
 use crate::batch::ledger::Ledger;
@@ -43,7 +45,8 @@ use crate::trouble::Trouble;
 
 /// The options of `apns send`.
 #[derive(Args)]
-#[command(group = ArgGroup::new("devices").required(true).args(["token", "batch"]))]
+#[command(group = ArgGroup::new("devices").required(true).args(["token", "tokens", "batch"]))]
+#[command(group = ArgGroup::new("lines").args(["tokens", "batch"]))]
 pub(crate) struct SendFlags {
     /// Speak the binary protocol, to a gateway of your own or a simulated one, in place of Apple's HTTP/2 provider API;
     /// Apple's own gateway is gone since March 2021
@@ -57,10 +60,16 @@ pub(crate) struct SendFlags {
     /// The device tokens in hexadecimal
     #[arg(long, value_name = "HEX", num_args = 1.., help_heading = "Devices")]
     token: Vec<String>,
+    /// A file with one device token in hexadecimal on each line, or - for standard input
+    #[arg(long, value_name = "FILE|-", help_heading = "Devices")]
+    tokens: Option<Source>,
     /// A file with one JSON object on each line, or - for standard input: token, payload or the names of the options
-    /// with underscores (thread_id), and an id that comes back with the outcome
+    /// with underscores (thread_id), and an id that comes back with the outcome. Or CSV, whose first line has the same
+    /// names, separated by commas, semicolons or tabs; or bare device tokens
     #[arg(long, value_name = "FILE|-", help_heading = "Devices")]
     batch: Option<Source>,
+    #[command(flatten)]
+    form: FormFlags,
     #[command(flatten)]
     draft: DraftFlags,
     /// What to do with a notification of which nobody knows what became: report it, or send it again, at most 3 times
@@ -73,7 +82,7 @@ pub(crate) struct SendFlags {
     retry: u32,
     /// Write the outcomes to this file in place of standard output, one JSON object for each line of the batch as it is
     /// settled, and keep a journal beside it, in FILE.journal. The file must not be there yet, unless with --resume
-    #[arg(long, value_name = "FILE", requires = "batch", help_heading = "Bulk")]
+    #[arg(long, value_name = "FILE", requires = "lines", help_heading = "Bulk")]
     results: Option<PathBuf>,
     /// Go on where the run that wrote the results was broken off, by a crash, an interruption or a lost connection; begin
     /// where there are none. A line that has a row is not sent again; one that may have left, and has none, is reported as
@@ -94,6 +103,10 @@ pub(crate) struct SendFlags {
     /// after the service found it gone
     #[arg(long, value_name = "FILE", help_heading = "Bulk")]
     drop_tokens: Option<PathBuf>,
+    /// Read and judge everything, with all that `apns lint` knows, and send nothing. With --json an object for each
+    /// notification: n, id, token, outcome (valid or invalid), reason, findings
+    #[arg(long, conflicts_with_all = ["results", "drop_tokens", "metrics"])]
+    dry_run: bool,
     /// Show no progress and no summary, only what is wrong
     #[arg(long, short)]
     quiet: bool,
@@ -116,7 +129,11 @@ fn parse_format(text: &str) -> Result<Format, String> {
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
 impl SendFlags {
-    pub(crate) fn run(self) -> Result<Exit, Failure> {
+    pub(crate) fn run(mut self) -> Result<Exit, Failure> {
+        if let Some(source) = self.tokens.take() {
+            self.form = self.form.of_tokens();
+            self.batch = Some(source);
+        }
         self.check()?;
         let settings = self.provider.settings()?;
         let force_push_type = self.draft.forces_push_type();
@@ -160,6 +177,7 @@ impl SendFlags {
             start: if self.resume { Start::Resume } else { Start::Fresh },
             undertaking,
         });
+        let telling = if self.quiet { Telling::Nothing } else { Telling::Everything };
         let job = Job {
             transport,
             on_loss: self.on_loss,
@@ -168,7 +186,7 @@ impl SendFlags {
             drop_tokens: self.drop_tokens,
             pace: self.rate,
             connections: self.connections.into(),
-            telling: if self.quiet { Telling::Nothing } else { Telling::Everything },
+            telling,
             metrics: self.metrics,
             connection,
         };
@@ -178,9 +196,13 @@ impl SendFlags {
                 source,
                 known: Known::default(),
                 on_loss: self.on_loss,
+                form: self.form,
             },
             None => Work::Tokens(self.token),
         };
+        if self.dry_run {
+            return block_on(DryRun::new(self.json).run(work, composer, telling))?;
+        }
         block_on(job.run(work, composer))?
     }
 

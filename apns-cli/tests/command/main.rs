@@ -14,6 +14,7 @@ mod demo;
 mod expirations;
 mod explain;
 mod feedback;
+mod forms;
 mod layers;
 mod metrics;
 mod outcomes;

@@ -17,7 +17,7 @@ fn options_that_do_not_fit_are_refused() {
     let sim = Sim::start();
     let one = token(1);
     for (options, words) in [
-        (&["--body", "x"][..], "--token <HEX>...|--batch"),
+        (&["--body", "x"][..], "--token <HEX>...|--tokens <FILE|->|--batch"),
         (&["--token", &one, "--batch", "-", "--body", "x"], "cannot be used with"),
         (&["--token", &one], "nothing says what to send"),
         (&["--token", &one, "--payload", "-", "--title", "x"], "cannot be used with"),
