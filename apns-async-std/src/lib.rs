@@ -62,7 +62,7 @@
 //!   settings.
 //! * [`Delivery`] and [`proto::Outcome`]: how it ended. [`ClientEvent`]: what happens to the connections meanwhile;
 //!   [`proto::DialFailure`] and [`TlsCause`] say why there is none.
-//! * [`Identity`], [`Credentials`], [`Roots`]: whom to be, and whom to trust.
+//! * [`Identity`], [`Credentials`], [`Roots`]: whom to be, and whom to trust. [`Proxy`]: the way through one.
 //! * [`feedback`]: reading the feedback service of the binary protocol.
 //! * [`channels`]: broadcast channels and broadcasts.
 //! * [`proto`]: everything that is protocol: payloads, device tokens, outcomes, retries.

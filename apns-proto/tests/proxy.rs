@@ -1,5 +1,7 @@
 //! The opening of a tunnel, by every split of what a proxy says.
 
+#![expect(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
+
 use apns_proto::proxy::{Proxy, ProxyCause, ProxyFailure, Tunnel, TunnelEvent};
 use bytes::{Bytes, BytesMut};
 

@@ -51,7 +51,7 @@
 //!   settings.
 //! * [`Delivery`] and [`proto::Outcome`]: how it ended. [`ClientEvent`]: what happens to the connections meanwhile;
 //!   [`proto::DialFailure`] and [`TlsCause`] say why there is none.
-//! * [`Identity`], [`Credentials`], [`Roots`]: whom to be, and whom to trust.
+//! * [`Identity`], [`Credentials`], [`Roots`]: whom to be, and whom to trust. [`Proxy`]: the way through one.
 //! * [`feedback`]: reading the feedback service of the binary protocol.
 //! * [`channels`]: broadcast channels and broadcasts.
 //! * [`proto`]: everything that is protocol: payloads, device tokens, outcomes, retries.
@@ -68,3 +68,8 @@ apns_driver::define_client!(Tokio);
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
+
+/// Compiles the example of the page about proxies.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/proxies.md")]
+pub struct Proxies;

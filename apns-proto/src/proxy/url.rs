@@ -292,7 +292,9 @@ impl fmt::Debug for Proxy {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<(ProxyScheme, String, u16, Option<(String, String)>), ProxyUrlError> {
+    type Read = (ProxyScheme, String, u16, Option<(String, String)>);
+
+    fn read(text: &str) -> Result<Read, ProxyUrlError> {
         let proxy: Proxy = text.parse()?;
         let credentials = proxy.credentials.map(|one| (one.user.into(), one.password.into()));
         Ok((proxy.scheme, proxy.host.into(), proxy.port, credentials))

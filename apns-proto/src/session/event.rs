@@ -61,8 +61,8 @@ pub enum SessionEvent<K, M: Message = Notification> {
         /// The last failure.
         why: Arc<str>,
     },
-    /// The service refuses the credential, or the server is not the one that is meant: nothing is sent until the next
-    /// attempt. Told at each refusal, and when the next attempt becomes due earlier.
+    /// The service refuses the credential, the server is not the one that is meant, or a proxy does not let this client
+    /// through: nothing is sent until the next attempt. Told at each refusal, and when the next attempt becomes due earlier.
     Paused {
         /// [`NotSentCause::CredentialRefused`] or [`NotSentCause::Stopped`].
         cause: NotSentCause,

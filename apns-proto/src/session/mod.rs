@@ -55,7 +55,7 @@ pub trait Opener<K> {
 /// once, without a pause. The next attempt is made at once after [`credential_changed`](Self::credential_changed), and
 /// when the wall clock was set by more than a minute. What becomes meanwhile of the notifications that wait is the
 /// [`RefusalPolicy`](crate::RefusalPolicy)'s choice. The same holds for a server that cannot be trusted or does not speak
-/// the protocol.
+/// the protocol, and for a proxy that does not let this client through.
 ///
 /// # Contract
 ///

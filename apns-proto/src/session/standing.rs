@@ -11,7 +11,7 @@ use crate::{Backoff, CloseReason, Connection, CredentialRefusal, NotSentCause, N
 #[non_exhaustive]
 pub struct Pause {
     /// [`NotSentCause::CredentialRefused`], or [`NotSentCause::Stopped`] where the server is not the one that is meant or
-    /// cannot be trusted.
+    /// cannot be trusted, or a proxy does not let this client through.
     pub cause: NotSentCause,
     /// How many attempts failed so, in a row.
     pub attempts: u32,
@@ -110,7 +110,8 @@ impl Standing {
 }
 
 impl<P: Opener<K>, K> Session<P, K> {
-    /// Why nothing is sent for now: the service refuses the credential, or the server is not the one that is meant.
+    /// Why nothing is sent for now: the service refuses the credential, the server is not the one that is meant, or a proxy
+    /// does not let this client through.
     #[must_use]
     pub fn pause(&self) -> Option<&Pause> {
         self.standing.pause()

@@ -115,14 +115,15 @@ fn the_configuration_to_begin_with_can_be_used() {
     assert_eq!(parse(text).unwrap().api.listen, Some("127.0.0.1:7080".parse().unwrap()));
     // And with everything that is commented out.
     let mut whole = String::new();
-    let is_prose = |line: &&str| ["# /etc", "# Needed", "# Ports"].iter().any(|begin| line.starts_with(begin));
+    let is_prose =
+        |line: &&str| ["# /etc", "# Needed", "# Ports", "# Where"].iter().any(|begin| line.starts_with(begin));
     for line in text.lines().filter(|line| !is_prose(line)) {
         whole.push_str(line.strip_prefix("# ").unwrap_or(line));
         whole.push('\n');
     }
     let whole = whole.replace("file = \"/etc/apnsd/shop.token\"", "secret = \"0123456789abcdef\"");
     let whole = parse(&whole).unwrap();
-    assert!(whole.apps.contains_key("shop") && whole.bridge.is_some_and(|bridge| bridge.clients.len() == 1));
+    assert!(whole.apps["shop"].proxy.is_some() && whole.bridge.is_some_and(|bridge| bridge.clients.len() == 1));
 }
 
 #[test]
