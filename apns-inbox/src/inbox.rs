@@ -51,8 +51,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// How many pushes are kept, the last ones; from 1. Each takes its payload and about 2 KiB, twice as much once it was
-    /// looked at. Default: 10 000.
+    /// How many pushes are kept, the last ones; from 1. Each takes its payload and about 2 KiB, three times as much once it
+    /// was looked at or searched. Default: 10 000.
     #[must_use]
     pub fn keep(mut self, pushes: usize) -> Self {
         self.keep = pushes.max(1);

@@ -71,7 +71,11 @@ pub(super) fn who(scene: &Scene<'_>, device: &DeviceLine) -> Markup {
                 p {
                     span.mono title=(device.token) { (short_token(&device.token)) }
                     " · " (device.state.word())
-                    @if !device.follows.is_empty() { " · follows " (device.follows.len()) " channels" }
+                    @match device.follows.len() {
+                        0 => {}
+                        1 => " · follows 1 channel",
+                        channels => { " · follows " (channels) " channels" }
+                    }
                 }
             }
             nav.switch aria-label="View" {
@@ -327,7 +331,12 @@ fn activity_notes(scene: &Scene<'_>, card: &Activity) -> Vec<Note> {
         note("bell", format!("the last event alerted{sound}"));
     }
     if let Some(channel) = &card.channel {
-        note("cast", format!("channel {channel}, {} devices follow", card.followers));
+        let follow = if card.followers == 1 {
+            "1 device follows".to_owned()
+        } else {
+            format!("{} devices follow", card.followers)
+        };
+        note("cast", format!("channel {channel}, {follow}"));
     }
     match (card.now, card.stale_at, card.leaves_at) {
         (Stage::Stale, _, _) => note("clock", "stale-date passed: the app may grey it out".to_owned()),

@@ -151,7 +151,7 @@ fn fate_words(fate: crate::store::Fate, now: WallTime) -> String {
 
 fn rules(push: &Push) -> Markup {
     let judgement = push.judgement();
-    let count = judgement.broken.iter().filter(|finding| finding.kind != Severity::Know).count();
+    let count = judgement.faults();
     let verdict = match (push.accepted(), count) {
         (true, 0) if judgement.broken.is_empty() => "Accepted, and nothing speaks against it".to_owned(),
         (true, 0) => "Accepted, with something to know".to_owned(),
@@ -271,7 +271,7 @@ fn payload(push: &Push) -> Markup {
 
 fn request(scene: &Scene<'_>, push: &Push) -> Markup {
     let broken: Vec<(&str, Severity)> =
-        push.judgement().broken.iter().filter_map(|finding| Some((finding.field?, finding.kind))).collect();
+        push.judgement().broken.iter().filter_map(|finding| Some((finding.field.as_deref()?, finding.kind))).collect();
     match &push.source {
         Source::Request(request) => headers(scene, push, request, &broken),
         Source::Frame(record) => {

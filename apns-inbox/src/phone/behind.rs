@@ -141,7 +141,7 @@ impl Row {
     }
 
     pub(super) fn refused(push: &Push) -> Self {
-        let broken = push.judgement().broken.len();
+        let broken = push.judgement().faults();
         let does = match (push.answer(), push.armed()) {
             (_, true) => "A bad day: armed by hand, or by a test.".to_owned(),
             (Answer::None, false) => "There was no answer: the stream or the connection ended.".to_owned(),

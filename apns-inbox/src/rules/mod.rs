@@ -6,7 +6,8 @@ mod page;
 mod payload;
 mod request;
 
-use apns_proto::PushType;
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 pub(crate) use self::page::Page;
@@ -24,7 +25,12 @@ pub(crate) struct Judgement {
 impl Judgement {
     /// Whether a rule is broken, and not only something to know.
     pub(crate) fn is_broken(&self) -> bool {
-        self.broken.iter().any(|finding| finding.kind != Severity::Know)
+        self.faults() > 0
+    }
+
+    /// How many rules are broken.
+    pub(crate) fn faults(&self) -> usize {
+        self.broken.iter().filter(|finding| finding.kind != Severity::Know).count()
     }
 }
 
@@ -39,7 +45,7 @@ pub(crate) struct Finding {
     pub(crate) text: String,
     pub(crate) page: Page,
     /// The header or key that it is about.
-    pub(crate) field: Option<&'static str>,
+    pub(crate) field: Option<Cow<'static, str>>,
 }
 
 /// How much a finding matters.
@@ -89,30 +95,22 @@ pub(crate) fn judge(push: &Push) -> Judgement {
             Checked::Beside => {}
             Checked::Kept => judgement.kept.push(rule.keeps),
             Checked::Broken(kind, title, text) => {
-                let (page, field) = (page_of(rule, push), rule.field);
+                let page = if push.is_broadcast() && rule.page == Page::Request { Page::Broadcast } else { rule.page };
+                let field = rule.field.map(Cow::Borrowed);
                 judgement.broken.push(Finding { kind, rule: rule.name, title, text, page, field });
             }
         }
     }
+    if !matches!(push.source, Source::Unreadable(_)) {
+        let found = payload::lint(push);
+        if found.iter().all(|finding| finding.kind == Severity::Know) {
+            judgement.kept.push("The payload is what Apple documents for its push type");
+        }
+        judgement.broken.extend(found);
+    }
     judgement.broken.extend(answer(push, &judgement));
     judgement.broken.sort_by_key(|finding| finding.kind);
     judgement
-}
-
-/// The page of a rule; that of the push type where there is one of its own.
-fn page_of(rule: &Rule, push: &Push) -> Page {
-    match (rule.page, push.push_type()) {
-        (Page::Request, _) if push.is_broadcast() => Page::Broadcast,
-        (Page::Request, push_type) if rule.name == "required-keys" => match push_type {
-            PushType::Background => Page::Background,
-            PushType::LiveActivity => Page::LiveActivity,
-            PushType::Widgets => Page::Widgets,
-            PushType::Controls => Page::Controls,
-            PushType::Mdm => Page::Mdm,
-            _ => Page::Request,
-        },
-        (page, _) => page,
-    }
 }
 
 /// What the answer itself says, where no rule here says it already.
@@ -129,7 +127,7 @@ fn answer(push: &Push, judgement: &Judgement) -> Option<Finding> {
     }
     let Answer::Refused(status, reason) = push.answer() else { return None };
     let reason = reason.unwrap_or("no reason");
-    if judgement.broken.iter().any(|finding| finding.title.contains(reason)) {
+    if judgement.broken.iter().any(|finding| finding.title.contains(reason) || finding.text.contains(reason)) {
         return None;
     }
     let explanation = push.explanation()?;
