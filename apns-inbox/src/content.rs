@@ -115,11 +115,6 @@ impl Content {
         }
     }
 
-    /// The dictionary of Apple's keys.
-    pub(crate) fn aps(&self) -> Option<&Map<String, Value>> {
-        self.object.as_ref()?.get("aps")?.as_object()
-    }
-
     /// A text in the payload beside `aps`.
     pub(crate) fn own_text(&self, key: &str) -> Option<&str> {
         self.object.as_ref()?.get(key)?.as_str()

@@ -37,7 +37,7 @@ const HOSTILE: &str = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&
 #[tokio::test]
 async fn nothing_that_a_client_sends_becomes_part_of_the_document() {
     let shared = shared().await;
-    let hostile = serde_json::Value::from(HOSTILE);
+    let hostile = Value::from(HOSTILE);
     let payloads = [
         format!(
             r#"{{"aps":{{"alert":{{"title":{hostile},"subtitle":{hostile},"body":{hostile},"action":{hostile},

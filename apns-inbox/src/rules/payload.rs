@@ -1,6 +1,7 @@
 //! Rules about the payload: what `apns-lint` finds, with the page it comes from, and what that crate has no place for.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use apns_lint::{Lint, Severity as Weight};
 use apns_proto::PushType;
@@ -46,6 +47,9 @@ pub(super) fn lint(push: &Push) -> Vec<Finding> {
     // The text of a pass comes from the pass.
     let pass = push.topic().starts_with("pass.");
     let findings = lint.findings().into_iter().filter(|found| !(pass && found.at == "aps"));
+    // The worst of each key is enough, and comes first.
+    let mut named = BTreeSet::new();
+    let findings = findings.filter(|found| found.at.is_empty() || named.insert(found.at.clone()));
     let found = findings.map(|found| Finding {
         kind: match found.severity {
             Weight::Refused => Refuse,
