@@ -65,7 +65,7 @@ fn work_of_the_client(
     {
         client.submit(now, Submission::new(number, notification(number, payload))).unwrap();
     }
-    client.poll_transmit(now, out);
+    let _ = client.poll_transmit(now, out);
     settled
 }
 
@@ -83,7 +83,7 @@ fn machine(count: u32) {
         server.handle_input(now, &there);
         while server.poll_event().is_some() {}
         back.clear();
-        server.poll_transmit(now, &mut back);
+        let _ = server.poll_transmit(now, &mut back);
     }
 }
 
