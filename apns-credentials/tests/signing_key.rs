@@ -250,8 +250,18 @@ fn a_token_from_elsewhere_has_the_age_that_it_says() {
         ("a\r\nx.e30.c", ProviderTokenError::NotBase64Url),
         ("a.e30.c", ProviderTokenError::NoIssuedAt),
         ("a.eyJpYXQiOiIxIn0.c", ProviderTokenError::NoIssuedAt),
+        ("a.eyJpYXQiOi0xfQ.c", ProviderTokenError::NoIssuedAt),
     ] {
         assert_eq!(ProviderToken::from_jwt(text, start(1)), Err(error), "{text:?}");
+    }
+}
+
+/// RFC 7519 section 2: a NumericDate is any JSON number.
+#[test]
+fn the_time_of_a_token_may_have_a_fraction() {
+    for text in ["a.eyJpYXQiOjE3MDAwMDAwMDAuNzV9.c", "a.eyJpYXQiOjE3MDAwMDAwMDAuMH0.c", "a.eyJpYXQiOjEuN2U5fQ.c"] {
+        let token = ProviderToken::from_jwt(text, start(1_700_000_003)).unwrap();
+        assert_eq!(token.issued_at().as_secs(), 1_700_000_000, "{text}");
     }
 }
 

@@ -128,6 +128,8 @@ pub use topic::{CollapseId, Topic};
 #[doc(hidden)]
 pub mod internal {
     pub use crate::hex::{HexError, from_hex, read_digits, to_hex};
+    #[cfg(feature = "http2")]
+    pub use crate::http2::numeric_date;
     pub use crate::text::check as check_text;
     pub use crate::text_newtype;
 }

@@ -50,6 +50,8 @@ pub use exchange::Exchange;
 pub use http_date::{format_http_date, parse_http_date};
 pub use provider_api::{AuthorityError, Credential, ProviderApi};
 pub use provider_rejection::ProviderRejection;
+#[doc(hidden)]
+pub use provider_token::numeric_date;
 pub use provider_token::{KeyId, ProviderToken, ProviderTokenError, TeamId};
 pub use reason::{Api, Reason, SERVICE_FAULT_WAIT};
 pub use request::{Header, Indexing, Method, Request};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::text::{TextError, check};
 use crate::{NotSeconds, Now, WallTime, text_newtype};
@@ -93,7 +93,22 @@ impl ProviderToken {
 
 #[derive(Deserialize)]
 struct Claims {
+    #[serde(deserialize_with = "numeric_date")]
     iat: u64,
+}
+
+/// Reads a NumericDate (RFC 7519 section 2): any JSON number of seconds since 1970, fractions included, of which the whole
+/// seconds are kept. Python's `time.time()` is one, and Apple takes it.
+///
+/// # Errors
+///
+/// When it is no number, or a time before 1970.
+pub fn numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast of a float saturates")]
+    let whole = |seconds: f64| (seconds >= 0.0).then_some(seconds as u64);
+    let seconds = number.as_u64().or_else(|| number.as_f64().and_then(whole));
+    seconds.ok_or_else(|| serde::de::Error::custom("a time before 1970"))
 }
 
 impl fmt::Debug for ProviderToken {
@@ -115,8 +130,8 @@ pub enum ProviderTokenError {
     /// A part is not base64url without padding.
     #[error("a part of the provider token is not base64url without padding")]
     NotBase64Url,
-    /// The claims are not JSON with an `iat` in whole seconds.
-    #[error("the provider token's claims are no JSON object with an `iat` in whole seconds since 1970")]
+    /// The claims are not JSON with an `iat` that is a number of seconds.
+    #[error("the provider token's claims are no JSON object with an `iat` in seconds since 1970")]
     NoIssuedAt,
     /// The `iat` is not in seconds.
     #[error("the provider token's `iat`: {0}")]

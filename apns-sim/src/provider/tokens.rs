@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use apns_proto::Now;
+use apns_proto::internal::numeric_date;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -183,6 +184,7 @@ struct Header {
 #[derive(Deserialize)]
 struct Claims {
     iss: String,
+    #[serde(deserialize_with = "numeric_date")]
     iat: u64,
 }
 

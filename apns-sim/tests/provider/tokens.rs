@@ -106,6 +106,13 @@ async fn a_token_need_not_come_from_our_own_signer() {
     for token in [good(), good().header(typed), good().claims(more)] {
         assert_eq!(told(&simulator, token.authorization(&simulator)).await, taken());
     }
+    // RFC 7519 section 2: any JSON number, and many clients write a fraction.
+    for fraction in [0.0, 0.15] {
+        let at = now().as_secs() as f64 + fraction;
+        let claims = json!({"iss": simulator.team_id(), "iat": at});
+        assert!(claims["iat"].is_f64());
+        assert_eq!(told(&simulator, good().claims(claims).authorization(&simulator)).await, taken(), "{at}");
+    }
     let capital = good().authorization(&simulator).replace("bearer", "Bearer");
     assert_eq!(told(&simulator, capital).await, taken(), "RFC 9110 section 11.1");
 }
