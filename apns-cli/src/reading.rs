@@ -64,7 +64,7 @@ pub(crate) enum Work {
         /// What to do with those that may have left.
         on_loss: OnLoss,
         /// How the first line is understood.
-        form: FormFlags,
+        form: Box<FormFlags>,
     },
 }
 

@@ -151,13 +151,13 @@ impl Columns {
         let named = self.fields.iter().zip(values).filter_map(|(field, value)| Some(((*field)?, value)));
         named
             .filter(|(_, value)| !value.is_empty())
-            .map(|(field, value)| Ok((field.to_owned(), json(field, value))))
+            .map(|(field, value)| Ok((field.to_owned(), json(field, &value))))
             .collect()
     }
 }
 
 /// A field as JSON: a number, a switch or JSON where that is what the field holds, and a text otherwise.
-fn json(field: &str, value: String) -> Box<RawValue> {
+fn json(field: &str, value: &str) -> Box<RawValue> {
     let as_it_stands = match field {
         "payload" | "custom" | "badge" | "priority" | "expiration" | "registered" | "content_available"
         | "mutable_content" => true,
@@ -171,14 +171,14 @@ fn json(field: &str, value: String) -> Box<RawValue> {
     };
     if as_it_stands {
         // What is none is told by the reader of the field, which expects something else than a text.
-        let value = value.trim().to_owned();
+        let value = value.trim();
         return RawValue::from_string(value.to_ascii_lowercase())
             .ok()
             .filter(|_| matches!(field, "content_available" | "mutable_content"))
-            .or_else(|| RawValue::from_string(value.clone()).ok())
-            .unwrap_or_else(|| text(&value));
+            .or_else(|| RawValue::from_string(value.to_owned()).ok())
+            .unwrap_or_else(|| text(value));
     }
-    text(&value)
+    text(value)
 }
 
 #[cfg(test)]

@@ -196,7 +196,7 @@ impl SendFlags {
                 source,
                 known: Known::default(),
                 on_loss: self.on_loss,
-                form: self.form,
+                form: Box::new(self.form),
             },
             None => Work::Tokens(self.token),
         };

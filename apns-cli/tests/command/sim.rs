@@ -176,7 +176,7 @@ fn ask(address: &str, path: &str) -> String {
 #[test]
 fn the_inbox_shows_what_was_sent_by_the_names_it_was_given() {
     let folder = Folder::new();
-    let names = folder.write("names.json", &json!({"devices": {token(1): "Test phone 1"}}).to_string());
+    let names = folder.write("names.json", json!({"devices": {token(1): "Test phone 1"}}).to_string());
     let options = ["--http2", "127.0.0.1:0", "--inbox", "127.0.0.1:0", "--inbox-names", &names, "--inbox-keep", "2"];
     let process = Process::start(&folder, &options);
     let (address, port) = (process.inbox.clone().unwrap(), process.http2.clone().unwrap());
