@@ -128,6 +128,12 @@ impl<'a> Lint<'a> {
         }
         let mut findings = notes.0;
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        // What is wrong with a key in earnest says all about it.
+        let serious = findings.partition_point(|finding| finding.severity > Severity::Doubtful);
+        let doubts = findings.split_off(serious);
+        let new = |doubt: &Finding| !findings.iter().any(|finding| !doubt.at.is_empty() && finding.at == doubt.at);
+        let doubts: Vec<Finding> = doubts.into_iter().filter(new).collect();
+        findings.extend(doubts);
         findings
     }
 

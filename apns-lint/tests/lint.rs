@@ -287,6 +287,13 @@ fn a_name_that_does_not_print_is_escaped_and_a_long_one_is_cut() {
 }
 
 #[test]
+fn a_key_that_is_wrong_in_earnest_has_no_doubt_beside_it() {
+    let found = found("background", r#"{"aps":{"content-available":1,"sound":"a"}}"#);
+    let words = "a background push shows nothing and makes no sound: send it with the push type alert";
+    assert_eq!(found, [format!("dropped aps.sound: {words}")]);
+}
+
+#[test]
 fn the_worst_comes_first() {
     let payload = format!(r#"{{"aps":{{"alert":"a","own":1,"badge":"1"}},"k":"{}"}}"#, "a".repeat(5000));
     let findings = Lint::new(payload.as_bytes()).with_push_type(PushType::Alert).findings();
