@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 /// The proxy on the way to the service.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ProxyFlags {
-    /// The proxy to go through: http://, https:// or socks5h://[USER[:PASSWORD]@]HOST[:PORT]; without this, what
+    /// The proxy to go through: http://, https:// or socks5h://USER:PASSWORD@HOST:PORT, of which only HOST is needed; without this, what
     /// HTTPS_PROXY or ALL_PROXY names, unless NO_PROXY lists the host
     #[arg(long, value_name = "URL", help_heading = "Connection")]
     pub(crate) proxy: Option<String>,
