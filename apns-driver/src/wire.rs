@@ -1,7 +1,7 @@
 //! What TLS is spoken over.
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -77,6 +77,17 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
         match &mut self.way {
             Way::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Way::Tls(stream) => of_the_proxy(Pin::new(stream).poll_write(cx, bytes)),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.way {
+            Way::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Way::Tls(stream) => of_the_proxy(Pin::new(stream).poll_write_vectored(cx, pieces)),
         }
     }
 

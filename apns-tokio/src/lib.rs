@@ -58,6 +58,7 @@
 //! * [`Tokio`]: the runtime behind it all.
 
 mod runtime;
+mod stream;
 
 pub use apns_proto as proto;
 pub use runtime::Tokio;

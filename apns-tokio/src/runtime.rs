@@ -10,11 +10,12 @@ use apns_driver::tls::rustls::client;
 use apns_driver::tls::{TlsFailure, TlsSettings};
 use apns_driver::{Clock, Runtime, Secured, Wire};
 use apns_proto::{End, Now};
-use futures_rustls::TlsConnector;
-use futures_rustls::client::TlsStream;
-use futures_rustls::rustls::ClientConfig;
 use tokio::net::TcpStream;
-use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::ClientConfig;
+
+use crate::stream::{FuturesIo, TokioIo};
 
 /// tokio with rustls. Everything that starts something has to be called inside a tokio runtime.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,8 +32,8 @@ impl Clock for Tokio {
 }
 
 impl Runtime for Tokio {
-    type Tcp = Compat<TcpStream>;
-    type Tls = TlsStream<Wire<Compat<TcpStream>>>;
+    type Tcp = FuturesIo<TcpStream>;
+    type Tls = FuturesIo<TlsStream<TokioIo<Wire<Self::Tcp>>>>;
     type Connector = Arc<ClientConfig>;
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -46,7 +47,7 @@ impl Runtime for Tokio {
     async fn dial(&self, address: SocketAddr) -> io::Result<Self::Tcp> {
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
-        Ok(tcp.compat())
+        Ok(FuturesIo(tcp))
     }
 
     fn connector(&self, settings: &TlsSettings) -> Result<Self::Connector, TlsFailure> {
@@ -59,10 +60,10 @@ impl Runtime for Tokio {
         wire: Wire<Self::Tcp>,
         host: &str,
     ) -> Result<Secured<Self::Tls>, TlsFailure> {
-        let handshake = TlsConnector::from(connector.clone()).connect(client::server_name(host)?, wire);
+        let handshake = TlsConnector::from(connector.clone()).connect(client::server_name(host)?, TokioIo(wire));
         let stream = handshake.await.map_err(|error| client::failure(host, &error))?;
         let alpn = client::alpn(stream.get_ref().1);
-        Ok(Secured { stream, alpn })
+        Ok(Secured { stream: FuturesIo(stream), alpn })
     }
 
     fn end_of(error: &io::Error) -> End {
