@@ -1,6 +1,7 @@
 //! The command line, read without repeating in a message what was given.
 
 use std::error::Error as _;
+use std::net::{SocketAddr, ToSocketAddrs};
 
 use apns_credentials::disclosure::is_name;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -11,6 +12,12 @@ pub(crate) fn read<A: Parser>() -> A {
     let mut command = A::command();
     let read = command.try_get_matches_from_mut(std::env::args_os()).and_then(|matches| A::from_arg_matches(&matches));
     read.unwrap_or_else(|error| without_values(error, &command).exit())
+}
+
+/// Reads an address with its port, by name or by number.
+pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let expected = "it has to be an address with a port, such as 127.0.0.1:2195";
+    text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next()).ok_or_else(|| expected.to_owned())
 }
 
 /// In place of a value.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::daemon::{ServeFailure, load, serve};
 use super::scratch::{TOKEN, Trial};
-use super::sim::parse_address;
+use crate::arguments::parse_address;
 use crate::exit::{Exit, Failure};
 use crate::proxy::ProxyChoice;
 use crate::runtime::block_on;

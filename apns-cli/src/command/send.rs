@@ -112,7 +112,7 @@ pub(crate) struct SendFlags {
     quiet: bool,
     /// Serve counters, gauges and latencies for Prometheus at this address while sending, under /metrics; port 0 takes
     /// any that is free
-    #[arg(long, value_name = "ADDR", value_parser = super::sim::parse_address)]
+    #[arg(long, value_name = "ADDR", value_parser = crate::arguments::parse_address)]
     metrics: Option<SocketAddr>,
     /// Print an object for each notification: n, id, token, outcome, proof, status, reason, attempts, apns_id,
     /// unique_id, timestamp

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 use tokio::sync::oneshot;
 
 use super::sim_inbox::{InboxFlags, Prepared};
+use crate::arguments::parse_address;
 use crate::exit::{Exit, Failure};
 use crate::input::Source;
 use crate::output::say;
@@ -62,11 +63,6 @@ impl From<MaxTls> for TlsVersion {
             MaxTls::V1_3 => Self::V1_3,
         }
     }
-}
-
-pub(super) fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    let expected = "it has to be an address with a port, such as 127.0.0.1:2195";
-    text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next()).ok_or_else(|| expected.to_owned())
 }
 
 /// The most that is read of a script.

@@ -9,7 +9,7 @@ use apns_inbox::{Inbox, InboxError, Names, NamesError, Recorder, Serving, Settin
 use apns_sim::Simulator;
 use clap::Args;
 
-use super::sim::parse_address;
+use crate::arguments::parse_address;
 use crate::exit::Failure;
 use crate::input::Source;
 use crate::output::say;
