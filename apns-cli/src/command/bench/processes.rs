@@ -27,7 +27,8 @@ impl Server {
     pub(super) fn start(program: &Path, http2_port: u16) -> Result<Self, Failure> {
         let certs = scratch_folder("bench")?;
         let mut child = Command::new(program)
-            .args(["sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0", "--http2"])
+            // What an inbox keeps would be measured with the rest.
+            .args(["sim", "--inbox", "off", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0", "--http2"])
             .arg(format!("127.0.0.1:{http2_port}"))
             .arg("--certs")
             .arg(certs.path())
