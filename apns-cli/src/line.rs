@@ -77,7 +77,7 @@ impl Read {
     pub(crate) fn record(record: &[u8], columns: &Columns, composer: &Composer) -> Self {
         let text = encoding::text(record).map_err(Invalid::Encoding);
         match text.and_then(|text| columns.members(text)) {
-            Ok(members) => Self::members(members.iter().map(|(name, value)| (name.clone(), &**value)), composer),
+            Ok(members) => Self::members(members.iter().map(|(name, value)| ((*name).to_owned(), &**value)), composer),
             Err(why) => Self::nothing(why),
         }
     }

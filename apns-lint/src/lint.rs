@@ -1,5 +1,7 @@
 //! Compares a payload with what is documented.
 
+use std::collections::BTreeSet;
+
 use apns_proto::encoding::{self, EncodingError};
 use apns_proto::{Escaped, Payload, PayloadLimit, Priority, PushType};
 
@@ -129,11 +131,9 @@ impl<'a> Lint<'a> {
         let mut findings = notes.0;
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         // What is wrong with a key in earnest says all about it.
-        let serious = findings.partition_point(|finding| finding.severity > Severity::Doubtful);
-        let doubts = findings.split_off(serious);
-        let new = |doubt: &Finding| !findings.iter().any(|finding| !doubt.at.is_empty() && finding.at == doubt.at);
-        let doubts: Vec<Finding> = doubts.into_iter().filter(new).collect();
-        findings.extend(doubts);
+        let serious = findings.iter().filter(|finding| finding.severity > Severity::Doubtful && !finding.at.is_empty());
+        let wrong: BTreeSet<String> = serious.map(|finding| finding.at.clone()).collect();
+        findings.retain(|finding| finding.severity > Severity::Doubtful || !wrong.contains(&finding.at));
         findings
     }
 
@@ -278,14 +278,14 @@ fn check_other(notes: &mut Notes, around: &str, at: String, others: Others, name
             }
         }
         Others::Ignored => {
-            let what = if around == "aps" && table::is_aps_key(name) {
-                format!("it means nothing in a push of type {push_type}")
-            } else if let Some(meant) = rules::meant(name) {
-                format!("the system does not know this key and ignores it: `{meant}` was probably meant")
-            } else {
-                "the system does not know this key and ignores it: an app's own keys stand beside `aps`".to_owned()
+            let unknown = "the system does not know this key and ignores it";
+            let (severity, what) = match rules::meant(name) {
+                _ if around == "aps" && table::is_aps_key(name) => {
+                    (Severity::Doubtful, format!("it means nothing in a push of type {push_type}"))
+                }
+                Some(meant) => (Severity::Dropped, format!("{unknown}: `{meant}` was probably meant")),
+                None => (Severity::Doubtful, format!("{unknown}: an app's own keys stand beside `aps`")),
             };
-            let severity = if rules::meant(name).is_some() { Severity::Dropped } else { Severity::Doubtful };
             notes.add(severity, at, what);
         }
     }

@@ -143,42 +143,32 @@ pub(crate) fn goes_on(record: &[u8]) -> bool {
 
 impl Columns {
     /// The members of the JSON object that a record stands for. An empty field is none.
-    pub(crate) fn members(&self, text: &str) -> Result<Vec<(String, Box<RawValue>)>, Invalid> {
+    pub(crate) fn members(&self, text: &str) -> Result<Vec<(&'static str, Box<RawValue>)>, Invalid> {
         let values = record(text, self.delimiter)?;
         if values.len() > self.fields.len() {
             return Err(Invalid::TooManyFields { found: values.len(), expected: self.fields.len() });
         }
         let named = self.fields.iter().zip(values).filter_map(|(field, value)| Some(((*field)?, value)));
-        named
-            .filter(|(_, value)| !value.is_empty())
-            .map(|(field, value)| Ok((field.to_owned(), json(field, &value))))
-            .collect()
+        let given = named.filter(|(_, value)| !value.is_empty());
+        Ok(given.map(|(field, value)| (field, json(field, &value))).collect())
     }
 }
 
-/// A field as JSON: a number, a switch or JSON where that is what the field holds, and a text otherwise.
+/// A field as JSON: as it stands where the field holds a number, a switch or JSON, and as a text otherwise. What is no JSON
+/// is a text as well, which the reader of the field refuses by its name.
 fn json(field: &str, value: &str) -> Box<RawValue> {
     let as_it_stands = match field {
-        "payload" | "custom" | "badge" | "priority" | "expiration" | "registered" | "content_available"
-        | "mutable_content" => true,
+        "payload" | "custom" | "badge" | "priority" | "expiration" | "registered" => Some(value.trim().to_owned()),
+        // Spreadsheets write TRUE.
+        "content_available" | "mutable_content" => Some(value.trim().to_ascii_lowercase()),
         // A number of seconds, or a text such as 10m.
-        "ttl" => value.bytes().all(|byte| byte.is_ascii_digit()),
-        _ => false,
+        "ttl" if value.bytes().all(|byte| byte.is_ascii_digit()) => Some(value.to_owned()),
+        _ => None,
     };
-    let text = |value: &str| {
+    as_it_stands.and_then(|json| RawValue::from_string(json).ok()).unwrap_or_else(|| {
         let quoted = serde_json::to_string(value).expect("a text is JSON");
         RawValue::from_string(quoted).expect("what was written as JSON is JSON")
-    };
-    if as_it_stands {
-        // What is none is told by the reader of the field, which expects something else than a text.
-        let value = value.trim();
-        return RawValue::from_string(value.to_ascii_lowercase())
-            .ok()
-            .filter(|_| matches!(field, "content_available" | "mutable_content"))
-            .or_else(|| RawValue::from_string(value.to_owned()).ok())
-            .unwrap_or_else(|| text(value));
-    }
-    text(value)
+    })
 }
 
 #[cfg(test)]

@@ -90,14 +90,13 @@ impl DryRun {
         self.valid += 1;
         let of_topic = || notification.topic().and_then(|topic| PushType::of_topic(topic.as_str()));
         let payload = notification.payload();
-        let mut lint = Lint::new(payload.as_bytes());
-        if let Some(push_type) = notification.push_type().cloned().or_else(of_topic) {
-            lint = lint.with_push_type(push_type);
-        }
-        let push_type = lint.push_type();
+        let named = notification.push_type().cloned().or_else(of_topic);
+        // As the linter has it, without another look into a payload that all share.
+        let push_type = named.or_else(|| payload.inferred_push_type()).unwrap_or(PushType::Alert);
         let is_known = self.last.as_ref().is_some_and(|(last, of, _)| last == payload && *of == push_type);
         if !is_known {
-            self.last = Some((payload.clone(), push_type, lint.findings()));
+            let findings = Lint::new(payload.as_bytes()).with_push_type(push_type.clone()).findings();
+            self.last = Some((payload.clone(), push_type, findings));
         }
         let findings = self.last.as_ref().map_or(&[][..], |(_, _, findings)| findings);
         self.doubted += u64::from(!findings.is_empty());

@@ -26,7 +26,7 @@ const LARGEST_NAMES: u64 = 4 * 1024 * 1024;
 pub(crate) struct InboxFlags {
     /// Where the inbox listens, a page that shows each push as a phone would, with an API for tests; port 0 takes any that
     /// is free, off serves none. By default 127.0.0.1:8025, or any free port where that is taken. It has no password:
-    /// whoever reaches the address reads payloads and device tokens
+    /// anybody who reaches the address reads payloads and device tokens
     #[arg(long, value_name = "ADDR|off", value_parser = parse_place)]
     inbox: Option<Place>,
     /// How many pushes the inbox keeps in memory, the last ones
