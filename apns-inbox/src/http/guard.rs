@@ -68,10 +68,12 @@ fn comes_from_elsewhere(headers: &HeaderMap) -> bool {
     if site.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
         return true;
     }
-    let Some(origin) = text(header::ORIGIN) else { return false };
     let host = text(header::HOST).unwrap_or_default();
-    let own = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-    own.is_none_or(|origin| !origin.eq_ignore_ascii_case(host))
+    headers.get_all(header::ORIGIN).iter().any(|origin| {
+        let origin = origin.to_str().unwrap_or("?");
+        let own = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        own.is_none_or(|origin| !origin.eq_ignore_ascii_case(host))
+    })
 }
 
 #[cfg(test)]
@@ -124,6 +126,9 @@ mod tests {
             "another port is another site"
         );
         assert!(foreign(&[("host", "localhost:8025"), ("origin", "null")]));
+        let mut two = with(&[("host", "localhost:8025"), ("origin", "http://localhost:8025")]);
+        two.append(header::ORIGIN, HeaderValue::from_static("http://evil.example"));
+        assert!(comes_from_elsewhere(&two), "one of them is enough");
         assert!(foreign(&[("host", "localhost:8025"), ("sec-fetch-site", "cross-site")]));
         assert!(foreign(&[("host", "localhost:8025"), ("sec-fetch-site", "same-site")]));
     }
