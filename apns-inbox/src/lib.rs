@@ -24,8 +24,8 @@
 //! ```
 //!
 //! It is bounded: the last 10 000 pushes are kept in memory, unless [`Settings::keep`] says otherwise. It has no password:
-//! whoever reaches its port reads payloads and device tokens, so it is for test data, and listens on loopback unless it is
-//! told otherwise. Pages of other sites can neither read it nor act on it.
+//! anybody who reaches its port reads payloads and device tokens, so it is for test data, and listens on loopback unless it
+//! is told otherwise. Pages of other sites can neither read it nor act on it.
 
 mod again;
 mod api;

@@ -244,7 +244,7 @@ impl Store {
         });
     }
 
-    /// Something is not as it was: whoever looks shall look again.
+    /// Tells those who wait that something changed.
     pub(crate) fn changed(&self) {
         self.changes.send_modify(|version| version.changes += 1);
     }
