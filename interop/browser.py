@@ -124,6 +124,17 @@ class Browser:
         found = self._call("POST", f"{self._session}/element", {"using": "css selector", "value": selector})
         self._call("POST", f"{self._session}/element/{found[ELEMENT]}/click", {})
 
+    def follow(self, selector):
+        """Clicks on what leads to another page, or to this one again, and waits until that is loaded."""
+        self.leaves(lambda: self.click(selector))
+
+    def leaves(self, act):
+        """Does what ends the page, and waits for the next one: the driver itself waits only where the browser was quick to begin."""
+        self.run("window.leftBehind = true")
+        act()
+        loaded = "return !window.leftBehind && document.readyState === 'complete'"
+        wait_until("the next page is loaded", lambda: self.run(loaded))
+
     def type(self, selector, text):
         found = self._call("POST", f"{self._session}/element", {"using": "css selector", "value": selector})
         self._call("POST", f"{self._session}/element/{found[ELEMENT]}/value", {"text": text})
