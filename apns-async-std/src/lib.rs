@@ -1,14 +1,14 @@
-//! Send Apple push notifications on async-std with the TLS of the operating system, and know what became of each one.
+//! Send Apple push notifications with async-std and the operating system's TLS, and learn the outcome of each one.
 //!
 //! # Who it is for
 //!
 //! Applications on async-std, and those that must use the system's TLS: OpenSSL on Linux, Secure Transport on
-//! macOS, SChannel on Windows. On tokio take `apns-tokio`: the names are equal, so that switching is a change of the
-//! import line.
+//! macOS, SChannel on Windows. Use `apns-tokio` on tokio. All transports have the same API; to switch, change the import
+//! line.
 //!
-//! async-std is [no longer developed](https://rustsec.org/advisories/RUSTSEC-2025-0052.html) by its authors, who point to
-//! smol: new applications take `apns-smol`. What this crate uses async-std for is to connect, to sleep and to spawn, and no
-//! type of it but the runtime's shows in an application. It works beside the tasks of smol.
+//! async-std is [no longer developed](https://rustsec.org/advisories/RUSTSEC-2025-0052.html) by its authors, who recommend
+//! smol: use `apns-smol` for new applications. This crate uses async-std only to connect, to sleep and to spawn, and
+//! exposes none of its types but the runtime. It also works in an application that runs on smol.
 //!
 //! # A first program
 //!
@@ -21,7 +21,7 @@
 //!
 //! #[async_std::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     // In the place of a gateway: a simulator on this machine.
+//!     // A simulator on this machine takes the place of a gateway.
 //!     let simulator = Simulator::builder().start_on_thread()?;
 //!     let (certificate, key) = (simulator.client_certificate_pem(), simulator.client_key_pem());
 //!     let identity = Identity::from_pem(certificate.as_bytes(), Some(key.as_bytes()), None)?;
@@ -34,7 +34,7 @@
 //!     let payload = Payload::builder().title("Kitchen").body("Tea is ready").badge(1).build()?;
 //!     let pending = client.submit(Notification::new(token, payload)).await;
 //!
-//!     // Closing has the gateway prove what it took; without it, silence counts as a yes after three seconds.
+//!     // `close` makes the gateway prove what it accepted; otherwise three seconds of silence count as acceptance.
 //!     let left = client.close(Duration::from_secs(10)).await;
 //!     assert!(left.unsettled.is_empty());
 //!     match pending.await.outcome {
@@ -46,27 +46,28 @@
 //! }
 //! ```
 //!
-//! The same over today's HTTP/2 API: [`Client::http2`] with a provider token or a client certificate. The example
+//! For the HTTP/2 provider API, use [`Client::http2`] with a provider token or a client certificate. The example
 //! `async_std_send_one` of this crate runs without arguments; those of `apns-tokio` work with another import line.
 //!
 //! # What differs from rustls
 //!
-//! * An untrusted server is reported in the verifier's own words; the issuer is not named.
-//! * Errors are told apart by what OpenSSL says. With the TLS of macOS or Windows the message is the system's, and
-//!   [`TlsCause::Other`] is all that is known of the cause, so that the client tries again.
-//! * Whom the system trusts is read when a client is started.
+//! * The error for an untrusted server has the verifier's text and does not name the issuer.
+//! * The cause of an error is recognised from OpenSSL's error text. With the TLS of macOS or Windows the message comes from
+//!   the system and the cause is always [`TlsCause::Other`], so the client tries again.
+//! * The system's certificate authorities are read when a client starts.
 //!
 //! # What is where
 //!
-//! * [`Client`]: sends, and tells how each one ended. Its builders [`BinaryBuilder`] and [`Http2Builder`] have all
-//!   settings.
-//! * [`Delivery`] and [`proto::Outcome`]: how it ended. [`ClientEvent`]: what happens to the connections meanwhile;
-//!   [`proto::DialFailure`] and [`TlsCause`] say why there is none.
-//! * [`Identity`], [`Credentials`], [`Roots`]: whom to be, and whom to trust. [`Proxy`]: the way through one.
+//! * [`Client`]: sends notifications and reports their outcomes. Its builders [`BinaryBuilder`] and [`Http2Builder`] have
+//!   all settings.
+//! * [`Delivery`] and [`proto::Outcome`]: how a notification ended. [`ClientEvent`]: what happens to the connections;
+//!   [`proto::DialFailure`] and [`TlsCause`] say why one could not be opened.
+//! * [`Identity`], [`Credentials`], [`Roots`]: how to authenticate, and which servers to trust. [`Proxy`]: the proxy to
+//!   connect through.
 //! * [`feedback`]: reading the feedback service of the binary protocol.
-//! * [`channels`]: broadcast channels and broadcasts.
-//! * [`proto`]: everything that is protocol: payloads, device tokens, outcomes, retries.
-//! * [`AsyncStd`]: the runtime behind it all. [`TlsStream`]: the stream of its connections.
+//! * [`channels`]: managing broadcast channels, and sending broadcasts.
+//! * [`proto`]: the protocol types: payloads, device tokens, outcomes, retries.
+//! * [`AsyncStd`]: the runtime that the client runs on. [`TlsStream`]: the stream of its connections.
 
 mod runtime;
 mod stream;

@@ -1,4 +1,4 @@
-//! The `apns` command: push notifications from a shell, and a simulator to try them on.
+//! The `apns` command: sends push notifications from a shell, and runs a simulator to test them.
 
 mod arguments;
 mod batch;

@@ -1,17 +1,17 @@
-//! What a provider of push notifications proves itself with, read once, in whatever form it is stored, for every TLS
-//! library. No I/O but [`Identity::from_files`], no clock, no runtime, nothing asynchronous.
+//! Credentials of a push provider: client certificates, private keys and signing keys, parsed from every common form, for
+//! any TLS library. No I/O except in [`Identity::from_files`], no clock, no runtime, nothing asynchronous.
 //!
 //! # Who it is for
 //!
-//! An application has these types from its transport (`apns-tokio`, `apns-async-std`). Take this crate with `apns-proto`
-//! when the transport is yours.
+//! Applications get these types from their transport (`apns-tokio`, `apns-smol`, `apns-async-std`). Use this crate with
+//! `apns-proto` when you write your own transport.
 //!
 //! # A first program
 //!
-//! The gateway, the feedback service and (where no provider token is used) the HTTP/2 provider API know an app by the
-//! certificate of its provider. People keep that certificate as PEM in one file or two, as a PKCS#12 file made by
-//! Keychain Access, OpenSSL, Java or NSS, or as base64 in an environment variable. [`Identity`] takes them all, checks
-//! that the key belongs to the certificate, and gives plain DER back.
+//! The gateway, the feedback service and (without a provider token) the HTTP/2 provider API identify an app by the
+//! certificate of its provider. The certificate may be PEM in one or two files, a PKCS#12 file made by Keychain Access,
+//! OpenSSL, Java or NSS, or base64 in an environment variable. [`Identity`] parses all of these, checks that the key
+//! belongs to the certificate, and returns plain DER.
 //!
 //! ```
 //! use apns_credentials::{CertificateEnvironment, Identity, Validity};
@@ -32,13 +32,13 @@
 //! # What is where
 //!
 //! * [`Identity`], [`Identities`]: a certificate with its key and its chain, and the choice among several.
-//! * [`Certificate`], [`CertificateEnvironment`], [`Validity`]: what a certificate says about itself.
-//! * [`Verdict`]: whether it can be used, the same to those who check a file and to those who send.
+//! * [`Certificate`], [`CertificateEnvironment`], [`Validity`]: the contents of a certificate.
+//! * [`Verdict`]: whether a certificate can be used; the same checks for a file and for a client that connects.
 //! * [`SigningKey`], [`SigningSource`]: a `.p8` file, and the provider tokens that it signs.
-//! * [`disclosure`]: what may be shown of a value that a person gave, which may be a secret in the wrong place.
+//! * [`disclosure`]: what a message may show of a value that a user gave, which may be a secret in the wrong place.
 //!
-//! The feature `pkcs12` (on by default) reads what has a password. It brings pre-release versions of cryptographic
-//! libraries. Without it such a file is [`IdentityError::FeatureDisabled`].
+//! The feature `pkcs12` (on by default) reads files with a password. It depends on pre-release versions of cryptographic
+//! libraries. Without the feature, such a file is an [`IdentityError::FeatureDisabled`].
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

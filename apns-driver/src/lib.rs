@@ -1,19 +1,19 @@
-//! The asynchronous half that needs no particular runtime: the client handle, the bounded queue, the connection loop and
+//! The asynchronous client without a particular runtime: the client handle, the bounded queue, the connection loop and
 //! bulk sending.
 //!
 //! # Who it is for
 //!
-//! Applications depend on a transport (`apns-tokio`, `apns-smol`, `apns-async-std`) and never meet this crate. It is for
-//! those who bring a further runtime or TLS library: implement [`Clock`] and [`Runtime`], call [`define_client!`], and everything
-//! works on it. `apns-smol` is the shortest example, with 70 lines; what is the same for every client on rustls is in
-//! [`tls`] behind the feature `rustls-client`. `apns-async-std` has another TLS library, and most of it is the meaning of
-//! that library's errors. A transport without a runtime needs `apns-proto` alone, see its `guide`, and [`apns_credentials`]
-//! for certificates and keys.
+//! Applications depend on a transport (`apns-tokio`, `apns-smol`, `apns-async-std`) and do not use this crate directly. Use
+//! it to support another runtime or TLS library: implement [`Clock`] and [`Runtime`], and call [`define_client!`].
+//! `apns-smol` is the shortest example, with about 70 lines; the code that all clients on rustls share is in [`tls`], behind
+//! the feature `rustls-client`. `apns-async-std` uses another TLS library, and most of it interprets the errors of that
+//! library. A transport without a runtime needs only `apns-proto` (see its `guide`), and [`apns_credentials`] for
+//! certificates and keys.
 //!
 //! # A first program
 //!
-//! [`drive`] runs any machine over any stream of `futures-io`. Here the stream is a cursor that holds all that a
-//! feedback service would say, and the clock is that of the standard library:
+//! [`drive`] runs any state machine over any stream of `futures-io`. Here the stream is a cursor that holds the whole output
+//! of a feedback service, and the clock is that of the standard library:
 //!
 //! ```
 //! use std::future::{Future, ready};
@@ -32,7 +32,7 @@
 //!         Now::new(Instant::now(), SystemTime::now().into())
 //!     }
 //!
-//!     // Enough for a stream that never keeps anybody waiting.
+//!     // Sufficient for a stream that is always ready.
 //!     fn sleep_until(&self, _deadline: Instant) -> impl Future<Output = ()> + Send + 'static {
 //!         ready(())
 //!     }
@@ -53,11 +53,11 @@
 //!
 //! # What is where
 //!
-//! * [`Runtime`], [`Clock`], [`Wire`], [`Secured`], [`Alpn`], [`tls`]: what a transport brings, and what it is given.
-//! * [`Client`] with its builders, [`Pending`], [`Delivery`], [`SendAll`], [`Events`]: the handle of applications.
+//! * [`Runtime`], [`Clock`], [`Wire`], [`Secured`], [`Alpn`], [`tls`]: what a transport implements, and what it receives.
+//! * [`Client`] with its builders, [`Pending`], [`Delivery`], [`SendAll`], [`Events`]: the API for applications.
 //! * [`feedback`]: reading the feedback service.
-//! * [`files`]: private files.
-//! * [`drive`]: the loop for one machine on one stream, for servers and tests.
+//! * [`files`]: creating private files, and opening files that a user names.
+//! * [`drive`]: the connection loop for one state machine on one stream, for servers and tests.
 
 mod alarm;
 mod binary_builder;

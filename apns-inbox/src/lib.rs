@@ -1,9 +1,10 @@
-//! An inbox for pushes: what the simulator took, as a phone would show it, with the truth beside it.
+//! An inbox for pushes: shows what the simulator received as a phone would show it, with the request and the answer.
 //!
-//! Everybody who works on pushes without a phone at hand sends blind. This crate listens to a
-//! [`Simulator`](apns_sim::Simulator) and serves a page that shows each push live: banners, badges, Live Activities, what
-//! only wakes an app, what was refused and by which rule, with the request as it came. The same is to be had over HTTP and
-//! JSON, for tests in any language; `docs/inbox.md` shows how, and `/openapi.json` describes it.
+//! Without a phone, a developer of push notifications cannot see what a device does with them. This crate records what a
+//! [`Simulator`](apns_sim::Simulator) receives and serves a web page that shows each push live: banners, badges, Live
+//! Activities, pushes that only wake an app, and refused pushes with the rule that they broke, each with its request. The
+//! same is available as JSON over HTTP, for tests in any language; `docs/inbox.md` shows how, and `/openapi.json` describes
+//! it.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -23,9 +24,9 @@
 //! # }
 //! ```
 //!
-//! It is bounded: the last 10 000 pushes are kept in memory, unless [`Settings::keep`] says otherwise. It has no password:
-//! anybody who reaches its port reads payloads and device tokens, so it is for test data, and listens on loopback unless it
-//! is told otherwise. Pages of other sites can neither read it nor act on it.
+//! Memory is bounded: the inbox keeps the last 10 000 pushes, or the number in [`Settings::keep`]. It has no password:
+//! anyone who can connect to its port can read payloads and device tokens. Use it for test data, and let it listen on
+//! loopback. Web pages of other sites can neither read it nor change anything in it.
 
 mod again;
 mod api;

@@ -1,9 +1,9 @@
 //! Finds what is wrong with a payload before it is sent.
 //!
-//! The service looks at the size of a payload and at little else: it answers 200 to payloads that a device then drops
-//! without a word. A Live Activity that starts without an alert, a badge that is a text, a date counted from 2001, a key
-//! that stands beside `aps` instead of in it: none of these has an error. This crate compares a payload with all that
-//! Apple documents for its push type.
+//! The service checks the size of a payload and little else: it answers 200 to payloads that a device then drops
+//! silently. A Live Activity that starts without an alert, a badge that is a string, a date counted from 2001, a key beside
+//! `aps` instead of inside it: none of these causes an error. This crate compares a payload with everything that Apple
+//! documents for its push type.
 //!
 //! ```
 //! use apns_lint::{Lint, Severity};
@@ -16,10 +16,10 @@
 //! assert_eq!(findings[0].what, "it has to be a whole number of 0 or more, and is a text");
 //! ```
 //!
-//! [`schema`] gives the same table as a JSON Schema for each push type, for editors and for tests in other languages. A
-//! schema has no place for some rules, such as a date that is counted from 2001: those are in [`Lint`] alone.
+//! [`schema`] returns the same table as a JSON Schema for each push type, for editors and for tests in other languages. A
+//! schema cannot express some rules, such as the one for dates that are counted from 2001; only [`Lint`] checks these.
 //!
-//! Nothing here does I/O. Findings name keys and kinds and never hold a value of the payload.
+//! This crate does no I/O. Findings name keys and types, and never contain a value of the payload.
 
 mod json;
 mod lint;

@@ -2,13 +2,13 @@
 //!
 //! # Who it is for
 //!
-//! Take this crate alone when the transport is yours: a proxy, blocking sockets, io_uring, a simulation, a test.
-//! [`guide`] says step by step how to write one. An application on tokio takes `apns-tokio`, one on smol `apns-smol`, one on
-//! async-std `apns-async-std`; all show these types under their own `proto`.
+//! Use this crate alone when you write your own transport: a proxy, blocking sockets, io_uring, a simulation, a test.
+//! [`guide`] explains step by step how. An application uses `apns-tokio`, `apns-smol` or `apns-async-std` according to its
+//! runtime; each of them re-exports this crate as `proto`.
 //!
 //! # A first program
 //!
-//! A gateway of the binary protocol that refuses the second of three, with the bytes moved by hand:
+//! A gateway of the binary protocol refuses the second of three notifications. The program moves the bytes itself:
 //!
 //! ```
 //! use std::time::{Instant, SystemTime};
@@ -29,15 +29,15 @@
 //!
 //!     let mut out = BytesMut::new();
 //!     client.poll_transmit(now, &mut out);
-//!     assert_eq!(out[0], 2); // frames of command 2, yours to write to the gateway
+//!     assert_eq!(out[0], 2); // frames of command 2, for you to write to the gateway
 //!
-//!     // What the gateway answers: command 8, status 8 (invalid token), the second.
+//!     // The gateway's error response: command 8, status 8 (invalid token), identifier 2.
 //!     client.handle_input(now, &[8, 8, 0, 0, 0, 2]);
 //!     let mut outcomes = Vec::new();
 //!     while let Some(event) = client.poll_event() {
 //!         match event {
 //!             ConnectionEvent::Settled(settled) => outcomes.push((settled.key, settled.outcome.word())),
-//!             // The gateway threw away what was written behind it: to be sent again, which a `Session` does.
+//!             // The gateway discarded what was written after it. A `Session` would send that again.
 //!             ConnectionEvent::Closed(closed) => assert_eq!(closed.unsettled[0].submission.key, 3),
 //!             _ => {}
 //!         }
@@ -49,18 +49,19 @@
 //!
 //! # What is where
 //!
-//! * [`Notification`], [`DeviceToken`], [`payload`] and the types around them: what is sent, the same for both protocols.
-//! * [`Outcome`], [`Rejection`]: how it ended, and what that asks for. [`RetryPolicy`], [`InvalidTokens`]: what to make
-//!   of it.
-//! * [`binary`]: the protocol of the classic gateway and its feedback service. `http2`: today's provider API (feature
+//! * [`Notification`], [`DeviceToken`], [`payload`] and related types: what is sent, the same for both protocols.
+//! * [`Outcome`], [`Rejection`]: how a notification ended, and what to do about it. [`RetryPolicy`]: when to send it again.
+//!   [`InvalidTokens`]: the device tokens to stop using.
+//! * [`binary`]: the protocol of the binary gateway and its feedback service. `http2`: the HTTP/2 provider API (feature
 //!   `http2`, on by default).
-//! * [`machine`]: the contract of everything that has a connection. [`Connection`]: what sends notifications.
-//! * [`session`]: one connection after another, until each notification has its outcome.
-//! * [`proxy`]: the way through a proxy of HTTP or SOCKS.
-//! * [`encoding`]: text as people save it, for every reader of files.
+//! * [`machine`]: the contract of all state machines that have a connection. [`Connection`]: a machine that sends
+//!   notifications.
+//! * [`session`]: opens one connection after another, until each notification has its outcome.
+//! * [`proxy`]: connecting through an HTTP or SOCKS proxy.
+//! * [`encoding`]: decoding of text files, with byte order marks and UTF-16 recognised.
 //! * [`guide`]: how to write a transport.
 //!
-//! The feature `server` adds the machines of the other side: gateway, feedback service, provider API.
+//! The feature `server` adds the state machines of the server side for the binary protocol: gateway and feedback service.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -123,8 +124,7 @@ pub use text::TextError;
 pub use time::{NotSeconds, Now, WallTime};
 pub use topic::{CollapseId, Topic};
 
-/// What the other crates of the project share with this one, so that there is one of each. Not for others: it changes
-/// without notice.
+/// Helpers that the other crates of the project share. Not a public API: it changes without notice.
 #[doc(hidden)]
 pub mod internal {
     pub use crate::hex::{HexError, from_hex, read_digits, to_hex};

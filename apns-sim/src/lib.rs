@@ -1,13 +1,13 @@
 //! A simulator of Apple's services for tests: push gateway, feedback service and HTTP/2 provider API over real TLS on this machine.
 //!
-//! [`Simulator::start`] gives addresses, a certificate authority and a client certificate. Any client can connect,
-//! whatever language it is written in. What the services do beyond taking everything that is well-formed is told by a
-//! [`Script`]: refuse this token with that status, cut the connection in the middle of a notification, stop reading,
-//! never finish a handshake. What they saw is in a [`Log`].
+//! [`Simulator::start`] returns addresses, a certificate authority and a client certificate. Clients in any language can
+//! connect. By default the services accept everything that is well-formed. A [`Script`] makes them do otherwise: refuse
+//! this token with that status, cut the connection in the middle of a notification, stop reading, never finish a
+//! handshake. A [`Log`] records what they received.
 //!
-//! The gateway and the feedback service are the mirror image of the client: the same wire files with roles swapped. So a
-//! mistake that both sides share goes unnoticed there; the test vectors and foreign clients are there to find it. The
-//! provider API is a foreign peer: it speaks HTTP/2 with the `h2` crate, and the client does not.
+//! The gateway and the feedback service use the same wire code as the client, with the roles swapped. So a mistake that
+//! both sides share goes unnoticed there; the test vectors and third-party clients exist to find it. The provider API is
+//! an independent peer: it implements HTTP/2 with the `h2` crate, which the client does not use.
 
 mod armed;
 mod certificates;

@@ -1,10 +1,10 @@
-//! Send Apple push notifications on smol and rustls, and know what became of each one.
+//! Send Apple push notifications with smol and rustls, and learn the outcome of each one.
 //!
 //! # Who it is for
 //!
-//! Applications on smol, and those that leave async-std, whose authors point to smol. TLS is rustls with ring: nothing of
-//! the system's is needed but its certificate authorities. On tokio take `apns-tokio`; with the system's own TLS,
-//! `apns-async-std`. The names are equal, so that switching is a change of the import line.
+//! Applications on smol, and those that move from async-std, whose authors recommend smol. TLS is rustls with ring: the
+//! crate uses nothing of the system but its certificate authorities. Use `apns-tokio` on tokio, and `apns-async-std` with
+//! the system's TLS. All three have the same API; to switch, change the import line.
 //!
 //! # A first program
 //!
@@ -17,7 +17,7 @@
 //! use apns_smol::proto::http2::{KeyId, TeamId};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     // In the place of Apple: a simulator on this machine.
+//!     // A simulator on this machine takes the place of Apple.
 //!     let simulator = Simulator::builder().start_on_thread()?;
 //!     let key = SigningKey::read(simulator.signing_key_pem().as_bytes())?;
 //!     let source = SigningSource::new(key, KeyId::new(simulator.key_id())?, TeamId::new(simulator.team_id())?);
@@ -39,15 +39,16 @@
 //!
 //! # What is where
 //!
-//! * [`Client`]: sends, and tells how each one ended. Its builders [`BinaryBuilder`] and [`Http2Builder`] have all
-//!   settings.
-//! * [`Delivery`] and [`proto::Outcome`]: how it ended. [`ClientEvent`]: what happens to the connections meanwhile;
-//!   [`proto::DialFailure`] and [`TlsCause`] say why there is none.
-//! * [`Identity`], [`Credentials`], [`Roots`]: whom to be, and whom to trust. [`Proxy`]: the way through one.
+//! * [`Client`]: sends notifications and reports their outcomes. Its builders [`BinaryBuilder`] and [`Http2Builder`] have
+//!   all settings.
+//! * [`Delivery`] and [`proto::Outcome`]: how a notification ended. [`ClientEvent`]: what happens to the connections;
+//!   [`proto::DialFailure`] and [`TlsCause`] say why one could not be opened.
+//! * [`Identity`], [`Credentials`], [`Roots`]: how to authenticate, and which servers to trust. [`Proxy`]: the proxy to
+//!   connect through.
 //! * [`feedback`]: reading the feedback service of the binary protocol.
-//! * [`channels`]: broadcast channels and broadcasts.
-//! * [`proto`]: everything that is protocol: payloads, device tokens, outcomes, retries.
-//! * [`Smol`]: the runtime behind it all.
+//! * [`channels`]: managing broadcast channels, and sending broadcasts.
+//! * [`proto`]: the protocol types: payloads, device tokens, outcomes, retries.
+//! * [`Smol`]: the runtime that the client runs on.
 
 mod runtime;
 

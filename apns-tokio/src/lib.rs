@@ -1,10 +1,10 @@
-//! Send Apple push notifications on tokio and rustls, and know what became of each one.
+//! Send Apple push notifications with tokio and rustls, and learn the outcome of each one.
 //!
 //! # Who it is for
 //!
-//! Applications on tokio. TLS is rustls with ring: nothing of the system's is needed but its certificate authorities.
-//! The same on smol is `apns-smol`; on async-std, or with the system's TLS, `apns-async-std`. The names are equal, so that
-//! switching is a change of the import line.
+//! Applications on tokio. TLS is rustls with ring: the crate uses nothing of the system but its certificate authorities.
+//! Use `apns-smol` on smol, and `apns-async-std` on async-std or with the system's TLS. All three have the same API; to
+//! switch, change the import line.
 //!
 //! # A first program
 //!
@@ -17,7 +17,7 @@
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     // In the place of a gateway: a simulator on this machine.
+//!     // A simulator on this machine takes the place of a gateway.
 //!     let simulator = Simulator::builder().start_on_thread()?;
 //!     let (certificate, key) = (simulator.client_certificate_pem(), simulator.client_key_pem());
 //!     let identity = Identity::from_pem(certificate.as_bytes(), Some(key.as_bytes()), None)?;
@@ -30,7 +30,7 @@
 //!     let payload = Payload::builder().title("Kitchen").body("Tea is ready").badge(1).build()?;
 //!     let pending = client.submit(Notification::new(token, payload)).await;
 //!
-//!     // Closing has the gateway prove what it took; without it, silence counts as a yes after three seconds.
+//!     // `close` makes the gateway prove what it accepted; otherwise three seconds of silence count as acceptance.
 //!     let left = client.close(Duration::from_secs(10)).await;
 //!     assert!(left.unsettled.is_empty());
 //!     match pending.await.outcome {
@@ -42,20 +42,21 @@
 //! }
 //! ```
 //!
-//! The same over today's HTTP/2 API: [`Client::http2`] with a provider token or a client certificate. The examples
+//! For the HTTP/2 provider API, use [`Client::http2`] with a provider token or a client certificate. The examples
 //! `send_one`, `send_many`, `feedback` and `broadcast` of this crate run without arguments.
 //!
 //! # What is where
 //!
-//! * [`Client`]: sends, and tells how each one ended. Its builders [`BinaryBuilder`] and [`Http2Builder`] have all
-//!   settings.
-//! * [`Delivery`] and [`proto::Outcome`]: how it ended. [`ClientEvent`]: what happens to the connections meanwhile;
-//!   [`proto::DialFailure`] and [`TlsCause`] say why there is none.
-//! * [`Identity`], [`Credentials`], [`Roots`]: whom to be, and whom to trust. [`Proxy`]: the way through one.
+//! * [`Client`]: sends notifications and reports their outcomes. Its builders [`BinaryBuilder`] and [`Http2Builder`] have
+//!   all settings.
+//! * [`Delivery`] and [`proto::Outcome`]: how a notification ended. [`ClientEvent`]: what happens to the connections;
+//!   [`proto::DialFailure`] and [`TlsCause`] say why one could not be opened.
+//! * [`Identity`], [`Credentials`], [`Roots`]: how to authenticate, and which servers to trust. [`Proxy`]: the proxy to
+//!   connect through.
 //! * [`feedback`]: reading the feedback service of the binary protocol.
-//! * [`channels`]: broadcast channels and broadcasts.
-//! * [`proto`]: everything that is protocol: payloads, device tokens, outcomes, retries.
-//! * [`Tokio`]: the runtime behind it all.
+//! * [`channels`]: managing broadcast channels, and sending broadcasts.
+//! * [`proto`]: the protocol types: payloads, device tokens, outcomes, retries.
+//! * [`Tokio`]: the runtime that the client runs on.
 
 mod runtime;
 mod stream;

@@ -1,5 +1,5 @@
-//! The provider daemon: many applications send Apple push notifications through one service that keeps the connections,
-//! answers as soon as a notification is on disk, and delivers in the background.
+//! The provider daemon: many applications send Apple push notifications through one service. It keeps the connections,
+//! answers when a notification is on disk, and delivers it in the background.
 //!
 //! # The pieces
 //!
@@ -9,21 +9,22 @@
 //!                   └► Engine ──┴──► apns_tokio::Client      one engine for each app
 //! ```
 //!
-//! * [`config`]: the configuration file, and the definition of an app wherever it comes from.
-//! * [`outbox`]: the narrow trait of the store, and the store in one file.
-//! * [`Service`]: what every interface stands on. Interfaces hold no state of their own and never see a client:
-//!   [`submit`](Service::submit) stores, [`wait`](Service::wait) and [`outcomes`](Service::outcomes) tell what became of
-//!   it, [`feedback`](Service::feedback) has the device tokens on which an app is gone,
-//!   [`provision`](Service::provision), [`remove`](Service::remove) and [`list`](Service::list) are for apps.
-//! * [`Access`]: who may do what; every interface asks it before anything else.
-//! * The bridge: TLS ports for clients of the binary protocol, who are known by their certificates.
+//! * [`config`]: the configuration file, and the definition of an app from any source.
+//! * [`outbox`]: the trait of the store, and its implementation in one file.
+//! * [`Service`]: the API that every interface uses. Interfaces hold no delivery state and never use a client:
+//!   [`submit`](Service::submit) stores notifications, [`wait`](Service::wait) and [`outcomes`](Service::outcomes) report
+//!   their outcomes, [`feedback`](Service::feedback) returns the device tokens that an app is no longer installed on, and
+//!   [`provision`](Service::provision), [`remove`](Service::remove) and [`list`](Service::list) manage apps.
+//! * [`Access`]: authorization; every interface checks it first.
+//! * The bridge: TLS ports for clients of the binary protocol, which are identified by their certificates.
 //!
-//! # What holds
+//! # Guarantees
 //!
-//! * What [`Service::submit`] accepted is on disk, and is settled exactly once, whatever happens to the process.
-//! * What may have left without an answer is reported, or sent again and marked, as the app's loss policy says.
-//! * An app that cannot send takes nothing from the others but its share of the outbox.
-//! * Keys, tokens and payloads are in no log, no error, and no answer but the one that asked for them.
+//! * What [`Service::submit`] accepted is on disk, and is settled exactly once, even if the process is killed.
+//! * A notification that may have been sent, but has no answer, is reported, or sent again and marked, according to the
+//!   app's loss policy.
+//! * An app that cannot send does not affect other apps, except that it uses its share of the outbox.
+//! * Keys, tokens and payloads appear in no log, no error, and in no response except to a request for them.
 
 mod access;
 mod app_name;

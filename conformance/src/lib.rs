@@ -1,13 +1,13 @@
-//! What every transport has to show over real sockets and TLS, against the simulator, written once.
+//! The conformance tests that every transport has to pass over real sockets and TLS, against the simulator.
 //!
-//! A behaviour is an asynchronous function that is generic over the [`Runtime`] and panics when the behaviour is not
-//! shown. [`tests!`] makes a test of each, by its name, in a test binary of the transport:
+//! A behaviour is an asynchronous function that is generic over the [`Runtime`] and panics if the transport does not show
+//! the behaviour. [`tests!`] defines a test of the same name for each, in a test binary of the transport:
 //!
 //! ```ignore
 //! apns_conformance::tests!(apns_tokio::Tokio, crate::block_on);
 //! ```
 //!
-//! The simulator runs on a thread of its own, so that it is the same for every transport.
+//! The simulator runs on its own thread, so that it is the same for every transport.
 
 #![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
 
