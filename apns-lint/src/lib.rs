@@ -30,3 +30,8 @@ mod table;
 
 pub use lint::{Finding, Lint, Severity};
 pub use schema::schema;
+
+/// Runs the program of this crate's README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

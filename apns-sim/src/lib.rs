@@ -40,3 +40,8 @@ pub use script::{
 };
 pub use simulator::{Builder, Simulator, StartError};
 pub use tls::{ClientAuth, ProviderAuth, TlsVersion};
+
+/// Runs the program of this crate's README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -207,3 +207,18 @@ behaviours! {
         n7_a_certificate_for_signing_code_is_refused_before_the_first_connection,
     }
 }
+
+/// Runs the programs of the project's README. They are here because they use more than one transport.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
+
+/// Compiles the example of the page about proxies.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/proxies.md")]
+pub struct Proxies;
+
+/// Runs the program of the page about tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/testing.md")]
+pub struct Testing;

@@ -65,6 +65,11 @@ async fn the_description_names_what_there_is() {
         }
     }
     assert_eq!(described.len(), 12, "{described:?}");
+    let kinds = document["components"]["schemas"]["Problem"]["properties"]["type"]["anyOf"].as_array().unwrap();
+    let for_people = include_str!("../../../docs/daemon.md");
+    for kind in kinds.iter().filter_map(|kind| kind["const"].as_str()) {
+        assert!(for_people.contains(&format!("`{kind}`")), "docs/daemon.md does not name {kind}");
+    }
     // Names of schemas lead somewhere.
     let text = document.to_string();
     for reference in text.split("\"$ref\":\"#").skip(1) {
