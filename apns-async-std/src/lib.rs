@@ -78,3 +78,8 @@ pub use runtime::AsyncStd;
 pub use stream::TlsStream;
 
 apns_driver::define_client!(AsyncStd);
+
+/// Runs the program of this crate's README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -4,6 +4,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use apns_proto::http2::Requests;
+use apns_proto::internal::compact_json;
 use apns_proto::payload::PayloadBuilder;
 use apns_proto::{
     ApnsId, CollapseId, DeviceToken, Expiration, Notification, Payload, PayloadError, PayloadLimit, Priority, PushType,
@@ -153,17 +154,7 @@ pub(crate) fn parse_priority(text: &str) -> Result<Priority, String> {
 
 /// The same value without the white space between its parts.
 pub(crate) fn compact(value: &RawValue) -> Box<RawValue> {
-    let (mut in_text, mut escaped) = (false, false);
-    let json = value.get().chars().filter(|character| {
-        let kept = in_text || !character.is_ascii_whitespace();
-        match character {
-            '"' if !escaped => in_text = !in_text,
-            _ => {}
-        }
-        escaped = in_text && !escaped && *character == '\\';
-        kept
-    });
-    RawValue::from_string(json.collect()).expect("white space between its parts means nothing in JSON")
+    RawValue::from_string(compact_json(value.get())).expect("white space between its parts means nothing in JSON")
 }
 
 /// A notification of which each field may still be missing.

@@ -246,12 +246,30 @@ impl<R: Runtime + Default> Client<R> {
     /// Begins a client of a binary gateway.
     ///
     /// Apple switched its gateway off in March 2021; private gateways, test rigs and bridges speak this protocol.
+    ///
+    /// ```
+    /// use apns_driver::{BuildError, Client, Endpoint, Identity, Runtime};
+    ///
+    /// // `R` is the runtime of a transport, such as `apns_tokio::Tokio`, whose `Client` has it already.
+    /// fn start<R: Runtime + Default>(identity: Identity) -> Result<Client<R>, BuildError> {
+    ///     Client::binary(Endpoint::new("gateway.example.com", 2195), identity).start()
+    /// }
+    /// ```
     #[must_use]
     pub fn binary(endpoint: Endpoint, identity: Identity) -> BinaryBuilder<R> {
         BinaryBuilder::on(R::default(), endpoint, identity)
     }
 
     /// Begins a client of Apple's HTTP/2 provider API.
+    ///
+    /// ```
+    /// use apns_driver::apns_credentials::SigningSource;
+    /// use apns_driver::{BuildError, Client, Endpoint, Environment, Runtime};
+    ///
+    /// fn start<R: Runtime + Default>(source: SigningSource) -> Result<Client<R>, BuildError> {
+    ///     Client::http2(Endpoint::provider_api(Environment::Production), source).connections(2).start()
+    /// }
+    /// ```
     #[cfg(feature = "http2")]
     #[must_use]
     pub fn http2(endpoint: Endpoint, credentials: impl Into<crate::Credentials>) -> crate::Http2Builder<R> {
@@ -272,12 +290,36 @@ impl<R: Runtime, M: Message> Client<R, M> {
     ///
     /// On the binary protocol silence means yes, so this takes the quiet time (3 s by default) unless something
     /// settles it sooner: [`prove`](Self::prove) and [`close`](Self::close) do.
+    ///
+    /// ```
+    /// use apns_driver::{Client, Runtime};
+    /// use apns_proto::{DeviceToken, Notification, Outcome, Payload};
+    ///
+    /// async fn tea<R: Runtime>(client: &Client<R>, token: DeviceToken) {
+    ///     match client.send(Notification::new(token, Payload::alert("Tea is ready"))).await {
+    ///         Outcome::Accepted { apns_id, .. } => println!("accepted as {apns_id:?}"),
+    ///         Outcome::Rejected(rejection) => println!("{rejection}: {}", rejection.explain().to_do),
+    ///         other => println!("{other}"),
+    ///     }
+    /// }
+    /// ```
     pub async fn send(&self, notification: M) -> Outcome {
         self.submit(notification).await.await.outcome
     }
 
     /// Waits for room in the queue, and takes a notification. A client that takes no more answers through the
     /// [`Pending`] that it was not sent.
+    ///
+    /// ```
+    /// use apns_driver::{Client, Runtime};
+    /// use apns_proto::Notification;
+    ///
+    /// async fn both<R: Runtime>(client: &Client<R>, one: Notification, two: Notification) {
+    ///     // Both are under way before the first outcome is waited for.
+    ///     let (one, two) = (client.submit(one).await, client.submit(two).await);
+    ///     println!("{}, {}", one.await.outcome, two.await.outcome);
+    /// }
+    /// ```
     pub async fn submit(&self, mut notification: M) -> Pending<M> {
         self.note_handed_over(&mut notification);
         let (reply, pending) = Reply::one();
@@ -292,6 +334,20 @@ impl<R: Runtime, M: Message> Client<R, M> {
     /// # Errors
     ///
     /// Gives it back when the queue is full or the client is closed.
+    ///
+    /// ```
+    /// use apns_driver::{Client, Runtime, TrySendError};
+    /// use apns_proto::Notification;
+    ///
+    /// fn offer<R: Runtime>(client: &Client<R>, notification: Notification) -> Result<(), Notification> {
+    ///     match client.try_send(notification) {
+    ///         // The outcome goes unread; the notification is sent all the same.
+    ///         Ok(_pending) => Ok(()),
+    ///         Err(TrySendError::Full(notification)) => Err(*notification),
+    ///         Err(closed) => Err(closed.into_notification()),
+    ///     }
+    /// }
+    /// ```
     pub fn try_send(&self, notification: M) -> Result<Pending<M>, TrySendError<M>> {
         let original = notification.expiration();
         let mut notification = notification;
@@ -317,6 +373,21 @@ impl<R: Runtime, M: Message> Client<R, M> {
     /// Memory is bounded by what is under way: the source is only asked for more when there is room, and outcomes have
     /// to be taken for the run to go on. When the source ends, the rest is proven at once instead of after the quiet
     /// time. Dropping the stream forgets outcomes, not notifications.
+    ///
+    /// ```
+    /// use apns_driver::{Client, Runtime};
+    /// use apns_proto::{DeviceToken, Notification, Payload};
+    /// use futures_util::{StreamExt, stream};
+    ///
+    /// async fn everybody<R: Runtime>(client: &Client<R>, tokens: Vec<(u64, DeviceToken)>) {
+    ///     let payload = Payload::alert("Tea is ready");
+    ///     let source = stream::iter(tokens).map(|(user, token)| (user, Notification::new(token, payload.clone())));
+    ///     let mut outcomes = std::pin::pin!(client.send_all(source));
+    ///     while let Some((user, delivery)) = outcomes.next().await {
+    ///         println!("{user}: {}", delivery.outcome);
+    ///     }
+    /// }
+    /// ```
     pub fn send_all<S, K>(&self, source: S) -> SendAll<R, S, K, M>
     where
         S: futures_core::Stream<Item = (K, M)>,
@@ -328,6 +399,17 @@ impl<R: Runtime, M: Message> Client<R, M> {
     /// as unknown or not sent.
     ///
     /// On the binary protocol this costs a connection: the gateway only speaks when it closes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use apns_driver::{Client, Runtime};
+    ///
+    /// async fn checkpoint<R: Runtime>(client: &Client<R>) {
+    ///     client.prove(Duration::from_secs(10)).await;
+    ///     println!("{} have their outcome", client.settled());
+    /// }
+    /// ```
     pub async fn prove(&self, limit: Duration) {
         let deadline = self.runtime.now().instant.checked_add(limit);
         self.queue().prove(deadline).await;
@@ -336,6 +418,18 @@ impl<R: Runtime, M: Message> Client<R, M> {
     /// Takes no more, settles what was taken, and closes all connections, within `limit`.
     ///
     /// What cannot be settled by then ends as unknown or not sent, and is listed in the report.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use apns_driver::{Client, Runtime};
+    /// use apns_proto::Notification;
+    ///
+    /// async fn stop<R: Runtime>(client: Client<R>) -> Vec<Notification> {
+    ///     let report = client.close(Duration::from_secs(10)).await;
+    ///     report.unsettled.into_iter().map(|leftover| leftover.notification).collect()
+    /// }
+    /// ```
     pub async fn close(&self, limit: Duration) -> CloseReport<M> {
         let core = &self.handle.core;
         core.leftovers.lock().get_or_insert_default();
@@ -350,23 +444,62 @@ impl<R: Runtime, M: Message> Client<R, M> {
     /// are so many, or until another one is given; 0 takes it back.
     ///
     /// For callers that must know that what they submit can be written now: see [`capacity`](Self::capacity).
+    ///
+    /// ```
+    /// use apns_driver::{Client, Runtime};
+    ///
+    /// fn warm<R: Runtime>(client: &Client<R>) {
+    ///     client.connect(1);
+    /// }
+    /// ```
     pub fn connect(&self, connections: usize) {
         self.queue().want(connections);
     }
 
     /// How many notifications may be with the client without one of them waiting in it, about: those that have no outcome,
     /// and those that could be written now, because the peer has room for them. None without a connection.
+    ///
+    /// ```
+    /// use apns_driver::{Client, Runtime};
+    ///
+    /// fn has_room<R: Runtime>(client: &Client<R>) -> bool {
+    ///     client.capacity() > client.queued()
+    /// }
+    /// ```
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.queue().capacity()
     }
 
     /// Waits until [`capacity`](Self::capacity) is another number than `seen`.
+    ///
+    /// ```
+    /// use apns_driver::{Client, Runtime};
+    ///
+    /// async fn connected<R: Runtime>(client: &Client<R>) -> usize {
+    ///     client.connect(1);
+    ///     client.capacity_changed(0).await
+    /// }
+    /// ```
     pub async fn capacity_changed(&self, seen: usize) -> usize {
         self.queue().capacity_changed(seen).await
     }
 
     /// Watches what happens to the connections from now on.
+    ///
+    /// ```
+    /// use apns_driver::{Client, ClientEvent, Runtime};
+    /// use futures_util::StreamExt;
+    ///
+    /// async fn watch<R: Runtime>(client: &Client<R>) {
+    ///     let mut events = client.events();
+    ///     while let Some(event) = events.next().await {
+    ///         if let ClientEvent::Paused { cause, .. } = event {
+    ///             println!("nothing is sent for now: {cause}");
+    ///         }
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn events(&self) -> Events {
         self.handle.core.subscribers.subscribe()
@@ -375,29 +508,70 @@ impl<R: Runtime, M: Message> Client<R, M> {
     /// Why nothing, or not everything, is sent for now: the service refuses the credential, or the server is not the one
     /// that is meant. `None` while nothing is known against them. Of several sessions that pause, one tries for all of them,
     /// and this is what it says.
+    ///
+    /// ```
+    /// use apns_driver::{Client, Runtime};
+    ///
+    /// fn health<R: Runtime>(client: &Client<R>) -> String {
+    ///     client.pause().map_or_else(|| "good".to_owned(), |pause| pause.cause.to_string())
+    /// }
+    /// ```
     #[must_use]
     pub fn pause(&self) -> Option<Pause> {
         self.handle.core.pauses().trying().map(|(_, pausing)| pausing.pause.clone())
     }
 
     /// The credential was mended, or may have been: sessions that pause try again at once.
+    ///
+    /// ```
+    /// use apns_driver::{Client, Runtime};
+    ///
+    /// // Called when the file of the key was replaced.
+    /// fn reload<R: Runtime>(client: &Client<R>) {
+    ///     client.credential_changed();
+    /// }
+    /// ```
     pub fn credential_changed(&self) {
         self.queue().credential_changed();
     }
 
     /// How many notifications wait for a connection with room.
+    ///
+    /// ```
+    /// use apns_driver::{Client, Runtime};
+    ///
+    /// fn is_idle<R: Runtime>(client: &Client<R>) -> bool {
+    ///     client.queued() == 0
+    /// }
+    /// ```
     #[must_use]
     pub fn queued(&self) -> usize {
         self.queue().len()
     }
 
     /// How many notifications have ended so far.
+    ///
+    /// ```
+    /// use apns_driver::{Client, Runtime};
+    ///
+    /// fn progress<R: Runtime>(client: &Client<R>, of: u64) -> String {
+    ///     format!("{} of {of}", client.settled())
+    /// }
+    /// ```
     #[must_use]
     pub fn settled(&self) -> u64 {
         self.handle.core.settled.load(Ordering::Relaxed)
     }
 
     /// Everything that is counted, as it is now. It costs a lock and some loads; once a second is nothing.
+    ///
+    /// ```
+    /// use apns_driver::{Client, Runtime};
+    ///
+    /// fn metrics<R: Runtime>(client: &Client<R>) -> String {
+    ///     client.stats().to_string()
+    /// }
+    /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
         let core = &self.handle.core;

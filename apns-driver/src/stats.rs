@@ -1,5 +1,8 @@
 //! What a client counts, for those who watch it.
 
+#[cfg(feature = "metrics")]
+mod facade;
+mod figures;
 mod prometheus;
 
 pub use prometheus::Families;

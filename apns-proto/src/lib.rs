@@ -92,6 +92,8 @@ pub mod proxy;
 mod push_type;
 mod rejection;
 mod retry;
+#[cfg(feature = "serde")]
+mod serde_forms;
 pub mod session;
 #[cfg(test)]
 mod testing;
@@ -124,12 +126,18 @@ pub use text::TextError;
 pub use time::{NotSeconds, Now, WallTime};
 pub use topic::{CollapseId, Topic};
 
+/// Runs the program of this crate's README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
+
 /// Helpers that the other crates of the project share. Not a public API: it changes without notice.
 #[doc(hidden)]
 pub mod internal {
     pub use crate::hex::{HexError, from_hex, read_digits, to_hex};
     #[cfg(feature = "http2")]
     pub use crate::http2::numeric_date;
+    pub use crate::payload::compact_json;
     pub use crate::text::check as check_text;
     pub use crate::text_newtype;
 }

@@ -54,5 +54,12 @@ mod runtime;
 
 pub use apns_proto as proto;
 pub use runtime::Smol;
+/// The version of rustls that [`Smol`] takes a provider or a configuration of.
+pub use futures_rustls::rustls;
 
 apns_driver::define_client!(Smol);
+
+/// Runs the program of this crate's README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -6,20 +6,55 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use apns_driver::tls::rustls::client;
+use apns_driver::tls::rustls::client::{self, Base};
 use apns_driver::tls::{TlsFailure, TlsSettings};
 use apns_driver::{Clock, Runtime, Secured, Wire};
 use apns_proto::{End, Now};
 use futures_rustls::TlsConnector;
 use futures_rustls::client::TlsStream;
 use futures_rustls::rustls::ClientConfig;
+use futures_rustls::rustls::crypto::CryptoProvider;
 use smol::Timer;
 use smol::net::TcpStream;
 
 /// smol with rustls. Its tasks run on smol's global executor, whose threads start when they are needed, so it works in the tasks of
 /// any runtime.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Smol;
+///
+/// The default uses the cryptography of ring. A client on another value is made with its builder's `on`:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use apns_smol::proto::Environment;
+/// use apns_smol::rustls::crypto::CryptoProvider;
+/// use apns_smol::{BuildError, Client, Endpoint, Identity, Smol};
+///
+/// # #[allow(dead_code)]
+/// fn start(identity: Identity, provider: Arc<CryptoProvider>) -> Result<Client, BuildError> {
+///     Client::http2(Endpoint::provider_api(Environment::Production), identity)
+///         .on(Smol::with_crypto_provider(provider))
+///         .start()
+/// }
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Smol {
+    tls: Base,
+}
+
+impl Smol {
+    /// With the cryptography of another provider of rustls, such as aws-lc or one that is validated for FIPS 140.
+    #[must_use]
+    pub fn with_crypto_provider(provider: Arc<CryptoProvider>) -> Self {
+        Self { tls: Base::Provider(provider) }
+    }
+
+    /// With a configuration of the application's own. It decides whom to trust, and a builder's `roots` have no effect; the
+    /// builder's identity takes the place of its client certificate, and the protocols for ALPN are set by the client.
+    #[must_use]
+    pub fn with_client_config(config: Arc<ClientConfig>) -> Self {
+        Self { tls: Base::Config(config) }
+    }
+}
 
 impl Clock for Smol {
     fn now(&self) -> Now {
@@ -52,7 +87,7 @@ impl Runtime for Smol {
     }
 
     fn connector(&self, settings: &TlsSettings) -> Result<Self::Connector, TlsFailure> {
-        client::config(settings)
+        self.tls.config(settings)
     }
 
     async fn secure(

@@ -63,15 +63,12 @@ mod stream;
 
 pub use apns_proto as proto;
 pub use runtime::Tokio;
+/// The version of rustls that [`Tokio`] takes a provider or a configuration of.
+pub use tokio_rustls::rustls;
 
 apns_driver::define_client!(Tokio);
 
-/// Runs the programs of the README.
+/// Runs the program of this crate's README.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 pub struct Readme;
-
-/// Compiles the example of the page about proxies.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/proxies.md")]
-pub struct Proxies;

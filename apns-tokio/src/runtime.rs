@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use apns_driver::tls::rustls::client;
+use apns_driver::tls::rustls::client::{self, Base};
 use apns_driver::tls::{TlsFailure, TlsSettings};
 use apns_driver::{Clock, Runtime, Secured, Wire};
 use apns_proto::{End, Now};
@@ -14,12 +14,47 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::crypto::CryptoProvider;
 
 use crate::stream::{FuturesIo, TokioIo};
 
 /// tokio with rustls. Everything that starts something has to be called inside a tokio runtime.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Tokio;
+///
+/// The default uses the cryptography of ring. A client on another value is made with its builder's `on`:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use apns_tokio::proto::Environment;
+/// use apns_tokio::rustls::crypto::CryptoProvider;
+/// use apns_tokio::{BuildError, Client, Endpoint, Identity, Tokio};
+///
+/// # #[allow(dead_code)]
+/// fn start(identity: Identity, provider: Arc<CryptoProvider>) -> Result<Client, BuildError> {
+///     Client::http2(Endpoint::provider_api(Environment::Production), identity)
+///         .on(Tokio::with_crypto_provider(provider))
+///         .start()
+/// }
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Tokio {
+    tls: Base,
+}
+
+impl Tokio {
+    /// With the cryptography of another provider of rustls, such as aws-lc or one that is validated for FIPS 140.
+    #[must_use]
+    pub fn with_crypto_provider(provider: Arc<CryptoProvider>) -> Self {
+        Self { tls: Base::Provider(provider) }
+    }
+
+    /// With a configuration of the application's own. It decides whom to trust, and a builder's `roots` have no effect; the
+    /// builder's identity takes the place of its client certificate, and the protocols for ALPN are set by the client.
+    #[must_use]
+    pub fn with_client_config(config: Arc<ClientConfig>) -> Self {
+        Self { tls: Base::Config(config) }
+    }
+}
 
 impl Clock for Tokio {
     fn now(&self) -> Now {
@@ -51,7 +86,7 @@ impl Runtime for Tokio {
     }
 
     fn connector(&self, settings: &TlsSettings) -> Result<Self::Connector, TlsFailure> {
-        client::config(settings)
+        self.tls.config(settings)
     }
 
     async fn secure(

@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{LATENCY_BUCKETS_MS, Stats};
+use super::figures::Figures;
+use super::{LATENCY_BUCKETS_MS, LatencyHistogram, Stats};
 
 /// Figures for Prometheus, of one client or of many: the lines of each figure stand together, whatever adds them.
 /// [`Display`](fmt::Display) writes the text.
@@ -74,32 +75,26 @@ fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
+impl Figures for Families {
+    fn gauge(&mut self, name: &'static str, help: &'static str, labels: &[(&str, &str)], value: u64) {
+        self.gauge(name, help, labels, value);
+    }
+
+    fn counter(&mut self, name: &'static str, help: &'static str, labels: &[(&str, &str)], value: u64) {
+        self.counter(name, help, labels, value);
+    }
+
+    fn latency(&mut self, name: &'static str, help: &'static str, labels: &[(&str, &str)], latency: &LatencyHistogram) {
+        let ends = LATENCY_BUCKETS_MS.map(|end| end as f64 / 1000.0);
+        self.histogram([name, help], labels, ends, &latency.buckets, latency.sum.as_secs_f64());
+    }
+}
+
 impl Stats {
     /// Adds all of it to the figures of a process, with labels that tell this client from others.
     /// `docs/observability.md` has the names in a table.
     pub fn add_to(&self, families: &mut Families, labels: &[(&str, &str)]) {
-        let mut gauge = |name, help, value| families.gauge(name, help, labels, value);
-        gauge("apns_queue_depth", "Notifications that wait for a connection with room.", self.queued);
-        gauge("apns_in_flight", "Notifications with a session and without an outcome.", self.in_flight);
-        gauge("apns_connected_sessions", "Sessions with an open connection.", self.connected);
-        if let Some(age) = self.token_age {
-            gauge("apns_provider_token_age_seconds", "Age of the provider token in use.", age.as_secs());
-        }
-        let mut counter = |name, help, value| families.counter(name, help, labels, value);
-        counter("apns_submitted_total", "Notifications taken.", self.submitted);
-        counter("apns_dials_total", "Attempts to connect.", self.dials);
-        counter("apns_dial_failures_total", "Attempts to connect that failed.", self.dial_failures);
-        counter("apns_connections_total", "Connections opened.", self.connections);
-        counter("apns_written_again_total", "Times that something was written again.", self.written_again);
-        counter("apns_replayed_total", "Of these, possible duplicates.", self.replayed);
-        let (name, help) = ("apns_outcomes_total", "Notifications that ended, by outcome and reason.");
-        for outcome in &self.outcomes {
-            let reason = [("outcome", outcome.outcome), ("reason", &*outcome.reason)];
-            families.counter(name, help, &[labels, &reason].concat(), outcome.count);
-        }
-        let family = ["apns_latency_seconds", "From a session to the outcome."];
-        let ends = LATENCY_BUCKETS_MS.map(|end| end as f64 / 1000.0);
-        families.histogram(family, labels, ends, &self.latency.buckets, self.latency.sum.as_secs_f64());
+        self.show(families, labels);
     }
 }
 
@@ -113,31 +108,12 @@ impl fmt::Display for Stats {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::super::{LatencyHistogram, OutcomeCount};
     use super::*;
+    use crate::stats::figures::sample;
 
     #[test]
     fn the_text_is_what_prometheus_reads() {
-        let mut buckets = [0; LATENCY_BUCKETS_MS.len() + 1];
-        (buckets[0], buckets[2], buckets[14]) = (3, 1, 1);
-        let outcome = |outcome, reason: &'static str, count| OutcomeCount { outcome, reason: reason.into(), count };
-        let stats = Stats {
-            submitted: 9,
-            queued: 2,
-            in_flight: 2,
-            connected: 1,
-            outcomes: vec![outcome("accepted", "confirmed", 4), outcome("rejected", "a \"b\\\nc", 1)],
-            latency: LatencyHistogram { buckets, sum: Duration::from_millis(1500) },
-            written_again: 0,
-            replayed: 0,
-            dials: 3,
-            dial_failures: 1,
-            connections: 2,
-            token_issued: None,
-            token_age: Some(Duration::from_secs(61)),
-        };
+        let stats = sample();
         let text = stats.to_string();
         for line in [
             "# TYPE apns_queue_depth gauge",
@@ -164,21 +140,5 @@ mod tests {
         assert_eq!(text.matches("# TYPE apns_queue_depth gauge").count(), 1, "{text}");
         assert!(text.contains("apns_queue_depth{app=\"one\"} 2\napns_queue_depth{app=\"two\"} 2\n"), "{text}");
         assert!(text.contains("apns_latency_seconds_bucket{app=\"two\",le=\"0.001\"} 3\n"), "{text}");
-    }
-
-    #[test]
-    fn every_metric_is_in_the_table_of_the_documentation() {
-        let table = include_str!("../../../docs/observability.md");
-        let source = include_str!("prometheus.rs");
-        let names: Vec<_> = source
-            .split('"')
-            .filter(|text| {
-                text.starts_with("apns_") && text.len() > 5 && text.chars().all(|c| c == '_' || c.is_ascii_lowercase())
-            })
-            .collect();
-        assert!(names.len() > 10, "{names:?}");
-        for name in names {
-            assert!(table.contains(&format!("`{name}`")), "{name} is not in docs/observability.md");
-        }
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     LiveActivityAlert, LiveActivityEvent, PayloadError,
     alert::{Alert, AlertKey},
-    json::{Encoded, Fields, Object, encode, encode_number, encode_object, quote, quote_all},
+    json::{Encoded, Fields, Object, encode, encode_members, encode_number, encode_object, quote, quote_all},
     keys::{ApsKey, InterruptionLevel},
 };
 use crate::{PushType, WallTime, encoding::BASE64};
@@ -374,6 +374,20 @@ impl PayloadBuilder {
         let key = key.into();
         let json = if key == "aps" { Err(PayloadError::ReservedKey) } else { encode(&key, &value) };
         self.custom.append(key, json);
+        self
+    }
+
+    /// Each member of `values`, which has to serialise as a JSON object, as with [`custom`](Self::custom).
+    pub fn custom_all(mut self, values: impl Serialize) -> Self {
+        match encode_members("custom", &values) {
+            Ok(members) => {
+                for (key, json) in members {
+                    let json = if key == "aps" { Err(PayloadError::ReservedKey) } else { Ok(json) };
+                    self.custom.append(key, json);
+                }
+            }
+            Err(error) => self.custom.append("custom".into(), Err(error)),
+        }
         self
     }
 

@@ -1,9 +1,13 @@
 //! Writing JSON: compact, UTF-8 as it is, only what JSON requires escaped.
 
+use std::fmt;
 use std::ops::Range;
 
-use serde::Serialize;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
+use super::scan::{WHITE_SPACE, compact};
 use super::{PayloadError, finite::all_finite};
 
 /// The JSON of one value, or why there is none. The reason waits until the payload is built, and goes when the key is set
@@ -109,13 +113,50 @@ pub(super) fn encode(key: &str, value: &(impl Serialize + ?Sized)) -> Encoded {
     if json.contains("null") && !all_finite(value) {
         return Err(PayloadError::NotFinite { key: key.into() });
     }
-    Ok(json)
+    // Ready-made JSON (serde_json's `RawValue`) is written as it stands.
+    if json.contains(WHITE_SPACE) { Ok(compact(&json)) } else { Ok(json) }
 }
 
 /// The JSON of a value that has to be an object.
 pub(super) fn encode_object(key: &'static str, value: &(impl Serialize + ?Sized)) -> Encoded {
     let json = encode(key, value)?;
     if json.starts_with('{') { Ok(json) } else { Err(PayloadError::ValueNotAnObject { key }) }
+}
+
+/// The members of a value that has to be an object, in its order, each with its JSON.
+pub(super) fn encode_members(
+    key: &'static str,
+    value: &(impl Serialize + ?Sized),
+) -> Result<Vec<(String, String)>, PayloadError> {
+    let json = encode_object(key, value)?;
+    let Members(members) = serde_json::from_str(&json).expect("what was written as an object is read as one");
+    Ok(members)
+}
+
+struct Members(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+        let mut members = Vec::new();
+        while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
+            members.push((key, value.get().to_owned()));
+        }
+        Ok(Members(members))
+    }
 }
 
 /// The JSON of a number with a fraction.

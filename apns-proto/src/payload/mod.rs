@@ -17,6 +17,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::Serialize;
 
 pub use alert::LiveActivityAlert;
 pub use builder::PayloadBuilder;
@@ -26,6 +27,8 @@ pub use limit::PayloadLimit;
 pub use live_activity::{End, LiveActivity, LiveActivityEvent, Start, Update};
 
 pub(crate) use scan::Signs;
+#[doc(hidden)]
+pub use scan::compact as compact_json;
 
 use crate::PushType;
 use crate::encoding;
@@ -134,6 +137,77 @@ impl Payload {
         Self::whole(&Self::builder().push_type(PushType::Alert))
     }
 
+    /// Wakes a location push service extension: `{"aps":{}}` of type [`Location`](PushType::Location).
+    #[must_use]
+    pub fn location() -> Self {
+        Self::whole(&Self::builder().push_type(PushType::Location))
+    }
+
+    /// Reports an incoming call, of type [`Voip`](PushType::Voip): the members of `call`, which has to serialise as a JSON
+    /// object, beside an empty `aps`.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSerializable`](PayloadError::NotSerializable), [`NotFinite`](PayloadError::NotFinite),
+    /// [`ValueNotAnObject`](PayloadError::ValueNotAnObject), and [`ReservedKey`](PayloadError::ReservedKey) if it has a
+    /// member `aps`.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use apns_proto::{Payload, PushType};
+    ///
+    /// let payload = Payload::voip(BTreeMap::from([("caller", "Table 4")]))?;
+    /// assert_eq!(payload.as_bytes(), br#"{"aps":{},"caller":"Table 4"}"#);
+    /// assert_eq!(payload.inferred_push_type(), Some(PushType::Voip));
+    /// # Ok::<(), apns_proto::PayloadError>(())
+    /// ```
+    pub fn voip(call: impl Serialize) -> Result<Self, PayloadError> {
+        Self::builder().push_type(PushType::Voip).custom_all(call).build()
+    }
+
+    /// Names who speaks on a push-to-talk channel, or says that it was left, of type [`PushToTalk`](PushType::PushToTalk):
+    /// the members of `event` beside an empty `aps`.
+    ///
+    /// # Errors
+    ///
+    /// The same as those of [`voip`](Self::voip).
+    pub fn push_to_talk(event: impl Serialize) -> Result<Self, PayloadError> {
+        Self::builder().push_type(PushType::PushToTalk).custom_all(event).build()
+    }
+
+    /// Refreshes a complication of a watch face, of type [`Complication`](PushType::Complication): the members of `data`
+    /// beside an empty `aps`.
+    ///
+    /// # Errors
+    ///
+    /// The same as those of [`voip`](Self::voip).
+    pub fn complication(data: impl Serialize) -> Result<Self, PayloadError> {
+        Self::builder().push_type(PushType::Complication).custom_all(data).build()
+    }
+
+    /// A push of a website to Safari, which needs a title, a body, and a value for each placeholder of the website's
+    /// `urlFormatString`.
+    ///
+    /// Source: Apple, "Configuring Safari Push Notifications".
+    ///
+    /// ```
+    /// use apns_proto::Payload;
+    ///
+    /// let payload = Payload::safari("Flight A998", "It boards now", ["boarding", "A998"]);
+    /// assert_eq!(
+    ///     payload.as_bytes(),
+    ///     br#"{"aps":{"alert":{"title":"Flight A998","body":"It boards now"},"url-args":["boarding","A998"]}}"#,
+    /// );
+    /// ```
+    #[must_use]
+    pub fn safari(
+        title: impl AsRef<str>,
+        body: impl Into<String>,
+        url_args: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Self {
+        Self::whole(&Self::builder().title(title).body(body).url_args(url_args))
+    }
+
     /// Forwards an encrypted message to an accessory (iOS 26.5, AccessoryNotifications framework).
     ///
     /// # Errors
@@ -155,6 +229,25 @@ impl Payload {
 
     fn whole(builder: &PayloadBuilder) -> Self {
         builder.build().expect("the short cuts set only what belongs together")
+    }
+
+    /// A payload of the caller's own type, as compact JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSerializable`](PayloadError::NotSerializable) and [`NotFinite`](PayloadError::NotFinite), which call it
+    /// `payload`, and the same as those of [`from_json`](Self::from_json).
+    ///
+    /// ```
+    /// use apns_proto::{Payload, PayloadError};
+    ///
+    /// let payload = Payload::from_serialize(&serde_json::json!({"aps": {"alert": "Tea is ready"}}))?;
+    /// assert_eq!(payload.as_bytes(), br#"{"aps":{"alert":"Tea is ready"}}"#);
+    /// assert_eq!(Payload::from_serialize("tea"), Err(PayloadError::NotAnObject));
+    /// # Ok::<(), PayloadError>(())
+    /// ```
+    pub fn from_serialize(value: &(impl Serialize + ?Sized)) -> Result<Self, PayloadError> {
+        Self::from_json(json::encode("payload", value)?)
     }
 
     /// Takes a ready-made payload and keeps it byte for byte, but for a byte order mark before it, which is left out: JSON

@@ -96,7 +96,7 @@ pub(super) fn scan(text: &str) -> Result<Signs, PayloadError> {
         column: error.column(),
         cut: error.is_eof(),
     };
-    if !text.trim_start_matches(is_white_space).starts_with('{') {
+    if !text.trim_start_matches(WHITE_SPACE).starts_with('{') {
         return match serde_json::from_str::<IgnoredAny>(text) {
             Ok(_) => Err(PayloadError::NotAnObject),
             Err(error) => Err(syntax(&error)),
@@ -110,27 +110,23 @@ pub(super) fn scan(text: &str) -> Result<Signs, PayloadError> {
 }
 
 /// White space as JSON knows it (RFC 8259, section 2).
-const fn is_white_space(character: char) -> bool {
-    matches!(character, ' ' | '\t' | '\n' | '\r')
-}
+pub(super) const WHITE_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
 /// Leaves the white space between the tokens of valid JSON out, and all else as it is.
-pub(super) fn compact(json: &str) -> Vec<u8> {
-    let mut compacted = Vec::with_capacity(json.len());
+#[must_use]
+pub fn compact(json: &str) -> String {
     let mut in_text = false;
     let mut escaped = false;
-    for byte in json.bytes() {
+    let kept = |character: &char| {
         if in_text {
-            in_text = escaped || byte != b'"';
-            escaped = !escaped && byte == b'\\';
-        } else if is_white_space(char::from(byte)) {
-            continue;
-        } else {
-            in_text = byte == b'"';
+            in_text = escaped || *character != '"';
+            escaped = !escaped && *character == '\\';
+            return true;
         }
-        compacted.push(byte);
-    }
-    compacted
+        in_text = *character == '"';
+        !WHITE_SPACE.contains(character)
+    };
+    json.chars().filter(kept).collect()
 }
 
 struct Top {

@@ -18,13 +18,44 @@ use super::{certified_key, verify_tls12_signature, verify_tls13_signature, what_
 use crate::Alpn;
 use crate::tls::{Alert, Roots, TlsFailure, TlsSettings};
 
-/// TLS settings in the form that rustls wants, made once for many connections.
-///
-/// # Errors
-///
-/// When roots or identity cannot be used.
-pub fn config(settings: &TlsSettings) -> Result<Arc<ClientConfig>, TlsFailure> {
-    let provider = Arc::new(ring::default_provider());
+/// What the TLS of a transport is made with.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub enum Base {
+    /// The cryptography of ring.
+    #[default]
+    Ring,
+    /// The cryptography of another provider, such as aws-lc or one that is validated for FIPS 140.
+    Provider(Arc<CryptoProvider>),
+    /// A configuration of the application's own. It decides whom to trust and which versions and suites to offer; the
+    /// protocols for ALPN, and the client's identity where there is one, are set by the client.
+    Config(Arc<ClientConfig>),
+}
+
+impl Base {
+    /// TLS settings in the form that rustls wants, made once for many connections.
+    ///
+    /// # Errors
+    ///
+    /// When roots or identity cannot be used.
+    pub fn config(&self, settings: &TlsSettings) -> Result<Arc<ClientConfig>, TlsFailure> {
+        match self {
+            Self::Ring => with_provider(settings, Arc::new(ring::default_provider())),
+            Self::Provider(provider) => with_provider(settings, provider.clone()),
+            Self::Config(own) => {
+                let mut config = ClientConfig::clone(own);
+                if let Some(identity) = &settings.identity {
+                    let key = certified_key(identity, own.crypto_provider())?;
+                    config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(key));
+                }
+                config.alpn_protocols.clone_from(&settings.alpn);
+                Ok(Arc::new(config))
+            }
+        }
+    }
+}
+
+fn with_provider(settings: &TlsSettings, provider: Arc<CryptoProvider>) -> Result<Arc<ClientConfig>, TlsFailure> {
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsFailure::settings(format!("rustls: {}", words(&error))))?
