@@ -1,27 +1,29 @@
-//! What must hold for any input: the bodies of the fuzz targets.
+//! The bodies of the fuzz targets, with the properties that must hold for any input.
 //!
-//! Each body takes bytes and panics when a property does not hold. The stable toolchain builds them, so that the committed
-//! seeds and every input that once found something are replayed by `cargo test` (`tests/replay.rs`).
+//! Each body takes bytes and panics if a property does not hold. They build on the stable toolchain, so `cargo test` replays
+//! the committed seeds and every input that once found a bug (`tests/replay.rs`).
 //!
-//! | target | what holds |
+//! *Whole equals split* means that the result is the same when the input arrives in one piece and in several.
+//!
+//! | target | property |
 //! |---|---|
-//! | [`notification`] | whole equals split; decode, encode, decode is the same; memory is bounded |
-//! | [`frame`] | any frame that can be made survives encode, decode |
-//! | [`error_response`], [`feedback`] | whole equals split, decode, encode, decode, and the machine says the same |
-//! | [`device_token`] | every accepted text reads back; no error or `Debug` shows the token |
-//! | [`payload`] | what is built is the JSON that was asked for; `fit` keeps the longest prefix that fits |
-//! | [`payload_json`] | what is taken is what a strict reader of JSON takes, and compacting changes no value |
-//! | [`signing_key`], [`identity`] | what is read can be written and read again; base64 of it is the same credential |
-//! | [`provider_response`] | limits hold, reading is total, status 200 alone accepts a notification |
-//! | [`provider_token`] | a token is taken whole or not at all |
-//! | [`proxy`] | any answer of a proxy: whole equals split, it is bounded; no URL makes more of a request, or is shown |
-//! | [`resend_plan`] | the client's outcomes agree with a list that is searched from end to end |
-//! | [`binary_client`], [`http2_client`] | any sequence of operations: one outcome each, whole equals split, it ends |
-//! | [`http2_frames`] | any frames of a service: whole equals split for each notification, it ends |
-//! | [`http2_header_blocks`] | any HPACK: a block in several frames, or padded, says what it says in one |
-//! | [`http2_requests`] | any notifications: another implementation of HTTP/2 reads what was meant |
-//! | [`servers`] | the other sides of both protocols: the same |
-//! | [`binary_link`], [`http2_link`] | session and service over a hostile link: every outcome is true of what the service did |
+//! | [`notification`] | whole equals split; decoding, encoding and decoding again gives the same; memory is bounded |
+//! | [`frame`] | any frame that can be built is the same after encoding and decoding |
+//! | [`error_response`], [`feedback`] | whole equals split; decoding, encoding and decoding again gives the same; the machine agrees |
+//! | [`device_token`] | every accepted text can be written and parsed again; no error or `Debug` shows the token |
+//! | [`payload`] | the built payload is the requested JSON; `fit` keeps the longest prefix that fits |
+//! | [`payload_json`] | accepts exactly what a strict JSON parser accepts; compacting changes no value |
+//! | [`signing_key`], [`identity`] | what is parsed can be written and parsed again; its base64 is the same credential |
+//! | [`provider_response`] | limits hold; parsing never fails; only status 200 accepts a notification |
+//! | [`provider_token`] | a token is accepted completely or not at all |
+//! | [`proxy`] | any answer of a proxy: whole equals split, memory is bounded; no URL can add to the request, and none is shown |
+//! | [`resend_plan`] | the client's outcomes agree with a linear search of a list |
+//! | [`binary_client`], [`http2_client`] | any sequence of operations: one outcome for each notification, whole equals split, it terminates |
+//! | [`http2_frames`] | any frames of a service: whole equals split for each notification, it terminates |
+//! | [`http2_header_blocks`] | any HPACK: a header block decodes the same in one frame, in several frames, and with padding |
+//! | [`http2_requests`] | any notifications: another implementation of HTTP/2 decodes the intended requests |
+//! | [`servers`] | the server sides of both protocols: the same properties |
+//! | [`binary_link`], [`http2_link`] | a session and a service over a hostile link: every outcome agrees with what the service did |
 
 mod binary_client;
 mod binary_wire;
