@@ -1,4 +1,4 @@
-//! Many connections in a row as one value.
+//! A series of connections as one value.
 
 mod config;
 mod dial;
@@ -27,50 +27,50 @@ use crate::{
     Backoff, Connection, ConnectionEvent, End, Machine, Message, NotSentCause, Now, Outcome, Submission, Transmit,
 };
 
-/// Makes the connections of a session, and learns from how they end.
+/// Creates the connections of a session, and observes their events.
 pub trait Opener<K> {
-    /// What is sent.
+    /// The type of the messages that are sent.
     type Message: Message;
     /// The machine of one connection.
     type Connection: Connection<K, Message = Self::Message>;
 
-    /// A machine for a connection that was just opened.
+    /// Creates the machine for a connection that was just opened.
     fn open(&mut self, now: Now) -> Self::Connection;
 
-    /// Sees every event of every connection, before the session acts on it.
+    /// Observes every event of every connection, before the session acts on it.
     fn observe(&mut self, now: Now, event: &ConnectionEvent<K, Self::Message>);
 }
 
 /// Sends notifications over one connection after another, until each has its outcome.
 ///
-/// A session asks to be dialled when it has something to send and no connection; it backs off when that fails; it sends
-/// again what a connection gave back; and it lets a connection prove its window while the next one already sends. It
-/// does no I/O.
+/// A session requests a connection when it has something to send and none is open; it backs off when that fails; it sends
+/// again what a connection returned; and it lets a connection prove its window while the next one already sends. It does no
+/// I/O.
 ///
-/// # A credential that is refused
+/// # A refused credential
 ///
-/// Such a refusal is no verdict on a notification. The session pauses ([`SessionEvent::Paused`]); after 1 s, doubling to
-/// 5 min, it opens a connection and tries one notification; and with the first answer that is no refusal of the credential
-/// it goes on as before ([`SessionEvent::Resumed`]). A provider token that the service calls expired is first replaced,
-/// once, without a pause. The next attempt is made at once after [`credential_changed`](Self::credential_changed), and
-/// when the wall clock was set by more than a minute. What becomes meanwhile of the notifications that wait is the
-/// [`RefusalPolicy`](crate::RefusalPolicy)'s choice. The same holds for a server that cannot be trusted or does not speak
-/// the protocol, and for a proxy that does not let this client through.
+/// A refusal of the credential says nothing about a notification. The session pauses ([`SessionEvent::Paused`]). After 1 s,
+/// doubling to 5 min, it opens a connection and tries one notification. With the first answer that is not such a refusal,
+/// it continues ([`SessionEvent::Resumed`]). A provider token that the service calls expired is first replaced, once,
+/// without a pause. The session tries at once after [`credential_changed`](Self::credential_changed), and when the wall
+/// clock was set by more than a minute. [`RefusalPolicy`](crate::RefusalPolicy) decides what happens to waiting
+/// notifications. The same applies to a server that is not trusted or does not speak the protocol, and to a proxy that
+/// refuses this client.
 ///
 /// # Contract
 ///
-/// Every connection is a *link* with a [`LinkId`]. For each open link the driver does what [`Machine`] asks for, with
-/// the methods of the same names here that take the link. For the whole:
+/// Every connection is a *link* with a [`LinkId`]. For each open link the driver follows the contract of [`Machine`], with
+/// the methods of the same names here, which take the link. For the whole session:
 ///
-/// 1. [`poll_event`](Self::poll_event) until it gives `None`; on [`SessionEvent::Dial`] connect, then call
-///    [`connected`](Self::connected) or [`dial_failed`](Self::dial_failed);
-/// 2. for each open link [`handle_input`](Self::handle_input) with all that the transport has, and
-///    [`poll_transmit`](Self::poll_transmit), when the transport took all bytes of the call before;
-/// 3. [`handle_timeout`](Self::handle_timeout) when the time from [`poll_timeout`](Self::poll_timeout) has come and no
-///    link has unread bytes;
-/// 4. while [`can_submit`](Self::can_submit), [`submit`](Self::submit) what is waiting.
+/// 1. Call [`poll_event`](Self::poll_event) until it returns `None`. On [`SessionEvent::Dial`] connect, then call
+///    [`connected`](Self::connected) or [`dial_failed`](Self::dial_failed).
+/// 2. For each open link, call [`handle_input`](Self::handle_input) with all bytes that the transport has, and
+///    [`poll_transmit`](Self::poll_transmit) if the transport has taken all bytes of the previous call.
+/// 3. Call [`handle_timeout`](Self::handle_timeout) if the time from [`poll_timeout`](Self::poll_timeout) has come and no
+///    link has unread bytes.
+/// 4. While [`can_submit`](Self::can_submit) returns true, [`submit`](Self::submit) waiting notifications.
 ///
-/// Repeat until nothing changes, then wait. A link is over when [`poll_transmit`](Self::poll_transmit) gives
+/// Repeat until nothing changes, then wait. A link is over when [`poll_transmit`](Self::poll_transmit) returns
 /// [`Transmit::Shutdown`].
 #[derive(Debug)]
 pub struct Session<P: Opener<K>, K> {
