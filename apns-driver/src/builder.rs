@@ -109,58 +109,58 @@ macro_rules! common_settings {
     () => {
         $crate::proxied::proxy_settings!(common);
 
-        /// Whom to trust. Default: the certificate authorities of the operating system.
+        /// The certificate authorities to trust. Default: those of the operating system.
         #[must_use]
         pub fn roots(mut self, roots: $crate::Roots) -> Self {
             self.common.tls.roots = roots;
             self
         }
 
-        /// What happens to a notification whose fate is unknown. Default: it is reported.
+        /// What happens to a notification of which it is unknown whether it arrived. Default: it is reported.
         #[must_use]
         pub fn loss_policy(mut self, policy: apns_proto::LossPolicy) -> Self {
             self.common.session = self.common.session.with_loss_policy(policy);
             self
         }
 
-        /// What happens to notifications that wait while the credential is refused. Default: they are reported as not sent.
+        /// What happens to waiting notifications while the credential is refused. Default: they are reported as not sent.
         #[must_use]
         pub fn refusal_policy(mut self, policy: apns_proto::RefusalPolicy) -> Self {
             self.common.session = self.common.session.with_refusal_policy(policy);
             self
         }
 
-        /// How many sessions send at the same time. Default: 1; at least 1. Each has a connection of its own, and for
-        /// moments a second one while a full window is proven.
+        /// How many sessions send concurrently. Default: 1; at least 1. Each has its own connection, and temporarily a second
+        /// one while it proves a full window.
         #[must_use]
         pub fn connections(mut self, count: usize) -> Self {
             self.common.connections = count.max(1);
             self
         }
 
-        /// How many notifications may wait for a connection with room. Default: 10 000; at least 1.
+        /// How many notifications may wait for a connection with free capacity. Default: 10 000; at least 1.
         #[must_use]
         pub fn queue(mut self, notifications: usize) -> Self {
             self.common.queue = notifications.max(1);
             self
         }
 
-        /// The time for one attempt to connect, from the name to the end of the handshake. Default: 10 s.
+        /// The time limit for one connection attempt, from name resolution to the end of the handshake. Default: 10 s.
         #[must_use]
         pub fn connect_timeout(mut self, limit: std::time::Duration) -> Self {
             self.common.connect_timeout = limit;
             self
         }
 
-        /// How long a notification may wait without a connection, attempts and back-off included. Default: 60 s.
+        /// How long a notification may wait without a connection, including attempts and back-off. Default: 60 s.
         #[must_use]
         pub fn patience(mut self, limit: std::time::Duration) -> Self {
             self.common.session = self.common.session.with_patience(limit);
             self
         }
 
-        /// The wait after a failed attempt: the first, and the limit to which it doubles. Default: 1 s and 60 s, each
-        /// moved by up to 20 %.
+        /// The delay after a failed attempt: the first one, and the limit up to which it doubles. Default: 1 s and 60 s, each
+        /// with a jitter of up to 20 %.
         #[must_use]
         pub fn backoff(mut self, first: std::time::Duration, limit: std::time::Duration) -> Self {
             self.common.session = self.common.session.with_backoff(first, limit);

@@ -17,11 +17,11 @@ use crate::reply::{Delivery, Pending, Reply};
 use crate::stats::{Meter, Stats, Tally, TokenAge};
 use crate::{BinaryBuilder, Endpoint, Identity, Runtime, trace};
 
-/// Sends notifications, and tells how each one ended.
+/// Sends notifications and reports their outcomes.
 ///
-/// A cheap handle: clone it freely. All clones share one bounded queue and its connections. Notifications that are
-/// taken end in exactly one [`Outcome`] each. When the last handle is dropped, what was taken is still sent in the
-/// background, and then the connections close.
+/// A `Client` is a handle that is cheap to clone. All clones share one bounded queue and its connections. Each accepted
+/// notification has exactly one [`Outcome`]. When the last handle is dropped, queued notifications are still sent in the
+/// background; then the connections close.
 pub struct Client<R: Runtime, M: Message = Notification> {
     runtime: R,
     handle: Arc<Handle<M>>,
@@ -111,17 +111,17 @@ pub struct Leftover<M = Notification> {
     pub outcome: Outcome,
 }
 
-/// What [`Client::close`] left.
+/// The result of [`Client::close`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use = "it lists what was not sent, and what nobody knows about"]
 pub struct CloseReport<M = Notification> {
-    /// Everything that ended as unknown or not sent after closing began. Each of these was also told to those who wait
-    /// for it.
+    /// Everything that ended as unknown or not sent after closing began. Callers that wait for one of these get its outcome
+    /// too.
     pub unsettled: Vec<Leftover<M>>,
 }
 
-/// Why a notification was not taken. It comes back unchanged.
+/// Why a client did not accept a notification. The error returns it unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrySendError<M = Notification> {
@@ -243,9 +243,9 @@ impl<M: Message> Core<M> {
 }
 
 impl<R: Runtime + Default> Client<R> {
-    /// Begins a client of a binary gateway.
+    /// Builds a client of a binary gateway.
     ///
-    /// Apple switched its gateway off in March 2021; private gateways, test rigs and bridges speak this protocol.
+    /// Apple switched its gateway off in March 2021; private gateways, test setups and bridges use this protocol.
     ///
     /// ```
     /// use apns_driver::{BuildError, Client, Endpoint, Identity, Runtime};
@@ -260,7 +260,7 @@ impl<R: Runtime + Default> Client<R> {
         BinaryBuilder::on(R::default(), endpoint, identity)
     }
 
-    /// Begins a client of Apple's HTTP/2 provider API.
+    /// Builds a client of Apple's HTTP/2 provider API.
     ///
     /// ```
     /// use apns_driver::apns_credentials::SigningSource;
@@ -286,10 +286,10 @@ impl<R: Runtime, M: Message> Client<R, M> {
         &self.handle.core.queue
     }
 
-    /// Sends one notification and waits for its outcome; waits for room in the queue first.
+    /// Sends one notification and waits for its outcome. If the queue is full, it waits for room first.
     ///
-    /// On the binary protocol silence means yes, so this takes the quiet time (3 s by default) unless something
-    /// settles it sooner: [`prove`](Self::prove) and [`close`](Self::close) do.
+    /// In the binary protocol silence means acceptance, so this takes the quiet time (3 s by default) unless
+    /// [`prove`](Self::prove) or [`close`](Self::close) settles the notification earlier.
     ///
     /// ```
     /// use apns_driver::{Client, Runtime};
@@ -307,8 +307,8 @@ impl<R: Runtime, M: Message> Client<R, M> {
         self.submit(notification).await.await.outcome
     }
 
-    /// Waits for room in the queue, and takes a notification. A client that takes no more answers through the
-    /// [`Pending`] that it was not sent.
+    /// Waits for room in the queue and submits a notification. If the client is closed, the [`Pending`] returns that the
+    /// notification was not sent.
     ///
     /// ```
     /// use apns_driver::{Client, Runtime};
@@ -329,11 +329,11 @@ impl<R: Runtime, M: Message> Client<R, M> {
         pending
     }
 
-    /// Takes a notification if there is room now.
+    /// Submits a notification if the queue has room now.
     ///
     /// # Errors
     ///
-    /// Gives it back when the queue is full or the client is closed.
+    /// Returns the notification if the queue is full or the client is closed.
     ///
     /// ```
     /// use apns_driver::{Client, Runtime, TrySendError};
@@ -368,11 +368,11 @@ impl<R: Runtime, M: Message> Client<R, M> {
         }
     }
 
-    /// Sends everything that the stream yields, and yields the outcomes under the caller's keys as they come.
+    /// Sends everything that the stream yields, and yields the outcomes with the caller's keys as they arrive.
     ///
-    /// Memory is bounded by what is under way: the source is only asked for more when there is room, and outcomes have
-    /// to be taken for the run to go on. When the source ends, the rest is proven at once instead of after the quiet
-    /// time. Dropping the stream forgets outcomes, not notifications.
+    /// Memory is bounded by the notifications in flight: the source is polled only when there is room, and the run continues
+    /// only while outcomes are taken. When the source ends, the rest is proven at once instead of after the quiet time.
+    /// Dropping the stream discards outcomes, but the notifications are still sent.
     ///
     /// ```
     /// use apns_driver::{Client, Runtime};
@@ -395,10 +395,10 @@ impl<R: Runtime, M: Message> Client<R, M> {
         SendAll::new(self.clone(), source)
     }
 
-    /// Has everything taken so far settled as soon as possible, and waits until it is; what is not within `limit` ends
+    /// Settles everything submitted so far as soon as possible, and waits for this. What is not settled within `limit` ends
     /// as unknown or not sent.
     ///
-    /// On the binary protocol this costs a connection: the gateway only speaks when it closes.
+    /// In the binary protocol this costs a connection, because the gateway only answers when it closes.
     ///
     /// ```
     /// use std::time::Duration;
@@ -415,9 +415,9 @@ impl<R: Runtime, M: Message> Client<R, M> {
         self.queue().prove(deadline).await;
     }
 
-    /// Takes no more, settles what was taken, and closes all connections, within `limit`.
+    /// Accepts no more notifications, settles those that were submitted, and closes all connections, within `limit`.
     ///
-    /// What cannot be settled by then ends as unknown or not sent, and is listed in the report.
+    /// What is not settled by then ends as unknown or not sent, and is listed in the report.
     ///
     /// ```
     /// use std::time::Duration;
@@ -440,10 +440,10 @@ impl<R: Runtime, M: Message> Client<R, M> {
         CloseReport { unsettled: unsettled.unwrap_or_default() }
     }
 
-    /// Has connections opened before anything is submitted: so many, at most those of the pool. The order holds until there
-    /// are so many, or until another one is given; 0 takes it back.
+    /// Opens this many connections before anything is submitted, at most as many as the pool has. The request stays in force
+    /// until they are open or until another call replaces it; 0 cancels it.
     ///
-    /// For callers that must know that what they submit can be written now: see [`capacity`](Self::capacity).
+    /// This is for callers that must know that a submission can be written at once: see [`capacity`](Self::capacity).
     ///
     /// ```
     /// use apns_driver::{Client, Runtime};
@@ -456,8 +456,8 @@ impl<R: Runtime, M: Message> Client<R, M> {
         self.queue().want(connections);
     }
 
-    /// How many notifications may be with the client without one of them waiting in it, about: those that have no outcome,
-    /// and those that could be written now, because the peer has room for them. None without a connection.
+    /// The approximate number of notifications that the client can have without one of them waiting: those that have no
+    /// outcome, and those that could be written now because the peer has room for them. 0 without a connection.
     ///
     /// ```
     /// use apns_driver::{Client, Runtime};
@@ -471,7 +471,7 @@ impl<R: Runtime, M: Message> Client<R, M> {
         self.queue().capacity()
     }
 
-    /// Waits until [`capacity`](Self::capacity) is another number than `seen`.
+    /// Waits until [`capacity`](Self::capacity) differs from `seen`.
     ///
     /// ```
     /// use apns_driver::{Client, Runtime};
@@ -485,7 +485,7 @@ impl<R: Runtime, M: Message> Client<R, M> {
         self.queue().capacity_changed(seen).await
     }
 
-    /// Watches what happens to the connections from now on.
+    /// Subscribes to events of the connections from now on.
     ///
     /// ```
     /// use apns_driver::{Client, ClientEvent, Runtime};
@@ -505,9 +505,8 @@ impl<R: Runtime, M: Message> Client<R, M> {
         self.handle.core.subscribers.subscribe()
     }
 
-    /// Why nothing, or not everything, is sent for now: the service refuses the credential, or the server is not the one
-    /// that is meant. `None` while nothing is known against them. Of several sessions that pause, one tries for all of them,
-    /// and this is what it says.
+    /// Returns why some or all sessions pause: the service refuses the credential, or the server is not the intended one.
+    /// `None` if no session pauses. If several sessions pause, one tries for all of them, and this is its pause.
     ///
     /// ```
     /// use apns_driver::{Client, Runtime};
@@ -521,7 +520,7 @@ impl<R: Runtime, M: Message> Client<R, M> {
         self.handle.core.pauses().trying().map(|(_, pausing)| pausing.pause.clone())
     }
 
-    /// The credential was mended, or may have been: sessions that pause try again at once.
+    /// Tells the client that the credential was corrected, or may have been: pausing sessions try again at once.
     ///
     /// ```
     /// use apns_driver::{Client, Runtime};
@@ -535,7 +534,7 @@ impl<R: Runtime, M: Message> Client<R, M> {
         self.queue().credential_changed();
     }
 
-    /// How many notifications wait for a connection with room.
+    /// The number of notifications that wait for a connection with free capacity.
     ///
     /// ```
     /// use apns_driver::{Client, Runtime};
@@ -549,7 +548,7 @@ impl<R: Runtime, M: Message> Client<R, M> {
         self.queue().len()
     }
 
-    /// How many notifications have ended so far.
+    /// The number of notifications that have an outcome so far.
     ///
     /// ```
     /// use apns_driver::{Client, Runtime};
@@ -563,7 +562,7 @@ impl<R: Runtime, M: Message> Client<R, M> {
         self.handle.core.settled.load(Ordering::Relaxed)
     }
 
-    /// Everything that is counted, as it is now. It costs a lock and some loads; once a second is nothing.
+    /// Returns a snapshot of all metrics. It costs a lock and some loads, which is negligible once a second.
     ///
     /// ```
     /// use apns_driver::{Client, Runtime};

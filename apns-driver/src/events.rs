@@ -40,39 +40,39 @@ pub enum ClientEvent {
     Closed {
         /// Which session of the pool.
         session: usize,
-        /// How, and what it means for what was under way.
+        /// How it ended, and what this means for the notifications in flight.
         report: LinkReport,
     },
-    /// Something the owner should know.
+    /// Something that the application should know.
     Warning {
         /// Which session of the pool.
         session: usize,
         /// What.
         warning: Warning,
     },
-    /// The client certificate of a connection that was just opened expires within 30 days: time to renew it. Once it
-    /// has expired, no connection is opened any more.
+    /// The client certificate of a connection that was just opened expires within 30 days and should be renewed. After its
+    /// expiry no connection is opened.
     CertificateExpiresSoon {
         /// Which session of the pool.
         session: usize,
         /// The last second at which it is valid.
         at: WallTime,
     },
-    /// Something waits for a provider token, and the token source has none. It is asked again every few seconds.
+    /// Something waits for a provider token, and the token source has none. It is asked again every second.
     TokenWanted {
         /// Which session of the pool.
         session: usize,
     },
-    /// No connection could be had for as long as patience lasted; what waited was not sent.
+    /// No connection could be opened within the configured patience; waiting notifications were not sent.
     GaveUp {
         /// Which session of the pool.
         session: usize,
         /// The last failure.
         why: Arc<str>,
     },
-    /// The service refuses the credential, or the server is not the one that is meant: a session sends nothing until its
-    /// next attempt. Told at each refusal, and when the next attempt becomes due earlier.
-    /// [`Client::pause`](crate::Client::pause) tells how it stands.
+    /// The service refuses the credential, or the server is not the intended one: a session sends nothing until its next
+    /// attempt. Reported at each refusal, and when the next attempt becomes due earlier.
+    /// [`Client::pause`](crate::Client::pause) returns the current state.
     Paused {
         /// Which session of the pool.
         session: usize,
@@ -81,19 +81,19 @@ pub enum ClientEvent {
         /// When the next attempt is made, if there is something to send.
         retry_in: Duration,
     },
-    /// After a pause, the service gave an answer that is no refusal of the credential: the session sends as before.
+    /// After a pause, the service gave an answer that is not a refusal of the credential: the session sends again.
     Resumed {
         /// Which session of the pool.
         session: usize,
     },
-    /// A session sends nothing any more, as [`RefusalPolicy::Stop`](apns_proto::RefusalPolicy::Stop) has it.
+    /// A session has stopped for good, according to [`RefusalPolicy::Stop`](apns_proto::RefusalPolicy::Stop).
     Stopped {
         /// Which session of the pool.
         session: usize,
         /// Why, as in [`Paused`](Self::Paused).
         cause: NotSentCause,
     },
-    /// The watcher was too slow, and missed so many events.
+    /// The subscriber was too slow, and missed this many events.
     Missed {
         /// How many.
         count: u64,
@@ -103,7 +103,7 @@ pub enum ClientEvent {
 /// How many events are kept for a watcher that does not look.
 const BACKLOG: usize = 1024;
 
-/// Events as they happen. Keeps the last 1024 for a slow watcher and says how many it missed.
+/// A stream of events. It keeps the last 1024 for a slow subscriber, and reports how many that one missed.
 #[derive(Debug)]
 pub struct Events(Arc<Watcher>);
 

@@ -14,22 +14,21 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::leaving::{Leaving, Watch};
 
-/// How a notification ended, with what it took.
+/// How a notification ended, and how often it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use = "only the outcome says whether the service took it"]
 pub struct Delivery<M: Message = Notification> {
     /// How it ended.
     pub outcome: Outcome,
-    /// What the service said beside the outcome.
+    /// The service's answer beyond the outcome.
     pub answer: M::Answer,
-    /// How often it was written. More than once where an error response threw it away, or where the loss policy sent it
-    /// again.
+    /// How often it was written. More than once if the gateway discarded it after an error response, or if it was sent again
+    /// according to the loss or retry policy.
     pub attempts: u32,
-    /// How often it was written again although nobody knew what became of the copy before: each may have made a
-    /// duplicate.
+    /// How often it was written again although an earlier copy may have arrived: each may cause a duplicate.
     pub replays: u32,
-    /// The notification, when the service did not take it.
+    /// The notification, if the service did not accept it.
     pub returned: Option<Box<M>>,
 }
 
@@ -56,7 +55,7 @@ impl<K, M: Message> From<Settled<K, M>> for Delivery<M> {
     }
 }
 
-/// The outcome of one notification, to be awaited. Dropping it forgets the outcome, not the notification.
+/// A future of the outcome of one notification. If it is dropped, the notification is still sent.
 #[derive(Debug)]
 pub struct Pending<M: Message = Notification>(oneshot::Receiver<Delivery<M>>);
 

@@ -22,28 +22,29 @@ pub trait Clock: Clone + Send + Sync + 'static {
 
 /// Tasks, sockets and TLS of one asynchronous runtime, beside its clocks.
 ///
-/// This is all that the client needs of a runtime. Trying all addresses, deadlines, and everything that speaks a
-/// protocol live elsewhere, once.
+/// This is everything that the client needs from a runtime. Trying several addresses, deadlines and the protocols are
+/// implemented once, in this crate and in `apns-proto`.
 ///
-/// A runtime that is one for the whole process is [`Default`] as well, and nobody has to name it. One that is a value, such
-/// as a handle of an executor, is given to [`BinaryBuilder::on`](crate::BinaryBuilder::on) and its sisters.
+/// A runtime that exists once per process implements [`Default`] too, and applications need not name it. A runtime that is a
+/// value, such as a handle of an executor, is passed to [`BinaryBuilder::on`](crate::BinaryBuilder::on) or to the same
+/// method of the other builders.
 ///
-/// Tasks are [`Send`]: a session's task has a part in a queue that every handle of the client may use from any thread, and
-/// its wakers go where that queue goes. A runtime of one thread for each core spawns such a task on the thread it is on,
-/// which is where its sockets are; what it cannot do is to bring a stream that is not `Send`. Machines and sessions of
-/// `apns-proto` ask for neither: see its `guide` for a loop without a driver.
+/// Tasks are [`Send`], because the task of a session shares a queue with all handles of the client, which may be on other
+/// threads. A thread-per-core runtime can spawn such a task on the current thread, which has its sockets; but its streams
+/// must be `Send`. The machines and sessions of `apns-proto` do not require this: see its `guide` for a loop without a
+/// driver.
 pub trait Runtime: Clock {
     /// A connected TCP stream.
     type Tcp: AsyncRead + AsyncWrite + Unpin + Send + 'static;
     /// A TLS stream over a [`Wire`], which is such a stream or a tunnel through a proxy.
     type Tls: AsyncRead + AsyncWrite + Unpin + Send + 'static;
-    /// TLS settings in the form that the TLS library wants, made once for many connections.
+    /// TLS settings in the form that the TLS library needs, created once for many connections.
     type Connector: Clone + Send + Sync + 'static;
 
     /// Runs a task in the background.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
 
-    /// Finds the addresses of a host, afresh each time.
+    /// Resolves the addresses of a host, without a cache.
     fn resolve(&self, host: &str, port: u16) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send;
 
     /// Connects to one address, with `TCP_NODELAY`.
@@ -71,7 +72,7 @@ pub trait Runtime: Clock {
         None
     }
 
-    /// What a failed read says about how the peer's side ended: a TLS alert is a refusal in the peer's own words.
+    /// Interprets a failed read as the end of the peer's side: a TLS alert is a refusal with the peer's text.
     fn end_of(error: &io::Error) -> End {
         let _ = error;
         End::Cut
@@ -83,18 +84,18 @@ pub trait Runtime: Clock {
 pub struct Secured<S> {
     /// The stream.
     pub stream: S,
-    /// The protocol that ALPN chose, as far as the TLS library tells.
+    /// The protocol that ALPN selected, if the TLS library reports it.
     pub alpn: Alpn,
 }
 
-/// What a TLS library tells about the choice of protocol.
+/// What a TLS library reports about the protocol that ALPN selected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Alpn {
-    /// It tells nothing.
+    /// The library reports nothing.
     Untold,
-    /// The server chose none.
+    /// The server selected none.
     None,
-    /// The server chose this one.
+    /// The server selected this one.
     Chosen(Vec<u8>),
 }

@@ -10,25 +10,25 @@ use crate::{
     CredentialRefusal, InvalidNotification, Machine, Message, Notification, Now, Outcome, Rejection, UnknownCause,
 };
 
-/// A notification on its way, with the caller's key beside it.
+/// A notification that is submitted to a connection or a session, with the caller's key.
 ///
-/// The key comes back with the outcome; it is never sent and never compared.
+/// The outcome returns the key; it is never sent and never compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submission<K, M: Message = Notification> {
-    /// The caller's name for it.
+    /// The caller's key.
     pub key: K,
     /// What to send: a notification, or another message.
     pub notification: M,
-    /// How often it was written so far, wholly or in part.
+    /// How often it was written so far, completely or in part.
     pub attempts: u32,
-    /// How often it was written again although its fate was unknown: each may have made a duplicate.
+    /// How often it was written again although an earlier copy may have arrived: each may cause a duplicate.
     pub replays: u32,
-    /// How often it is sent again because the service refused it for the time being, as the retry policy has it.
+    /// How often it was sent again, according to the retry policy, because the service refused it temporarily.
     pub retries: u32,
     /// When it was submitted, where somebody noted it.
     pub since: Option<Instant>,
-    /// How many proofs a [`Session`](crate::Session) had been asked for when it was submitted: those that are asked for
-    /// later cover it.
+    /// The number of proofs that were requested from the [`Session`](crate::Session) before it was submitted: later proofs
+    /// cover it.
     pub mark: u64,
 }
 
@@ -39,7 +39,7 @@ impl<K, M: Message> Submission<K, M> {
         Self { key, notification, attempts: 0, replays: 0, retries: 0, since: None, mark: 0 }
     }
 
-    /// Ends it.
+    /// Settles it with this outcome.
     #[inline]
     #[must_use]
     pub fn settle(self, outcome: Outcome) -> Settled<K, M> {
@@ -62,7 +62,7 @@ impl<K, M: Message> Submission<K, M> {
     }
 }
 
-/// The end of one submission.
+/// A submission with its outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled<K, M: Message = Notification> {
     /// The caller's key.
@@ -85,38 +85,38 @@ pub struct Settled<K, M: Message = Notification> {
     pub returned: Option<Box<M>>,
 }
 
-/// A submission that a connection gives back.
+/// A submission that a connection returns without an outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsettled<K, M: Message = Notification> {
     /// The submission.
     pub submission: Submission<K, M>,
-    /// What is known of it.
+    /// What is known about it.
     pub fate: Fate,
 }
 
-/// What is known of a notification whose connection is gone.
+/// What is known about a notification without an outcome when its connection ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fate {
-    /// Not one byte that completes it left: sending it again is safe.
+    /// It was never sent completely: sending it again is safe.
     NotWritten,
-    /// The service threw it away unread: it must be sent again, and that is safe.
+    /// The service discarded it: it must be sent again, and that is safe.
     Discarded,
-    /// The service refused the credential, and so did not look at it: it is to be sent again once that is mended, and that
-    /// is safe.
+    /// The service refused the credential and did not process it: send it again when the credential is corrected, which is
+    /// safe.
     CredentialRefused {
         /// How.
         refusal: Arc<CredentialRefusal>,
-        /// Whether a newly signed provider token may be taken, so that one more attempt is worth while at once.
+        /// Whether the service may accept a newly signed provider token, so that one more attempt is worthwhile at once.
         renewed: bool,
     },
-    /// It was written and nobody knows. Whether to send it again is the [`LossPolicy`](crate::LossPolicy)'s choice.
+    /// It was written, and it is unknown whether it arrived. [`LossPolicy`](crate::LossPolicy) decides whether to send it again.
     Unknown(UnknownCause),
-    /// It was written, nobody knows, and it may be what the service choked on: not to be sent again.
+    /// It was written, it is unknown whether it arrived, and it may have caused the error: do not send it again.
     Suspected(UnknownCause),
 }
 
-/// What a connection has to say.
+/// What a connection reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectionEvent<K, M: Message = Notification> {
@@ -124,17 +124,17 @@ pub enum ConnectionEvent<K, M: Message = Notification> {
     Settled(Settled<K, M>),
     /// The service gave a real answer: this is a working connection.
     Answered,
-    /// A request was given up after its whole time, and the service has answered nothing on this connection so far.
+    /// A request timed out, and the service has answered nothing on this connection so far.
     Silent,
-    /// It takes no more submissions; another connection should take over.
+    /// It accepts no more submissions; another connection should take over.
     Retired,
     /// Something the owner should know.
     Warning(Warning),
-    /// A submission that the service did not process comes back, while the connection goes on.
+    /// A submission that the service did not process is returned; the connection stays open.
     Returned(Unsettled<K, M>),
     /// It has something to send and its token source has no provider token. The source is asked again every second.
     TokenWanted,
-    /// The end. Nothing follows, and nothing submitted is missing: it was settled, or is listed here.
+    /// The terminal event. Every submission was settled, returned, or is listed here.
     Closed(Closed<K, M>),
 }
 
@@ -151,7 +151,7 @@ pub struct Closed<K, M: Message = Notification> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// All that was written is proven, and there was nothing more to do.
+    /// Everything that was written is proven, and nothing is left to do.
     #[error("everything was settled")]
     Finished,
     /// This side closed it.
@@ -160,19 +160,19 @@ pub enum CloseReason {
     /// The gateway sent an error response.
     #[error("{0}")]
     ErrorResponse(PlanSummary),
-    /// The peer closed without a word.
+    /// The peer closed without an error response.
     #[error("the peer closed without saying why")]
     PeerClosed,
     /// The peer closed inside a message.
     #[error("the peer closed after {received} bytes of a message")]
     Truncated {
-        /// Bytes of the message that came.
+        /// Bytes of the message that arrived.
         received: usize,
     },
     /// The connection broke.
     #[error("the connection broke")]
     Cut,
-    /// The peer refused us, in its own words.
+    /// The peer refused this client, with its text.
     #[error("the peer refused this client: {}", Escaped(.0))]
     Refused(Arc<str>),
     /// The peer does not speak this protocol.
@@ -187,45 +187,45 @@ pub enum CloseReason {
         /// Its first bytes, at most nine, with escapes for what is not printable.
         received: Arc<str>,
     },
-    /// The peer broke the rules of HTTP/2, and was told so.
+    /// The peer violated HTTP/2, and this side sent it the error code.
     #[error("the peer broke the protocol (HTTP/2 error code {code})")]
     Violation {
-        /// The error code of RFC 9113 section 7 that it was told.
+        /// The error code of RFC 9113 section 7 that was sent.
         code: u32,
     },
-    /// The service said that it is going away (HTTP/2 GOAWAY).
+    /// The service sent a GOAWAY frame (HTTP/2).
     #[error("the service is going away{}{}", going_away_because(.reason.as_deref()), going_away_code(*.code))]
     GoAway {
-        /// Apple's word for the reason, if the service gave one.
+        /// Apple's reason, if the frame has one.
         reason: Option<Arc<str>>,
         /// The error code of RFC 9113 section 7; 0 is no error.
         code: u32,
-        /// Whether the next connection would hear the same until a person acts: the credentials are wrong.
+        /// Whether the next connection would get the same reason until a person acts, because the credential is refused.
         fatal: bool,
     },
-    /// The service refused every request unprocessed, again and again.
+    /// The service repeatedly refused every request unprocessed.
     #[error("the service takes no requests on this connection")]
     RefusesRequests,
     /// The service refuses the certificate or the provider token on this connection.
     #[error("the service refuses the credential: {0}")]
     CredentialRefused(Arc<CredentialRefusal>),
-    /// No provider token could be had in time.
+    /// The token source gave no provider token in time.
     #[error("no provider token in time: {}", Escaped(.why))]
     NoToken {
-        /// The source's own words.
+        /// The source's error text.
         why: Arc<str>,
     },
     /// The transport took no bytes for too long.
     #[error("the peer took no bytes for too long")]
     WriteStalled,
-    /// The answer that was asked for did not come in time.
+    /// The expected answer did not arrive in time.
     #[error("no answer came in time")]
     NoAnswer,
 }
 
 impl CloseReason {
-    /// Whether another connection would end the same way until a person acts: the peer speaks another protocol, or the
-    /// service said that the credentials are wrong.
+    /// Whether another connection would end in the same way until a person acts: the peer speaks another protocol, or the
+    /// service refuses the credential.
     #[must_use]
     pub const fn is_fatal(&self) -> bool {
         match self {
@@ -266,12 +266,12 @@ fn going_away_code(code: u32) -> String {
     if code == 0 { String::new() } else { format!(" (HTTP/2 error code {code})") }
 }
 
-/// What an error response of the binary gateway says about all that was in the window, in numbers.
+/// What an error response of the binary gateway means for the notifications in the window, in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlanSummary {
     /// The response.
     pub response: ErrorResponse,
-    /// Whether it answers the probe that this side sent to have its window proven.
+    /// Whether it answers the probe that this side sent to prove its window.
     pub answers_probe: bool,
     /// How many it proves accepted.
     pub accepted: usize,
@@ -288,7 +288,7 @@ pub struct PlanSummary {
 }
 
 impl PlanSummary {
-    /// Whether the response condemns the certificate's topic, and so every notification.
+    /// Whether the response refuses the certificate's topic, and so every notification.
     #[must_use]
     pub const fn condemns_topic(&self) -> bool {
         self.refuses_credential
@@ -315,12 +315,12 @@ impl fmt::Display for PlanSummary {
     }
 }
 
-/// Something that settles nothing but that the owner should know.
+/// Something that the application should know, and that settles no notification.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Warning {
-    /// An error response named a notification that had already been presumed accepted. Those written after it and
-    /// presumed accepted as well were thrown away by the gateway; the outcomes that were given stand.
+    /// An error response named a notification that was already presumed accepted. The gateway discarded those that were
+    /// written after it and presumed accepted too; their outcomes do not change.
     #[error(
         "the gateway answered late: the notification with identifier {named} had been presumed accepted, and {lost} after it are lost too; a longer quiet time prevents this"
     )]
@@ -342,18 +342,18 @@ pub enum Warning {
         /// The status.
         status: u8,
     },
-    /// The service will go on refusing what is sent until a person acts on this.
+    /// The service will refuse everything until a person acts.
     #[cfg(feature = "http2")]
     #[error(transparent)]
     Token(#[from] crate::http2::TokenError),
-    /// A notification is sent otherwise than it was given, or something about it is doubtful. Each kind is told once, by
-    /// all connections of one [`ProviderApi`](crate::http2::ProviderApi) and its clones together.
+    /// A notification is sent with changes, or something about it is doubtful. All connections of one
+    /// [`ProviderApi`](crate::http2::ProviderApi) and its clones together report each kind once.
     #[cfg(feature = "http2")]
     #[error(transparent)]
     Request(#[from] crate::http2::RequestWarning),
 }
 
-/// A submission that a connection did not take.
+/// A submission that a connection did not accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused<K, M: Message = Notification> {
     /// The submission, unchanged.
@@ -362,28 +362,29 @@ pub struct Refused<K, M: Message = Notification> {
     pub cause: SubmitError,
 }
 
-/// Why a connection did not take a submission.
+/// Why a connection did not accept a submission.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
     /// There is no room for now.
     #[error("the window is full")]
     Full,
-    /// It takes no more: it is proving its window, or closed.
+    /// It accepts no more: it is proving its window, or closed.
     #[error("this connection takes no more notifications")]
     Retired,
-    /// No service would take it.
+    /// No service would accept it.
     #[error(transparent)]
     Invalid(#[from] InvalidNotification),
 }
 
 /// A machine that sends notifications, as a [`Session`](crate::Session) sees it.
 ///
-/// What is submitted leaves in one of three ways, and nothing is missing at the end: as
-/// [`Settled`](ConnectionEvent::Settled), with its outcome; as [`Returned`](ConnectionEvent::Returned), which the service
-/// did not process, while the connection goes on; or in the list of [`Closed`](ConnectionEvent::Closed).
+/// Every submission leaves the connection in one of three ways: as [`Settled`](ConnectionEvent::Settled), with its outcome; as
+/// [`Returned`](ConnectionEvent::Returned), if the service did not process it and the connection stays open; or in the list
+/// of [`Closed`](ConnectionEvent::Closed).
 ///
-/// One submission is taken before the peer has said how many it allows (HTTP/2 SETTINGS), so that its wait has an end.
+/// A connection accepts one submission before the peer's HTTP/2 SETTINGS state how many it allows, so that the submission has
+/// a deadline.
 pub trait Connection<K>: Machine<Event = ConnectionEvent<K, Self::Message>> {
     /// What it sends.
     type Message: Message;
@@ -392,10 +393,10 @@ pub trait Connection<K>: Machine<Event = ConnectionEvent<K, Self::Message>> {
     ///
     /// # Errors
     ///
-    /// Gives the submission back when there is no room, when no more are taken, or when no service would take it.
+    /// Returns the submission if there is no room, if the connection accepts no more, or if no service would accept it.
     fn submit(&mut self, now: Now, submission: Submission<K, Self::Message>) -> Result<(), Refused<K, Self::Message>>;
 
-    /// How many submissions would find room, about: where bytes are what limits it, it may be fewer, and one always is.
+    /// The approximate number of submissions that find room. If bytes are the limit, it may be fewer, but at least one.
     fn room(&self) -> usize;
 
     /// Whether a submission would find room.
@@ -406,31 +407,31 @@ pub trait Connection<K>: Machine<Event = ConnectionEvent<K, Self::Message>> {
     /// How many submissions have no outcome yet.
     fn unsettled(&self) -> usize;
 
-    /// How many submissions may be with the connection without one of them waiting in it, about: those without an
+    /// The approximate number of submissions that the connection can have without one of them waiting: those without an
     /// outcome, and those that could be written now.
     fn capacity(&self) -> usize {
         self.unsettled() + self.room()
     }
 
-    /// More waits than fits. A connection whose answers come unasked does nothing; one that has to ask for proof
-    /// asks now, and retires.
+    /// Tells the connection that more submissions wait than it has room for. A connection that needs a probe for its proof
+    /// sends it now and retires; others do nothing.
     fn make_room(&mut self, now: Now);
 
-    /// Has everything submitted so far settled as soon as possible, by `deadline` at the latest.
+    /// Settles everything submitted so far as soon as possible, by `deadline` at the latest.
     fn prove(&mut self, now: Now, deadline: Option<Instant>);
 
-    /// Gives back, with what is known of it, everything whose mark is below `mark`: nobody waits for it any more. A
-    /// connection that cannot part with some and keep the others closes, if it has any of those.
+    /// Returns every submission with a mark below `mark`, with its fate, because its time is over. A connection that cannot
+    /// return only some of its submissions closes if it has any of these.
     fn give_up(&mut self, now: Now, mark: u64);
 
-    /// Takes no more, settles what it has, and closes; by `deadline` at the latest.
+    /// Accepts no more submissions, settles those it has, and closes; by `deadline` at the latest.
     fn drain(&mut self, now: Now, deadline: Option<Instant>);
 
-    /// Closes now. What has no outcome is in the terminal event.
+    /// Closes now. The terminal event lists submissions without an outcome.
     fn close(&mut self, now: Now);
 
-    /// Goes through the keys of the submissions of which [`Machine::poll_transmit`] handed out the last byte when it was
-    /// called last. Until then the service cannot have taken a submission.
+    /// Visits the keys of the submissions whose last byte the most recent call of [`Machine::poll_transmit`] handed out.
+    /// Before that the service cannot have accepted a submission.
     fn just_sent(&self, each: &mut dyn FnMut(&K));
 
     /// Whether the terminal event was produced; it may still be waiting in [`Machine::poll_event`].

@@ -6,32 +6,32 @@ use std::time::Duration;
 
 use crate::{ApnsId, CredentialRefusal, NotSeconds, PushType, Rejection};
 
-/// The end of one notification, the same for both protocols.
+/// How one notification ended, the same for both protocols.
 ///
-/// [`Display`](fmt::Display) says it in words, for a log; [`word`](Self::word) is for programs.
+/// [`Display`](fmt::Display) describes it for a log; [`word`](Self::word) is for programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use = "only the outcome says whether the service took it"]
 pub enum Outcome {
-    /// The service took it. Whether it reaches the device is the service's business from here on.
+    /// The service accepted it. This does not mean that it reached the device.
     Accepted {
         /// How this is known.
         proof: Proof,
-        /// The service's name for it; the binary protocol has none.
+        /// The `apns-id` that the service gave it; the binary protocol has none.
         apns_id: Option<ApnsId>,
-        /// The name under which the push console lists it; development environment of the HTTP/2 API only.
+        /// The `apns-unique-id`, with which Apple's push console lists it; development environment of the HTTP/2 API only.
         unique_id: Option<Box<str>>,
     },
-    /// The service said no.
+    /// The service refused it.
     Rejected(Rejection),
     /// Its expiration passed before it could be sent, or sent again.
     Expired,
-    /// It was written and no answer can come any more. Sending it again may show it twice on the device.
+    /// It was written and no answer can arrive any more. If it is sent again, the device may show it twice.
     Unknown {
         /// Why there is no answer.
         cause: UnknownCause,
     },
-    /// It never left, or the service is known not to have looked at it. It is safe to send it elsewhere.
+    /// It was never sent, or the service is known not to have processed it. It is safe to send it again.
     NotSent {
         /// Why not.
         cause: NotSentCause,
@@ -39,19 +39,19 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Accepted, with the given proof and no names.
+    /// Accepted, with the given proof and without ids.
     pub const fn accepted(proof: Proof) -> Self {
         Self::Accepted { proof, apns_id: None, unique_id: None }
     }
 
-    /// Whether the service took it.
+    /// Whether the service accepted it.
     #[must_use]
     pub const fn is_accepted(&self) -> bool {
         matches!(self, Self::Accepted { .. })
     }
 
-    /// A stable word for programs: `accepted`, `rejected`, `expired`, `unknown`, `not_sent`, or `invalid` for what was
-    /// refused on this side.
+    /// A stable word for programs: `accepted`, `rejected`, `expired`, `unknown`, `not_sent`, or `invalid` if it was refused
+    /// locally.
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self {
@@ -65,7 +65,7 @@ impl Outcome {
     }
 }
 
-/// What a person wants to know: the end, and why.
+/// The outcome and its reason, in plain words.
 ///
 /// ```
 /// use apns_proto::binary::Status;
@@ -97,7 +97,7 @@ impl fmt::Display for Outcome {
 pub enum Proof {
     /// The service answered, or a later answer on the same connection proves it.
     Confirmed,
-    /// The quiet time passed without a word of protest. Binary protocol only, where silence means yes.
+    /// The quiet time passed without an error response. Binary protocol only, where silence means acceptance.
     Presumed,
 }
 
@@ -112,17 +112,17 @@ impl Proof {
     }
 }
 
-/// Why nobody knows whether the service took a notification that was written.
+/// Why it is unknown whether the service accepted a notification that was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnknownCause {
-    /// The connection ended without a word about it.
+    /// The connection ended without an answer.
     #[error("the connection ended without a word about it: {0}")]
     ConnectionLost(Arc<str>),
     /// No answer came in time.
     #[error("no answer came in time")]
     NoAnswer,
-    /// The service broke off without an answer, or its answer could not be understood (HTTP/2).
+    /// The service reset the stream without an answer, or its answer could not be parsed (HTTP/2).
     #[error("the answer was broken off (HTTP/2 error code {code})")]
     BrokenOff {
         /// The error code of RFC 9113 section 7.
@@ -136,10 +136,10 @@ pub enum UnknownCause {
     Suspected {
         /// The status byte.
         status: u8,
-        /// The identifier as it came.
+        /// The identifier in the response.
         identifier: u32,
     },
-    /// It was named, but with a status that says that nothing is wrong.
+    /// An error response named it, but with a status that means no error.
     #[error("the service named it and closed, but reported no error (status 0)")]
     NamedWithoutError,
     /// It was sent again as often as the loss policy allows, and lost each time.
@@ -148,7 +148,7 @@ pub enum UnknownCause {
         /// How often it was sent again.
         replays: u32,
     },
-    /// The owner closed the connection before an answer came.
+    /// The application closed the connection before an answer arrived.
     #[error("this side closed before an answer came")]
     Closed,
 }
@@ -157,23 +157,23 @@ pub enum UnknownCause {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotSentCause {
-    /// No connection could be had in time.
+    /// No connection could be opened in time.
     #[error("no connection in time: {0}")]
     NoConnection(Arc<str>),
-    /// The service does not take the credential: it looked at nothing that came with it.
+    /// The service refuses the credential, and did not process the notification.
     #[error("the credential is refused: {0}")]
     CredentialRefused(Arc<CredentialRefusal>),
-    /// Connecting is pointless until a person acts: the server is not the one that is meant or cannot be trusted, or a
-    /// proxy on the way does not let this client through.
+    /// Connecting is pointless until a person acts: the server is not the intended one or is not trusted, or a proxy refuses
+    /// this client.
     #[error("sending has stopped: {0}")]
     Stopped(Arc<str>),
-    /// The time allowed for it was over before it had left whole.
+    /// Its time limit passed before it was sent completely.
     #[error("the time allowed for it was over before it could be sent whole")]
     OutOfTime,
-    /// The owner closed before its turn came.
+    /// The application closed the client before it was sent.
     #[error("this side closed before its turn came")]
     Closed,
-    /// It was refused on this side.
+    /// It was refused locally.
     #[error("refused before sending: {0}")]
     Invalid(#[from] InvalidNotification),
 }
@@ -189,7 +189,7 @@ impl NotSentCause {
     }
 }
 
-/// Why a notification is refused before it is sent: no service would take it.
+/// Why a notification is refused before it is sent: no service would accept it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidNotification {
@@ -207,12 +207,12 @@ pub enum InvalidNotification {
         /// The priority's number.
         priority: u8,
     },
-    /// There is no topic, and a provider token says nothing about which app is meant.
+    /// There is no topic, and a provider token does not identify the app.
     #[error(
         "the topic is missing, which is needed with a provider token: set the app's bundle id on the notification or as the client's default"
     )]
     MissingTopic,
-    /// The payload reloads widgets or controls (`content-changed`), and nothing says which of them.
+    /// The payload reloads widgets or controls (`content-changed`), and nothing determines which of the two.
     #[error(
         "the payload has content-changed, which is for widgets and for controls: set the push type, widgets or controls"
     )]
@@ -223,12 +223,12 @@ pub enum InvalidNotification {
         /// The push type.
         push_type: PushType,
     },
-    /// The client certificate lists its topics, and this is none of them.
+    /// The client certificate lists its topics, and this topic is not among them.
     #[error("the certificate is not for the topic {topic}: it lists {listed}")]
     TopicNotInCertificate {
         /// The topic, with the suffix of its push type.
         topic: Box<str>,
-        /// The topics of the certificate, for people.
+        /// The topics of the certificate, for a message.
         listed: Box<str>,
     },
     /// The client certificate lists the topic for another push type.
@@ -241,15 +241,15 @@ pub enum InvalidNotification {
         /// The type that the topic is for.
         topic_type: Box<PushType>,
     },
-    /// The header fields take more room than the service allows.
+    /// The header fields are larger than the service allows.
     #[error("the header fields take {size} bytes, more than the {limit} that the service allows")]
     HeadersTooLarge {
-        /// Their size by the measure of RFC 9113 section 6.5.2.
+        /// Their size as defined in RFC 9113 section 6.5.2.
         size: usize,
         /// The limit in bytes.
         limit: usize,
     },
-    /// A value cannot stand in a header field of HTTP/2.
+    /// A value is not allowed in an HTTP/2 header field.
     #[error("a header field has a value that HTTP/2 does not allow")]
     NotAHeader,
     /// The expiration lies beyond the year 2106, the end of the protocol's clock.
@@ -257,16 +257,16 @@ pub enum InvalidNotification {
     Expiration(NotSeconds),
 }
 
-/// What to do with a notification whose fate is unknown.
+/// What to do with a notification of which it is unknown whether it arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum LossPolicy {
-    /// Report it as [`Outcome::Unknown`]: at most once.
+    /// Report it as [`Outcome::Unknown`]: delivery at most once.
     #[default]
     Report,
-    /// Send it again, at most so many times: at least once, perhaps more often.
+    /// Send it again, a limited number of times: the device may get it more than once.
     Resend {
-        /// The most that one notification is sent again for this reason.
+        /// How often one notification is sent again for this reason, at most.
         at_most: u32,
     },
 }
@@ -276,30 +276,30 @@ impl LossPolicy {
     pub const RESEND: Self = Self::Resend { at_most: 3 };
 }
 
-/// What happens to the notifications that wait when the credential is refused, the server is not the one that is meant, or
-/// a proxy does not let this client through.
+/// What happens to waiting notifications when the service refuses the credential, the server is not the intended one, or a
+/// proxy refuses this client.
 ///
-/// No notification ends as rejected for that: the service looked at none.
+/// No notification ends as rejected because of this: the service processed none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum RefusalPolicy {
-    /// They end as [`Outcome::NotSent`] at once, as does what is submitted before the next attempt is due. The session goes
-    /// on: after the back-off it tries the next notification that is submitted.
+    /// They end as [`Outcome::NotSent`] at once, as do notifications that are submitted before the next attempt is due. The
+    /// session continues: after the back-off it tries the next submitted notification.
     #[default]
     Report,
-    /// They stay, until the credential is taken or they expire. After the back-off one of them is tried.
+    /// They wait until the service accepts the credential or they expire. After the back-off the session tries one of them.
     Wait,
-    /// They end as [`Outcome::NotSent`], and so does all that follows: the session sends nothing more.
+    /// They end as [`Outcome::NotSent`], and so do all later ones: the session sends nothing more.
     Stop,
 }
 
-/// How the service answered, and after how long it may be asked again.
+/// Whether and when a refused notification may be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Retry {
-    /// Never, not even after something was mended.
+    /// Never, not even after a correction.
     Never,
-    /// Only after the request or the credentials were mended.
+    /// Only after the request or the credentials were corrected.
     AfterFix,
     /// At once, on a new connection.
     NewConnection,

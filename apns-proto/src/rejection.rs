@@ -8,17 +8,17 @@ use crate::binary::Status;
 use crate::http2::ProviderRejection;
 use crate::{Retry, WallTime};
 
-/// A refusal by the service, as it came.
+/// A refusal of a notification by the service.
 ///
-/// Three questions are answered for every refusal, those included that nobody has heard of yet: what becomes of the
-/// device token ([`token_verdict`](Self::token_verdict)), may it be sent again ([`retry`](Self::retry)), and does a
-/// person have to act ([`needs_person`](Self::needs_person)).
+/// It answers three questions, also for unknown reasons: what to do with the device token
+/// ([`token_verdict`](Self::token_verdict)), whether to send again ([`retry`](Self::retry)), and whether a person has to act
+/// ([`needs_person`](Self::needs_person)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rejection {
     /// By the binary gateway, with a status byte.
     Gateway(Status),
-    /// By the HTTP/2 provider API, with a status and mostly a reason.
+    /// By the HTTP/2 provider API, with a status and usually a reason.
     #[cfg(feature = "http2")]
     Provider(Box<ProviderRejection>),
 }
@@ -30,7 +30,7 @@ impl From<ProviderRejection> for Rejection {
     }
 }
 
-/// The service's word for it and the number that came. What is no printable text in the word is escaped.
+/// The service's reason and status number. Unprintable characters in the reason are escaped.
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (status {})", self.reason().escape_debug(), self.status())
@@ -103,7 +103,7 @@ impl TokenVerdict {
 const GATEWAY_FAULT: Duration = Duration::from_secs(1);
 
 impl Rejection {
-    /// The number that came: a status byte of the binary protocol, or an HTTP status.
+    /// The status: a status byte of the binary protocol, or an HTTP status.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
@@ -113,8 +113,8 @@ impl Rejection {
         }
     }
 
-    /// The reason as a text: Apple's word for it where there is one, `unassigned` for a status byte without a meaning, and
-    /// `no_reason` for an answer that gave none.
+    /// The reason as text: Apple's name for it if there is one, `unassigned` for a status byte without a meaning, and
+    /// `no_reason` for an answer without a reason.
     #[must_use]
     pub fn reason(&self) -> &str {
         match self {
@@ -134,7 +134,7 @@ impl Rejection {
         }
     }
 
-    /// What becomes of the device token.
+    /// What to do with the device token.
     #[must_use]
     pub fn token_verdict(&self) -> TokenVerdict {
         #[cfg(feature = "http2")]
@@ -162,10 +162,10 @@ impl Rejection {
         self.reaction().retry(GATEWAY_FAULT)
     }
 
-    /// Whether it refuses who sends, and so says nothing about the notification: the certificate's topic on the binary
-    /// protocol; on HTTP/2 the certificate, the signing key or its provider token.
+    /// Whether it refuses the credential, and so says nothing about the notification: in the binary protocol the topic of the
+    /// certificate; over HTTP/2 the certificate, the signing key or its provider token.
     ///
-    /// TopicDisallowed is none of these: it is about the topic of one notification, and the next may have another.
+    /// TopicDisallowed is not such a refusal: it concerns the topic of one notification, and the next may have another.
     #[must_use]
     pub fn refuses_credential(&self) -> bool {
         match self {
@@ -175,7 +175,7 @@ impl Rejection {
         }
     }
 
-    /// Whether a person has to act before anything like it can succeed.
+    /// Whether a person has to act before a similar notification can succeed.
     #[must_use]
     pub fn needs_person(&self) -> bool {
         matches!(self.reaction(), Reaction::FixRequest | Reaction::FixCredentials)

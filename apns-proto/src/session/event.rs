@@ -17,16 +17,16 @@ impl fmt::Display for LinkId {
     }
 }
 
-/// What a [`Session`](super::Session) has to say.
+/// What a [`Session`](super::Session) reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionEvent<K, M: Message = Notification> {
     /// A submission ended.
     Settled(Settled<K, M>),
-    /// Open a connection, then say [`connected`](super::Session::connected) or
+    /// Open a connection, then call [`connected`](super::Session::connected) or
     /// [`dial_failed`](super::Session::dial_failed).
     Dial {
-        /// The name of the new connection.
+        /// The id of the new connection.
         link: LinkId,
     },
     /// A connection is open.
@@ -43,7 +43,7 @@ pub enum SessionEvent<K, M: Message = Notification> {
     },
     /// A connection ended.
     Closed(LinkReport),
-    /// Something the owner should know.
+    /// Something that the application should know.
     Warning {
         /// The connection it is about.
         link: LinkId,
@@ -55,29 +55,29 @@ pub enum SessionEvent<K, M: Message = Notification> {
         /// The connection that waits for it.
         link: LinkId,
     },
-    /// No connection could be had for as long as patience lasted. What waited was not sent; the session goes on trying
-    /// when something new is submitted.
+    /// No connection could be opened within the configured patience. Waiting notifications were not sent; the session tries
+    /// again when something new is submitted.
     GaveUp {
         /// The last failure.
         why: Arc<str>,
     },
-    /// The service refuses the credential, the server is not the one that is meant, or a proxy does not let this client
-    /// through: nothing is sent until the next attempt. Told at each refusal, and when the next attempt becomes due earlier.
+    /// The service refuses the credential, the server is not the intended one, or a proxy refuses this client: nothing is
+    /// sent until the next attempt. Reported at each refusal, and when the next attempt becomes due earlier.
     Paused {
         /// [`NotSentCause::CredentialRefused`] or [`NotSentCause::Stopped`].
         cause: NotSentCause,
         /// When the next attempt is made, if there is something to send.
         retry_in: Duration,
     },
-    /// After a pause, the service gave an answer that is no refusal of the credential: the session sends as before.
+    /// After a pause, the service gave an answer that is not a refusal of the credential: the session sends again.
     Resumed,
-    /// As [`RefusalPolicy::Stop`](crate::RefusalPolicy::Stop) has it, sending has stopped for good. What waited was not
-    /// sent, and nothing more is.
+    /// Sending has stopped for good, according to [`RefusalPolicy::Stop`](crate::RefusalPolicy::Stop). Waiting notifications
+    /// were not sent, and nothing more is.
     Stopped {
         /// Why, as in [`Paused`](Self::Paused).
         cause: NotSentCause,
     },
-    /// All that was submitted before a call of [`prove`](super::Session::prove) is settled, or held to be sent again later.
+    /// Everything that was submitted before a call of [`prove`](super::Session::prove) is settled, or held for a retry.
     Proven,
     /// The session was closed and everything is settled. Nothing follows.
     Finished,
