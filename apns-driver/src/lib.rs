@@ -5,7 +5,7 @@
 //!
 //! Applications depend on a transport (`apns-tokio`, `apns-smol`, `apns-async-std`) and do not use this crate directly. Use
 //! it to support another runtime or TLS library: implement [`Clock`] and [`Runtime`], and call [`define_client!`].
-//! `apns-smol` is the shortest example, with about 70 lines; the code that all clients on rustls share is in [`tls`], behind
+//! `apns-smol` is the shortest example, with about 100 lines; the code that all clients on rustls share is in [`tls`], behind
 //! the feature `rustls-client`. `apns-async-std` uses another TLS library, and most of it interprets the errors of that
 //! library. A transport without a runtime needs only `apns-proto` (see its `guide`), and [`apns_credentials`] for
 //! certificates and keys.

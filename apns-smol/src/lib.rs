@@ -2,8 +2,8 @@
 //!
 //! # Who it is for
 //!
-//! Applications on smol, and those that move from async-std, whose authors recommend smol. TLS is rustls with ring: the
-//! crate uses nothing of the system but its certificate authorities. Use `apns-tokio` on tokio, and `apns-async-std` with
+//! Applications on smol, and those that move from async-std, whose authors recommend smol. TLS is rustls, by default with ring;
+//! it uses nothing of the system but its certificate authorities. Use `apns-tokio` on tokio, and `apns-async-std` with
 //! the system's TLS. All three have the same API; to switch, change the import line.
 //!
 //! # A first program
@@ -53,9 +53,9 @@
 mod runtime;
 
 pub use apns_proto as proto;
-pub use runtime::Smol;
 /// The version of rustls that [`Smol`] takes a provider or a configuration of.
 pub use futures_rustls::rustls;
+pub use runtime::Smol;
 
 apns_driver::define_client!(Smol);
 

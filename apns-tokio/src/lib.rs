@@ -2,7 +2,7 @@
 //!
 //! # Who it is for
 //!
-//! Applications on tokio. TLS is rustls with ring: the crate uses nothing of the system but its certificate authorities.
+//! Applications on tokio. TLS is rustls, by default with ring; it uses nothing of the system but its certificate authorities.
 //! Use `apns-smol` on smol, and `apns-async-std` on async-std or with the system's TLS. All three have the same API; to
 //! switch, change the import line.
 //!
