@@ -17,7 +17,7 @@ use super::client::start;
 use super::clocks::now;
 use super::feedback::read_feedback;
 use super::judge::{Judge, Ticket};
-use super::{Health, KeyRing, Standing, Waiters};
+use super::{Announcer, Health, KeyRing, Standing};
 use crate::AppName;
 use crate::config::App;
 use crate::outbox::{Change, Claim, Cursor, Outbox, OutboxError, OutcomeRecord};
@@ -40,16 +40,12 @@ pub(crate) struct Engine {
     pub(crate) name: AppName,
     pub(crate) outbox: Arc<dyn Outbox>,
     pub(crate) keys: Arc<KeyRing>,
-    pub(crate) waiters: Arc<Waiters>,
     pub(crate) standing: Arc<Standing>,
+    pub(crate) announcer: Announcer,
     /// Something was accepted for this app.
     pub(crate) wake: Arc<Notify>,
     /// The credential may have been mended.
     pub(crate) mended: Arc<Notify>,
-    /// Counts the times at which outcomes were added.
-    pub(crate) outcomes: watch::Sender<u64>,
-    /// Room became free in the outbox.
-    pub(crate) room: Arc<Notify>,
     /// The store failed.
     pub(crate) store_doubt: Arc<Notify>,
     /// When it was made.
@@ -127,7 +123,7 @@ impl Engine {
             let Order::Run(app) = order else { return false };
             match self.outbox.recover(&self.name, app.loss, now()).await {
                 Ok(recovered) => {
-                    self.publish(&recovered.reported);
+                    self.announcer.publish(&recovered.reported);
                     return true;
                 }
                 // That is not the app's fault, and its health does not speak of it.
@@ -171,19 +167,6 @@ impl Engine {
         let counts = self.outbox.counts(&self.name).now_or_never();
         // A store that has to look for it has a crowd for all that is known.
         counts.map_or(CROWD, |counts| counts.map_or(0, |counts| counts.waiting))
-    }
-
-    /// Tells everybody of outcomes that are kept.
-    fn publish(&self, settled: &[(Cursor, OutcomeRecord)]) {
-        if settled.is_empty() {
-            return;
-        }
-        for (_, record) in settled {
-            self.standing.ended(record);
-            self.waiters.tell(record);
-        }
-        self.outcomes.send_modify(|count| *count += 1);
-        self.room.notify_waiters();
     }
 }
 
@@ -386,7 +369,9 @@ impl<'a> Epoch<'a> {
             0 => self.hungry && !self.more && window == 0,
             _ => (self.hungry || self.more) && worthwhile,
         };
-        if wanted && self.claiming.is_none() {
+        // Somebody stopped it by hand: what waits waits on, and what is with the client ends.
+        let paused = self.engine.standing.is_paused();
+        if wanted && !paused && self.claiming.is_none() {
             self.hungry = false;
             self.claiming = Some(self.engine.outbox.claim(&self.engine.name, room, now()));
         }
@@ -397,7 +382,7 @@ impl<'a> Epoch<'a> {
     /// first for whatever waits, and each of the others for a crowd, once the service takes something over those there are.
     fn order_connections(&mut self) {
         let wanted = match () {
-            () if !self.more => 0,
+            () if !self.more || self.engine.standing.is_paused() => 0,
             () if self.engine.standing.works() && self.engine.waiting() >= CROWD => {
                 (self.links.len() + 1).min(self.judge.app.connections)
             }
@@ -513,7 +498,7 @@ impl<'a> Epoch<'a> {
         let written = std::mem::take(&mut self.written);
         match changed {
             Ok(settled) => {
-                self.engine.publish(&settled);
+                self.engine.announcer.publish(&settled);
                 // What waits again has a time of its own, which the next claim tells.
                 self.hungry |= written.iter().any(|change| matches!(change, Change::Postpone(_)));
             }
@@ -528,7 +513,7 @@ impl<'a> Epoch<'a> {
         match ended {
             Ok(settled) if settled.is_empty() => {}
             Ok(settled) => {
-                self.engine.publish(&settled);
+                self.engine.announcer.publish(&settled);
                 // A connection is wanted only where something else waits.
                 (self.more, self.hungry) = (false, true);
             }

@@ -1,5 +1,6 @@
 //! From the outbox to the service and back, one engine for each app.
 
+mod announcer;
 mod attempts;
 mod client;
 pub(crate) mod clocks;
@@ -10,6 +11,7 @@ mod keys;
 mod standing;
 mod waiters;
 
+pub(crate) use announcer::Announcer;
 pub(crate) use clocks::now;
 pub(crate) use engine::{Engine, Order};
 pub(crate) use keys::KeyRing;

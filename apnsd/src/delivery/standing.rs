@@ -7,7 +7,7 @@ use apns_proto::WallTime;
 use parking_lot::Mutex;
 
 use crate::config::{App, Credential as AppCredential};
-use crate::outbox::OutcomeRecord;
+use crate::outbox::{AppPause, OutcomeRecord};
 
 /// What is known of an app's connection to the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +106,8 @@ impl Credential {
 pub struct Snapshot {
     /// Its connection to the service.
     pub health: Health,
+    /// Somebody ordered that nothing is sent for now.
+    pub pause: Option<AppPause>,
     /// How many connections are open.
     pub connections: usize,
     /// How often the service refused the credential since the start, by reason: `tls` for a TLS alert.
@@ -177,6 +179,7 @@ struct State {
     health: Health,
     /// The state that was last news: a connection that opens is none, for the next may fail like the one before.
     told: &'static str,
+    pause: Option<AppPause>,
     connections: usize,
     refusals: BTreeMap<String, u64>,
     taken: u64,
@@ -194,6 +197,7 @@ impl Standing {
         Self(Mutex::new(State {
             health: Health::Untried,
             told: Health::Untried.word(),
+            pause: None,
             connections: 0,
             refusals: BTreeMap::new(),
             taken: 0,
@@ -268,6 +272,19 @@ impl Standing {
         self.change(|state| state.health.clone())
     }
 
+    /// Somebody ordered that nothing is sent for now, or that it is sent again.
+    pub(crate) fn set_pause(&self, pause: Option<AppPause>) {
+        self.change(|state| state.pause = pause);
+    }
+
+    pub(crate) fn pause(&self) -> Option<AppPause> {
+        self.change(|state| state.pause.clone())
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.change(|state| state.pause.is_some())
+    }
+
     /// Whether the service takes what it is sent.
     pub(crate) fn works(&self) -> bool {
         self.change(|state| state.health == Health::Working)
@@ -278,6 +295,7 @@ impl Standing {
             state.turn();
             Snapshot {
                 health: state.health.clone(),
+                pause: state.pause.clone(),
                 connections: state.connections,
                 refusals: state.refusals.clone(),
                 taken: state.taken,

@@ -19,7 +19,7 @@ use crate::service::AppInfo;
 
 /// What is told of an app.
 #[derive(Serialize)]
-struct AppView {
+pub(super) struct AppView {
     name: AppName,
     environment: &'static str,
     transport: &'static str,
@@ -32,8 +32,17 @@ struct AppView {
     health: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused: Option<PausedView>,
     waiting: u64,
     in_flight: u64,
+}
+
+#[derive(Serialize)]
+struct PausedView {
+    since: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -44,7 +53,7 @@ enum CredentialView {
 }
 
 impl Api {
-    async fn view(&self, info: AppInfo) -> Result<AppView, Problem> {
+    pub(super) async fn view(&self, info: AppInfo) -> Result<AppView, Problem> {
         let counts = self.service().counts(&info.name).await?;
         let expires_soon = info.expires_soon(now()).is_some();
         Ok(AppView {
@@ -66,6 +75,10 @@ impl Api {
             origin: info.origin.word(),
             health: info.health.word(),
             why: info.health.why().map(str::to_owned),
+            paused: info.pause.map(|pause| PausedView {
+                since: pause.since.as_millis(),
+                reason: pause.reason.as_deref().map(str::to_owned),
+            }),
             name: info.name,
             waiting: counts.waiting,
             in_flight: counts.in_flight,

@@ -73,6 +73,7 @@ pub(super) async fn metrics(State(api): State<Api>, headers: HeaderMap) -> Resul
                 "How long the oldest notification has waited; 0 where none waits.",
                 oldest,
             ),
+            ("apnsd_app_paused", "1 while the app is paused by order.", u64::from(snapshot.pause.is_some())),
             ("apnsd_connections", "Open connections to the service.", snapshot.connections as u64),
             ("apnsd_bridge_connections", "Open connections of old binary clients.", bridge.connections as u64),
         ] {

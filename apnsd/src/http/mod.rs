@@ -2,6 +2,7 @@
 
 mod apps;
 pub(crate) mod body;
+mod brake;
 mod config;
 mod lines;
 mod metrics;
@@ -55,6 +56,10 @@ fn router(service: Service, limits: Limits) -> Router {
         .route("/openapi.json", get(openapi::document))
         .route("/v1/apps", get(apps::list))
         .route("/v1/apps/{app}", get(apps::show).put(apps::provision).delete(apps::remove))
+        .route("/v1/apps/{app}/pause", post(brake::pause))
+        .route("/v1/apps/{app}/resume", post(brake::resume))
+        .route("/v1/apps/{app}/purge", post(brake::purge))
+        .route("/v1/apps/{app}/cancel", post(brake::cancel))
         .route("/v1/apps/{app}/notifications", post(notifications::submit))
         .route("/v1/apps/{app}/outcomes", get(outcomes::outcomes))
         .route("/v1/apps/{app}/invalid-tokens", get(apps::invalid_tokens))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apns_proto::WallTime;
+use apns_proto::{Escaped, WallTime};
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -87,6 +87,12 @@ fn render(rows: &[Row], store: &StoreHealth, orphans: u64, started: WallTime, no
 fn warnings(row: &Row, now: WallTime) -> Markup {
     let name = row.info.name.as_str();
     html! {
+        @if let Some(pause) = &row.info.pause {
+            p.warning.paused {
+                b { (name) } " is paused for " (span(now.saturating_since(pause.since))) ": nothing is sent"
+                @if let Some(reason) = pause.reason.as_deref() { ". " (Escaped(reason).to_string()) }
+            }
+        }
         @if let Some(why) = row.info.health.why() {
             p class={ "warning " (row.info.health.word()) } { b { (name) } " " (why) }
         }
@@ -116,7 +122,10 @@ fn apps(rows: &[Row], now: WallTime) -> Markup {
                 @for Row { info, snapshot, counts } in rows {
                     tr {
                         th { (info.name.as_str()) }
-                        td { span class={ "state " (info.health.word()) } { (info.health.word().replace('_', " ")) } }
+                        td {
+                            span class={ "state " (info.health.word()) } { (info.health.word().replace('_', " ")) }
+                            @if info.pause.is_some() { " " span.state.paused { "paused" } }
+                        }
                         td {
                             (info.endpoint) " " small {
                                 (info.environment.word()) ", " (info.transport.word())

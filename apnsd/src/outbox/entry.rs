@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use apns_proto::{DeviceToken, Notification, WallTime};
+use apns_proto::{CollapseId, DeviceToken, Notification, PushType, Topic, WallTime};
 use serde::{Deserialize, Serialize};
 
 use super::OutcomeRecord;
@@ -198,6 +198,78 @@ pub struct FeedbackPage {
     pub tokens: Vec<GoneToken>,
     /// The place behind the last of these, or the place that was asked from.
     pub next: Cursor,
+}
+
+/// Somebody ordered that nothing of an app is sent for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppPause {
+    /// Since when.
+    pub since: WallTime,
+    /// Why, in the words of who ordered it.
+    pub reason: Option<Arc<str>>,
+}
+
+/// Which of the notifications that wait are meant: those for which every condition that is set holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selection {
+    /// One of these.
+    pub ids: Option<Vec<NotificationId>>,
+    /// Accepted before this time.
+    pub accepted_before: Option<WallTime>,
+    /// To this device.
+    pub token: Option<DeviceToken>,
+    /// With this topic; those that have the app's own name none.
+    pub topic: Option<Topic>,
+    /// Of this push type, as the caller named it or the payload says it.
+    pub push_type: Option<PushType>,
+    /// With this collapse id.
+    pub collapse_id: Option<CollapseId>,
+}
+
+impl Selection {
+    /// Whether it has to be looked into a notification to know.
+    pub(crate) const fn looks_inside(&self) -> bool {
+        self.token.is_some() || self.topic.is_some() || self.push_type.is_some() || self.collapse_id.is_some()
+    }
+
+    /// Whether the conditions on a notification's content hold.
+    pub(crate) fn takes(&self, notification: &Notification) -> bool {
+        let push_type = || notification.push_type().cloned().or_else(|| notification.payload().inferred_push_type());
+        self.token.as_ref().is_none_or(|token| token == notification.token())
+            && self.topic.as_ref().is_none_or(|topic| Some(topic) == notification.topic())
+            && self.collapse_id.as_ref().is_none_or(|id| Some(id) == notification.collapse_id())
+            && self.push_type.as_ref().is_none_or(|wanted| Some(wanted) == push_type().as_ref())
+    }
+}
+
+/// Why a notification that waited was taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Withdrawal {
+    /// Its caller asked for it.
+    Cancelled,
+    /// It was one of many that waited.
+    Purged,
+}
+
+impl Withdrawal {
+    /// The word for it, which is the reason in the outcome.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Cancelled => "cancelled",
+            Self::Purged => "purged",
+        }
+    }
+}
+
+/// What [`withdraw`](super::Outbox::withdraw) did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Withdrawn {
+    /// What ended.
+    pub settled: Vec<(Cursor, OutcomeRecord)>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Cursor>,
 }
 
 /// How much there is.

@@ -13,14 +13,15 @@ pub mod sqlite;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use apns_proto::{LossPolicy, WallTime};
 
 pub use codec::{CodecError, decode, digest, encode};
 pub use entry::{
-    Accepted, Change, Claim, Claimed, Counts, Cursor, Disk, FeedbackPage, GoneToken, NewEntry, Postponement, Recovered,
-    Settlement, State, StoredApp, Tracked, Tries,
+    Accepted, AppPause, Change, Claim, Claimed, Counts, Cursor, Disk, FeedbackPage, GoneToken, NewEntry, Postponement,
+    Recovered, Selection, Settlement, State, StoredApp, Tracked, Tries, Withdrawal, Withdrawn,
 };
 pub use error::OutboxError;
 pub use outcome::OutcomeRecord;
@@ -78,6 +79,27 @@ pub trait Outbox: fmt::Debug + Send + Sync + 'static {
     /// Settles what is left of an app whose engine has ended: what waits as not sent for this reason, what is in flight or
     /// may have arrived as unknown. At most some thousand of them: to be called until it gives none.
     fn abandon(&self, app: &AppName, why: &str, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>>;
+
+    /// Ends, as not sent, what waits and is selected; what may have arrived ends as unknown. What is in flight stays. Looks
+    /// at some thousand behind `after`, and says where to go on.
+    fn withdraw(
+        &self,
+        app: &AppName,
+        selection: Selection,
+        why: Withdrawal,
+        after: &Cursor,
+        now: WallTime,
+    ) -> Answer<'_, Withdrawn>;
+
+    /// The notifications that these idempotency keys stand for; `None` for keys that are not remembered. In the order of the
+    /// keys.
+    fn by_keys(&self, app: &AppName, keys: Vec<Arc<str>>, now: WallTime) -> Answer<'_, Vec<Option<NotificationId>>>;
+
+    /// Keeps that an app is paused, or that it is not.
+    fn set_pause(&self, app: &AppName, pause: Option<AppPause>) -> Answer<'_, ()>;
+
+    /// The apps that are paused.
+    fn pauses(&self) -> Answer<'_, Vec<(AppName, AppPause)>>;
 
     /// Where these notifications stand; `None` for ids that are unknown or forgotten. In the order of the ids.
     fn lookup(&self, ids: Vec<NotificationId>) -> Answer<'_, Vec<Option<Tracked>>>;

@@ -3,7 +3,7 @@
 use apns_proto::{ApnsId, NotSentCause, Outcome, Rejection, TokenVerdict, UnknownCause, WallTime};
 use serde::{Deserialize, Serialize};
 
-use super::Tries;
+use super::{Tries, Withdrawal};
 use crate::{AppName, NotificationId};
 
 /// How a notification ended, as it is kept in the store and told to callers.
@@ -30,7 +30,7 @@ pub struct OutcomeRecord {
     /// The status of a refusal: of HTTP, or of the binary protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// The service's word for a refusal.
+    /// The service's word for a refusal; `cancelled` or `purged` for what was taken back before it was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// What to do about a refusal; see [`apns_proto::Reaction::word`].
@@ -118,6 +118,15 @@ impl OutcomeRecord {
     #[must_use]
     pub fn is_accepted(&self) -> bool {
         self.outcome == "accepted"
+    }
+
+    /// With the word for why it was taken back, where nothing of it has left.
+    #[must_use]
+    pub(crate) fn with_withdrawal(mut self, why: Withdrawal) -> Self {
+        if self.outcome == "not_sent" {
+            self.reason = Some(why.word().to_owned());
+        }
+        self
     }
 
     /// A word for counting: the reason of a refusal, otherwise the outcome.

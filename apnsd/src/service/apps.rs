@@ -14,8 +14,8 @@ use tokio::sync::{Notify, watch};
 use super::{Current, RunningApp, Service, StartError, UnknownApp, in_a_task};
 use crate::AppName;
 use crate::config::{App, AppDefinition, Config, ConfigError, FileState, FilesToldTo, Transport};
-use crate::delivery::{Credential, Engine, Health, Order, Standing, clocks, now};
-use crate::outbox::{OutboxError, StoredApp};
+use crate::delivery::{Announcer, Credential, Engine, Health, Order, Standing, clocks, now};
+use crate::outbox::{AppPause, OutboxError, StoredApp};
 use crate::rate::RateLimit;
 
 /// Who defined an app.
@@ -63,6 +63,8 @@ pub struct AppInfo {
     pub origin: Origin,
     /// How it stands with the service.
     pub health: Health,
+    /// Somebody ordered that nothing is sent for now.
+    pub pause: Option<AppPause>,
 }
 
 /// Why an app was not provisioned, replaced or removed.
@@ -119,6 +121,7 @@ impl Service {
                 Err(error) => tracing::warn!("app {name} cannot be used as it was provisioned: {error}"),
             }
         }
+        *self.0.paused.lock() = self.0.outbox.pauses().await?.into_iter().collect();
         for (name, (resolved, origin)) in apps {
             self.install(&name, resolved, origin);
         }
@@ -139,12 +142,20 @@ impl Service {
             return;
         }
         let (orders, inbox) = watch::channel(Order::Run(app.clone()));
+        let standing = Arc::new(Standing::new());
+        standing.set_pause(self.0.paused.lock().get(name).cloned());
+        let announcer = Announcer {
+            standing: standing.clone(),
+            waiters: self.0.waiters.clone(),
+            outcomes: watch::Sender::new(0),
+            room: self.0.room.clone(),
+        };
         let running = Arc::new(RunningApp {
             name: name.clone(),
-            standing: Arc::new(Standing::new()),
+            standing,
             wake: Arc::new(Notify::new()),
             mended: Arc::new(Notify::new()),
-            outcomes: watch::Sender::new(0),
+            announcer,
             orders,
             rate: RateLimit::new(app.rate, Instant::now()),
             current: RwLock::new(current),
@@ -157,12 +168,10 @@ impl Service {
             name: name.clone(),
             outbox: self.0.outbox.clone(),
             keys: self.0.keys.clone(),
-            waiters: self.0.waiters.clone(),
             standing: running.standing.clone(),
+            announcer: running.announcer.clone(),
             wake: running.wake.clone(),
             mended: running.mended.clone(),
-            outcomes: running.outcomes.clone(),
-            room: self.0.room.clone(),
             store_doubt: self.0.store.doubt.clone(),
         };
         let task = tokio::spawn(engine.run(inbox));
@@ -248,9 +257,14 @@ impl Service {
     /// Ends an app and everything that waits for it. What cannot be settled now is settled when the store works again.
     async fn take_out(&self, name: &AppName) {
         let Some(running) = self.uninstall(name).await else { return };
+        // One that comes back under this name is another.
+        self.0.paused.lock().remove(name);
+        if let Err(error) = self.0.outbox.set_pause(name, None).await {
+            tracing::warn!("app {name} was removed, and is still noted as paused: {error}");
+        }
         self.abandon_or_later(name).await;
         // Who watches its outcomes has seen those of the last ones now.
-        running.outcomes.send_modify(|outcomes| *outcomes += 1);
+        running.announcer.outcomes.send_modify(|outcomes| *outcomes += 1);
     }
 
     /// Settles what is left of an app that was removed. Where it came back, its engine sends it.
@@ -426,6 +440,7 @@ impl Service {
             patience: app.patience,
             origin,
             health: running.standing.health(),
+            pause: running.standing.pause(),
         })
     }
 

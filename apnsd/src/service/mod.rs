@@ -1,6 +1,7 @@
 //! The service: apps, and the way of a notification through it. Every interface stands on this.
 
 mod apps;
+mod brake;
 mod error;
 mod store;
 mod stream;
@@ -21,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use apps::{AppInfo, Origin, ProvisionError};
+pub use brake::{Cancelled, Purged};
 pub use error::{SubmitError, UnknownApp};
 use store::Store;
 pub use store::StoreHealth;
@@ -28,11 +30,11 @@ pub use stream::OutcomeStream;
 
 use crate::access::Access;
 use crate::config::{App, AppDefinition, Config, ConfigError, FileState};
-use crate::delivery::{BridgeFigures, Health, KeyRing, Listener, Order, Snapshot, Standing, Waiters, clocks, now};
+use crate::delivery::{Announcer, BridgeFigures, Health, KeyRing, Listener, Order, Snapshot, Standing, Waiters, clocks, now};
 use crate::http::shares::Shares;
 use crate::http::watched::Refusals;
 use crate::outbox::{
-    Accepted, Counts, Cursor, FeedbackPage, NewEntry, Outbox, OutboxError, OutcomeRecord, State, Tracked, digest,
+    Accepted, AppPause, Counts, Cursor, FeedbackPage, NewEntry, Outbox, OutboxError, OutcomeRecord, State, Tracked, digest,
 };
 use crate::rate::RateLimit;
 use crate::{AppName, NotificationId};
@@ -89,6 +91,8 @@ struct Inner {
     apps: RwLock<BTreeMap<AppName, Arc<RunningApp>>>,
     /// Held while apps come and go, so that they do so one after another.
     changing: Mutex<()>,
+    /// The apps that are paused by order, whether they run or not.
+    paused: parking_lot::Mutex<BTreeMap<AppName, AppPause>>,
     /// The apps that the configuration file defined when it was last read.
     filed: parking_lot::Mutex<BTreeMap<AppName, AppDefinition>>,
     /// What is done from time to time, without being asked.
@@ -109,7 +113,7 @@ struct RunningApp {
     standing: Arc<Standing>,
     wake: Arc<Notify>,
     mended: Arc<Notify>,
-    outcomes: watch::Sender<u64>,
+    announcer: Announcer,
     orders: watch::Sender<Order>,
     rate: RateLimit,
     current: RwLock<Current>,
@@ -177,6 +181,7 @@ impl Service {
             access: RwLock::new(Arc::new(Access::new(&config.tokens))),
             apps: RwLock::default(),
             changing: Mutex::new(()),
+            paused: parking_lot::Mutex::default(),
             filed: parking_lot::Mutex::default(),
             housekeeping: parking_lot::Mutex::default(),
             stop_by: watch::Sender::new(None),
@@ -409,7 +414,7 @@ impl Service {
     /// When the app is not known, or the outbox fails.
     pub async fn outcomes(&self, app: &AppName, after: Option<Cursor>) -> Result<OutcomeStream, SubmitError> {
         let running = self.app(app)?;
-        let changes = running.outcomes.subscribe();
+        let changes = running.announcer.outcomes.subscribe();
         let after = match after {
             Some(after) => after,
             None => self.0.outbox.newest_outcome(app).await?,

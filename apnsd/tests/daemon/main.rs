@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
 
 mod api;
+mod brake;
 mod callers;
 mod delivery;
 mod giving_up;

@@ -8,8 +8,8 @@ use apns_proto::{LossPolicy, WallTime};
 use apnsd::config::Config;
 use apnsd::outbox::sqlite::SqliteOutbox;
 use apnsd::outbox::{
-    Accepted, Answer, Change, Claim, Counts, Cursor, Disk, FeedbackPage, GoneToken, NewEntry, Outbox, OutboxError,
-    OutcomeRecord, Recovered, StoredApp, Tracked,
+    Accepted, Answer, AppPause, Change, Claim, Counts, Cursor, Disk, FeedbackPage, GoneToken, NewEntry, Outbox,
+    OutboxError, OutcomeRecord, Recovered, Selection, StoredApp, Tracked, Withdrawal, Withdrawn,
 };
 use apnsd::{AppName, NotificationId, Service, SubmitError};
 use tokio::sync::Semaphore;
@@ -98,6 +98,29 @@ impl Outbox for Flaky {
 
     fn abandon(&self, app: &AppName, why: &str, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
         if fails(&self.abandons) { failure() } else { self.works.abandon(app, why, now) }
+    }
+
+    fn withdraw(
+        &self,
+        app: &AppName,
+        selection: Selection,
+        why: Withdrawal,
+        after: &Cursor,
+        now: WallTime,
+    ) -> Answer<'_, Withdrawn> {
+        self.works.withdraw(app, selection, why, after, now)
+    }
+
+    fn by_keys(&self, app: &AppName, keys: Vec<Arc<str>>, now: WallTime) -> Answer<'_, Vec<Option<NotificationId>>> {
+        self.works.by_keys(app, keys, now)
+    }
+
+    fn set_pause(&self, app: &AppName, pause: Option<AppPause>) -> Answer<'_, ()> {
+        self.works.set_pause(app, pause)
+    }
+
+    fn pauses(&self) -> Answer<'_, Vec<(AppName, AppPause)>> {
+        self.works.pauses()
     }
 
     fn lookup(&self, ids: Vec<NotificationId>) -> Answer<'_, Vec<Option<Tracked>>> {

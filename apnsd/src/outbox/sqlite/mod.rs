@@ -10,6 +10,7 @@ mod read;
 mod schema;
 mod sent;
 mod thread;
+mod withdraw;
 mod write;
 
 use std::fmt;
@@ -27,8 +28,8 @@ use self::id::Tag;
 use self::sent::Sent;
 use self::thread::{Reader, Writer};
 use super::{
-    Accepted, Answer, Bounds, Change, Claim, Counts, Cursor, Disk, FeedbackPage, GoneToken, NewEntry, Outbox,
-    OutboxError, OutcomeRecord, Recovered, StoredApp, Tracked, encode,
+    Accepted, Answer, AppPause, Bounds, Change, Claim, Counts, Cursor, Disk, FeedbackPage, GoneToken, NewEntry, Outbox,
+    OutboxError, OutcomeRecord, Recovered, Selection, StoredApp, Tracked, Withdrawal, Withdrawn, encode,
 };
 use crate::{AppName, NotificationId};
 
@@ -258,6 +259,32 @@ impl Outbox for SqliteOutbox {
     fn abandon(&self, app: &AppName, why: &str, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
         let (app, why) = (app.clone(), why.to_owned());
         self.writer.ask(move |work| work.abandon(&app, &why, now))
+    }
+
+    fn withdraw(
+        &self,
+        app: &AppName,
+        selection: Selection,
+        why: Withdrawal,
+        after: &Cursor,
+        now: WallTime,
+    ) -> Answer<'_, Withdrawn> {
+        let (app, after) = (app.clone(), after.clone());
+        self.writer.ask(move |work| work.withdraw(&app, &selection, why, &after, now))
+    }
+
+    fn by_keys(&self, app: &AppName, keys: Vec<Arc<str>>, now: WallTime) -> Answer<'_, Vec<Option<NotificationId>>> {
+        let app = app.clone();
+        self.writer.ask(move |work| work.by_keys(&app, &keys, now))
+    }
+
+    fn set_pause(&self, app: &AppName, pause: Option<AppPause>) -> Answer<'_, ()> {
+        let app = app.clone();
+        self.writer.ask(move |work| work.set_pause(&app, pause.as_ref()))
+    }
+
+    fn pauses(&self) -> Answer<'_, Vec<(AppName, AppPause)>> {
+        self.reader.ask(move |view| view.pauses())
     }
 
     fn lookup(&self, ids: Vec<NotificationId>) -> Answer<'_, Vec<Option<Tracked>>> {

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::failed;
 use super::id::Tag;
 use super::write::{millis, time};
-use crate::outbox::{Cursor, FeedbackPage, GoneToken, OutboxError, OutcomeRecord, State, StoredApp, Tracked, Tries};
+use crate::outbox::{AppPause, Cursor, FeedbackPage, GoneToken, OutboxError, OutcomeRecord, State, StoredApp, Tracked, Tries};
 use crate::{AppName, NotificationId};
 
 /// A time that never comes, in milliseconds: half of the range, so that sums of two stay inside.
@@ -152,6 +152,20 @@ impl View<'_> {
             .and_then(|mut select| select.query_row([app.as_str()], |row| row.get(0)))
             .map_err(|error| failed(&error))?;
         Ok(oldest.map(time))
+    }
+
+    pub(super) fn pauses(&self) -> Done<Vec<(AppName, AppPause)>> {
+        let read = || -> rusqlite::Result<Vec<(AppName, AppPause)>> {
+            let mut select = self
+                .connection
+                .prepare_cached("SELECT name, paused_at, pause_reason FROM app WHERE paused_at IS NOT NULL")?;
+            let rows = select.query_map([], |row| {
+                let reason = row.get::<_, Option<String>>(2)?.map(Arc::from);
+                Ok((app_name(row, 0)?, AppPause { since: time(row.get(1)?), reason }))
+            })?;
+            rows.collect()
+        };
+        read().map_err(|error| failed(&error))
     }
 
     pub(super) fn kept_apps(&self) -> Done<Vec<StoredApp>> {

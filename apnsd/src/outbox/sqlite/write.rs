@@ -38,7 +38,7 @@ pub(super) struct NewRow {
     pub(super) once: bool,
 }
 
-type Done<T> = Result<T, OutboxError>;
+pub(super) type Done<T> = Result<T, OutboxError>;
 
 /// Milliseconds as they stand in a row.
 pub(super) fn millis(time: WallTime) -> i64 {
@@ -57,19 +57,19 @@ const OPENING: &str = "opening";
 const SWEEP: usize = 5000;
 
 /// A pending row without its body.
-struct Pending {
-    row: i64,
+pub(super) struct Pending {
+    pub(super) row: i64,
     app: AppNumber,
     accepted_at: WallTime,
-    tries: Tries,
+    pub(super) tries: Tries,
     key: Option<String>,
-    bytes: u64,
+    pub(super) bytes: u64,
 }
 
 impl Pending {
-    const COLUMNS: &str = "row, app, accepted_at, attempts, replays, retries, key, length(body)";
+    pub(super) const COLUMNS: &str = "row, app, accepted_at, attempts, replays, retries, key, length(body)";
 
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             row: row.get(0)?,
             app: row.get(1)?,
@@ -168,7 +168,7 @@ impl Work<'_> {
         Ok(accepted)
     }
 
-    fn known_key(&self, app: AppNumber, key: &str, now: i64) -> rusqlite::Result<Option<i64>> {
+    pub(super) fn known_key(&self, app: AppNumber, key: &str, now: i64) -> rusqlite::Result<Option<i64>> {
         let oldest = now.saturating_sub(span(self.bounds.idempotency));
         self.connection
             .prepare_cached("SELECT row FROM key WHERE app = ? AND key = ? AND at > ?")?
@@ -187,7 +187,7 @@ impl Work<'_> {
     }
 
     /// The number of an app, given to it if need be.
-    fn number_of(&mut self, app: &AppName) -> rusqlite::Result<AppNumber> {
+    pub(super) fn number_of(&mut self, app: &AppName) -> rusqlite::Result<AppNumber> {
         if let Some(number) = self.books.totals.apps.get(app) {
             return Ok(*number);
         }
@@ -466,10 +466,23 @@ impl Work<'_> {
         outcome: &Outcome,
         now: WallTime,
     ) -> rusqlite::Result<(Cursor, OutcomeRecord)> {
+        self.end_with(app, pending, outcome, now, |record| record)
+    }
+
+    /// The same, with something added to the record.
+    pub(super) fn end_with(
+        &self,
+        app: &AppName,
+        pending: &Pending,
+        outcome: &Outcome,
+        now: WallTime,
+        add: impl FnOnce(OutcomeRecord) -> OutcomeRecord,
+    ) -> rusqlite::Result<(Cursor, OutcomeRecord)> {
         let id = self.books.tag.name(pending.row);
         let record = OutcomeRecord::new(id, app.clone(), outcome, pending.accepted_at, now)
             .with_tries(pending.tries)
             .with_idempotency_key(pending.key.as_deref());
+        let record = add(record);
         self.connection.prepare_cached("DELETE FROM pending WHERE row = ?")?.execute([pending.row])?;
         let place = self.insert_outcome(pending.row, pending.app, &record)?;
         Ok((cursor(place), record))
@@ -634,7 +647,7 @@ const OUTCOME_OVERHEAD: f64 = 60.0;
 const BALLAST: i64 = 256 * 1024;
 
 /// How many notifications are ended at once that nobody sends any more.
-const STEP: i64 = 2000;
+pub(super) const STEP: i64 = 2000;
 
 fn span(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(LIKE_NEVER)

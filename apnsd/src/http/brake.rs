@@ -1,0 +1,236 @@
+//! The emergency brake: pause, resume, purge, cancel.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use apns_credentials::disclosure::without_values;
+use apns_proto::{CollapseId, DeviceToken, PushType, Topic, WallTime};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use super::Api;
+use super::body::{MediaType, read_text};
+use super::problem::{FieldProblem, Problem};
+use crate::config::Span;
+use crate::delivery::now;
+use crate::outbox::{OutcomeRecord, Selection};
+use crate::service::Cancelled;
+use crate::{AppName, NotificationId};
+
+/// The longest reason for a pause, in bytes.
+const LONGEST_REASON: usize = 500;
+/// The most notifications of one request that are cancelled.
+const MOST_CANCELLED: usize = 10_000;
+
+/// Reads the body of a request that changes something. It has to say that it is JSON, which a page in a browser cannot say
+/// without asking first; an empty one is that of `empty`.
+async fn read<T: for<'de> Deserialize<'de>>(
+    api: &Api,
+    headers: &HeaderMap,
+    body: Body,
+    empty: Option<T>,
+) -> Result<T, Problem> {
+    if MediaType::of(headers)? != MediaType::Json {
+        return Err(Problem::media_type().field("Content-Type", "application/json").closing());
+    }
+    let text = read_text(headers, body, api.limits()).await?;
+    if let (true, Some(empty)) = (text.trim().is_empty(), empty) {
+        return Ok(empty);
+    }
+    let mut reader = serde_json::Deserializer::from_str(&text);
+    serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let (field, detail) = (error.path().to_string(), without_values(&error.inner().to_string()));
+        if field == "." { Problem::invalid().detail(detail) } else { Problem::invalid().field(field, detail) }
+    })
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct PauseOrder {
+    reason: Option<String>,
+}
+
+/// `POST /v1/apps/{app}/pause`
+pub(super) async fn pause(
+    State(api): State<Api>,
+    Path(app): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let (_, app) = api.user_of(&headers, &app)?;
+    let PauseOrder { reason } = read(&api, &headers, body, Some(PauseOrder::default())).await?;
+    if reason.as_ref().is_some_and(|reason| reason.len() > LONGEST_REASON) {
+        return Err(Problem::invalid().field("reason", format!("at most {LONGEST_REASON} bytes are kept")));
+    }
+    api.service().pause(&app, reason.map(Arc::from)).await?;
+    answer(&api, &app).await
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct NoOrder {}
+
+/// `POST /v1/apps/{app}/resume`
+pub(super) async fn resume(
+    State(api): State<Api>,
+    Path(app): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let (_, app) = api.user_of(&headers, &app)?;
+    let NoOrder {} = read(&api, &headers, body, Some(NoOrder::default())).await?;
+    api.service().resume(&app).await?;
+    answer(&api, &app).await
+}
+
+async fn answer(api: &Api, app: &AppName) -> Result<Response, Problem> {
+    let info = api.service().info(app)?;
+    Ok(Json(api.view(info).await?).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PurgeOrder {
+    /// Everything that waits, without a condition: so that a forgotten condition is no order.
+    #[serde(default)]
+    all: bool,
+    older_than: Option<Span>,
+    accepted_before: Option<u64>,
+    token: Option<String>,
+    topic: Option<String>,
+    push_type: Option<String>,
+    collapse_id: Option<String>,
+}
+
+impl PurgeOrder {
+    fn selection(self, now: WallTime) -> Result<Selection, FieldProblem> {
+        fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
+            field: &'static str,
+            text: Option<String>,
+        ) -> Result<Option<T>, FieldProblem> {
+            text.map(|text| text.parse().map_err(|error| FieldProblem::new(field, error))).transpose()
+        }
+        let accepted_before = match (self.older_than, self.accepted_before) {
+            (Some(_), Some(_)) => {
+                return Err(FieldProblem::new("accepted_before", "give older_than or accepted_before, not both"));
+            }
+            (Some(Span(age)), None) => Some(earlier(now, age)),
+            (None, before) => before.map(WallTime::from_millis),
+        };
+        let selection = Selection {
+            ids: None,
+            accepted_before,
+            token: parsed::<DeviceToken>("token", self.token)?,
+            topic: parsed::<Topic>("topic", self.topic)?,
+            push_type: parsed::<PushType>("push_type", self.push_type)?,
+            collapse_id: parsed::<CollapseId>("collapse_id", self.collapse_id)?,
+        };
+        match (self.all, selection == Selection::default()) {
+            (false, true) => Err(FieldProblem::new("all", "give a condition, or `all`: true for everything that waits")),
+            (true, false) => Err(FieldProblem::new("all", "give conditions or `all`, not both")),
+            _ => Ok(selection),
+        }
+    }
+}
+
+fn earlier(now: WallTime, age: Duration) -> WallTime {
+    let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    WallTime::from_millis(now.as_millis().saturating_sub(age))
+}
+
+#[derive(Serialize)]
+struct PurgedView {
+    purged: u64,
+    unknown: u64,
+    in_flight: u64,
+}
+
+/// `POST /v1/apps/{app}/purge`
+pub(super) async fn purge(
+    State(api): State<Api>,
+    Path(app): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let (_, app) = api.user_of(&headers, &app)?;
+    let order: PurgeOrder = read(&api, &headers, body, None).await?;
+    let selection = order.selection(now()).map_err(|problem| Problem::invalid().fields(vec![problem]))?;
+    let purged = api.service().purge(&app, selection).await?;
+    let view = PurgedView { purged: purged.purged, unknown: purged.unknown, in_flight: purged.in_flight };
+    Ok(Json(view).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CancelOrder {
+    #[serde(default)]
+    ids: Vec<NotificationId>,
+    #[serde(default)]
+    idempotency_keys: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct CancelledView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<NotificationId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idempotency_key: Option<String>,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<Box<OutcomeRecord>>,
+}
+
+impl CancelledView {
+    fn new(id: Option<NotificationId>, idempotency_key: Option<String>, cancelled: Cancelled) -> Self {
+        let (state, outcome) = match cancelled {
+            Cancelled::Done(record) => ("cancelled", Some(record)),
+            Cancelled::InFlight => ("in_flight", None),
+            Cancelled::Ended(record) => ("settled", Some(record)),
+            Cancelled::Unknown => ("unknown", None),
+        };
+        Self { id, idempotency_key, state, outcome }
+    }
+}
+
+/// `POST /v1/apps/{app}/cancel`
+pub(super) async fn cancel(
+    State(api): State<Api>,
+    Path(app): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let (_, app) = api.user_of(&headers, &app)?;
+    let CancelOrder { ids, idempotency_keys } = read(&api, &headers, body, None).await?;
+    match ids.len() + idempotency_keys.len() {
+        0 => return Err(Problem::invalid().field("ids", "give ids or idempotency_keys")),
+        count if count > MOST_CANCELLED => {
+            let detail = format!("at most {MOST_CANCELLED} are cancelled in one request");
+            return Err(Problem::invalid().field("ids", detail));
+        }
+        _ => {}
+    }
+    if !api.service().knows(&app) {
+        return Err(Problem::unknown_app());
+    }
+    let keys = idempotency_keys.iter().map(|key| Arc::from(&**key)).collect();
+    let named = api.service().by_keys(&app, keys).await?;
+    let wanted: Vec<_> = ids
+        .into_iter()
+        .map(|id| (Some(id), None))
+        .chain(named.into_iter().zip(idempotency_keys).map(|(id, key)| (id, Some(key))))
+        .collect();
+    let known = wanted.iter().filter_map(|(id, _)| *id).collect();
+    let mut cancelled = api.service().cancel(&app, known).await?.into_iter();
+    let views: Vec<_> = wanted
+        .into_iter()
+        .map(|(id, key)| {
+            let came = id.and_then(|_| cancelled.next()).unwrap_or(Cancelled::Unknown);
+            CancelledView::new(id, key, came)
+        })
+        .collect();
+    Ok((StatusCode::OK, Json(views)).into_response())
+}
