@@ -20,20 +20,19 @@ use smol::net::TcpStream;
 /// smol with rustls. Its tasks run on smol's global executor, whose threads start when they are needed, so it works in the tasks of
 /// any runtime.
 ///
-/// The default uses the cryptography of ring. A client on another value is made with its builder's `on`:
+/// The default uses the cryptography of ring. A client with another value is built with `on`:
 ///
 /// ```
 /// use std::sync::Arc;
 ///
 /// use apns_smol::proto::Environment;
 /// use apns_smol::rustls::crypto::CryptoProvider;
-/// use apns_smol::{BuildError, Client, Endpoint, Identity, Smol};
+/// use apns_smol::{BuildError, Client, Endpoint, Http2Builder, Identity, Smol};
 ///
 /// # #[allow(dead_code)]
 /// fn start(identity: Identity, provider: Arc<CryptoProvider>) -> Result<Client, BuildError> {
-///     Client::http2(Endpoint::provider_api(Environment::Production), identity)
-///         .on(Smol::with_crypto_provider(provider))
-///         .start()
+///     let runtime = Smol::with_crypto_provider(provider);
+///     Http2Builder::on(runtime, Endpoint::provider_api(Environment::Production), identity).start()
 /// }
 /// ```
 #[derive(Debug, Clone, Default)]

@@ -20,20 +20,19 @@ use crate::stream::{FuturesIo, TokioIo};
 
 /// tokio with rustls. Everything that starts something has to be called inside a tokio runtime.
 ///
-/// The default uses the cryptography of ring. A client on another value is made with its builder's `on`:
+/// The default uses the cryptography of ring. A client with another value is built with `on`:
 ///
 /// ```
 /// use std::sync::Arc;
 ///
 /// use apns_tokio::proto::Environment;
 /// use apns_tokio::rustls::crypto::CryptoProvider;
-/// use apns_tokio::{BuildError, Client, Endpoint, Identity, Tokio};
+/// use apns_tokio::{BuildError, Client, Endpoint, Http2Builder, Identity, Tokio};
 ///
 /// # #[allow(dead_code)]
 /// fn start(identity: Identity, provider: Arc<CryptoProvider>) -> Result<Client, BuildError> {
-///     Client::http2(Endpoint::provider_api(Environment::Production), identity)
-///         .on(Tokio::with_crypto_provider(provider))
-///         .start()
+///     let runtime = Tokio::with_crypto_provider(provider);
+///     Http2Builder::on(runtime, Endpoint::provider_api(Environment::Production), identity).start()
 /// }
 /// ```
 #[derive(Debug, Clone, Default)]

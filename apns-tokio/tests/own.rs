@@ -10,7 +10,7 @@ use apns_tokio::rustls::crypto::{CryptoProvider, ring};
 use apns_tokio::rustls::pki_types::CertificateDer;
 use apns_tokio::rustls::pki_types::pem::PemObject;
 use apns_tokio::rustls::{ClientConfig, RootCertStore};
-use apns_tokio::{BuildError, Client, ClientEvent, Roots, Tokio};
+use apns_tokio::{BuildError, Client, ClientEvent, Http2Builder, Roots, Tokio};
 
 /// Attempts are counted by the clock of the test, which runs ahead as soon as everything waits.
 #[tokio::test(start_paused = true)]
@@ -49,9 +49,9 @@ async fn b85_an_untrusted_server_is_named_by_its_issuer() {
 async fn another_provider_of_cryptography_is_used() {
     let simulator = Simulator::start().await.unwrap();
     let start = |provider: CryptoProvider| {
-        Client::http2(common::provider(&simulator), common::identity(&simulator))
+        let runtime = Tokio::with_crypto_provider(Arc::new(provider));
+        Http2Builder::on(runtime, common::provider(&simulator), common::identity(&simulator))
             .roots(common::roots(&simulator))
-            .on(Tokio::with_crypto_provider(Arc::new(provider)))
             .start()
     };
     let suites = vec![ring::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256];
@@ -73,10 +73,8 @@ async fn a_configuration_of_the_application_s_own_decides_whom_to_trust() {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Client::http2(common::provider(&simulator), common::identity(&simulator))
-            .on(Tokio::with_client_config(Arc::new(config)))
-            .start()
-            .unwrap()
+        let runtime = Tokio::with_client_config(Arc::new(config));
+        Http2Builder::on(runtime, common::provider(&simulator), common::identity(&simulator)).start().unwrap()
     };
     assert!(trusting(&simulator).send(common::good(1, &Payload::alert("x"))).await.is_accepted());
     let outcome = trusting(&other).send(common::good(1, &Payload::alert("x"))).await;
