@@ -5,6 +5,7 @@ mod bridge;
 mod broadcast;
 mod channels;
 mod check;
+mod ctl;
 mod daemon;
 mod decode;
 mod demo;
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Sim(Box<sim::SimFlags>),
     /// Run the provider daemon: applications hand in notifications, and it delivers them
     Serve(serve::ServeFlags),
+    /// Look at a running daemon, and stop what should not be sent
+    Ctl(Box<ctl::CtlFlags>),
     /// Let old clients of the binary protocol, unchanged, deliver over today's API
     Bridge(Box<bridge::BridgeFlags>),
     /// Send notifications and tell what became of each
@@ -63,6 +66,7 @@ impl Command {
             Self::Demo(flags) => flags.run(),
             Self::Sim(flags) => flags.run(),
             Self::Serve(flags) => flags.run(),
+            Self::Ctl(flags) => flags.run(),
             Self::Bridge(flags) => flags.run(),
             Self::Send(flags) => flags.run(),
             Self::Feedback(flags) => flags.run(),

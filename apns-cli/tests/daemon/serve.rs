@@ -9,12 +9,12 @@ use tempfile::TempDir;
 use crate::running::Running;
 
 /// Where the JSON API is.
-fn api(daemon: &mut Running) -> String {
+pub(crate) fn api(daemon: &mut Running) -> String {
     let line = daemon.line_with("the JSON API and the status page: http://");
     line.rsplit_once("http://").unwrap().1.trim_end_matches('/').to_owned()
 }
 
-fn ask(api: &str, method: &str, path: &str, body: &str) -> String {
+pub(crate) fn ask(api: &str, method: &str, path: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(api).unwrap();
     let length = body.len();
     write!(
@@ -28,7 +28,7 @@ fn ask(api: &str, method: &str, path: &str, body: &str) -> String {
     answer
 }
 
-fn write(folder: &TempDir, name: &str, text: &str) -> String {
+pub(crate) fn write(folder: &TempDir, name: &str, text: &str) -> String {
     let path = folder.path().join(name);
     std::fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()

@@ -130,7 +130,9 @@ impl PurgeOrder {
             collapse_id: parsed::<CollapseId>("collapse_id", self.collapse_id)?,
         };
         match (self.all, selection == Selection::default()) {
-            (false, true) => Err(FieldProblem::new("all", "give a condition, or `all`: true for everything that waits")),
+            (false, true) => {
+                Err(FieldProblem::new("all", "give a condition, or `all`: true for everything that waits"))
+            }
             (true, false) => Err(FieldProblem::new("all", "give conditions or `all`, not both")),
             _ => Ok(selection),
         }

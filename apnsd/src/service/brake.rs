@@ -93,7 +93,8 @@ impl Service {
             let running = service.app(&app)?;
             let (mut purged, mut after) = (Purged::default(), Cursor::default());
             loop {
-                let step = service.0.outbox.withdraw(&app, selection.clone(), Withdrawal::Purged, &after, now()).await?;
+                let step =
+                    service.0.outbox.withdraw(&app, selection.clone(), Withdrawal::Purged, &after, now()).await?;
                 for (_, record) in &step.settled {
                     if record.outcome == "unknown" {
                         purged.unknown += 1;
@@ -108,7 +109,9 @@ impl Service {
             let Counts { in_flight, .. } = service.0.outbox.counts(&app).await?;
             purged.in_flight = in_flight;
             let Purged { purged: ended, unknown, .. } = purged;
-            tracing::warn!("app {app}: purged {ended} that waited, {unknown} more are unknown, {in_flight} are in flight");
+            tracing::warn!(
+                "app {app}: purged {ended} that waited, {unknown} more are unknown, {in_flight} are in flight"
+            );
             Ok(purged)
         })
         .await

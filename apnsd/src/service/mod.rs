@@ -30,11 +30,14 @@ pub use stream::OutcomeStream;
 
 use crate::access::Access;
 use crate::config::{App, AppDefinition, Config, ConfigError, FileState};
-use crate::delivery::{Announcer, BridgeFigures, Health, KeyRing, Listener, Order, Snapshot, Standing, Waiters, clocks, now};
+use crate::delivery::{
+    Announcer, BridgeFigures, Health, KeyRing, Listener, Order, Snapshot, Standing, Waiters, clocks, now,
+};
 use crate::http::shares::Shares;
 use crate::http::watched::Refusals;
 use crate::outbox::{
-    Accepted, AppPause, Counts, Cursor, FeedbackPage, NewEntry, Outbox, OutboxError, OutcomeRecord, State, Tracked, digest,
+    Accepted, AppPause, Counts, Cursor, FeedbackPage, NewEntry, Outbox, OutboxError, OutcomeRecord, State, Tracked,
+    digest,
 };
 use crate::rate::RateLimit;
 use crate::{AppName, NotificationId};

@@ -152,7 +152,10 @@ async fn one_notification_is_cancelled_before_it_leaves_and_not_after() {
     assert_eq!((&told[3]["id"], &told[3]["idempotency_key"]), (&json!(ids[0].id), &json!("order 17")));
     // Once more changes nothing.
     let again = service.cancel(&shop(), vec![ids[1].id]).await.unwrap();
-    assert!(matches!(&again[..], [Cancelled::Ended(record)] if record.reason.as_deref() == Some("cancelled")), "{again:?}");
+    assert!(
+        matches!(&again[..], [Cancelled::Ended(record)] if record.reason.as_deref() == Some("cancelled")),
+        "{again:?}"
+    );
     service.resume(&shop()).await.unwrap();
     assert!(service.wait(ids[2].id, SOON).await.unwrap().unwrap().is_accepted());
     assert_eq!(seen(&world), 2);

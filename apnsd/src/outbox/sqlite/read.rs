@@ -8,7 +8,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::failed;
 use super::id::Tag;
 use super::write::{millis, time};
-use crate::outbox::{AppPause, Cursor, FeedbackPage, GoneToken, OutboxError, OutcomeRecord, State, StoredApp, Tracked, Tries};
+use crate::outbox::{
+    AppPause, Cursor, FeedbackPage, GoneToken, OutboxError, OutcomeRecord, State, StoredApp, Tracked, Tries,
+};
 use crate::{AppName, NotificationId};
 
 /// A time that never comes, in milliseconds: half of the range, so that sums of two stay inside.
