@@ -16,6 +16,7 @@ use crate::config::{Config, ConfigError};
 use crate::interface::{Active, Bound, ListeningPort, Start, Starting};
 use crate::server_files::ServerFiles;
 use crate::service::{Service, StartError};
+use crate::service_manager::{self, State};
 use crate::signals::{Signal, Signals};
 
 /// A running daemon.
@@ -154,13 +155,33 @@ impl Daemon {
 
     /// Runs until the process is told to stop (SIGTERM, SIGINT); told so again, it ends without settling anything more.
     /// SIGHUP has the file read again; what is wrong with it is said, and the configuration in force stays.
+    ///
+    /// A service manager that wants to know is told when the daemon is ready, alive, and stopping.
     pub async fn run(self, file: Option<PathBuf>, mut signals: Signals) {
+        for address in service_manager::left() {
+            tracing::warn!("the service manager opened {address}, where no interface of the configuration listens");
+        }
+        service_manager::tell(State::Ready);
+        let alive = tokio::spawn(tell_alive(self.service.clone()));
         self.told_to_stop(file.as_deref(), &mut signals).await;
+        alive.abort();
+        service_manager::tell(State::Stopping);
         tracing::info!("stopping: what is under way is settled, the rest stays on disk");
         tokio::select! {
             () = self.stop() => {}
             () = signals.told_to_stop() => tracing::warn!("ending at once: what is on its way is in doubt"),
         }
+    }
+}
+
+/// Tells the service manager again and again that the daemon is alive, if it wants to know: that tasks run and that the
+/// outbox answers, whatever it says. A disk that is full is no reason to begin anew.
+async fn tell_alive(service: Service) {
+    let Some(every) = service_manager::watchdog() else { return };
+    loop {
+        drop(service.store_health().await);
+        service_manager::tell(State::Alive);
+        tokio::time::sleep(every).await;
     }
 }
 

@@ -42,6 +42,7 @@ mod pyapns;
 mod rate;
 mod server_files;
 mod service;
+mod service_manager;
 mod signals;
 pub mod span;
 

@@ -31,9 +31,10 @@ use crate::daemon::DaemonError;
 use crate::http::shares::Spare;
 use crate::http::watched::Peer;
 use crate::interface::ListeningPort;
+use crate::service_manager;
 
 /// Takes a port for an interface, with keep-alive, which connections inherit: a peer that is gone without a word does not
-/// keep its place for ever.
+/// keep its place for ever. One that the service manager opened at this address is used as it is.
 pub(crate) fn listen(
     field: &'static str,
     what: &'static str,
@@ -41,6 +42,10 @@ pub(crate) fn listen(
     address: SocketAddr,
 ) -> Result<(TcpListener, ListeningPort), DaemonError> {
     let bound = || {
+        if let Some(passed) = service_manager::take(address) {
+            passed.set_nonblocking(true)?;
+            return Ok((TcpListener::from_std(passed)?, ListeningPort { field, what, scheme, address }));
+        }
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if cfg!(unix) {
             socket.set_reuseaddr(true)?;
@@ -170,7 +175,8 @@ async fn talk_http<S>(
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.head_within).max_buf_size(64 * 1024);
     let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
-    let mut stopping = false;
+    let mut linger = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
+    let (mut stopping, mut closing) = (false, false);
     loop {
         tokio::select! {
             // Whatever went wrong, it is over.
@@ -178,11 +184,26 @@ async fn talk_http<S>(
             () = place.slot.leave.notified() => return,
             _ = stop.wait_for(|stop| *stop), if !stopping => {
                 stopping = true;
+                let idle = place.slot.busy.load(Ordering::Relaxed) == 0;
+                let wait = if idle { LINGER } else { Duration::ZERO };
+                linger.as_mut().reset(tokio::time::Instant::now() + wait);
+            }
+            // The answer to this request says that the connection closes.
+            () = place.slot.begun.notified(), if stopping && !closing => {
+                closing = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = linger.as_mut(), if stopping && !closing => {
+                closing = true;
                 connection.as_mut().graceful_shutdown();
             }
         }
     }
 }
+
+/// How long an idle connection is kept after the order to stop. A request may be on its way over it, and one that finds
+/// the connection closed is lost for a caller that does not send it again.
+const LINGER: Duration = Duration::from_millis(500);
 
 async fn answer(router: Router, request: Request<Incoming>) -> Response {
     use tower::ServiceExt as _;
@@ -215,6 +236,8 @@ struct Slots {
 pub(crate) struct Slot {
     /// Requests that have begun and not ended.
     busy: AtomicUsize,
+    /// One begins.
+    begun: Notify,
     pub(crate) leave: Notify,
 }
 
@@ -277,6 +300,7 @@ pub(crate) struct Busy(Arc<Slot>);
 impl Busy {
     pub(crate) fn new(slot: Arc<Slot>) -> Self {
         slot.busy.fetch_add(1, Ordering::Relaxed);
+        slot.begun.notify_waiters();
         Self(slot)
     }
 }

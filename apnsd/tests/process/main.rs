@@ -20,6 +20,8 @@ mod loss;
 #[cfg(unix)]
 mod refused;
 #[cfg(unix)]
+mod restarts;
+#[cfg(unix)]
 mod stop;
 mod victim;
 
@@ -58,6 +60,8 @@ const TESTS: &[(&str, Test)] = &[
     }),
     #[cfg(unix)]
     ("a_second_signal_ends_at_once", |_| Box::pin(stop::a_second_signal_ends_at_once())),
+    #[cfg(unix)]
+    ("restarts_refuse_and_reset_no_connection", |_| Box::pin(restarts::restarts_refuse_and_reset_no_connection())),
     #[cfg(unix)]
     ("a_refused_credential_costs_nothing_but_time", |extent| {
         Box::pin(refused::a_refused_credential_costs_nothing_but_time(extent.refused.0, extent.refused.1))

@@ -30,6 +30,12 @@ impl Victim {
         Self::start_with(config, &[])
     }
 
+    /// One that was started in another way, and logs there.
+    #[cfg(unix)]
+    pub(crate) fn of(child: Child, log: PathBuf) -> Self {
+        Self { child, log }
+    }
+
     /// With variables in its environment.
     pub(crate) fn start_with(config: &Path, variables: &[(&str, &str)]) -> Self {
         let log = config.with_extension("log");
