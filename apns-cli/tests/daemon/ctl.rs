@@ -95,7 +95,7 @@ fn outcomes_are_printed_as_they_come() {
     let record = lines
         .by_ref()
         .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap())
-        .find(|record| record["id"] == Value::from(&*id))
+        .find(|record| record["id"] == id.as_str())
         .unwrap();
     assert_eq!(record["outcome"], "accepted");
     tail.kill().unwrap();

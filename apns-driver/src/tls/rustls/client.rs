@@ -40,8 +40,8 @@ impl Base {
     /// When roots or identity cannot be used.
     pub fn config(&self, settings: &TlsSettings) -> Result<Arc<ClientConfig>, TlsFailure> {
         match self {
-            Self::Ring => with_provider(settings, Arc::new(ring::default_provider())),
-            Self::Provider(provider) => with_provider(settings, provider.clone()),
+            Self::Ring => with_provider(settings, &Arc::new(ring::default_provider())),
+            Self::Provider(provider) => with_provider(settings, provider),
             Self::Config(own) => {
                 let mut config = ClientConfig::clone(own);
                 if let Some(identity) = &settings.identity {
@@ -55,7 +55,7 @@ impl Base {
     }
 }
 
-fn with_provider(settings: &TlsSettings, provider: Arc<CryptoProvider>) -> Result<Arc<ClientConfig>, TlsFailure> {
+fn with_provider(settings: &TlsSettings, provider: &Arc<CryptoProvider>) -> Result<Arc<ClientConfig>, TlsFailure> {
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsFailure::settings(format!("rustls: {}", words(&error))))?
@@ -65,7 +65,7 @@ fn with_provider(settings: &TlsSettings, provider: Arc<CryptoProvider>) -> Resul
         // What the server makes of the certificate is its own business, so nothing of it is judged here. rustls would
         // read it as that of a peer, to see whether the key belongs to it, and that was seen when it was read.
         Some(identity) => {
-            let key = certified_key(identity, &provider)?;
+            let key = certified_key(identity, provider)?;
             builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
         }
         None => builder.with_no_client_auth(),
