@@ -351,6 +351,9 @@ async fn status(daemon: &Daemon, as_json: bool, output: &mut Output) -> Result<E
     Ok(if all_well { Exit::Fine } else { Exit::Partly })
 }
 
+/// The longest line of a stream of outcomes, in bytes.
+const LONGEST_LINE: usize = 1024 * 1024;
+
 /// Prints outcomes until the person, or the daemon, ends it.
 async fn tail(
     daemon: &Daemon,
@@ -377,6 +380,9 @@ async fn tail(
         };
         let Ok(data) = frame.into_data() else { continue };
         unread.extend_from_slice(&data);
+        if unread.len() > LONGEST_LINE {
+            return Err(daemon.trouble("a line of its stream has no end: this is not the daemon's API"));
+        }
         while let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = unread.drain(..=end).collect();
             let line = String::from_utf8_lossy(&line);
