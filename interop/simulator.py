@@ -84,13 +84,14 @@ class Running:
 
 class Simulator(Running):
     """The simulator. `max_tls` is "1.2" for clients that cannot do more; `http2` is the provider API; `inbox` the names that
-    the inbox is to know, if it is wanted."""
+    the inbox is to know, if it is wanted; `lenient` has it take what Apple's recipes do."""
 
     name = "simulator"
     listens = "{}"
 
-    def __init__(self, script=None, max_tls="1.3", http2=False, inbox=None):
+    def __init__(self, script=None, max_tls="1.3", http2=False, inbox=None, lenient=False):
         self._http2 = http2
+        self.lenient = lenient
         self._inbox = inbox
         self._script = script or {}
         self._max_tls = max_tls
@@ -101,6 +102,7 @@ class Simulator(Running):
         command = ["sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0"]
         command += ["--certs", self.path, "--script", self.path / "script.json", "--log", self._log]
         command += ["--max-tls", self._max_tls]
+        command += ["--lenient"] * self.lenient
         if self._inbox is None:
             command += ["--inbox", "off"]
         else:
@@ -122,6 +124,9 @@ class Simulator(Running):
         self.feedback_port = self._port("feedback")
         self.http2_port = self._port("http2") if self._http2 else None
         self.inbox = None if self._inbox is None else self._page()
+        signer = re.search(r"--p8 (\S+) --key-id (\S+) --team-id (\S+)$", self.said(), re.MULTILINE)
+        if signer:
+            self.signing_key, self.key_id, self.team_id = self.path / signer[1], signer[2], signer[3]
         # Some clients want certificate and key in one file.
         both = (self.path / "client.pem").read_text() + (self.path / "client.key").read_text()
         (self.path / "both.pem").write_text(both)

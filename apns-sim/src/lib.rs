@@ -31,7 +31,7 @@ mod wire;
 pub use armed::Armed;
 pub use certificates::ServerCertificate;
 pub use log::{Counts, Entry, Keep, Log, Record, Service, Unreadable};
-pub use provider::{AuthenticatedBy, Channel, RequestRecord};
+pub use provider::{AuthenticatedBy, Channel, Deviation, RequestRecord};
 pub use script::{
     Action, Condition, ConditionOf, Cut, CutHow, Faults, FeedbackEnding, FeedbackScript, GatewayScript, HandshakeFault,
     HexBytes, HexError, Http2Answer, Http2Condition, Http2GoAway, Http2Key, Http2Rule, Http2Script, Http2Session,

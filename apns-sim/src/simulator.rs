@@ -61,6 +61,7 @@ pub struct Builder {
     server_identity: Option<Identity>,
     alpn: Vec<Vec<u8>>,
     keep: Keep,
+    lenient: bool,
     hook: Option<Hook>,
 }
 
@@ -80,6 +81,7 @@ impl Builder {
             server_identity: None,
             alpn: vec![b"h2".to_vec()],
             keep: Keep::default(),
+            lenient: false,
             hook: None,
         }
     }
@@ -173,6 +175,14 @@ impl Builder {
         self
     }
 
+    /// The provider API takes what Apple's own recipes and samples do although Apple's pages do not allow it: see
+    /// [`Deviation`](crate::Deviation). Default: it refuses that, and says so.
+    #[must_use]
+    pub const fn lenient(mut self) -> Self {
+        self.lenient = true;
+        self
+    }
+
     /// Calls this with each entry of the log, kept or not, on the connection's task. Entries of one connection come in
     /// order. It must not block. Default: nothing.
     #[must_use]
@@ -222,7 +232,7 @@ impl Builder {
         let http2_tls = Tls::http2(&certificates, &server, self.provider_auth, self.tls, self.alpn);
         let http2_tls = Arc::new(http2_tls.map_err(|error| StartError::Certificates(error.to_string()))?);
         let key = SigningKeyPair::generate().map_err(|error| StartError::Certificates(error.to_string()))?;
-        let trust = Arc::new(Trust { key, topics: self.topics.into() });
+        let trust = Arc::new(Trust { key, topics: self.topics.into(), lenient: self.lenient });
         let (gateway, gateway_address) = bind(Service::Gateway, self.gateway).await?;
         let (feedback, feedback_address) = bind(Service::Feedback, self.feedback).await?;
         let (http2, http2_address) = bind(Service::Http2, self.http2).await?;
@@ -273,6 +283,7 @@ impl fmt::Debug for Builder {
             .field("server_identity", &self.server_identity)
             .field("alpn", &self.alpn)
             .field("keep", &self.keep)
+            .field("lenient", &self.lenient)
             .field("hook", &self.hook.is_some())
             .finish()
     }
@@ -482,6 +493,9 @@ impl Simulator {
     /// 10. BadCollapseId: `apns-collapse-id` has at most 64 bytes;
     /// 11. PayloadEmpty, PayloadTooLarge: the body, 5120 bytes for `voip`, 4096 otherwise;
     /// 12. BadDeviceToken, DeviceTokenNotForTopic, Unregistered: the device token, by the script's lists.
+    ///
+    /// The header `apns-sim-detail` says what is wrong with a provider token that is invalid, and names each
+    /// [`Deviation`](crate::Deviation).
     ///
     /// Every answer has an `apns-id`: the client's, in lower case, or one that was made.
     #[must_use]

@@ -5,6 +5,7 @@ use std::fmt;
 use apns_proto::binary::Status;
 use apns_proto::http2::{Api, ProviderRejection, Reason};
 use apns_proto::{Explanation, Rejection, Retry, TokenVerdict, WallTime};
+use apns_sim::Deviation;
 use clap::Args;
 use serde::Serialize;
 
@@ -14,12 +15,13 @@ use crate::output::Output;
 /// The options of `apns explain`.
 #[derive(Args)]
 pub(crate) struct ExplainFlags {
-    /// A reason of the HTTP/2 provider API (BadDeviceToken), its HTTP status (410), or a status byte of the binary
-    /// protocol by number (8) or name (`invalid_token`)
+    /// A reason of the HTTP/2 provider API (BadDeviceToken), its HTTP status (410), a status byte of the binary
+    /// protocol by number (8) or name (`invalid_token`), or a word of the simulator for what Apple's recipes do
+    /// (`der_signature`)
     #[arg(value_name = "REASON|STATUS|CODE")]
     answer: String,
     /// Print an object for each meaning: protocol, api, status, reason, happened, `to_do`, reaction, retry,
-    /// `retry_after`, `device_token`, `needs_person`
+    /// `retry_after`, `device_token`, `needs_person`, and `recipes` where a recipe of Apple's gets this answer
     #[arg(long)]
     json: bool,
 }
@@ -77,6 +79,23 @@ struct Meaning {
     retry_after: Option<u64>,
     device_token: &'static str,
     needs_person: bool,
+    /// What in Apple's own recipes gets this answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    recipes: Vec<Recipe>,
+}
+
+/// Something that Apple's recipes do and Apple's pages do not allow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Recipe {
+    deviation: &'static str,
+    what: &'static str,
+    page_says: &'static str,
+}
+
+impl From<Deviation> for Recipe {
+    fn from(deviation: Deviation) -> Self {
+        Self { deviation: deviation.word(), what: deviation.what(), page_says: deviation.page_says() }
+    }
 }
 
 impl Meaning {
@@ -105,6 +124,7 @@ impl Meaning {
                 _ => "keep",
             },
             needs_person: rejection.needs_person(),
+            recipes: Vec::new(),
         }
     }
 
@@ -119,7 +139,13 @@ impl Meaning {
         let meaning = |api| {
             let status = reason.status().unwrap_or_default();
             let rejection = provider(api, status, Some(reason));
-            Self { reason: Some(reason.as_str().to_owned()), ..Self::new("http2", &rejection, rejection.explain()) }
+            let recipes = Deviation::ALL.into_iter().filter(|one| reason.as_str() == one.reason()).map(Recipe::from);
+            let recipes = recipes.collect();
+            Self {
+                reason: Some(reason.as_str().to_owned()),
+                recipes,
+                ..Self::new("http2", &rejection, rejection.explain())
+            }
         };
         let (device, broadcast) = (meaning(Api::Device), meaning(Api::Broadcast));
         if device == broadcast {
@@ -152,6 +178,7 @@ impl Meaning {
                 retry_after: None,
                 device_token: "keep",
                 needs_person: false,
+                recipes: Vec::new(),
             };
         }
         let rejection = provider(Api::Device, status, None);
@@ -202,6 +229,11 @@ fn meanings(answer: &str) -> Result<Vec<Meaning>, UnknownAnswer> {
             meanings.extend(Meaning::of_reason(reason));
         }
     }
+    for deviation in Deviation::ALL.into_iter().filter(|one| folded(one.word()) == wanted) {
+        let reason = Reason::KNOWN.iter().filter(|reason| reason.as_str() == deviation.reason());
+        let told = reason.flat_map(Meaning::of_reason);
+        meanings.extend(told.map(|meaning| Meaning { recipes: vec![deviation.into()], ..meaning }));
+    }
     let named =
         (0..=u8::MAX).map(Status::from_raw).filter(|status| status.name().map(folded).as_ref() == Some(&wanted));
     meanings.extend(named.map(Meaning::of_byte));
@@ -210,7 +242,12 @@ fn meanings(answer: &str) -> Result<Vec<Meaning>, UnknownAnswer> {
     }
     let reasons = Reason::KNOWN.iter().flat_map(|reason| reason.spellings().iter().copied());
     let names = (0..=u8::MAX).filter_map(|byte| Status::from_raw(byte).name());
-    let near = reasons.chain(names).map(|name| (distance(&wanted, &folded(name)), name)).min_by_key(|(far, _)| *far);
+    let words = Deviation::ALL.into_iter().map(Deviation::word);
+    let near = reasons
+        .chain(names)
+        .chain(words)
+        .map(|name| (distance(&wanted, &folded(name)), name))
+        .min_by_key(|(far, _)| *far);
     Err(match near {
         // A third of it may be wrong: farther away, a guess helps nobody.
         Some((far, near)) if far * 3 <= wanted.len() => UnknownAnswer::Near { near },
@@ -279,7 +316,12 @@ impl fmt::Display for Meaning {
         paragraph(f, "what happened", &self.happened)?;
         paragraph(f, "what to do", &self.to_do)?;
         paragraph(f, "send again", &again)?;
-        paragraph(f, "device token", token)
+        paragraph(f, "device token", token)?;
+        for Recipe { deviation, what, page_says } in &self.recipes {
+            let text = format!("{deviation}: {what}. Apple's page: {page_says}. `apns sim --lenient` takes it.");
+            paragraph(f, "in a recipe", &text)?;
+        }
+        Ok(())
     }
 }
 
@@ -371,6 +413,25 @@ mod tests {
         assert_eq!(guess(&"x".repeat(1_000_000)), None);
         for number in ["600", "1000", "99999999999"] {
             assert_eq!(meanings(number), Err(UnknownAnswer::Number));
+        }
+    }
+
+    #[test]
+    fn what_apples_recipes_leave_out_is_told_with_its_reason_and_by_its_own_word() {
+        for deviation in Deviation::ALL {
+            let of_reason = meanings(deviation.reason()).unwrap();
+            assert!(of_reason.iter().all(|one| one.recipes.contains(&deviation.into())), "{deviation:?}");
+            let of_word = meanings(deviation.word()).unwrap();
+            assert!(!of_word.is_empty(), "{deviation:?}");
+            for meaning in of_word {
+                assert_eq!(
+                    (meaning.reason.as_deref(), &meaning.recipes),
+                    (Some(deviation.reason()), &vec![deviation.into()])
+                );
+                let shown = meaning.to_string();
+                assert!(shown.contains(&format!("in a recipe    {}: ", deviation.word())), "{shown}");
+                assert!(shown.lines().all(|line| line.len() <= WIDTH), "{shown}");
+            }
         }
     }
 

@@ -40,6 +40,11 @@ pub(crate) struct SimFlags {
     /// Where one line of JSON is written for each notification that arrives; - for standard output
     #[arg(long, value_name = "FILE|-")]
     log: Option<Source>,
+    /// Take what Apple's own recipes do although its pages do not allow it: signatures of provider tokens in DER, an `iat`
+    /// that is a text, no `alg`, broadcasts without apns-expiration. Each is named, in the log and in the answer, with or
+    /// without this; apns explain tells more
+    #[arg(long)]
+    lenient: bool,
     #[command(flatten)]
     inbox: InboxFlags,
     /// The highest version of TLS to speak
@@ -99,6 +104,9 @@ impl SimFlags {
         let mut builder = Simulator::builder().gateway_address(self.gateway).feedback_address(self.feedback);
         if let Some(address) = self.http2 {
             builder = builder.http2_address(address);
+        }
+        if self.lenient {
+            builder = builder.lenient();
         }
         let simulator = builder
             .script(script)

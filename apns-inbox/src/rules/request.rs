@@ -16,7 +16,7 @@ const MAX_COLLAPSE_ID: usize = 64;
 /// How long a provider token is good, in seconds.
 const TOKEN_AGE: u64 = 60 * 60;
 
-pub(super) static HTTP2: [Rule; 12] = [
+pub(super) static HTTP2: [Rule; 13] = [
     Rule {
         name: "path",
         keeps: "POST to /3/device/ and hexadecimal digits, or to /4/broadcasts/apps/ and a bundle id",
@@ -95,6 +95,13 @@ pub(super) static HTTP2: [Rule; 12] = [
         check: credential,
     },
     Rule {
+        name: "recipe",
+        keeps: "Nothing is done that only Apple's recipes do",
+        page: Page::Token,
+        field: None,
+        check: recipe,
+    },
+    Rule {
         name: "token-age",
         keeps: "The provider token is at most an hour old",
         page: Page::Token,
@@ -147,6 +154,14 @@ fn header<'a>(push: &'a Push, name: &str) -> Option<&'a [u8]> {
 
 fn kind(push: &Push) -> Option<RequestKind> {
     push.request().map(|request| request.kind)
+}
+
+fn recipe(push: &Push) -> Checked {
+    let Some(request) = push.request() else { return Checked::Beside };
+    let Some(first) = request.deviations.first() else { return Checked::Kept };
+    let words: Vec<&str> = request.deviations.iter().map(|one| one.word()).collect();
+    let told: Vec<String> = request.deviations.iter().map(|one| format!("{one}.")).collect();
+    unless(false, Refuse, format!("{} → {}", words.join(", "), first.reason()), told.join(" "))
 }
 
 fn path(push: &Push) -> Checked {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::asked::Asked;
 use super::checks::{Client, bad, check_body, check_duplicates, check_id, check_priority};
+use super::deviation::{Deviation, Remarks};
 use crate::script::{Http2Answer, Http2Script, mix};
 
 /// How many channels an app may have (*Sending channel management requests to APNs*).
@@ -87,6 +88,7 @@ impl ChannelStore {
         asked: &Asked<'_>,
         client: &Result<Client, Http2Answer>,
         script: &Http2Script,
+        remarks: &mut Remarks,
     ) -> Result<Http2Answer, Http2Answer> {
         if asked.request.method() != "POST" || asked.target.is_empty() || asked.target.contains('/') {
             return Err(bad_path());
@@ -100,6 +102,7 @@ impl ChannelStore {
         }
         match (asked.number("apns-expiration"), storage) {
             (Some(0), _) | (Some(_), ChannelStorage::Latest) => {}
+            (None, _) if asked.header("apns-expiration").is_none() && remarks.allow(Deviation::NoExpiration) => {}
             (Some(_) | None, _) => return Err(bad("BadExpirationDate")),
         }
         check_priority(asked)?.ok_or_else(|| bad("BadPriority"))?;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::asked::Asked;
 use super::channels::ChannelStore;
 use super::checks::{Client, apns_id, bad, check_method, check_push};
+use super::deviation::Remarks;
 use super::record::{AuthenticatedBy, RequestRecord};
 use super::switch::CutSwitch;
 use super::tokens::{ConnectionTokens, SigningKeyPair};
@@ -21,6 +22,9 @@ use crate::state::{Core, State};
 
 /// How many streams a client may have open, unless the script says otherwise (seen at Apple's servers in 2021).
 const STREAM_LIMIT: u32 = 1000;
+
+/// The header that says what no reason of Apple's says.
+const DETAIL: &str = "apns-sim-detail";
 
 pub(crate) fn stream_limit(script: &Http2Script) -> u32 {
     script.stream_limit.unwrap_or(STREAM_LIMIT)
@@ -68,6 +72,8 @@ pub(crate) struct Trust {
     pub(crate) key: SigningKeyPair,
     /// The topics of the client certificate.
     pub(crate) topics: Arc<[String]>,
+    /// Whether what Apple's recipes do and its pages do not allow is taken.
+    pub(crate) lenient: bool,
 }
 
 /// Judges the requests of one connection.
@@ -97,7 +103,8 @@ impl Judge for ScriptedJudge {
         let seq = log.counts.requests;
         let seed = play.script().seed;
 
-        let client = self.authenticate(now, &play.script().http2, &asked);
+        let mut remarks = Remarks::new(self.trust.lenient);
+        let client = self.authenticate(now, &play.script().http2, &asked, &mut remarks);
         let token = asked.token();
         let by_hand = match asked.kind {
             RequestKind::Push => armed.take_http2(token.as_deref().unwrap_or_default()),
@@ -120,7 +127,11 @@ impl Judge for ScriptedJudge {
         let mut judged = None;
         for step in &mut steps {
             if matches!(step, Http2Step::Answer) {
-                let answer = judged.get_or_insert_with(|| answer(&asked, &client, play, provider, now));
+                let answer = judged.get_or_insert_with(|| {
+                    let answer = answer(&asked, &client, play, provider, now, &mut remarks);
+                    let detail = remarks.detail();
+                    detail.into_iter().fold(answer, |answer, detail| answer.header(DETAIL, detail))
+                });
                 *step = Http2Step::AnswerWith(answer.clone());
             }
         }
@@ -190,6 +201,8 @@ impl Judge for ScriptedJudge {
                 retry_after: answer.and_then(|answer| answer.retry_after.clone()),
                 delay_ms: if answer.is_some() { delay_ms(&steps) } else { 0 },
                 armed,
+                deviations: remarks.deviations().to_vec(),
+                detail: judged.is_some().then(|| remarks.detail()).flatten(),
                 token_issued_at: match &client {
                     Ok(Client::Token(_)) => self.tokens.issued_at(),
                     Ok(Client::Certificate(_)) | Err(_) => None,
@@ -203,12 +216,18 @@ impl Judge for ScriptedJudge {
 
 impl ScriptedJudge {
     /// Who the client is. With a certificate a provider token is not looked at.
-    fn authenticate(&mut self, now: Now, script: &Http2Script, asked: &Asked<'_>) -> Result<Client, Http2Answer> {
+    fn authenticate(
+        &mut self,
+        now: Now,
+        script: &Http2Script,
+        asked: &Asked<'_>,
+        remarks: &mut Remarks,
+    ) -> Result<Client, Http2Answer> {
         if self.certified {
             return Ok(Client::Certificate(Arc::clone(&self.trust.topics)));
         }
         let authorization = asked.header("authorization");
-        self.tokens.check(now, script, &self.trust.key, authorization).map(Client::Token)
+        self.tokens.check(now, script, &self.trust.key, authorization, remarks).map(Client::Token)
     }
 }
 
@@ -219,13 +238,14 @@ fn answer(
     play: &Play,
     provider: &mut ProviderState,
     now: Now,
+    remarks: &mut Remarks,
 ) -> Http2Answer {
     let script = play.script();
     let judged = match asked.kind {
         RequestKind::Push => {
             check_push(asked, client, play, &provider.play, now.wall).map(|()| Http2Answer::accepted())
         }
-        RequestKind::Broadcast => provider.channels.publish(asked, client, &script.http2),
+        RequestKind::Broadcast => provider.channels.publish(asked, client, &script.http2, remarks),
         RequestKind::Channels => provider.channels.manage(asked, client, &script.http2, script.seed),
         RequestKind::Other => match check_method(asked, "POST") {
             Ok(()) => Err(Http2Answer { status: 404, ..bad("BadPath") }),

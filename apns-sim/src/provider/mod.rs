@@ -4,6 +4,7 @@ mod asked;
 mod channels;
 mod checks;
 mod connection;
+mod deviation;
 mod judge;
 mod record;
 mod switch;
@@ -11,6 +12,7 @@ mod tokens;
 
 pub use channels::Channel;
 pub(crate) use connection::serve;
+pub use deviation::Deviation;
 pub(crate) use judge::{ProviderState, Trust};
 pub use record::{AuthenticatedBy, RequestRecord};
 pub(crate) use tokens::{KEY_ID, SigningKeyPair, TEAM_ID};

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::deviation::Deviation;
 use crate::line::one_line;
 use apns_proto::internal::to_hex;
 
@@ -70,6 +71,11 @@ pub struct RequestRecord {
     pub delay_ms: u64,
     /// Whether it was decided by hand, see [`Armed`](crate::Armed).
     pub armed: bool,
+    /// What it does as Apple's recipes do and Apple's pages do not allow, taken or not.
+    pub deviations: Vec<Deviation>,
+    /// What the header `apns-sim-detail` of the answer says: the deviations in words, and which of its many causes an
+    /// InvalidProviderToken has.
+    pub detail: Option<String>,
     /// When the provider token was signed by its own word, in seconds since 1970; `None` without a good one.
     pub token_issued_at: Option<u64>,
     /// When it arrived.
@@ -126,6 +132,8 @@ impl RequestRecord {
             retry_after: None,
             delay_ms: 0,
             armed: false,
+            deviations: Vec::new(),
+            detail: None,
             token_issued_at: None,
             at,
         }
@@ -204,6 +212,10 @@ struct RequestLine<'a> {
     accepted: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     armed: bool,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    deviations: &'a [Deviation],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
     at: u64,
 }
 
@@ -237,6 +249,8 @@ impl Serialize for RequestRecord {
             reason: self.reason.as_deref(),
             accepted: self.accepted(),
             armed: self.armed,
+            deviations: &self.deviations,
+            detail: self.detail.as_deref(),
             at: self.at.as_millis(),
         }
         .serialize(serializer)

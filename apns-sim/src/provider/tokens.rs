@@ -9,9 +9,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use rcgen::{KeyPair, PublicKeyData as _};
-use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+use ring::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use serde::Deserialize;
 
+use super::deviation::{Deviation, Remarks};
 use crate::script::{Http2Answer, Http2Script};
 
 /// The key id of the simulator's signing key.
@@ -25,9 +26,6 @@ const MAX_AGE_S: u64 = 60 * 60;
 
 /// How long a connection has to keep a token (the same page).
 const UPDATE_INTERVAL: Duration = Duration::from_secs(20 * 60);
-
-/// R and S of 32 bytes each (RFC 7518 section 3.4).
-const SIGNATURE_LEN: usize = 64;
 
 /// The simulator's signing key, which clients sign their tokens with.
 pub(crate) struct SigningKeyPair {
@@ -73,6 +71,7 @@ struct Current {
     issued_at: u64,
     since: Instant,
     signer: Signer,
+    deviations: Vec<Deviation>,
 }
 
 impl ConnectionTokens {
@@ -87,6 +86,7 @@ impl ConnectionTokens {
         script: &Http2Script,
         key: &SigningKeyPair,
         authorization: Option<&[u8]>,
+        remarks: &mut Remarks,
     ) -> Result<Signer, Http2Answer> {
         let Some(authorization) = authorization.filter(|value| !value.is_empty()) else {
             return Err(forbidden("MissingProviderToken"));
@@ -95,10 +95,13 @@ impl ConnectionTokens {
             && current.authorization == authorization
         {
             let (signer, issued_at) = (current.signer.clone(), current.issued_at);
+            for deviation in &current.deviations {
+                remarks.allow(*deviation);
+            }
             return self.check_age(now, script, issued_at).map(|()| signer);
         }
-        let token = Token::read(authorization, key).ok_or_else(|| forbidden("InvalidProviderToken"))?;
-        let signer = known(script, &token)?;
+        let token = Token::read(authorization, key, remarks).map_err(|fault| invalid(remarks, fault))?;
+        let signer = known(script, &token, remarks)?;
         self.check_age(now, script, token.issued_at)?;
         if let Some(bound) = &self.bound {
             if bound.team_id != signer.team_id {
@@ -120,6 +123,7 @@ impl ConnectionTokens {
             issued_at: token.issued_at,
             since: now.instant,
             signer: signer.clone(),
+            deviations: remarks.deviations().to_vec(),
         });
         Ok(signer)
     }
@@ -151,19 +155,30 @@ fn forbidden(reason: &str) -> Http2Answer {
     Http2Answer::new(403, reason)
 }
 
-fn known(script: &Http2Script, token: &Token) -> Result<Signer, Http2Answer> {
+/// InvalidProviderToken, and which of its many causes it is.
+fn invalid(remarks: &mut Remarks, fault: Option<&str>) -> Http2Answer {
+    if let Some(fault) = fault {
+        remarks.fault(fault);
+    }
+    forbidden("InvalidProviderToken")
+}
+
+fn known(script: &Http2Script, token: &Token, remarks: &mut Remarks) -> Result<Signer, Http2Answer> {
     let signer = Signer { key_id: token.key_id.clone(), team_id: token.team_id.clone() };
     if let Some(key) = script.keys.iter().find(|key| key.key_id == signer.key_id) {
         return match key.team_id.as_deref().unwrap_or(TEAM_ID) == signer.team_id {
             true if key.other_environment => Err(forbidden("BadEnvironmentKeyInToken")),
             true => Ok(signer),
-            false => Err(forbidden("InvalidProviderToken")),
+            false => Err(invalid(remarks, Some("the key belongs to another team than `iss` names"))),
         };
     }
-    if signer.key_id == KEY_ID && signer.team_id == TEAM_ID {
-        return Ok(signer);
+    if signer.key_id != KEY_ID {
+        return Err(invalid(remarks, Some("no key is known by the id in `kid`")));
     }
-    Err(forbidden("InvalidProviderToken"))
+    if signer.team_id != TEAM_ID {
+        return Err(invalid(remarks, Some("the key belongs to another team than `iss` names")));
+    }
+    Ok(signer)
 }
 
 /// A token whose signature is right.
@@ -175,7 +190,7 @@ struct Token {
 
 #[derive(Deserialize)]
 struct Header {
-    alg: String,
+    alg: Option<String>,
     kid: String,
     #[serde(default)]
     typ: Option<String>,
@@ -184,27 +199,80 @@ struct Header {
 #[derive(Deserialize)]
 struct Claims {
     iss: String,
-    #[serde(deserialize_with = "numeric_date")]
-    iat: u64,
+    iat: IssuedAt,
 }
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum IssuedAt {
+    Number(#[serde(deserialize_with = "numeric_date")] u64),
+    Text(String),
+}
+
+/// From here on a time is in milliseconds: as seconds it would be beyond the year 5000.
+const FIRST_MILLISECONDS: u64 = 100_000_000_000;
 
 impl Token {
     /// `bearer` and the compact serialization (RFC 7515 section 3.1), in base64url without padding. `alg` is ES256, the
-    /// signature R and S in 64 bytes.
-    fn read(authorization: &[u8], key: &SigningKeyPair) -> Option<Self> {
-        let (scheme, jwt) = str::from_utf8(authorization).ok()?.split_once(' ')?;
+    /// signature R and S in 64 bytes. Else says what is wrong, where the remarks do not.
+    fn read(authorization: &[u8], key: &SigningKeyPair, remarks: &mut Remarks) -> Result<Self, Option<&'static str>> {
+        let parts = Parts::read(authorization)?;
+        let header: Header = serde_json::from_slice(&parts.header).map_err(|_| "its header has no `kid`")?;
+        match header.alg.as_deref() {
+            Some("ES256") => {}
+            Some(_) => return Err(Some("its `alg` is not ES256")),
+            None if remarks.allow(Deviation::NoAlgorithm) => {}
+            None => return Err(None),
+        }
+        if header.typ.is_some_and(|kind| kind != "JWT") {
+            return Err(Some("its `typ` is not JWT"));
+        }
+        let claims: Claims = serde_json::from_slice(&parts.claims)
+            .map_err(|_| "its claims are not an object with `iss` and with `iat`, a time in seconds since 1970")?;
+        let issued_at = match claims.iat {
+            IssuedAt::Number(seconds) => seconds,
+            IssuedAt::Text(text) => {
+                let time: u64 = text.parse().map_err(|_| "its `iat` is a text that is no time")?;
+                if !remarks.allow(Deviation::TextIssuedAt) {
+                    return Err(None);
+                }
+                if time < FIRST_MILLISECONDS { time } else { time / 1000 }
+            }
+        };
+        let (message, signature) = (parts.message.as_bytes(), &parts.signature[..]);
+        let verified = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &key.public).verify(message, signature);
+        if verified.is_err() {
+            let der = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &key.public).verify(message, signature);
+            der.map_err(|_| "its signature is not one by the signing key of this simulator")?;
+            if !remarks.allow(Deviation::DerSignature) {
+                return Err(None);
+            }
+        }
+        Ok(Self { key_id: header.kid, team_id: claims.iss, issued_at })
+    }
+}
+
+/// The parts of a token, decoded.
+struct Parts<'a> {
+    /// What is signed.
+    message: &'a str,
+    header: Vec<u8>,
+    claims: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+impl<'a> Parts<'a> {
+    fn read(authorization: &'a [u8]) -> Result<Self, &'static str> {
+        const SHAPE: &str = "`authorization` is not `bearer`, a space and three parts with dots between them";
+        let (scheme, jwt) = str::from_utf8(authorization).ok().and_then(|text| text.split_once(' ')).ok_or(SHAPE)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
-            return None;
+            return Err(SHAPE);
         }
-        let (message, signature) = jwt.rsplit_once('.')?;
-        let (header, claims) = message.split_once('.')?;
-        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-        let header: Header = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
-        let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
-        if header.alg != "ES256" || header.typ.is_some_and(|kind| kind != "JWT") || signature.len() != SIGNATURE_LEN {
-            return None;
-        }
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &key.public).verify(message.as_bytes(), &signature).ok()?;
-        Some(Self { key_id: header.kid, team_id: claims.iss, issued_at: claims.iat })
+        let (message, signature) = jwt.rsplit_once('.').ok_or(SHAPE)?;
+        let (header, claims) = message.split_once('.').ok_or(SHAPE)?;
+        let decode = |part: &str| {
+            URL_SAFE_NO_PAD.decode(part).map_err(|_| "a part of the token is not base64url without padding")
+        };
+        Ok(Self { message, header: decode(header)?, claims: decode(claims)?, signature: decode(signature)? })
     }
 }

@@ -1,7 +1,7 @@
 //! Broadcast channels: their management, and publishing to them.
 
 use apns_proto::ApnsId;
-use apns_sim::{Http2Script, RequestKind, Script, Simulator};
+use apns_sim::{Deviation, Http2Script, RequestKind, Script, Simulator};
 use serde_json::json;
 
 use crate::client::{Answer, Client, Request, TOPIC, bearer};
@@ -282,4 +282,22 @@ async fn a_certificate_covers_the_apps_it_names() {
     assert_eq!(client.send(&make).await.status, 201);
     let answer = client.send(&make.path("/1/apps/com.example.other/channels")).await;
     assert_eq!(answer.told(), (403, "TopicMismatch".to_owned()));
+}
+
+#[tokio::test]
+async fn a_broadcast_without_expiration_is_named_and_taken_where_the_simulator_is_lenient() {
+    for (builder, expected) in
+        [(Simulator::builder(), bad("BadExpirationDate")), (Simulator::builder().lenient(), (200, String::new()))]
+    {
+        let simulator = builder.start().await.unwrap();
+        let mut client = Client::new(&simulator).await;
+        let channel = create(&simulator, &mut client, 0).await;
+        let recipe = broadcast(&simulator, &channel).without("apns-expiration");
+        let answer = client.send(&recipe.clone().with("apns-push-type", "Liveactivity")).await;
+        assert_eq!(answer.told(), expected);
+        assert!(answer.header("apns-sim-detail").starts_with("no_expiration: "));
+        assert_eq!(simulator.requests().pop().unwrap().deviations, [Deviation::NoExpiration]);
+        let answer = client.send(&recipe.with("apns-expiration", "soon")).await;
+        assert_eq!((answer.told(), answer.header("apns-sim-detail")), (bad("BadExpirationDate"), ""));
+    }
 }

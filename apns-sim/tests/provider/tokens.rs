@@ -148,7 +148,9 @@ async fn a_malformed_token_is_invalid() {
         ("a time before 1970", claims(json!({"iss": team, "iat": -1}))),
     ];
     for (what, authorization) in cases {
-        assert_eq!(told(&simulator, authorization).await, forbidden("InvalidProviderToken"), "{what}");
+        let answer = Client::new(&simulator).await.send(&push(authorization)).await;
+        assert_eq!(answer.told(), forbidden("InvalidProviderToken"), "{what}");
+        assert_ne!(answer.header("apns-sim-detail"), "", "{what}");
     }
 }
 
@@ -189,6 +191,77 @@ async fn b79_a_signature_has_64_bytes_and_is_right() {
 
     let stranger = Simulator::start().await.unwrap();
     assert_eq!(told(&simulator, bearer(&stranger, 0)).await, forbidden("InvalidProviderToken"), "another key");
+}
+
+/// What Apple's recipes and samples make of a token, and the words for it.
+fn recipes(simulator: &Simulator) -> Vec<(String, &'static [&'static str])> {
+    let good = || Forged::good(simulator);
+    let (key, team, time) = (simulator.key_id(), simulator.team_id(), now());
+    let at = |iat: String| json!({"iss": team, "iat": iat});
+    let der = || Forged { algorithm: &ECDSA_P256_SHA256_ASN1_SIGNING, ..good() };
+    let no_alg = json!({"kid": key});
+    let milliseconds = at(time.as_millis().to_string());
+    vec![
+        (der().authorization(simulator), &["der_signature"]),
+        (good().claims(at(time.as_secs().to_string())).authorization(simulator), &["text_iat"]),
+        (good().claims(milliseconds.clone()).authorization(simulator), &["text_iat"]),
+        (good().header(no_alg.clone()).authorization(simulator), &["no_alg"]),
+        // The sample of Apple's page does all of it.
+        (der().header(no_alg).claims(milliseconds).authorization(simulator), &["no_alg", "text_iat", "der_signature"]),
+    ]
+}
+
+#[tokio::test]
+async fn a_token_of_apples_recipes_is_named_and_taken_where_the_simulator_is_lenient() {
+    let strict = Simulator::start().await.unwrap();
+    let lenient = Simulator::builder().lenient().start().await.unwrap();
+    for (authorization, words) in recipes(&strict) {
+        let answer = Client::new(&strict).await.send(&push(authorization)).await;
+        assert_eq!(answer.told(), forbidden("InvalidProviderToken"), "{words:?}");
+        let detail = answer.header("apns-sim-detail");
+        assert!(detail.starts_with(words[0]) && detail.contains("a lenient simulator takes it"), "{detail}");
+        let record = strict.requests().pop().unwrap();
+        assert_eq!((record.deviations[0].word(), record.detail.as_deref()), (words[0], Some(detail)));
+    }
+    for (authorization, words) in recipes(&lenient) {
+        let mut client = Client::new(&lenient).await;
+        // What is known of a token is said again with each request.
+        for _ in 0..2 {
+            let answer = client.send(&push(authorization.clone())).await;
+            assert_eq!(answer.told(), taken(), "{words:?}: {}", answer.header("apns-sim-detail"));
+            let detail = answer.header("apns-sim-detail");
+            assert!(words.iter().all(|word| detail.contains(&format!("{word}: "))), "{detail}");
+            let record = lenient.requests().pop().unwrap();
+            let named: Vec<_> = record.deviations.iter().map(|one| one.word()).collect();
+            assert_eq!(named, words);
+        }
+    }
+    assert_eq!(told(&lenient, bearer(&lenient, 0)).await, taken());
+    assert!(lenient.requests().pop().unwrap().deviations.is_empty());
+}
+
+#[tokio::test]
+async fn a_lenient_simulator_takes_nothing_else() {
+    let simulator = Simulator::builder().lenient().start().await.unwrap();
+    let good = || Forged::good(&simulator);
+    let (key, team, time) = (simulator.key_id(), simulator.team_id(), now().as_secs());
+    let old = |iat: u64| good().claims(json!({"iss": team, "iat": iat.to_string()})).authorization(&simulator);
+    for iat in [time - 3660, (time - 3660) * 1000] {
+        assert_eq!(told(&simulator, old(iat)).await, forbidden("ExpiredProviderToken"), "{iat}");
+    }
+    let stranger = Simulator::start().await.unwrap();
+    let der = Forged { algorithm: &ECDSA_P256_SHA256_ASN1_SIGNING, ..Forged::good(&stranger) };
+    let cases = [
+        (der.authorization(&stranger), "not one by the signing key"),
+        (good().header(json!({"alg": "ES384", "kid": key})).authorization(&simulator), "not ES256"),
+        (good().claims(json!({"iss": team, "iat": "today"})).authorization(&simulator), "a text that is no time"),
+        (good().claims(json!({"iss": team, "iat": null})).authorization(&simulator), "not an object with"),
+    ];
+    for (authorization, fault) in cases {
+        let answer = Client::new(&simulator).await.send(&push(authorization)).await;
+        assert_eq!(answer.told(), forbidden("InvalidProviderToken"), "{fault}");
+        assert!(answer.header("apns-sim-detail").contains(fault), "{}", answer.header("apns-sim-detail"));
+    }
 }
 
 #[tokio::test]
