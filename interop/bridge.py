@@ -34,7 +34,7 @@ class Bridge(Running):
     def _command(self):
         there = self._simulator.path
         command = ["bridge", "--host", "localhost", "--port", str(self._simulator.http2_port)]
-        command += ["--ca", there / "ca.pem", "--p8", there / "AuthKey_SIMULATOR.p8", "--key-id", KEY_ID]
+        command += ["--ca", there / "ca.pem", "--p8", there / "AuthKey_SIMULATOR0.p8", "--key-id", KEY_ID]
         command += ["--team-id", TEAM_ID, "--topic", TOPIC, "--data", self.path / "data", "--errors", self._errors]
         return command + ["--listen", "127.0.0.1:0", "--feedback", "127.0.0.1:0"]
 
@@ -90,7 +90,7 @@ def rsa_check(form):
     """OpenSSL, kept to what its version 1.0 knew about RSA, delivers; what there is no way for is said in the log."""
     old = ["-tls1_2", "-sigalgs", "RSA+SHA512:RSA+SHA256:RSA+SHA1:ECDSA+SHA256", "-curves", "P-256"]
     suites = ("ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384")
-    with Simulator(http2=True) as simulator:
+    with Simulator() as simulator:
         with RsaBridge(simulator, form) as bridge:
             tokens = [hashlib.sha256(suite.encode()).digest() for suite in suites]
             for suite, token in zip(suites, tokens):
@@ -142,7 +142,7 @@ class BridgedDelivery:
 
     def check(self, program, mode):
         """Sends, reads feedback twice, and returns what was found right."""
-        with Simulator(self._script, http2=True) as simulator:
+        with Simulator(self._script) as simulator:
             with Bridge(simulator) as bridge:
                 report = self._send(simulator, bridge, program, mode)
                 for expected in (Counter(self.gone.items()), Counter()):

@@ -85,7 +85,7 @@ def http2_checks(name, program, expiration):
     def check(mode, authenticated_by):
         delivery = Delivery()
         delivery.plan |= {"topic": TOPIC, "key_id": KEY_ID, "team_id": TEAM_ID}
-        with Simulator(delivery.script, http2=True) as simulator:
+        with Simulator(delivery.script) as simulator:
             with Client(simulator, program, mode, delivery.plan) as client:
                 report = client.finish()
             simulator.stop()

@@ -182,7 +182,7 @@ def restarted_in_the_middle(simulator, proxy, sending):
 def deliver(name, proxy, http2):
     """Sends all, restarts the proxy in the middle, and compares the outcomes with what arrived."""
     protocol = "HTTP/2" if http2 else "binary"
-    with Simulator(http2=True) as simulator:
+    with Simulator() as simulator:
         batch = simulator.path / "batch.jsonl"
         batch.write_text("".join(json.dumps({"token": token(number)}) + "\n" for number in range(COUNT)))
         port = simulator.http2_port if http2 else simulator.gateway_port
@@ -220,7 +220,7 @@ def deliver(name, proxy, http2):
 def refuse(name, proxy):
     """A wrong password is a matter of the proxy, and nothing arrives."""
     (proxy.path / "wrong").write_text("wrong\n")
-    with Simulator(http2=True) as simulator:
+    with Simulator() as simulator:
         command = ["send", "--token", token(1), "--body", "x", "--topic", "com.example.app"]
         given = arguments(command, simulator, proxy, proxy.host, simulator.http2_port, "wrong")
         ran = subprocess.run(given, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
@@ -236,7 +236,7 @@ def refuse(name, proxy):
 def feedback(name, proxy):
     """The list of the feedback service comes through as well."""
     records = [{"token": token(number), "timestamp": 1_700_000_000} for number in range(100)]
-    with Simulator({"feedback": {"records": records}}, http2=True) as simulator:
+    with Simulator({"feedback": {"records": records}}) as simulator:
         host = proxy.host.replace("api.", "feedback.")
         given = arguments(["feedback", "--json"], simulator, proxy, host, simulator.feedback_port)
         ran = subprocess.run(given, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)

@@ -83,14 +83,13 @@ class Running:
 
 
 class Simulator(Running):
-    """The simulator. `max_tls` is "1.2" for clients that cannot do more; `http2` is the provider API; `inbox` the names that
+    """The simulator. `max_tls` is "1.2" for clients that cannot do more; `inbox` has the names that
     the inbox is to know, if it is wanted; `lenient` has it take what Apple's recipes do."""
 
     name = "simulator"
     listens = "{}"
 
-    def __init__(self, script=None, max_tls="1.3", http2=False, inbox=None, lenient=False):
-        self._http2 = http2
+    def __init__(self, script=None, max_tls="1.3", inbox=None, lenient=False):
         self.lenient = lenient
         self._inbox = inbox
         self._script = script or {}
@@ -99,7 +98,7 @@ class Simulator(Running):
     def _command(self):
         (self.path / "script.json").write_text(json.dumps(self._script))
         self._log = self.path / "log.jsonl"
-        command = ["sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0"]
+        command = ["sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0", "--http2", "127.0.0.1:0"]
         command += ["--certs", self.path, "--script", self.path / "script.json", "--log", self._log]
         command += ["--max-tls", self._max_tls]
         command += ["--lenient"] * self.lenient
@@ -108,11 +107,10 @@ class Simulator(Running):
         else:
             (self.path / "names.json").write_text(json.dumps(self._inbox))
             command += ["--inbox", "127.0.0.1:0", "--inbox-names", self.path / "names.json"]
-        return command + ["--http2", "127.0.0.1:0"] * self._http2
+        return command
 
     def _is_ready(self):
-        services = ["gateway", "feedback"] + ["http2"] * self._http2
-        there = all(map(self._port, services)) and (self.path / "client.key").exists()
+        there = all(map(self._port, ("gateway", "feedback", "http2"))) and (self.path / "client.key").exists()
         return there and (self._inbox is None or self._page())
 
     def _page(self):
@@ -122,7 +120,7 @@ class Simulator(Running):
     def _started(self):
         self.gateway_port = self._port("gateway")
         self.feedback_port = self._port("feedback")
-        self.http2_port = self._port("http2") if self._http2 else None
+        self.http2_port = self._port("http2")
         self.inbox = None if self._inbox is None else self._page()
         signer = re.search(r"--p8 (\S+) --key-id (\S+) --team-id (\S+)$", self.said(), re.MULTILINE)
         if signer:
@@ -200,5 +198,5 @@ FILES = {
     "cert": "client.pem",
     "key": "client.key",
     "both": "both.pem",
-    "signing_key": "AuthKey_SIMULATOR.p8",
+    "signing_key": "AuthKey_SIMULATOR0.p8",
 }

@@ -32,3 +32,40 @@ pub(crate) async fn interrupted() {
         std::future::pending::<()>().await;
     }
 }
+
+/// The signal that asks a command to read its files again (SIGHUP). Elsewhere than on Unix it never comes.
+pub(crate) struct Hangups(#[cfg(unix)] Option<tokio::signal::unix::Signal>);
+
+impl Hangups {
+    /// Takes note of them from now on. Where that cannot be, the default of the system stands.
+    pub(crate) fn listen() -> Self {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            Self(signal(SignalKind::hangup()).ok())
+        }
+        #[cfg(not(unix))]
+        Self()
+    }
+
+    /// Leaves them to the system.
+    pub(crate) const fn ignored() -> Self {
+        #[cfg(unix)]
+        {
+            Self(None)
+        }
+        #[cfg(not(unix))]
+        Self()
+    }
+
+    /// Waits for the next.
+    pub(crate) async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.0
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+}

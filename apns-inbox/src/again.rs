@@ -71,7 +71,7 @@ fn credential(push: &Push, to: &Credentials<'_>) -> String {
     if by_certificate(push) || push.request().is_none() {
         format!("--cert {} --cert-key {}", file("client.pem"), file("client.key"))
     } else {
-        format!("--p8 {} --key-id {} --team-id {}", file("AuthKey_SIMULATOR.p8"), to.key_id, to.team_id)
+        format!("--p8 {} --key-id {} --team-id {}", file(&format!("AuthKey_{}.p8", to.key_id)), to.key_id, to.team_id)
     }
 }
 
@@ -166,7 +166,10 @@ fn curl(push: &Push, payload: &str, to: &Credentials<'_>) -> String {
         option(format!("--cert {} --key {}", file("client.pem"), file("client.key")));
     } else {
         let (key, team) = (to.key_id, to.team_id);
-        let token = format!("$(apns token --p8 {} --key-id {key} --team-id {team})", file("AuthKey_SIMULATOR.p8"));
+        let token = format!(
+            "$(apns token --p8 {} --key-id {key} --team-id {team})",
+            file(&format!("AuthKey_{}.p8", to.key_id))
+        );
         option(format!("-H \"authorization: bearer {token}\""));
     }
     for (name, value) in &request.headers {

@@ -193,8 +193,9 @@ impl Store {
                     let _ = over.closed.set((*at, end.clone()));
                 }
             }
-            Entry::HandshakeFailed { service, peer, error, at, .. } => {
-                let failure = Failure { at: *at, service: *service, peer: *peer, why: error.clone() };
+            Entry::HandshakeFailed { service, peer, error, should, at, .. } => {
+                let why = [error.as_str()].into_iter().chain(*should).collect::<Vec<_>>().join("; ");
+                let failure = Failure { at: *at, service: *service, peer: *peer, why };
                 let mut state = self.state.lock();
                 state.failures.count += 1;
                 state.failures.last.push_back(failure);
@@ -552,7 +553,8 @@ mod tests {
         let store = Store::new(10);
         for number in 0..200 {
             let (service, at) = (Service::Gateway, WallTime::from_millis(number));
-            store.note(&Entry::HandshakeFailed { service, connection: number, peer: None, error: String::new(), at });
+            let (error, should) = (String::new(), None);
+            store.note(&Entry::HandshakeFailed { service, connection: number, peer: None, error, should, at });
         }
         let failures = store.failures();
         assert_eq!((failures.count, failures.last.len(), failures.last[0].at.as_millis()), (200, FAILURES, 150));

@@ -151,6 +151,13 @@ impl<'a> Lint<'a> {
             let wanted = if suffix.is_empty() { "no suffix".to_owned() } else { format!("the suffix {suffix}") };
             notes.add(Severity::Refused, "", format!("the topic of a push of type {push_type} has {wanted}"));
         }
+        if of_topic.is_none() && resembles_suffix(topic) {
+            notes.add(
+                Severity::Doubtful,
+                "",
+                "the topic ends like one with a suffix, and not in one that Apple documents",
+            );
+        }
     }
 
     /// The path of a broadcast has the bundle id alone.
@@ -176,6 +183,13 @@ fn live_activity(json: &Json) -> &'static Object {
     let event = json.get("aps").and_then(|aps| aps.get("event")).and_then(Json::text);
     let known = table::EVENTS.iter().find(|(name, _)| Some(*name) == event);
     known.map_or_else(|| table::body(&PushType::LiveActivity), |(_, body)| body)
+}
+
+/// Whether a topic without a suffix was probably meant to have one: another case, or a part of Apple's suffixes.
+fn resembles_suffix(topic: &str) -> bool {
+    let lower = topic.to_ascii_lowercase();
+    let known = PushType::of_topic(&lower).is_some_and(|named| !named.topic_suffix().is_empty());
+    known || [".push-type.", ".pushkit."].iter().any(|part| lower.contains(part))
 }
 
 /// What was found so far.

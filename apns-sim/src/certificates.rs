@@ -2,15 +2,13 @@
 
 use apns_proto::PushType;
 use std::fmt;
-use std::path::Path;
-use std::{fs, io};
 
-use apns_driver::files::replace_private;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
-use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// The topic in the client certificate, unless another is asked for.
 pub(crate) const DEFAULT_TOPIC: &str = "com.example.app";
@@ -47,12 +45,45 @@ pub enum ServerCertificate {
     NotYetValid,
 }
 
-/// An authority, a server certificate and a client certificate, all made afresh and good until 2049.
+/// The password of `client.p12`. It keeps nothing secret; some readers refuse a file without one.
+pub(crate) const PKCS12_PASSWORD: &str = "apns-sim";
+
+/// The topics of one of Apple's universal certificates for an app: its bundle id, and each of the suffixes that push types
+/// have. Types that need a provider token are not among them. What has a suffix already stands for itself alone.
+pub(crate) fn universal_topics(bundle_id: &str) -> Vec<String> {
+    let suffixed = PushType::of_topic(bundle_id).is_some_and(|push_type| !push_type.topic_suffix().is_empty());
+    if suffixed {
+        return vec![bundle_id.to_owned()];
+    }
+    let suffixes = PushType::known().filter(|push_type| !TOKEN_ONLY.contains(&push_type.as_str()));
+    let mut topics = vec![bundle_id.to_owned()];
+    for push_type in suffixes {
+        let topic = format!("{bundle_id}{}", push_type.topic_suffix());
+        if !topics.contains(&topic) {
+            topics.push(topic);
+        }
+    }
+    topics
+}
+
+/// Push types that are sent with a provider token alone: `location` by Apple's page, `liveactivity` by other libraries.
+const TOKEN_ONLY: [&str; 2] = ["location", "liveactivity"];
+
+/// Keys that stay from one simulator to the next.
+pub(crate) struct Kept {
+    pub(crate) authority: String,
+    pub(crate) authority_key: String,
+    /// None: a new one is made.
+    pub(crate) client_key: Option<String>,
+}
+
+/// An authority, a server certificate and a client certificate, good until 2049.
 ///
 /// The client certificate looks like one of Apple's "Apple Push Services" certificates: the topic is the `UID` of the
 /// subject, and Apple's extensions say that it is for both environments and list the topics.
 pub(crate) struct Certificates {
     pub(crate) authority: String,
+    pub(crate) authority_key: String,
     pub(crate) client: String,
     pub(crate) client_key: String,
     pub(crate) authority_der: CertificateDer<'static>,
@@ -62,8 +93,17 @@ pub(crate) struct Certificates {
 
 impl Certificates {
     /// Makes them, with `topics` in the client certificate; the first is that of the subject.
-    pub(crate) fn generate(topics: &[String], server: ServerCertificate) -> Result<Self, rcgen::Error> {
-        let authority_key = KeyPair::generate()?;
+    pub(crate) fn generate(
+        topics: &[String],
+        server: ServerCertificate,
+        server_names: &[String],
+        kept: Option<&Kept>,
+    ) -> Result<Self, rcgen::Error> {
+        let authority_key = match kept {
+            Some(kept) => KeyPair::from_pem(&kept.authority_key)?,
+            None => KeyPair::generate()?,
+        };
+        let authority_key_pem = authority_key.serialize_pem();
         let mut params = lasting(CertificateParams::default());
         params.distinguished_name = name(&[
             (DnType::CommonName, "Pretend Push Certification Authority"),
@@ -71,11 +111,18 @@ impl Certificates {
         ]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let authority = params.self_signed(&authority_key)?;
+        let (authority, authority_der) = match kept {
+            Some(kept) => (kept.authority.clone(), certificate_in(&kept.authority)?),
+            None => {
+                let made = params.self_signed(&authority_key)?;
+                (made.pem(), made.der().clone())
+            }
+        };
         let issuer = Issuer::new(params, authority_key);
 
         let server_key = KeyPair::generate()?;
-        let names: Vec<String> = SERVER_NAMES.iter().map(ToString::to_string).collect();
+        let names: Vec<String> =
+            SERVER_NAMES.iter().map(ToString::to_string).chain(server_names.iter().cloned()).collect();
         let mut params = lasting(CertificateParams::new(names)?);
         match server {
             ServerCertificate::Good => {}
@@ -88,27 +135,49 @@ impl Certificates {
         params.use_authority_key_identifier_extension = true;
         let server = params.signed_by(&server_key, &issuer)?;
 
-        let client_key = KeyPair::generate()?;
+        let client_key = match kept.and_then(|kept| kept.client_key.as_deref()) {
+            Some(pem) => KeyPair::from_pem(pem)?,
+            None => KeyPair::generate()?,
+        };
         let client = client_params(topics).signed_by(&client_key, &issuer)?;
 
         Ok(Self {
-            authority: authority.pem(),
+            authority,
+            authority_key: authority_key_pem,
             client: client.pem(),
             client_key: client_key.serialize_pem(),
-            authority_der: authority.der().clone(),
+            authority_der,
             server: server.pem(),
             server_key: server_key.serialize_pem(),
         })
     }
 
-    /// Writes `ca.pem`, `client.pem` and `client.key`.
-    pub(crate) fn write(&self, directory: &Path) -> io::Result<()> {
-        fs::create_dir_all(directory)?;
-        fs::write(directory.join("ca.pem"), &self.authority)?;
-        fs::write(directory.join("client.pem"), &self.client)?;
-        // A key is nobody else's business, not even that of a test.
-        replace_private(&directory.join("client.key"), self.client_key.as_bytes()).map(drop)
+    /// The client certificate and its key in one file, behind [`PKCS12_PASSWORD`].
+    pub(crate) fn pkcs12(&self) -> Result<Vec<u8>, Pkcs12Error> {
+        use p12_keystore::{Certificate, KeyStore, KeyStoreEntry, PrivateKey, PrivateKeyChain};
+
+        let key = PrivateKeyDer::from_pem_slice(self.client_key.as_bytes())?;
+        let client = CertificateDer::from_pem_slice(self.client.as_bytes())?;
+        let chain = [Certificate::from_der(&client)?, Certificate::from_der(&self.authority_der)?];
+        let chain = PrivateKeyChain::new("client", PrivateKey::from_der(key.secret_der())?, chain);
+        let mut store = KeyStore::new();
+        store.add_entry("client", KeyStoreEntry::PrivateKeyChain(chain));
+        // As many as OpenSSL takes. There is nothing to guess here.
+        Ok(store.writer(PKCS12_PASSWORD).encryption_iterations(2048).mac_iterations(2048).write()?)
     }
+}
+
+/// Why `client.p12` could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Pkcs12Error {
+    #[error("{0}")]
+    Pem(#[from] tokio_rustls::rustls::pki_types::pem::Error),
+    #[error("{0}")]
+    Write(#[from] p12_keystore::error::Error),
+}
+
+fn certificate_in(pem: &str) -> Result<CertificateDer<'static>, rcgen::Error> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| rcgen::Error::PemError(error.to_string()))
 }
 
 impl fmt::Debug for Certificates {
@@ -201,12 +270,37 @@ mod tests {
     #[test]
     fn the_client_certificate_looks_like_apples() {
         let topics = ["com.example.dev".to_owned(), "com.example.dev.voip".to_owned()];
-        let made = Certificates::generate(&topics, ServerCertificate::Good).unwrap();
+        let made = Certificates::generate(&topics, ServerCertificate::Good, &[], None).unwrap();
         let identity = Identity::from_pem(made.client.as_bytes(), Some(made.client_key.as_bytes()), None).unwrap();
         assert_eq!(identity.default_topic(), Some("com.example.dev"));
         assert_eq!(identity.topics(), topics);
         assert_eq!(identity.environment(), Some(CertificateEnvironment::Both));
         assert!(!format!("{made:?}").contains("KEY"), "keeps the key to itself");
+    }
+
+    #[test]
+    fn a_universal_certificate_is_for_all_types_but_those_that_need_a_token() {
+        let topics = universal_topics("com.example.dev");
+        assert_eq!(topics[0], "com.example.dev");
+        for suffix in [".voip", ".complication", ".pushkit.fileprovider", ".voip-ptt"] {
+            assert!(topics.contains(&format!("com.example.dev{suffix}")), "{topics:?}");
+        }
+        for suffix in [".location-query", ".push-type.liveactivity"] {
+            assert!(!topics.contains(&format!("com.example.dev{suffix}")), "{topics:?}");
+        }
+        assert_eq!(universal_topics("com.example.dev.voip"), ["com.example.dev.voip"]);
+        let made = Certificates::generate(&topics, ServerCertificate::Good, &[], None).unwrap();
+        let identity = Identity::from_pem(made.client.as_bytes(), Some(made.client_key.as_bytes()), None).unwrap();
+        assert_eq!((identity.default_topic(), identity.topics()), (Some("com.example.dev"), &topics[..]));
+    }
+
+    #[test]
+    fn the_client_certificate_is_a_pkcs12_file_too() {
+        let made = Certificates::generate(&["com.example.dev".to_owned()], ServerCertificate::Good, &[], None).unwrap();
+        let file = made.pkcs12().unwrap();
+        let identity = Identity::from_pkcs12(&file, PKCS12_PASSWORD).unwrap();
+        assert_eq!(identity.default_topic(), Some("com.example.dev"));
+        assert!(Identity::from_pkcs12(&file, "another").is_err());
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod armed;
 mod certificates;
 mod clock;
 mod feedback;
+mod folder;
 mod gateway;
 mod junk;
 mod line;
@@ -22,6 +23,7 @@ mod provider;
 mod script;
 mod service;
 mod simulator;
+mod spoken;
 mod state;
 mod stream;
 mod thread;
@@ -30,6 +32,7 @@ mod wire;
 
 pub use armed::Armed;
 pub use certificates::ServerCertificate;
+pub use folder::{CredentialFolder, FolderError};
 pub use log::{Counts, Entry, Keep, Log, Record, Service, Unreadable};
 pub use provider::{AuthenticatedBy, Channel, Deviation, RequestRecord};
 pub use script::{

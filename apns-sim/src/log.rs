@@ -65,6 +65,21 @@ pub enum Entry {
         #[serde(serialize_with = "line::wall_time")]
         at: WallTime,
     },
+    /// The provider API refused a stream with REFUSED_STREAM, and did not look at its request: one more than may be open, or
+    /// one behind a GOAWAY frame. Without a certificate one stream may be open until a request was answered, see
+    /// [`Http2Script::without_token_start_limit`](crate::Http2Script::without_token_start_limit).
+    StreamRefused {
+        /// The provider API's connection.
+        connection: u64,
+        /// The stream.
+        stream: u32,
+        /// How many may be open at the time; none where the stream came behind a GOAWAY frame.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+        /// When.
+        #[serde(serialize_with = "line::wall_time")]
+        at: WallTime,
+    },
     /// The feedback service is about to send so many records, which it no longer has.
     FeedbackTaken {
         /// The feedback service's connection.
@@ -97,8 +112,23 @@ pub enum Entry {
         connection: u64,
         /// Where the client is.
         peer: Option<SocketAddr>,
-        /// Why.
+        /// Why: what the client did, or what the TLS library says.
         error: String,
+        /// What the client should do, where that is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        should: Option<&'static str>,
+        /// When.
+        #[serde(serialize_with = "line::wall_time")]
+        at: WallTime,
+    },
+    /// A client of the provider API does not speak as it should. It may be let in all the same.
+    Misspoken {
+        /// The provider API's connection.
+        connection: u64,
+        /// What it did.
+        did: &'static str,
+        /// What it should do.
+        should: &'static str,
         /// When.
         #[serde(serialize_with = "line::wall_time")]
         at: WallTime,
@@ -142,7 +172,8 @@ impl Entry {
     /// ```
     ///
     /// `identifier`, `expiration`, `priority` and `status` are null where there is none; `at` is in milliseconds since
-    /// 1970. A payload that is not JSON is given as `payload_text`, or as `payload_hex` when it is not text either, and
+    /// 1970. `lint` has what is wrong with the payload although the service may take it, `deviations` and `detail` what
+    /// [`Deviation`](crate::Deviation) is about; they are left out where there is nothing. A payload that is not JSON is given as `payload_text`, or as `payload_hex` when it is not text either, and
     /// `payload` is null.
     #[must_use]
     pub fn to_json(&self) -> String {
@@ -323,6 +354,8 @@ pub struct Counts {
     pub requests_refused: u64,
     /// Requests without an answer whose stream the client reset.
     pub requests_cancelled: u64,
+    /// Streams of the provider API that were refused, as too many were open or behind a GOAWAY frame.
+    pub streams_refused: u64,
 }
 
 /// What a simulator saw so far.

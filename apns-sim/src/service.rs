@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ use crate::script::{Faults, HandshakeFault, Http2GoAway, Junk};
 use crate::state::Core;
 use crate::stream::FaultyStream;
 use crate::tls::Tls;
-use crate::{feedback, gateway};
+use crate::{feedback, gateway, spoken};
 
 /// A listening socket that can be closed from outside, at once.
 #[derive(Debug)]
@@ -69,9 +70,9 @@ pub(crate) struct Shared {
 }
 
 /// Accepts connections until the listener is closed. Owns the tasks of its connections: when it is dropped they end.
-pub(crate) async fn run(shared: Shared, listener: Arc<Listener>) {
+/// `count` numbers the connections, from 1.
+pub(crate) async fn run(shared: Shared, listener: Arc<Listener>, count: Arc<AtomicU64>) {
     let mut connections = JoinSet::new();
-    let mut number = 0;
     let mut cut = shared.cut.clone();
     loop {
         let accepted = tokio::select! {
@@ -82,7 +83,7 @@ pub(crate) async fn run(shared: Shared, listener: Arc<Listener>) {
         };
         match accepted {
             Some(Ok(tcp)) => {
-                number += 1;
+                let number = count.fetch_add(1, Ordering::Relaxed) + 1;
                 connections.spawn(serve_until_cut(shared.clone(), number, tcp));
             }
             // Out of file descriptors, mostly: the others have to end first.
@@ -119,7 +120,8 @@ async fn serve(shared: &Shared, number: u64, tcp: TcpStream) {
         return speak_junk(shared, number, junk, FaultyStream::new(tcp, &faults)).await;
     }
     let Some(tls) = handshake(shared, number, tcp, &faults).await else { return };
-    let certified = tls.get_ref().1.peer_certificates().is_some();
+    let certified =
+        tls.get_ref().1.peer_certificates().and_then(<[_]>::first).map(|shown| shared.trust.topics_of(shown));
     let stream = FaultyStream::new(tls, &faults);
     match faults.junk {
         Some(Junk::Bytes(length)) => {
@@ -146,11 +148,14 @@ async fn handshake(shared: &Shared, number: u64, mut tcp: TcpStream, faults: &Fa
         Some(HandshakeFault::Never) => {
             discard(&mut tcp).await;
             let error = "never answered, as the script wants it".to_owned();
-            core.handshake_failed(*service, number, peer, error, TokioClock.now().wall);
+            core.handshake_failed(*service, number, peer, error, None, TokioClock.now().wall);
             return None;
         }
         Some(fault) => tls.refusing(fault),
     };
+    // Waits for the client's first bytes, as the handshake does.
+    let mut first = [0; 24];
+    let first = tcp.peek(&mut first).await.map_or(&[][..], |length| &first[..length]).to_vec();
     let accepted = match config {
         Ok(config) => TlsAcceptor::from(config).accept(tcp).into_fallible().await,
         Err(error) => Err((io::Error::other(error), tcp)),
@@ -162,10 +167,16 @@ async fn handshake(shared: &Shared, number: u64, mut tcp: TcpStream, faults: &Fa
                 _ => "1.3",
             };
             core.connected(*service, number, peer, version, TokioClock.now().wall);
+            if *service == Service::Http2 && tls.expects_alpn() && stream.get_ref().1.alpn_protocol().is_none() {
+                core.misspoken(number, spoken::NO_ALPN, TokioClock.now().wall);
+            }
             Some(stream)
         }
         Err((error, mut tcp)) => {
-            core.handshake_failed(*service, number, peer, error.to_string(), TokioClock.now().wall);
+            let advice = spoken::before_tls(&first).or_else(|| spoken::in_handshake(*service, &error));
+            let told = advice.map_or_else(|| error.to_string(), |advice| advice.did.to_owned());
+            let should = advice.map(|advice| advice.should);
+            core.handshake_failed(*service, number, peer, told, should, TokioClock.now().wall);
             // Closing with unread input would reset the connection, and the client might miss the alert.
             let _ = tcp.shutdown().await;
             let _ = timeout(LINGER, discard(&mut tcp)).await;

@@ -3,21 +3,25 @@
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use apns_driver::Identity;
-use apns_driver::files::replace_private;
+use apns_driver::apns_credentials::Certificate;
+use apns_driver::apns_credentials::disclosure::shown;
 use apns_proto::WallTime;
 use apns_proto::binary::FeedbackRecord;
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use crate::armed::Armed;
-use crate::certificates::{Certificates, DEFAULT_TOPIC, ServerCertificate};
+use crate::certificates::{Certificates, DEFAULT_TOPIC, PKCS12_PASSWORD, ServerCertificate, universal_topics};
+use crate::folder::{CredentialFolder, FolderError, Found};
 use crate::log::{Counts, Entry, Keep, Log, Record, Service};
-use crate::provider::{Channel, KEY_ID, RequestRecord, SigningKeyPair, TEAM_ID, Trust};
+use crate::provider::{Channel, KEY_ID, RequestRecord, SigningKeyPair, Trust};
 use crate::script::{Http2GoAway, Script, TokenPattern};
 use crate::service::{Listener, Shared, run};
 use crate::state::{Core, Hook};
@@ -29,10 +33,24 @@ use crate::tls::{ClientAuth, ProviderAuth, Tls, TlsVersion};
 #[non_exhaustive]
 pub enum StartError {
     /// The certificates could not be made.
-    #[error("the certificates could not be made, is a topic no plain text? {0}")]
+    #[error("the certificates could not be made, is a topic or a name no plain text? {0}")]
     Certificates(String),
+    /// The folder for the credentials cannot be used.
+    #[error("in {}, {error}", shown(path))]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        error: FolderError,
+    },
+    /// The signing key that was given cannot be used.
+    #[error("the signing key cannot be used: it has to be a P-256 key in a .p8 file (PKCS#8 in PEM); {0}")]
+    SigningKey(String),
+    /// The authority that was given for client certificates cannot be used.
+    #[error("the authority for client certificates cannot be used: {0}")]
+    ClientAuthority(String),
     /// The address is taken or is none of this machine's.
-    #[error("the {service} cannot listen at {address}: {source}")]
+    #[error("the {service} cannot listen at {address}: {source}{}", hint(source))]
     Bind {
         /// Whose address.
         service: Service,
@@ -46,23 +64,44 @@ pub enum StartError {
     Thread(io::Error),
 }
 
+/// What to do about a port that is taken.
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; another simulator may run there: take another port, or 0 for any that is free",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: take a higher one",
+        _ => "",
+    }
+}
+
 /// Settings of a [`Simulator`]. All have a default; [`start`](Self::start) ends the chain.
 #[derive(Clone)]
 pub struct Builder {
     gateway: SocketAddr,
     feedback: SocketAddr,
-    http2: SocketAddr,
+    http2: Vec<SocketAddr>,
     topics: Vec<String>,
     script: Script,
     auth: ClientAuth,
     provider_auth: ProviderAuth,
     tls: TlsVersion,
     server_certificate: ServerCertificate,
+    server_names: Vec<String>,
     server_identity: Option<Identity>,
     alpn: Vec<Vec<u8>>,
     keep: Keep,
     lenient: bool,
+    folder: Option<CredentialFolder>,
+    signing_key: Option<OwnKey>,
+    client_authorities: Vec<Vec<u8>>,
     hook: Option<Hook>,
+}
+
+/// A team's own signing key.
+#[derive(Clone)]
+struct OwnKey {
+    pem: String,
+    key_id: String,
+    team_id: String,
 }
 
 impl Builder {
@@ -71,17 +110,21 @@ impl Builder {
         Self {
             gateway: any_port,
             feedback: any_port,
-            http2: any_port,
+            http2: vec![any_port],
             topics: vec![DEFAULT_TOPIC.to_owned()],
             script: Script::default(),
             auth: ClientAuth::default(),
             provider_auth: ProviderAuth::default(),
             tls: TlsVersion::default(),
             server_certificate: ServerCertificate::default(),
+            server_names: Vec::new(),
             server_identity: None,
             alpn: vec![b"h2".to_vec()],
             keep: Keep::default(),
             lenient: false,
+            folder: None,
+            signing_key: None,
+            client_authorities: Vec::new(),
             hook: None,
         }
     }
@@ -103,8 +146,18 @@ impl Builder {
     /// Where the HTTP/2 provider API listens. Default: 127.0.0.1, any free port. Apple's ports are 443 and 2197; those of
     /// channel management are 2195 and 2196. One listener serves it all here.
     #[must_use]
-    pub const fn http2_address(mut self, address: SocketAddr) -> Self {
-        self.http2 = address;
+    pub fn http2_address(self, address: SocketAddr) -> Self {
+        self.http2_addresses([address])
+    }
+
+    /// As [`http2_address`](Self::http2_address), at several addresses: one service, whose connections are counted
+    /// together. Without any it listens at 127.0.0.1, at any free port.
+    #[must_use]
+    pub fn http2_addresses(mut self, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.http2 = addresses.into_iter().collect();
+        if self.http2.is_empty() {
+            self.http2.push(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        }
         self
     }
 
@@ -115,6 +168,44 @@ impl Builder {
         if self.topics.is_empty() {
             self.topics.push(DEFAULT_TOPIC.to_owned());
         }
+        self
+    }
+
+    /// The apps of the client certificate, by bundle id; the first stands in its subject. Like one of Apple's universal
+    /// certificates it is for each bundle id and for all its suffixes (`.voip`, `.complication` and so on) but those of
+    /// push types that need a provider token. With several topics a push has to name its own. Default: see
+    /// [`topics`](Self::topics), of which this takes the place.
+    #[must_use]
+    pub fn apps(self, bundle_ids: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        self.topics(bundle_ids.into_iter().flat_map(|bundle_id| universal_topics(bundle_id.as_ref())))
+    }
+
+    /// Writes the credentials into this folder at the start, and finds them there again: the authority, the client's key
+    /// and the signing key stay the same from one simulator to the next. Default: all are made anew and kept in memory.
+    #[must_use]
+    pub fn credentials_in(mut self, folder: CredentialFolder) -> Self {
+        self.folder = Some(folder);
+        self
+    }
+
+    /// A team's own signing key: the text of a `.p8` file, with its key id and team id, in place of one that is made. It
+    /// is written nowhere.
+    #[must_use]
+    pub fn signing_key(
+        mut self,
+        pem: impl Into<String>,
+        key_id: impl Into<String>,
+        team_id: impl Into<String>,
+    ) -> Self {
+        self.signing_key = Some(OwnKey { pem: pem.into(), key_id: key_id.into(), team_id: team_id.into() });
+        self
+    }
+
+    /// Adds an authority, in PEM or DER, whose client certificates are taken too: a team's own. A certificate is good for
+    /// the topics it names, as Apple's do; one that names none counts as the simulator's own.
+    #[must_use]
+    pub fn client_authority(mut self, certificates: impl Into<Vec<u8>>) -> Self {
+        self.client_authorities.push(certificates.into());
         self
     }
 
@@ -150,6 +241,14 @@ impl Builder {
     #[must_use]
     pub const fn server_certificate(mut self, certificate: ServerCertificate) -> Self {
         self.server_certificate = certificate;
+        self
+    }
+
+    /// Adds a host name or an IP address that the server's certificate is good for, beside those of this machine and of
+    /// Apple's services: what it is called by in a network of containers, say.
+    #[must_use]
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.server_names.push(name.into());
         self
     }
 
@@ -219,7 +318,13 @@ impl Builder {
     ///
     /// Outside of a tokio runtime with its I/O and time drivers.
     pub async fn start(self) -> Result<Simulator, StartError> {
-        let certificates = Certificates::generate(&self.topics, self.server_certificate);
+        let authorities = client_authorities(&self.client_authorities)?;
+        let found = match &self.folder {
+            Some(folder) => folder.find(KEY_ID).map_err(|error| folder.unusable(error))?,
+            None => Found::default(),
+        };
+        let certificates =
+            Certificates::generate(&self.topics, self.server_certificate, &self.server_names, found.keys.as_ref());
         let certificates = certificates.map_err(|error| StartError::Certificates(error.to_string()))?;
         let made =
             || Identity::from_pem(certificates.server.as_bytes(), Some(certificates.server_key.as_bytes()), None);
@@ -227,38 +332,58 @@ impl Builder {
             Some(identity) => identity,
             None => made().map_err(|error| StartError::Certificates(error.to_string()))?,
         };
-        let tls = Tls::new(&certificates, &server, self.auth, self.tls);
+        let tls = Tls::new(&certificates, &server, &authorities, self.auth, self.tls);
         let tls = Arc::new(tls.map_err(|error| StartError::Certificates(error.to_string()))?);
-        let http2_tls = Tls::http2(&certificates, &server, self.provider_auth, self.tls, self.alpn);
+        let http2_tls = Tls::http2(&certificates, &server, &authorities, self.provider_auth, self.tls, self.alpn);
         let http2_tls = Arc::new(http2_tls.map_err(|error| StartError::Certificates(error.to_string()))?);
-        let key = SigningKeyPair::generate().map_err(|error| StartError::Certificates(error.to_string()))?;
+        let key = match (&self.signing_key, &found.signing_key) {
+            (Some(own), _) => SigningKeyPair::own(&own.pem, &own.key_id, &own.team_id),
+            (None, Some(pem)) => SigningKeyPair::again(pem),
+            (None, None) => SigningKeyPair::generate(),
+        };
+        let key = key.map_err(|error| StartError::SigningKey(error.to_string()))?;
         let trust = Arc::new(Trust { key, topics: self.topics.into(), lenient: self.lenient });
         let (gateway, gateway_address) = bind(Service::Gateway, self.gateway).await?;
         let (feedback, feedback_address) = bind(Service::Feedback, self.feedback).await?;
-        let (http2, http2_address) = bind(Service::Http2, self.http2).await?;
+        let mut http2 = Vec::new();
+        for address in self.http2 {
+            http2.push(bind(Service::Http2, address).await?);
+        }
+        // Who waits for the files may connect as soon as they are there.
+        if let Some(folder) = &self.folder {
+            folder.write(&certificates, &trust.key, true).map_err(|error| folder.unusable(error))?;
+        }
         let core = Arc::new(Core::new(self.script, self.keep, self.hook));
         let (cut, watch) = watch::channel(0);
         let (go_away, gone_away) = watch::channel(None);
 
+        // Several listeners of one service count their connections together.
+        let http2_connections = Arc::new(AtomicU64::new(0));
         let start = |service, listener: &Arc<Listener>| {
+            let connections = match service {
+                Service::Gateway | Service::Feedback => Arc::default(),
+                Service::Http2 => Arc::clone(&http2_connections),
+            };
             let tls = match service {
                 Service::Gateway | Service::Feedback => tls.clone(),
                 Service::Http2 => http2_tls.clone(),
             };
             let (core, trust) = (core.clone(), trust.clone());
             let shared = Shared { service, core, tls, trust, cut: watch.clone(), go_away: gone_away.clone() };
-            tokio::spawn(run(shared, listener.clone()))
+            tokio::spawn(run(shared, listener.clone(), connections))
         };
-        let tasks =
-            vec![start(Service::Gateway, &gateway), start(Service::Feedback, &feedback), start(Service::Http2, &http2)];
-        let listeners = vec![gateway, feedback, http2];
+        let mut tasks = vec![start(Service::Gateway, &gateway), start(Service::Feedback, &feedback)];
+        tasks.extend(http2.iter().map(|(listener, _)| start(Service::Http2, listener)));
+        let http2_addresses = http2.iter().map(|(_, address)| *address).collect();
+        let mut listeners = vec![gateway, feedback];
+        listeners.extend(http2.into_iter().map(|(listener, _)| listener));
         Ok(Simulator {
             core,
             certificates,
             trust,
             gateway_address,
             feedback_address,
-            http2_address,
+            http2_addresses,
             cut,
             go_away,
             listeners,
@@ -280,13 +405,28 @@ impl fmt::Debug for Builder {
             .field("provider_auth", &self.provider_auth)
             .field("tls", &self.tls)
             .field("server_certificate", &self.server_certificate)
+            .field("server_names", &self.server_names)
             .field("server_identity", &self.server_identity)
             .field("alpn", &self.alpn)
             .field("keep", &self.keep)
             .field("lenient", &self.lenient)
+            .field("folder", &self.folder)
+            .field("signing_key", &self.signing_key.is_some())
+            .field("client_authorities", &self.client_authorities.len())
             .field("hook", &self.hook.is_some())
             .finish()
     }
+}
+
+/// The certificates in what was given.
+fn client_authorities(given: &[Vec<u8>]) -> Result<Vec<CertificateDer<'static>>, StartError> {
+    let mut all = Vec::new();
+    for bytes in given {
+        let found = Certificate::all_in(bytes, None);
+        let found = found.map_err(|error| StartError::ClientAuthority(error.to_string()))?;
+        all.extend(found.iter().map(|one| CertificateDer::from(one.der().to_vec())));
+    }
+    Ok(all)
 }
 
 async fn bind(service: Service, address: SocketAddr) -> Result<(Arc<Listener>, SocketAddr), StartError> {
@@ -319,7 +459,8 @@ pub struct Simulator {
     trust: Arc<Trust>,
     gateway_address: SocketAddr,
     feedback_address: SocketAddr,
-    http2_address: SocketAddr,
+    /// One at least.
+    http2_addresses: Vec<SocketAddr>,
     cut: watch::Sender<u64>,
     go_away: watch::Sender<Option<Http2GoAway>>,
     listeners: Vec<Arc<Listener>>,
@@ -491,16 +632,24 @@ impl Simulator {
     /// 8. BadExpirationDate: `apns-expiration`;
     /// 9. BadPriority: `apns-priority` is 10, 5 or 1, and not 10 for `background`;
     /// 10. BadCollapseId: `apns-collapse-id` has at most 64 bytes;
-    /// 11. PayloadEmpty, PayloadTooLarge: the body, 5120 bytes for `voip`, 4096 otherwise;
+    /// 11. PayloadEmpty, PayloadTooLarge: the body, 5120 bytes for `voip`, 4096 otherwise, and a JSON object. Apple's table
+    ///     has no reason for a body that is none; PayloadEmpty is what it gets here;
     /// 12. BadDeviceToken, DeviceTokenNotForTopic, Unregistered: the device token, by the script's lists.
     ///
     /// The header `apns-sim-detail` says what is wrong with a provider token that is invalid, and names each
     /// [`Deviation`](crate::Deviation).
     ///
-    /// Every answer has an `apns-id`: the client's, in lower case, or one that was made.
+    /// Every answer has an `apns-id`: the client's, as it was sent, or one that was made.
+    /// Where it listens at several addresses, this is the first.
     #[must_use]
-    pub const fn http2_address(&self) -> SocketAddr {
-        self.http2_address
+    pub fn http2_address(&self) -> SocketAddr {
+        self.http2_addresses[0]
+    }
+
+    /// All addresses at which the HTTP/2 provider API listens.
+    #[must_use]
+    pub fn http2_addresses(&self) -> &[SocketAddr] {
+        &self.http2_addresses
     }
 
     /// The topic in the subject of the client certificate: what is meant where a client with it names none.
@@ -517,14 +666,14 @@ impl Simulator {
 
     /// The id of the signing key.
     #[must_use]
-    pub const fn key_id(&self) -> &'static str {
-        KEY_ID
+    pub fn key_id(&self) -> &str {
+        self.trust.key.key_id()
     }
 
     /// The team that the signing key belongs to.
     #[must_use]
-    pub const fn team_id(&self) -> &'static str {
-        TEAM_ID
+    pub fn team_id(&self) -> &str {
+        self.trust.key.team_id()
     }
 
     /// The certificate authority, in PEM, that vouches for the server. The server's certificate is good for `localhost`,
@@ -546,16 +695,19 @@ impl Simulator {
         &self.certificates.client_key
     }
 
-    /// Writes `ca.pem`, `client.pem`, `client.key` and `AuthKey_SIMULATOR.p8` into a directory, which is made if need
-    /// be. Blocks for as long as the file system takes.
+    /// The password of `client.p12`, which keeps nothing secret: some readers refuse a file without one.
+    pub const PKCS12_PASSWORD: &'static str = PKCS12_PASSWORD;
+
+    /// Writes `ca.pem`, `client.pem`, `client.key`, both in one as `client.p12`, and the signing key as `AuthKey_` and its
+    /// id into a directory, which is made if need be. Blocks for as long as the file system takes. A signing key that was
+    /// given is not written.
     ///
     /// # Errors
     ///
     /// What the file system says.
     pub fn write_certificates(&self, directory: impl AsRef<Path>) -> io::Result<()> {
-        let directory = directory.as_ref();
-        self.certificates.write(directory)?;
-        replace_private(&directory.join("AuthKey_SIMULATOR.p8"), self.signing_key_pem().as_bytes()).map(drop)
+        let written = CredentialFolder::new(directory.as_ref()).write(&self.certificates, &self.trust.key, false);
+        written.map_err(io::Error::other)
     }
 
     /// Closes everything and waits until it is.
@@ -590,7 +742,7 @@ impl fmt::Debug for Simulator {
         f.debug_struct("Simulator")
             .field("gateway", &self.gateway_address)
             .field("feedback", &self.feedback_address)
-            .field("http2", &self.http2_address)
+            .field("http2", &self.http2_addresses)
             .finish_non_exhaustive()
     }
 }

@@ -17,6 +17,7 @@ use crate::armed::ArmedList;
 use crate::log::{Entry, Keep, Log, Record, Service, Unreadable};
 use crate::provider::ProviderState;
 use crate::script::{Arrival, Faults, FeedbackScript, Kind, Play, Script, ScriptedRecord};
+use crate::spoken::Advice;
 
 pub(crate) type Hook = Arc<dyn Fn(&Entry) + Send + Sync>;
 
@@ -212,11 +213,12 @@ impl Core {
         connection: u64,
         peer: Option<SocketAddr>,
         error: String,
+        should: Option<&'static str>,
         at: WallTime,
     ) {
         let mut state = self.lock();
         state.log.counts.failed_handshakes += 1;
-        self.note(state, || Entry::HandshakeFailed { service, connection, peer, error, at });
+        self.note(state, || Entry::HandshakeFailed { service, connection, peer, error, should, at });
     }
 
     pub(crate) fn closed(&self, service: Service, connection: u64, end: String, discarded: u64, at: WallTime) {
@@ -225,11 +227,23 @@ impl Core {
         self.note(state, || Entry::Closed { service, connection, end, discarded, at });
     }
 
+    /// A client of the provider API does not speak as it should.
+    pub(crate) fn misspoken(&self, connection: u64, Advice { did, should }: Advice, at: WallTime) {
+        self.note(self.lock(), || Entry::Misspoken { connection, did, should, at });
+    }
+
     /// A client of the provider API gave up a request.
     pub(crate) fn cancelled(&self, connection: u64, stream: u32, code: u32, at: WallTime) {
         let mut state = self.lock();
         state.log.counts.requests_cancelled += 1;
         self.note(state, || Entry::Cancelled { connection, stream, code, at });
+    }
+
+    /// A stream of the provider API was refused before its request was looked at.
+    pub(crate) fn stream_refused(&self, connection: u64, stream: u32, limit: Option<u32>, at: WallTime) {
+        let mut state = self.lock();
+        state.log.counts.streams_refused += 1;
+        self.note(state, || Entry::StreamRefused { connection, stream, limit, at });
     }
 
     pub(crate) const fn keep(&self) -> Keep {

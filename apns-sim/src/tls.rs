@@ -94,6 +94,7 @@ impl Tls {
     pub(crate) fn new(
         made: &Certificates,
         server: &Identity,
+        authorities: &[CertificateDer<'static>],
         auth: ClientAuth,
         highest: TlsVersion,
     ) -> Result<Self, TlsFailure> {
@@ -102,7 +103,7 @@ impl Tls {
             ClientAuth::Any => Asked::Any,
             ClientAuth::NotAsked => Asked::Not,
         };
-        Self::with(made, server, asked, highest, Vec::new())
+        Self::with(made, server, authorities, asked, highest, Vec::new())
     }
 
     /// For the provider API, with these protocols by ALPN. A client that offers nothing is let in, one that offers
@@ -110,6 +111,7 @@ impl Tls {
     pub(crate) fn http2(
         made: &Certificates,
         server: &Identity,
+        authorities: &[CertificateDer<'static>],
         auth: ProviderAuth,
         highest: TlsVersion,
         alpn: Vec<Vec<u8>>,
@@ -120,12 +122,13 @@ impl Tls {
             ProviderAuth::AnyCertificate => Asked::Any,
             ProviderAuth::Token => Asked::Not,
         };
-        Self::with(made, server, asked, highest, alpn)
+        Self::with(made, server, authorities, asked, highest, alpn)
     }
 
     fn with(
         made: &Certificates,
         server: &Identity,
+        authorities: &[CertificateDer<'static>],
         asked: Asked,
         highest: TlsVersion,
         alpn: Vec<Vec<u8>>,
@@ -135,7 +138,9 @@ impl Tls {
         let verifier = match asked {
             Asked::Required | Asked::Welcome => {
                 let mut roots = RootCertStore::empty();
-                roots.add(made.authority_der.clone()).map_err(|error| failure(&error))?;
+                for authority in [&made.authority_der].into_iter().chain(authorities) {
+                    roots.add(authority.clone()).map_err(|error| failure(&error))?;
+                }
                 let mut builder = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
                 if asked == Asked::Welcome {
                     builder = builder.allow_unauthenticated();
@@ -148,6 +153,11 @@ impl Tls {
         let server = certified_key(server, &provider)?;
         let usual = config(&provider, versions, verifier, server.clone(), alpn.clone()).map_err(|e| failure(&e))?;
         Ok(Self { provider, versions, server, alpn, usual })
+    }
+
+    /// Whether it chooses a protocol by ALPN.
+    pub(crate) fn expects_alpn(&self) -> bool {
+        !self.alpn.is_empty()
     }
 
     pub(crate) fn usual(&self) -> Arc<ServerConfig> {

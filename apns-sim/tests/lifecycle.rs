@@ -52,6 +52,28 @@ async fn stopping_waits_until_all_is_over() {
 }
 
 #[tokio::test]
+async fn the_provider_api_listens_at_several_addresses_and_counts_together() {
+    let any = "127.0.0.1:0".parse().unwrap();
+    let simulator = Simulator::builder().http2_addresses([any, any, any]).start().await.unwrap();
+    let addresses = simulator.http2_addresses().to_vec();
+    assert_eq!((addresses.len(), simulator.http2_address()), (3, addresses[0]));
+    for address in &addresses {
+        let _client = support::tls_offering(&simulator, *address, support::Identity::Given, &[b"h2"]).await.unwrap();
+    }
+    seen(&simulator, |log| log.counts().http2_connections == 3).await;
+    let numbers: Vec<u64> = simulator.inspect(|log| {
+        let connected = log.entries().iter().filter_map(|entry| match entry {
+            Entry::Connected { connection, .. } => Some(*connection),
+            _ => None,
+        });
+        connected.collect()
+    });
+    assert_eq!(numbers, [1, 2, 3]);
+    let taken = Simulator::builder().http2_addresses([any, addresses[1]]).start().await.unwrap_err();
+    assert!(matches!(taken, StartError::Bind { address, .. } if address == addresses[1]), "{taken}");
+}
+
+#[tokio::test]
 async fn connections_can_be_cut_from_outside() {
     let simulator = Simulator::start().await.unwrap();
     let mut client = gateway(&simulator).await;
@@ -73,8 +95,8 @@ async fn certificates_can_be_written() {
     assert_eq!(read("ca.pem"), simulator.ca_pem());
     assert_eq!(read("client.pem"), simulator.client_certificate_pem());
     assert_eq!(read("client.key"), simulator.client_key_pem());
-    assert_eq!(read("AuthKey_SIMULATOR.p8"), simulator.signing_key_pem());
-    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 4, "the server's key stays where it is");
+    assert_eq!(read("AuthKey_SIMULATOR0.p8"), simulator.signing_key_pem());
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 5, "the server's key stays where it is");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;

@@ -72,7 +72,7 @@ fn config(simulator: &Simulator, listen: &str) -> String {
          {listen}\
          [apps.demo]\n\
          environment = \"sandbox\"\n\
-         signing_key = \"AuthKey_SIMULATOR.p8\"\n\
+         signing_key = \"AuthKey_SIMULATOR0.p8\"\n\
          key_id = \"{}\"\n\
          team_id = \"{}\"\n\
          topic = \"com.example.app\"\n\

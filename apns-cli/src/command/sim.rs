@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
 use apns_credentials::disclosure::shown;
-use apns_sim::{Entry, Keep, Script, Simulator, TlsVersion};
+use apns_sim::{CredentialFolder, Entry, Keep, Script, Simulator, TlsVersion};
 use clap::{Args, ValueEnum};
 use tokio::sync::oneshot;
 
@@ -17,7 +18,7 @@ use crate::arguments::parse_address;
 use crate::exit::{Exit, Failure};
 use crate::input::Source;
 use crate::output::say;
-use crate::runtime::{block_on, interrupted};
+use crate::runtime::{Hangups, block_on, interrupted};
 
 /// The options of `apns sim`.
 #[derive(Debug, Args)]
@@ -28,13 +29,38 @@ pub(crate) struct SimFlags {
     /// Where the feedback service listens; port 0 takes any that is free
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:2196", value_parser = parse_address)]
     feedback: SocketAddr,
-    /// Where the HTTP/2 provider API listens, if it is wanted; port 0 takes any that is free
-    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
-    http2: Option<SocketAddr>,
-    /// The directory that ca.pem, client.pem, client.key and AuthKey_SIMULATOR.p8 are written to
+    /// Where the HTTP/2 provider API listens, pushes, broadcasts and channels alike; may be repeated, for Apple's ports 443,
+    /// 2197, 2195 and 2196. Port 0 takes any that is free
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:2197", value_parser = parse_address)]
+    http2: Vec<SocketAddr>,
+    /// The directory that ca.pem, client.pem, client.key, both in one as client.p12 (password apns-sim) and
+    /// AuthKey_SIMULATOR0.p8 are written to. A later simulator finds its authority and its keys there again
     #[arg(long, value_name = "DIR")]
     certs: PathBuf,
-    /// What to do beyond taking everything that is well-formed, in JSON
+    /// Host names or addresses that the server's certificate is good for, beside localhost and those of Apple's services;
+    /// several with commas between them, or repeated
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    names: Vec<String>,
+    /// Let everybody read the files in --certs that clients need, private keys among them: for clients in another container
+    #[arg(long)]
+    readable: bool,
+    /// The bundle id of an app that the client certificate is for, with the suffixes of push types (.voip, .complication and
+    /// so on), as Apple's universal certificates are; may be repeated
+    #[arg(long, value_name = "BUNDLE-ID", default_value = "com.example.app")]
+    topic: Vec<String>,
+    /// Your own signing key in place of one that is made; needs --key-id and --team-id
+    #[arg(long, value_name = "FILE.p8", requires_all = ["key_id", "team_id"])]
+    p8: Option<PathBuf>,
+    /// The id of the key in --p8
+    #[arg(long, value_name = "ID", requires = "p8")]
+    key_id: Option<String>,
+    /// The team that the key in --p8 belongs to
+    #[arg(long, value_name = "ID", requires = "p8")]
+    team_id: Option<String>,
+    /// An authority of your own whose client certificates are taken too; may be repeated
+    #[arg(long, value_name = "FILE")]
+    client_ca: Vec<PathBuf>,
+    /// What to do beyond taking everything that is well-formed, in JSON; SIGHUP reads it again and starts it anew
     #[arg(long, value_name = "FILE.json")]
     script: Option<PathBuf>,
     /// Where one line of JSON is written for each notification that arrives; - for standard output
@@ -70,6 +96,9 @@ impl From<MaxTls> for TlsVersion {
     }
 }
 
+/// The most that is read of a key or a certificate.
+const LARGEST_CREDENTIAL: u64 = 1024 * 1024;
+
 /// The most that is read of a script.
 const LARGEST_SCRIPT: u64 = 64 * 1024 * 1024;
 
@@ -101,10 +130,22 @@ impl SimFlags {
         let remark = remarks.writer();
         let inbox = self.inbox.prepare(&self.certs)?;
         let recorder = inbox.as_ref().map(Prepared::recorder);
-        let mut builder = Simulator::builder().gateway_address(self.gateway).feedback_address(self.feedback);
-        if let Some(address) = self.http2 {
-            builder = builder.http2_address(address);
+        let folder = CredentialFolder::new(&self.certs);
+        let folder = if self.readable { folder.readable() } else { folder };
+        let mut builder = Simulator::builder()
+            .gateway_address(self.gateway)
+            .feedback_address(self.feedback)
+            .http2_addresses(self.http2)
+            .apps(&self.topic)
+            .credentials_in(folder);
+        if let (Some(path), Some(key_id), Some(team_id)) = (&self.p8, &self.key_id, &self.team_id) {
+            let pem = Source::File(path.clone()).read_text(LARGEST_CREDENTIAL)?;
+            builder = builder.signing_key(pem, key_id, team_id);
         }
+        for path in &self.client_ca {
+            builder = builder.client_authority(Source::File(path.clone()).read_text(LARGEST_CREDENTIAL)?);
+        }
+        builder = self.names.iter().fold(builder, |builder, name| builder.server_name(name));
         if self.lenient {
             builder = builder.lenient();
         }
@@ -118,40 +159,70 @@ impl SimFlags {
                     recorder.note(entry);
                 }
                 match (entry, &lines) {
-                    (Entry::Notification(_) | Entry::Request(_), Some(lines)) => lines.write(entry.to_json()),
-                    (Entry::Malformed(_) | Entry::HandshakeFailed { .. }, _) => remark.write(entry.to_json()),
+                    (
+                        Entry::Notification(_)
+                        | Entry::Request(_)
+                        | Entry::StreamRefused { .. }
+                        | Entry::Misspoken { .. },
+                        Some(lines),
+                    ) => lines.write(entry.to_json()),
+                    (
+                        Entry::Malformed(_)
+                        | Entry::HandshakeFailed { .. }
+                        | Entry::StreamRefused { .. }
+                        | Entry::Misspoken { .. },
+                        _,
+                    ) => remark.write(entry.to_json()),
                     _ => {}
                 }
             })
             .start()
             .await?;
         let simulator = Arc::new(simulator);
-        simulator
-            .write_certificates(&self.certs)
-            .map_err(|error| Failure::Write { name: shown(&self.certs).to_string(), error })?;
         say(format_args!("gateway listens at {}", simulator.gateway_address()));
         say(format_args!("feedback listens at {}", simulator.feedback_address()));
-        if self.http2.is_some() {
-            say(format_args!("http2 listens at {}", simulator.http2_address()));
-            let (key_id, team_id) = (simulator.key_id(), simulator.team_id());
-            say(format_args!("provider tokens: --p8 AuthKey_SIMULATOR.p8 --key-id {key_id} --team-id {team_id}"));
+        for address in simulator.http2_addresses() {
+            say(format_args!("http2 listens at {address}"));
         }
-        let files = "ca.pem, client.pem, client.key, AuthKey_SIMULATOR.p8";
+        let (key_id, team_id) = (simulator.key_id(), simulator.team_id());
+        let file = match &self.p8 {
+            Some(path) => shown(path).to_string(),
+            None => format!("AuthKey_{key_id}.p8"),
+        };
+        say(format_args!("provider tokens: --p8 {file} --key-id {key_id} --team-id {team_id}"));
+        let made = if self.p8.is_none() { format!(", AuthKey_{}.p8", simulator.key_id()) } else { String::new() };
+        let files =
+            format!("ca.pem, client.pem, client.key, client.p12 (password {}){made}", Simulator::PKCS12_PASSWORD);
         say(format_args!("certificates are in {}: {files}", shown(&self.certs)));
         let inbox = match inbox {
             Some(inbox) => Some(inbox.serve(Arc::clone(&simulator)).await?),
             None => None,
         };
 
-        let log_ended = async {
-            match &mut log {
-                Some(log) => log.ended().await,
-                None => std::future::pending().await,
+        let ended = {
+            let log_ended = async {
+                match &mut log {
+                    Some(log) => log.ended().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let mut hangups = match &self.script {
+                Some(_) => Hangups::listen(),
+                // What there is to read again is the script alone. Else a terminal that is closed ends it.
+                None => Hangups::ignored(),
+            };
+            let (mut interrupted, mut log_ended) = (pin!(interrupted()), pin!(log_ended));
+            loop {
+                tokio::select! {
+                    () = &mut interrupted => break None,
+                    ended = &mut log_ended => break Some(ended),
+                    () = hangups.next() => {
+                        if let Some(path) = &self.script {
+                            read_again(&simulator, path);
+                        }
+                    }
+                }
             }
-        };
-        let ended = tokio::select! {
-            () = interrupted() => None,
-            ended = log_ended => Some(ended),
         };
         let counts = simulator.counts();
         if let Some(inbox) = inbox {
@@ -168,11 +239,15 @@ impl SimFlags {
         };
         remarks.finish().await?;
         say(format_args!(
-            "{} notifications: {} accepted, {} refused; {} connections, {} feedback records sent",
+            "{} notifications: {} accepted, {} refused; {} requests over HTTP/2: {} accepted, {} refused; {} connections, \
+             {} feedback records sent",
             counts.notifications,
             counts.accepted,
             counts.refused,
-            counts.gateway_connections + counts.feedback_connections,
+            counts.requests,
+            counts.requests_accepted,
+            counts.requests_refused,
+            counts.gateway_connections + counts.feedback_connections + counts.http2_connections,
             counts.feedback_records
         ));
         written.map(|()| Exit::Fine)
@@ -192,6 +267,17 @@ fn private_log(path: &Path) -> io::Result<File> {
 fn read_script(path: &Path) -> Result<Script, Failure> {
     let text = Source::File(path.to_owned()).read_text(LARGEST_SCRIPT)?;
     Script::from_json(&text).map_err(|error| Failure::Script { path: path.to_owned(), error })
+}
+
+/// Starts the script anew as it is in its file by now. One that cannot be used changes nothing.
+fn read_again(simulator: &Simulator, path: &Path) {
+    match read_script(path) {
+        Ok(script) => {
+            simulator.set_script(script);
+            say(format_args!("the script was read again: {}", shown(path)));
+        }
+        Err(error) => say(format_args!("the script stays as it was: {error}")),
+    }
 }
 
 /// Lines that are written on a thread of its own, so that no connection waits for a disk or a reader.

@@ -11,7 +11,7 @@ const APP: &str = "com.example.app";
 /// A command with the signing key and the app.
 fn with_key(sim: &Sim, command: &[&str], options: &[&str]) -> Vec<String> {
     let mut arguments = sim.to_provider(command);
-    arguments.extend(["--p8".to_owned(), sim.folder.path("AuthKey_SIMULATOR.p8")]);
+    arguments.extend(["--p8".to_owned(), sim.folder.path("AuthKey_SIMULATOR0.p8")]);
     for (flag, value) in
         [("--key-id", sim.simulator.key_id()), ("--team-id", sim.simulator.team_id()), ("--topic", APP)]
     {
@@ -121,7 +121,7 @@ fn a_certificate_does_as_well_as_a_key() {
 fn settings_come_from_a_profile() {
     let sim = Sim::start();
     let config = format!(
-        "[shop]\nhost = \"localhost\"\nport = {}\nca = \"ca.pem\"\np8 = \"AuthKey_SIMULATOR.p8\"\nkey_id = \"{}\"\n\
+        "[shop]\nhost = \"localhost\"\nport = {}\nca = \"ca.pem\"\np8 = \"AuthKey_SIMULATOR0.p8\"\nkey_id = \"{}\"\n\
          team_id = \"{}\"\ntopic = \"com.example.shop\"\n",
         sim.simulator.http2_address().port(),
         sim.simulator.key_id(),

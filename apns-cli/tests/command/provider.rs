@@ -111,7 +111,7 @@ fn settings_come_from_variables_and_a_profile_and_options_go_first() {
     let team_id = sim.simulator.team_id();
     // The key is named beside the file.
     let config = format!(
-        "[shop]\nhost = \"localhost\"\nport = {port}\nca = \"ca.pem\"\np8 = \"AuthKey_SIMULATOR.p8\"\n\
+        "[shop]\nhost = \"localhost\"\nport = {port}\nca = \"ca.pem\"\np8 = \"AuthKey_SIMULATOR0.p8\"\n\
          key_id = \"{}\"\ntopic = \"com.example.shop\"\n",
         sim.simulator.key_id()
     );
@@ -146,7 +146,7 @@ fn settings_come_from_variables_and_a_profile_and_options_go_first() {
 #[test]
 fn what_is_missing_is_named_before_anything_is_sent() {
     let sim = Sim::start();
-    let p8 = sim.folder.path("AuthKey_SIMULATOR.p8");
+    let p8 = sim.folder.path("AuthKey_SIMULATOR0.p8");
     let nameless = sim.folder.write("key.p8", sim.simulator.signing_key_pem());
     let junk = sim.folder.write("AuthKey_ABCDE12345.p8", "junk");
     let (id, team) = (sim.simulator.key_id(), sim.simulator.team_id());

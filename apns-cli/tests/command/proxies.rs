@@ -93,7 +93,7 @@ fn both_protocols_feedback_and_channels_go_through_the_proxy() {
     let port = simulator.http2_address().port();
     assert!(proxy.heads.lock().unwrap()[0].starts_with(&format!("CONNECT {APPLE}:{port} HTTP/1.1\r\n")));
 
-    let key = sim.folder.path("AuthKey_SIMULATOR.p8");
+    let key = sim.folder.path("AuthKey_SIMULATOR0.p8");
     let mut channels = behind(sim.to_provider(&["channels", "list", "--topic", "com.example.app"]), APPLE);
     for (option, value) in
         [("--p8", &*key), ("--key-id", simulator.key_id()), ("--team-id", simulator.team_id()), ("--proxy", &proxy.url)]

@@ -78,7 +78,7 @@ impl Scene {
             Protocol::Binary => (["send", "--binary"].as_slice(), &self.apple.gateway),
             Protocol::Http2 => {
                 all.extend(["--topic", "com.example.app"]);
-                (["send"].as_slice(), self.apple.http2.as_ref().unwrap())
+                (["send"].as_slice(), &self.apple.http2)
             }
         };
         all.extend(options);

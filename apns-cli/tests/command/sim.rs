@@ -16,8 +16,8 @@ pub(crate) struct Process {
     stderr: BufReader<ChildStderr>,
     pub(crate) gateway: String,
     feedback: String,
-    /// The port of the provider API, where it was asked for.
-    pub(crate) http2: Option<String>,
+    /// The port of the provider API.
+    pub(crate) http2: String,
     /// The address of the inbox, where it was asked for.
     inbox: Option<String>,
 }
@@ -31,6 +31,9 @@ impl Process {
         if !with_inbox {
             arguments.extend(["--inbox", "off"]);
         }
+        if !options.contains(&"--http2") {
+            arguments.extend(["--http2", "127.0.0.1:0"]);
+        }
         let mut child = apns(arguments).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut port = |words: &str| {
@@ -40,7 +43,10 @@ impl Process {
             address.rsplit(':').next().unwrap().to_owned()
         };
         let (gateway, feedback) = (port("gateway listens at "), port("feedback listens at "));
-        let http2 = options.contains(&"--http2").then(|| port("http2 listens at "));
+        let http2 = port("http2 listens at ");
+        for _ in options.iter().filter(|option| **option == "--http2").skip(1) {
+            port("http2 listens at ");
+        }
         let mut line = String::new();
         while !line.starts_with("certificates are in ") {
             assert!(line.is_empty() || line.starts_with("provider tokens: "), "{line:?}");
@@ -146,18 +152,26 @@ fn what_cannot_be_used_is_named() {
     let folder = Folder::new();
     let certs = folder.path("certs");
     let bad = folder.write("bad.json", r#"{"gateway": {"rules": [{"then": {"refuse": {"status": "no_such"}}}]}}"#);
-    let free = ["sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0", "--certs", &certs];
+    let free =
+        ["sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0", "--http2", "127.0.0.1:0", "--certs", &certs];
     let scripted = run(free.iter().chain(&["--script", &bad])).expect(2);
     assert!(scripted.stderr.contains("gateway.rules[0].then"), "{}", scripted.stderr);
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let bound = run(["sim", "--gateway", &address, "--feedback", "127.0.0.1:0", "--certs", &certs]).expect(2);
+    let bound =
+        run(["sim", "--gateway", &address, "--feedback", "127.0.0.1:0", "--http2", "127.0.0.1:0", "--certs", &certs])
+            .expect(2);
     assert!(bound.stderr.contains(&format!("the gateway cannot listen at {address}")), "{}", bound.stderr);
+    let ports =
+        ["--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0", "--http2", "127.0.0.1:0", "--http2", &address];
+    let bound = run(["sim", "--certs", &certs].iter().chain(&ports)).expect(2);
+    let words = format!("the provider API cannot listen at {address}");
+    assert!(bound.stderr.contains(&words) && bound.stderr.contains("take another port"), "{}", bound.stderr);
 
     let file = folder.write("file", "");
     let unwritable = run(["sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0", "--certs", &file]).expect(2);
-    assert!(unwritable.stderr.contains("cannot be written"), "{}", unwritable.stderr);
+    assert!(unwritable.stderr.contains(&file) && unwritable.stderr.contains("cannot be read"), "{}", unwritable.stderr);
     assert!(
         run(["sim", "--gateway", "nonsense", "--certs", &certs]).expect(2).stderr.contains("an address with a port")
     );
@@ -179,7 +193,7 @@ fn the_inbox_shows_what_was_sent_by_the_names_it_was_given() {
     let names = folder.write("names.json", json!({"devices": {token(1): "Test phone 1"}}).to_string());
     let options = ["--http2", "127.0.0.1:0", "--inbox", "127.0.0.1:0", "--inbox-names", &names, "--inbox-keep", "2"];
     let process = Process::start(&folder, &options);
-    let (address, port) = (process.inbox.clone().unwrap(), process.http2.clone().unwrap());
+    let (address, port) = (process.inbox.clone().unwrap(), process.http2.clone());
     assert!(ask(&address, "/").contains(&format!("--port {port} --ca {}", folder.path("certs/ca.pem"))));
     for title in ["one", "two", "three"] {
         let options = ["--token", &token(1), "--topic", "com.example.app", "--title", title];
@@ -204,7 +218,8 @@ fn the_inbox_shows_what_was_sent_by_the_names_it_was_given() {
 fn an_inbox_that_cannot_be_is_named() {
     let folder = Folder::new();
     let certs = folder.path("certs");
-    let free = ["sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0", "--certs", &certs];
+    let free =
+        ["sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0", "--http2", "127.0.0.1:0", "--certs", &certs];
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let bound = run(free.iter().chain(&["--inbox", &address])).expect(2);
@@ -213,4 +228,108 @@ fn an_inbox_that_cannot_be_is_named() {
     let wrong = run(free.iter().chain(&["--inbox-names", &names])).expect(2);
     assert!(wrong.stderr.contains("at apps.com.example.app: "), "{}", wrong.stderr);
     assert!(run(free.iter().chain(&["--inbox", "of"])).expect(2).stderr.contains("an address with a port"));
+}
+
+/// What a process in the background writes, line by line, until a line has these words.
+fn until_said(process: &mut Process, words: &str) -> String {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        assert_ne!(process.stderr.read_line(&mut line).unwrap(), 0, "it ended without {words:?}");
+        if line.contains(words) {
+            return line;
+        }
+    }
+}
+
+#[test]
+fn it_is_a_test_server_for_a_team() {
+    let folder = Folder::new();
+    let log = folder.path("log");
+    let options = [
+        "--http2",
+        "127.0.0.1:0",
+        "--http2",
+        "127.0.0.1:0",
+        "--topic",
+        "com.example.one",
+        "--topic",
+        "com.example.two",
+        "--names",
+        "apns.test,push.test",
+        "--readable",
+        "--log",
+        &log,
+        "--lenient",
+    ];
+    let process = Process::start(&folder, &options);
+    let device = token(1);
+    for topic in ["com.example.one", "com.example.two.voip"] {
+        let options = ["--token", &device, "--topic", topic, "--body", "x"];
+        run(client(&["send"], &folder, &process.http2, &options)).expect(0);
+    }
+    let (status, _, stderr) = process.stop("TERM");
+    assert_eq!(status, 0, "{stderr}");
+    assert!(stderr.contains("2 requests over HTTP/2: 2 accepted, 0 refused"), "{stderr}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = |name: &str| fs::metadata(folder.path(name)).unwrap().permissions().mode() & 0o077;
+        assert_eq!((mode("certs/client.key"), mode("certs/client.p12"), mode("certs/ca.key")), (0o044, 0o044, 0));
+    }
+    // What was handed out before a restart is as good as before.
+    let before = fs::read_to_string(folder.path("certs/ca.pem")).unwrap();
+    let process = Process::start(&folder, &["--topic", "com.example.one"]);
+    assert_eq!(fs::read_to_string(folder.path("certs/ca.pem")).unwrap(), before);
+    let options = ["--token", &device, "--topic", "com.example.one", "--body", "x"];
+    run(client(&["send"], &folder, &process.http2, &options)).expect(0);
+    assert_eq!(process.stop("TERM").0, 0);
+}
+
+#[test]
+fn a_teams_own_key_is_taken_and_not_copied() {
+    let folder = Folder::new();
+    // A key that another simulator made.
+    assert_eq!(Process::start(&folder, &[]).stop("TERM").0, 0);
+    let key = folder.path("AuthKey_ABC123DEFG.p8");
+    fs::rename(folder.path("certs/AuthKey_SIMULATOR0.p8"), &key).unwrap();
+    let options = ["--p8", &key, "--key-id", "ABC123DEFG", "--team-id", "DEF123GHIJ"];
+    let process = Process::start(&folder, &options);
+    let ca = folder.path("certs/ca.pem");
+    let device = token(1);
+    let connection = ["send", "--host", "127.0.0.1", "--port", &process.http2, "--ca", &ca];
+    let push = ["--topic", "com.example.app.push-type.liveactivity", "--token", &device, "--payload"];
+    let payload = folder.write("push.json", r#"{"aps":{"event":"update","timestamp":1700000000,"content-state":{}}}"#);
+    run(connection.iter().chain(&options).chain(&push).chain([&payload.as_str()])).expect(0);
+    let written = fs::read_dir(folder.path("certs")).unwrap();
+    let names: Vec<String> = written.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(names.iter().all(|name| !name.starts_with("AuthKey_")), "{names:?}");
+    assert_eq!(process.stop("TERM").0, 0);
+    let certs = folder.path("certs");
+    let half = run(["sim", "--certs", &certs, "--p8", &key]).expect(2);
+    assert!(half.stderr.contains("--key-id"), "{}", half.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_hangup_reads_the_script_again_and_a_wrong_one_changes_nothing() {
+    let folder = Folder::new();
+    let refusing = |token: &str| json!({"invalid_tokens": [token]}).to_string();
+    let script = folder.write("script.json", refusing(&token(1)));
+    let mut process = Process::start(&folder, &["--script", &script]);
+    let outcome = |process: &Process, n: u32| {
+        let options = ["--json", "--token", &token(n), "--topic", "com.example.app", "--body", "x"];
+        run(client(&["send"], &folder, &process.http2, &options)).outcomes().remove(0)
+    };
+    assert_eq!((outcome(&process, 1), outcome(&process, 2)), ("rejected".to_owned(), "accepted".to_owned()));
+    folder.write("script.json", refusing(&token(2)));
+    signal(process.child.as_ref().unwrap(), "HUP");
+    until_said(&mut process, "the script was read again");
+    assert_eq!((outcome(&process, 1), outcome(&process, 2)), ("accepted".to_owned(), "rejected".to_owned()));
+    folder.write("script.json", r#"{"invalid_token": []}"#);
+    signal(process.child.as_ref().unwrap(), "HUP");
+    let said = until_said(&mut process, "the script stays as it was");
+    assert!(said.contains("invalid_token"), "{said}");
+    assert_eq!(outcome(&process, 2), "rejected");
+    assert_eq!(process.stop("TERM").0, 0);
 }

@@ -167,7 +167,7 @@ impl Sim {
     /// `apns send` to its provider API with a signing key and JSON rows, and with these options.
     pub(crate) fn provider(&self, options: &[&str]) -> Vec<String> {
         let mut arguments = self.to_provider(&["send", "--json", "--topic", "com.example.app"]);
-        arguments.extend(["--p8".to_owned(), self.folder.path("AuthKey_SIMULATOR.p8")]);
+        arguments.extend(["--p8".to_owned(), self.folder.path("AuthKey_SIMULATOR0.p8")]);
         for (flag, id) in [("--key-id", self.simulator.key_id()), ("--team-id", self.simulator.team_id())] {
             arguments.extend([flag.to_owned(), id.to_owned()]);
         }

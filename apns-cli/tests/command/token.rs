@@ -30,7 +30,7 @@ fn parts(token: &str) -> (Value, Value, usize) {
 }
 
 fn arguments(sim: &Sim, options: &[&str]) -> Vec<String> {
-    let key = sim.folder.path("AuthKey_SIMULATOR.p8");
+    let key = sim.folder.path("AuthKey_SIMULATOR0.p8");
     let all = ["token", "--p8", &key, "--key-id", sim.simulator.key_id(), "--team-id", sim.simulator.team_id()];
     all.iter().chain(options).map(ToString::to_string).collect()
 }
@@ -67,7 +67,7 @@ fn a_program_gets_the_claims_beside_the_token() {
 #[test]
 fn ids_come_from_the_file_name_and_the_variables() {
     let sim = Sim::start();
-    let key = std::fs::read(sim.folder.path("AuthKey_SIMULATOR.p8")).unwrap();
+    let key = std::fs::read(sim.folder.path("AuthKey_SIMULATOR0.p8")).unwrap();
     let path = sim.folder.write("AuthKey_ABCDE12345.p8", key);
     let mut command = apns(["token", "--json"]);
     let run = finish(command.env("APNS_P8", path).env("APNS_TEAM_ID", "TEAM567890").spawn().unwrap()).expect(0);
@@ -79,7 +79,7 @@ fn ids_come_from_the_file_name_and_the_variables() {
 fn what_is_missing_or_no_key_is_named() {
     let sim = Sim::start();
     assert!(run(["token"]).expect(2).stderr.contains("no --p8"));
-    let key = sim.folder.path("AuthKey_SIMULATOR.p8");
+    let key = sim.folder.path("AuthKey_SIMULATOR0.p8");
     let nameless = sim.folder.write("key.p8", std::fs::read(&key).unwrap());
     assert!(run(["token", "--p8", &nameless, "--team-id", "TEAM567890"]).expect(2).stderr.contains("no --key-id"));
     assert!(run(["token", "--p8", &nameless, "--key-id", "ABCDE12345"]).expect(2).stderr.contains("no --team-id"));

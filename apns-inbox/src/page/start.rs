@@ -26,11 +26,11 @@ fn content(shared: &Shared, snapshot: &Snapshot, now: WallTime) -> Markup {
         "apns send --host localhost --port {port} --ca {} \\\n  --p8 {} --key-id {key_id} --team-id {team_id} \\\n  \
          --topic {topic} --token {TOKEN} \\\n  --title Kitchen --body 'Tea is ready'",
         file("ca.pem"),
-        file("AuthKey_SIMULATOR.p8")
+        file(&format!("AuthKey_{key_id}.p8"))
     );
     let node = format!(
         "const apn = require('@parse/node-apn')\nconst provider = new apn.Provider({{\n  token: {{ key: \
-         '{certs}/AuthKey_SIMULATOR.p8', keyId: '{key_id}', teamId: '{team_id}' }},\n  address: 'localhost', port: {port}, \
+         '{certs}/AuthKey_{key_id}.p8', keyId: '{key_id}', teamId: '{team_id}' }},\n  address: 'localhost', port: {port}, \
          ca: ['{certs}/ca.pem'],\n}})\nconst note = new apn.Notification({{\n  topic: '{topic}', pushType: 'alert', alert: \
          'Tea is ready',\n}})\nprovider.send(note, '{TOKEN}')\n  .then((result) => {{ console.log(result); \
          provider.shutdown() }})"
@@ -65,7 +65,7 @@ fn content(shared: &Shared, snapshot: &Snapshot, now: WallTime) -> Markup {
             format!("localhost:{}", simulator.feedback_address().port()),
             "the devices on which the app is gone",
         ),
-        ("credentials", certs.to_owned(), "ca.pem, client.pem, client.key, AuthKey_SIMULATOR.p8"),
+        ("credentials", certs.to_owned(), "ca.pem, client.pem, client.key, client.p12, the signing key"),
         ("key and team", format!("{key_id}, {team_id}"), "for provider tokens"),
         ("for tests", "/v1/pushes?wait=5s".to_owned(), "and more in /openapi.json"),
     ];

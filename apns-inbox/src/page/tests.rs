@@ -110,11 +110,12 @@ async fn before_the_first_push_the_page_says_how_to_send_one() {
         connection: 1,
         peer: None,
         error: "unknown <CA>".to_owned(),
+        should: Some("trust it"),
         at: clock::now(),
     };
     shared.store().note(&failed);
     assert!(html(&shared, "").contains("unknown &lt;CA&gt;"));
-    assert!(html(&shared, "connections=failed").contains("unknown &lt;CA&gt;"));
+    assert!(html(&shared, "connections=failed").contains("unknown &lt;CA&gt;; trust it"));
 }
 
 #[tokio::test]

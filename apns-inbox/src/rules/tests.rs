@@ -6,7 +6,7 @@ use std::sync::Arc;
 use apns_proto::WallTime;
 use apns_proto::binary::server::Verdict;
 use apns_proto::binary::{DecodedNotification, Format, Frame, Limits, Status, encode};
-use apns_sim::{AuthenticatedBy, Record, RequestRecord};
+use apns_sim::{AuthenticatedBy, Deviation, Record, RequestRecord};
 use bytes::BytesMut;
 
 use super::{Judgement, Severity};
@@ -90,7 +90,7 @@ fn each_rule_is_broken_by_what_it_forbids() {
 #[test]
 fn every_rule_about_requests_is_among_those_that_are_tried() {
     let tried: BTreeSet<&str> = broken().iter().map(|(rule, ..)| *rule).collect();
-    let elsewhere = ["path", "topic", "token-age", "binary-size"];
+    let elsewhere = ["path", "topic", "recipe", "token-age", "binary-size"];
     for rule in super::request::HTTP2.iter().chain(&super::payload::RULES) {
         assert!(tried.contains(rule.name) || elsewhere.contains(&rule.name), "{} is not tried", rule.name);
     }
@@ -127,6 +127,11 @@ fn what_the_token_and_the_path_say_is_judged() {
     record.token_issued_at = Some(START / 1000 + 3600);
     assert_eq!(rules(&super::judge(&of_record(record.clone())), Severity::Know), ["token-age"]);
     record.token_issued_at = None;
+    record.deviations = vec![Deviation::DerSignature];
+    let recipe = super::judge(&of_record(record.clone()));
+    assert_eq!(rules(&recipe, Severity::Refuse), ["recipe"]);
+    assert!(recipe.broken[0].title.contains("der_signature"), "{recipe:?}");
+    record.deviations.clear();
     (record.token, record.headers, record.topic) = (None, Vec::new(), None);
     let nothing = super::judge(&of_record(record.clone()));
     assert!(rules(&nothing, Severity::Refuse).starts_with(&["path", "topic"]), "{nothing:?}");

@@ -68,6 +68,13 @@ pub enum ProviderEvent {
         /// The client's code (RFC 9113 section 7); none if the connection ended.
         code: Option<u32>,
     },
+    /// A stream was refused with REFUSED_STREAM, and its request not looked at.
+    Refused {
+        /// The stream.
+        stream: u32,
+        /// How many streams may be open; none where it came behind a GOAWAY frame of ours.
+        limit: Option<u32>,
+    },
     /// The client said GOAWAY.
     GoAway {
         /// The code.
@@ -180,6 +187,7 @@ impl<J: Judge> ProviderServer<J> {
                 // Arrived before the GOAWAY frame was written, and disowned by it.
                 Event::Request(request) if request.stream > self.last_stream => {
                     self.wire.reset(request.stream, ErrorCode::REFUSED_STREAM);
+                    self.events.push_back(ProviderEvent::Refused { stream: request.stream, limit: None });
                 }
                 Event::Request(request) => {
                     let request = ProviderRequest::from_wire(request);
@@ -191,6 +199,7 @@ impl<J: Judge> ProviderServer<J> {
                 Event::Cancelled { stream, code } => {
                     self.events.push_back(ProviderEvent::Cancelled { stream, code: code.map(|code| code.0) });
                 }
+                Event::Refused { stream, limit } => self.events.push_back(ProviderEvent::Refused { stream, limit }),
                 Event::GoAway(said) => self.events.push_back(ProviderEvent::GoAway { code: said.code.0 }),
                 Event::Pong(opaque) => self.events.push_back(ProviderEvent::Pong(opaque)),
                 Event::Closed(reason) => {

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::asked::Asked;
-use super::checks::{Client, bad, check_body, check_duplicates, check_id, check_priority};
+use super::checks::{Client, bad, check_body, check_duplicates, check_id, check_json, check_priority};
 use super::deviation::{Deviation, Remarks};
 use crate::script::{Http2Answer, Http2Script, mix};
 
@@ -82,7 +82,7 @@ impl ChannelStore {
     /// 7. MissingPushType, InvalidPushType: `apns-push-type` is `liveactivity` in any case;
     /// 8. BadExpirationDate: `apns-expiration` is there, and 0 for a channel that stores nothing;
     /// 9. BadPriority: `apns-priority` is there, and 10, 5 or 1;
-    /// 10. PayloadEmpty, PayloadTooLarge: the body.
+    /// 10. PayloadEmpty, PayloadTooLarge, BadRequestPayload: the body, which is a JSON object.
     pub(crate) fn publish(
         &self,
         asked: &Asked<'_>,
@@ -107,6 +107,7 @@ impl ChannelStore {
         }
         check_priority(asked)?.ok_or_else(|| bad("BadPriority"))?;
         check_body(asked, PayloadLimit::BROADCAST.bytes())?;
+        check_json(asked, "BadRequestPayload", remarks)?;
         Ok(Http2Answer::accepted())
     }
 
@@ -182,7 +183,7 @@ fn check_app(
     }
     let covered = match client {
         Client::Certificate(topics) => topics.iter().any(|topic| topic == bundle_id),
-        Client::Token(_) => script.topics.is_empty() || script.topics.iter().any(|topic| topic == bundle_id),
+        Client::Token(signer) => script.allows(&signer.key_id, |topic| topic == bundle_id),
     };
     if !covered {
         return Err(Http2Answer::new(403, "TopicMismatch"));

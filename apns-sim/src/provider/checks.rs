@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use apns_proto::{ApnsId, Priority, PushType, WallTime};
+use serde::de::IgnoredAny;
 
 use super::asked::Asked;
+use super::deviation::Remarks;
 use super::tokens::Signer;
-use crate::script::{Http2Answer, Http2Play, Play};
+use crate::script::{Http2Answer, Http2Play, Http2Script, Play};
 
 /// The headers that may stand once only.
 const SINGLE_HEADERS: &[&str] = &[
@@ -45,7 +47,7 @@ pub(crate) enum Client {
 /// 8. BadExpirationDate: `apns-expiration`;
 /// 9. BadPriority: `apns-priority` is 10, 5 or 1, and not 10 for `background`;
 /// 10. BadCollapseId: `apns-collapse-id` has at most 64 bytes;
-/// 11. PayloadEmpty, PayloadTooLarge: the body;
+/// 11. PayloadEmpty, PayloadTooLarge: the body, which is a JSON object;
 /// 12. BadDeviceToken, DeviceTokenNotForTopic, Unregistered: the device token, by the script's lists.
 pub(crate) fn check_push(
     asked: &Asked<'_>,
@@ -53,6 +55,7 @@ pub(crate) fn check_push(
     play: &Play,
     lists: &Http2Play,
     now: WallTime,
+    remarks: &mut Remarks,
 ) -> Result<(), Http2Answer> {
     check_method(asked, "POST")?;
     if asked.target.is_empty() {
@@ -64,7 +67,7 @@ pub(crate) fn check_push(
     check_duplicates(asked)?;
     let client = client.as_ref().map_err(Clone::clone)?;
     let script = play.script();
-    let topic = check_topic(asked, client, &script.http2.topics)?;
+    let topic = check_topic(asked, client, &script.http2)?;
     let topic_type = topic_type(topic, client, &script.http2.topics);
     let push_type = check_push_type(asked, topic_type.as_ref())?;
     check_id(asked, "apns-id")?;
@@ -81,6 +84,8 @@ pub(crate) fn check_push(
     }
     let limit = push_type.or(topic_type).unwrap_or(PushType::Alert).payload_limit();
     check_body(asked, limit.bytes())?;
+    // Apple's table has no reason of its own for a body that is no JSON.
+    check_json(asked, "PayloadEmpty", remarks)?;
     let token = asked.token().filter(|token| !play.is_invalid(token)).ok_or_else(|| bad("BadDeviceToken"))?;
     let mut owners = script.http2.token_topics.iter().filter(|owner| owner.token.matches(&token)).peekable();
     if owners.peek().is_some() && !owners.any(|owner| owner.topic == topic) {
@@ -108,7 +113,7 @@ pub(super) fn check_duplicates(asked: &Asked<'_>) -> Result<(), Http2Answer> {
 }
 
 /// The topic that the push is for.
-fn check_topic<'a>(asked: &Asked<'a>, client: &'a Client, allowed: &[String]) -> Result<&'a str, Http2Answer> {
+fn check_topic<'a>(asked: &Asked<'a>, client: &'a Client, script: &Http2Script) -> Result<&'a str, Http2Answer> {
     let named = match asked.header("apns-topic") {
         Some(value) => Some(str::from_utf8(value).map_err(|_| bad("BadTopic"))?),
         None => None,
@@ -125,7 +130,7 @@ fn check_topic<'a>(asked: &Asked<'a>, client: &'a Client, allowed: &[String]) ->
     }
     let covered = match client {
         Client::Certificate(topics) => topics.iter().any(|one| one == topic),
-        Client::Token(_) => allowed.is_empty() || allowed.iter().any(|one| covers(one, topic)),
+        Client::Token(signer) => script.allows(&signer.key_id, |one| covers(one, topic)),
     };
     if covered { Ok(topic) } else { Err(bad("TopicDisallowed")) }
 }
@@ -190,3 +195,20 @@ pub(super) fn check_body(asked: &Asked<'_>, limit: usize) -> Result<(), Http2Ans
         _ => Ok(()),
     }
 }
+
+/// The body is a JSON object. A byte order mark before it is let through: the record's notes name it.
+pub(super) fn check_json(asked: &Asked<'_>, reason: &str, remarks: &mut Remarks) -> Result<(), Http2Answer> {
+    let body = asked.request.body();
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    let object = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+    // What is skipped is not looked at for UTF-8.
+    let text = str::from_utf8(body).ok().filter(|_| object);
+    if text.is_some_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok()) {
+        return Ok(());
+    }
+    remarks.fault("the body is not a JSON object");
+    Err(bad(reason))
+}
+
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

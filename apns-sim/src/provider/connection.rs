@@ -19,6 +19,7 @@ use super::tokens::ConnectionTokens;
 use crate::clock::TokioClock;
 use crate::log::Service;
 use crate::script::Http2GoAway;
+use crate::spoken::Listening;
 use crate::state::Core;
 use crate::stream::Resettable;
 
@@ -27,7 +28,7 @@ pub(crate) async fn serve<S>(
     core: Arc<Core>,
     trust: Arc<Trust>,
     connection: u64,
-    certified: bool,
+    certified: Option<Arc<[String]>>,
     close_after: Option<u64>,
     mut go_away: watch::Receiver<Option<Http2GoAway>>,
     stream: S,
@@ -39,7 +40,7 @@ pub(crate) async fn serve<S>(
         let state = core.lock();
         let script = &state.play.script().http2;
         let session = script.sessions.iter().find(|session| session.concerns(connection)).cloned().unwrap_or_default();
-        let limited = !certified && script.token_start_limit && session.settings.is_none();
+        let limited = certified.is_none() && script.token_start_limit && session.settings.is_none();
         let limit = if limited { 1 } else { stream_limit(script) };
         let config = match &session.settings {
             Some(settings) => ServerConfig::default().with_settings(settings.clone()),
@@ -64,7 +65,13 @@ pub(crate) async fn serve<S>(
     }
     let start = TokioClock.now().instant;
     go_away.mark_unchanged();
-    let mut machine = Planned { server, steps: VecDeque::new(), go_away: go_away.clone() };
+    let mut machine = Planned {
+        server,
+        steps: VecDeque::new(),
+        go_away: go_away.clone(),
+        listening: Listening::default(),
+        hears: (core.clone(), connection),
+    };
     // A cut that is planned makes the end a cut, however it comes.
     let mut at = start;
     for (wait, step) in Plan::unnamed(&switch).steps(0, &session.steps) {
@@ -74,6 +81,9 @@ pub(crate) async fn serve<S>(
     let driven = drive(TokioClock, Severable::new(stream, switch).compat(), &mut machine, |_, event| match event {
         ProviderEvent::Cancelled { stream, code: Some(code) } => {
             core.cancelled(connection, stream, code, TokioClock.now().wall);
+        }
+        ProviderEvent::Refused { stream, limit } => {
+            core.stream_refused(connection, stream, limit, TokioClock.now().wall);
         }
         ProviderEvent::Closed(end) => {
             core.closed(Service::Http2, connection, end.to_string(), 0, TokioClock.now().wall);
@@ -96,12 +106,19 @@ struct Planned {
     server: ProviderServer<ScriptedJudge>,
     steps: VecDeque<(Instant, Step)>,
     go_away: watch::Receiver<Option<Http2GoAway>>,
+    listening: Listening,
+    /// Where it is written down that the client does not speak HTTP/2, and the connection's number.
+    hears: (Arc<Core>, u64),
 }
 
 impl Machine for Planned {
     type Event = ProviderEvent;
 
     fn handle_input(&mut self, now: Now, bytes: &[u8]) {
+        if let Some(advice) = self.listening.hear(bytes) {
+            let (core, connection) = &self.hears;
+            core.misspoken(*connection, advice, now.wall);
+        }
         self.server.handle_input(now, bytes);
     }
 

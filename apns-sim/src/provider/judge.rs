@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use apns_driver::apns_credentials::Certificate;
+
 use crate::machine::{Answer, Judge, ProviderRequest, Step, Verdict};
 use apns_proto::{ApnsId, Now};
 use bytes::Bytes;
@@ -76,14 +78,24 @@ pub(crate) struct Trust {
     pub(crate) lenient: bool,
 }
 
+impl Trust {
+    /// The topics that a client's certificate is for. One without Apple's marks counts as the simulator's own.
+    pub(crate) fn topics_of(&self, shown: &[u8]) -> Arc<[String]> {
+        match Certificate::from_der(shown) {
+            Ok(shown) if !shown.topics().is_empty() => shown.topics().into(),
+            Ok(_) | Err(_) => Arc::clone(&self.topics),
+        }
+    }
+}
+
 /// Judges the requests of one connection.
 #[derive(Debug)]
 pub(crate) struct ScriptedJudge {
     pub(super) core: Arc<Core>,
     pub(super) trust: Arc<Trust>,
     pub(super) connection: u64,
-    /// Whether the client showed a certificate.
-    pub(super) certified: bool,
+    /// The topics of the certificate that the client showed.
+    pub(super) certified: Option<Arc<[String]>>,
     /// Whether the limit of streams rises after the first good provider token.
     pub(super) limited: bool,
     pub(super) close_after: Option<u64>,
@@ -143,10 +155,12 @@ impl Judge for ScriptedJudge {
             RequestKind::Push | RequestKind::Other => "apns-id",
             RequestKind::Broadcast | RequestKind::Channels => "apns-request-id",
         };
-        let id = apns_id(&asked, name).unwrap_or_else(|| provider.make_id(seed));
+        // As it was sent, in the case that it was sent in.
+        let sent = apns_id(&asked, name).and_then(|_| asked.text(name)).map(str::to_owned);
+        let id = sent.unwrap_or_else(|| provider.make_id(seed).to_string());
         let unique = play.script().http2.unique_ids && asked.kind == RequestKind::Push;
-        let unique_id = unique.then(|| provider.make_id(seed));
-        let plan = Plan { names: [(name, Some(id)), ("apns-unique-id", unique_id)], switch: &self.switch };
+        let unique_id = unique.then(|| provider.make_id(seed).to_string());
+        let plan = Plan { names: [(name, Some(&id)), ("apns-unique-id", unique_id.as_deref())], switch: &self.switch };
         if self.limited && client.is_ok() && first_answer(&steps).is_some() {
             self.limited = false;
             raise_limit(&mut steps, stream_limit(&play.script().http2));
@@ -179,8 +193,8 @@ impl Judge for ScriptedJudge {
                 expiration: asked.number("apns-expiration"),
                 collapse_id: asked.header("apns-collapse-id").map(|id| String::from_utf8_lossy(id).into_owned()),
                 channel_id: asked.text("apns-channel-id").map(str::to_owned),
-                apns_id: id.to_string(),
-                unique_id: unique_id.map(|id| id.to_string()),
+                apns_id: id,
+                unique_id,
                 headers: request
                     .headers()
                     .filter(|(name, _)| *name != "authorization")
@@ -223,8 +237,8 @@ impl ScriptedJudge {
         asked: &Asked<'_>,
         remarks: &mut Remarks,
     ) -> Result<Client, Http2Answer> {
-        if self.certified {
-            return Ok(Client::Certificate(Arc::clone(&self.trust.topics)));
+        if let Some(topics) = &self.certified {
+            return Ok(Client::Certificate(Arc::clone(topics)));
         }
         let authorization = asked.header("authorization");
         self.tokens.check(now, script, &self.trust.key, authorization, remarks).map(Client::Token)
@@ -243,7 +257,7 @@ fn answer(
     let script = play.script();
     let judged = match asked.kind {
         RequestKind::Push => {
-            check_push(asked, client, play, &provider.play, now.wall).map(|()| Http2Answer::accepted())
+            check_push(asked, client, play, &provider.play, now.wall, remarks).map(|()| Http2Answer::accepted())
         }
         RequestKind::Broadcast => provider.channels.publish(asked, client, &script.http2, remarks),
         RequestKind::Channels => provider.channels.manage(asked, client, &script.http2, script.seed),
@@ -290,7 +304,7 @@ fn raise_limit(steps: &mut Vec<Http2Step>, limit: u32) {
 /// Makes a machine's steps of a script's.
 pub(super) struct Plan<'a> {
     /// Headers that every answer carries.
-    names: [(&'static str, Option<ApnsId>); 2],
+    names: [(&'static str, Option<&'a str>); 2],
     switch: &'a CutSwitch,
 }
 
@@ -354,7 +368,7 @@ impl<'a> Plan<'a> {
         }
         for (name, id) in self.names {
             if let Some(id) = id {
-                wire = wire.with_header(name, id.to_string());
+                wire = wire.with_header(name, id.to_owned());
             }
         }
         if !wire.body().is_empty() {

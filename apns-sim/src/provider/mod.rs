@@ -15,4 +15,4 @@ pub(crate) use connection::serve;
 pub use deviation::Deviation;
 pub(crate) use judge::{ProviderState, Trust};
 pub use record::{AuthenticatedBy, RequestRecord};
-pub(crate) use tokens::{KEY_ID, SigningKeyPair, TEAM_ID};
+pub(crate) use tokens::{KEY_ID, SigningKeyPair};

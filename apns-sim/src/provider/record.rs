@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use apns_proto::WallTime;
+use apns_lint::{Finding, Lint};
+use apns_proto::{Priority, PushType, WallTime};
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -48,7 +49,7 @@ pub struct RequestRecord {
     pub collapse_id: Option<String>,
     /// The channel that was named.
     pub channel_id: Option<String>,
-    /// The name in the answer: the one that the client gave, in lower case, or one that was made. For broadcasts and
+    /// The name in the answer: the one that the client gave, as it gave it, or one that was made. For broadcasts and
     /// channels it is the `apns-request-id`.
     pub apns_id: String,
     /// The `apns-unique-id` in the answer, if there is one.
@@ -139,6 +140,28 @@ impl RequestRecord {
         }
     }
 
+    /// What is wrong with the payload, the topic's suffix and the priority, whatever the answer: to most of it the service
+    /// answers 200, and a device drops it. Nothing for requests about channels. Looked for when it is asked for.
+    #[must_use]
+    pub fn lint(&self) -> Vec<Finding> {
+        let lint = Lint::new(&self.payload);
+        let lint = match (self.kind, self.topic.as_deref()) {
+            (RequestKind::Push, Some(topic)) => lint.with_topic(topic),
+            (RequestKind::Push, None) => lint,
+            (RequestKind::Broadcast, _) => lint.with_push_type(PushType::LiveActivity).as_broadcast(),
+            (RequestKind::Channels | RequestKind::Other, _) => return Vec::new(),
+        };
+        let said = self.push_type.as_deref().and_then(|said| PushType::from_known(said).ok());
+        let lint = said.into_iter().fold(lint, |lint, push_type| lint.with_push_type(push_type));
+        let priority = self.priority.and_then(Priority::from_number);
+        let mut findings = priority.into_iter().fold(lint, |lint, priority| lint.with_priority(priority)).findings();
+        // The text of a pass comes from the pass.
+        if self.topic.as_deref().is_some_and(|topic| topic.starts_with("pass.")) {
+            findings.retain(|finding| finding.at != "aps");
+        }
+        findings
+    }
+
     /// Whether it was answered with success.
     #[must_use]
     pub fn accepted(&self) -> bool {
@@ -181,6 +204,21 @@ impl fmt::Debug for RequestRecord {
     }
 }
 
+/// A finding about the payload.
+#[derive(Serialize)]
+struct Note {
+    severity: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    at: String,
+    what: String,
+}
+
+impl From<Finding> for Note {
+    fn from(finding: Finding) -> Self {
+        Self { severity: finding.severity.word(), at: finding.at, what: finding.what }
+    }
+}
+
 #[derive(Serialize)]
 struct RequestLine<'a> {
     seq: u64,
@@ -216,6 +254,8 @@ struct RequestLine<'a> {
     deviations: &'a [Deviation],
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lint: Vec<Note>,
     at: u64,
 }
 
@@ -251,6 +291,7 @@ impl Serialize for RequestRecord {
             armed: self.armed,
             deviations: &self.deviations,
             detail: self.detail.as_deref(),
+            lint: self.lint().into_iter().map(Note::from).collect(),
             at: self.at.as_millis(),
         }
         .serialize(serializer)

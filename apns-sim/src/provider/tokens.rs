@@ -27,16 +27,46 @@ const MAX_AGE_S: u64 = 60 * 60;
 /// How long a connection has to keep a token (the same page).
 const UPDATE_INTERVAL: Duration = Duration::from_secs(20 * 60);
 
-/// The simulator's signing key, which clients sign their tokens with.
+/// The signing key, which clients sign their tokens with: one that was made, or a team's own.
 pub(crate) struct SigningKeyPair {
     pem: String,
     public: Vec<u8>,
+    signer: Signer,
+    own: bool,
 }
 
 impl SigningKeyPair {
     pub(crate) fn generate() -> Result<Self, rcgen::Error> {
-        let key = KeyPair::generate()?;
-        Ok(Self { pem: key.serialize_pem(), public: key.der_bytes().to_vec() })
+        Ok(Self::of(&KeyPair::generate()?, KEY_ID, TEAM_ID, false))
+    }
+
+    /// One that was made by an earlier simulator.
+    pub(crate) fn again(pem: &str) -> Result<Self, rcgen::Error> {
+        Ok(Self::of(&KeyPair::from_pem(pem)?, KEY_ID, TEAM_ID, false))
+    }
+
+    /// A team's own.
+    pub(crate) fn own(pem: &str, key_id: &str, team_id: &str) -> Result<Self, rcgen::Error> {
+        let key = KeyPair::from_pem_and_sign_algo(pem, &rcgen::PKCS_ECDSA_P256_SHA256)?;
+        Ok(Self::of(&key, key_id, team_id, true))
+    }
+
+    fn of(key: &KeyPair, key_id: &str, team_id: &str, own: bool) -> Self {
+        let signer = Signer { key_id: key_id.to_owned(), team_id: team_id.to_owned() };
+        Self { pem: key.serialize_pem(), public: key.der_bytes().to_vec(), signer, own }
+    }
+
+    pub(crate) fn key_id(&self) -> &str {
+        &self.signer.key_id
+    }
+
+    pub(crate) fn team_id(&self) -> &str {
+        &self.signer.team_id
+    }
+
+    /// The key, unless it is a team's own, of which no copy is made.
+    pub(crate) fn made_here(&self) -> Option<&str> {
+        (!self.own).then_some(&self.pem)
     }
 
     pub(crate) fn pem(&self) -> &str {
@@ -60,10 +90,13 @@ pub(crate) struct Signer {
 /// The provider tokens of one connection.
 #[derive(Default)]
 pub(crate) struct ConnectionTokens {
-    current: Option<Current>,
+    /// The token in use; with a related key there are two.
+    current: Vec<Current>,
     /// The key and the team that the first good token fixed for the connection.
     bound: Option<Signer>,
     was_stale: bool,
+    /// When the token of the last good request was signed.
+    last: Option<u64>,
 }
 
 struct Current {
@@ -91,9 +124,8 @@ impl ConnectionTokens {
         let Some(authorization) = authorization.filter(|value| !value.is_empty()) else {
             return Err(forbidden("MissingProviderToken"));
         };
-        if let Some(current) = &self.current
-            && current.authorization == authorization
-        {
+        if let Some(current) = self.current.iter().find(|current| current.authorization == authorization) {
+            self.last = Some(current.issued_at);
             let (signer, issued_at) = (current.signer.clone(), current.issued_at);
             for deviation in &current.deviations {
                 remarks.allow(*deviation);
@@ -101,24 +133,27 @@ impl ConnectionTokens {
             return self.check_age(now, script, issued_at).map(|()| signer);
         }
         let token = Token::read(authorization, key, remarks).map_err(|fault| invalid(remarks, fault))?;
-        let signer = known(script, &token, remarks)?;
+        let signer = known(script, &token, key, remarks)?;
         self.check_age(now, script, token.issued_at)?;
         if let Some(bound) = &self.bound {
             if bound.team_id != signer.team_id {
                 return Err(forbidden("Forbidden"));
             }
-            if bound.key_id != signer.key_id {
+            if bound.key_id != signer.key_id && !related(script, &bound.key_id, &signer.key_id) {
                 return Err(forbidden("UnrelatedKeyIdInToken"));
             }
         }
         let interval = script.token_update_interval_s.map_or(UPDATE_INTERVAL, Duration::from_secs);
-        if let Some(current) = &self.current
+        let same_key = |current: &Current| current.signer.key_id == signer.key_id;
+        if let Some(current) = self.current.iter().find(|current| same_key(current))
             && now.instant.saturating_duration_since(current.since) < interval
         {
             return Err(Http2Answer::new(429, "TooManyProviderTokenUpdates"));
         }
         self.bound.get_or_insert_with(|| signer.clone());
-        self.current = Some(Current {
+        self.last = Some(token.issued_at);
+        self.current.retain(|current| !same_key(current));
+        self.current.push(Current {
             authorization: Bytes::copy_from_slice(authorization),
             issued_at: token.issued_at,
             since: now.instant,
@@ -129,8 +164,8 @@ impl ConnectionTokens {
     }
 
     /// When the token in use was signed, in seconds since 1970.
-    pub(crate) fn issued_at(&self) -> Option<u64> {
-        self.current.as_ref().map(|current| current.issued_at)
+    pub(crate) const fn issued_at(&self) -> Option<u64> {
+        self.last
     }
 
     /// An hour at most, to either side of the service's clock.
@@ -163,19 +198,33 @@ fn invalid(remarks: &mut Remarks, fault: Option<&str>) -> Http2Answer {
     forbidden("InvalidProviderToken")
 }
 
-fn known(script: &Http2Script, token: &Token, remarks: &mut Remarks) -> Result<Signer, Http2Answer> {
+/// Whether one key may follow the other on a connection: keys for named topics have one related key at most (*Establishing
+/// a token-based connection to APNs*).
+fn related(script: &Http2Script, first: &str, second: &str) -> bool {
+    script.keys.iter().any(|key| {
+        let ends = (key.key_id.as_str(), key.related.as_deref());
+        ends == (first, Some(second)) || ends == (second, Some(first))
+    })
+}
+
+fn known(
+    script: &Http2Script,
+    token: &Token,
+    own: &SigningKeyPair,
+    remarks: &mut Remarks,
+) -> Result<Signer, Http2Answer> {
     let signer = Signer { key_id: token.key_id.clone(), team_id: token.team_id.clone() };
     if let Some(key) = script.keys.iter().find(|key| key.key_id == signer.key_id) {
-        return match key.team_id.as_deref().unwrap_or(TEAM_ID) == signer.team_id {
+        return match key.team_id.as_deref().unwrap_or(own.team_id()) == signer.team_id {
             true if key.other_environment => Err(forbidden("BadEnvironmentKeyInToken")),
             true => Ok(signer),
             false => Err(invalid(remarks, Some("the key belongs to another team than `iss` names"))),
         };
     }
-    if signer.key_id != KEY_ID {
+    if signer.key_id != own.key_id() {
         return Err(invalid(remarks, Some("no key is known by the id in `kid`")));
     }
-    if signer.team_id != TEAM_ID {
+    if signer.team_id != own.team_id() {
         return Err(invalid(remarks, Some("the key belongs to another team than `iss` names")));
     }
     Ok(signer)

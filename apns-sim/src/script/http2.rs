@@ -134,6 +134,13 @@ impl Http2Script {
         self
     }
 
+    /// Whether a provider token is good for a topic: by the topics that all may push to, and by those of its key.
+    pub(crate) fn allows(&self, key_id: &str, fits: impl Fn(&str) -> bool) -> bool {
+        let any = |topics: &[String]| topics.is_empty() || topics.iter().any(|topic| fits(topic));
+        let key = self.keys.iter().find(|key| key.key_id == key_id);
+        any(&self.topics) && key.is_none_or(|key| any(&key.topics))
+    }
+
     /// Adds a key id that is known beside [`Simulator::key_id`](crate::Simulator::key_id).
     #[must_use]
     pub fn key(mut self, key: Http2Key) -> Self {
@@ -466,7 +473,8 @@ impl Unregistered {
     }
 }
 
-/// A further key id that provider tokens may name. It stands for the simulator's one signing key.
+/// A further key id that provider tokens may name, or more about [`Simulator::key_id`](crate::Simulator::key_id). It stands
+/// for the simulator's one signing key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Http2Key {
@@ -475,20 +483,39 @@ pub struct Http2Key {
     pub(crate) team_id: Option<String>,
     #[serde(default, skip_serializing_if = "field::is_default")]
     pub(crate) other_environment: bool,
+    #[serde(default, skip_serializing_if = "field::is_default")]
+    pub(crate) topics: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) related: Option<String>,
 }
 
 impl Http2Key {
-    /// A key of the simulator's team. It is not related to others: a connection that began with one of them gets
-    /// UnrelatedKeyIdInToken.
+    /// A key of the simulator's team, for all topics. It is not related to others: a connection that began with one of them
+    /// gets UnrelatedKeyIdInToken.
     #[must_use]
     pub fn new(key_id: impl Into<String>) -> Self {
-        Self { key_id: key_id.into(), team_id: None, other_environment: false }
+        Self { key_id: key_id.into(), team_id: None, other_environment: false, topics: Vec::new(), related: None }
     }
 
     /// A key of another team. A connection that began with one team gets Forbidden for another.
     #[must_use]
     pub fn team_id(mut self, team_id: impl Into<String>) -> Self {
         self.team_id = Some(team_id.into());
+        self
+    }
+
+    /// Adds a bundle id that the key is for, with any of the suffixes that push types have: a key for named topics. Another
+    /// topic gets TopicDisallowed, and a broadcast or a channel TopicMismatch.
+    #[must_use]
+    pub fn topic(mut self, topic: impl Into<String>) -> Self {
+        self.topics.push(topic.into());
+        self
+    }
+
+    /// The one key that may be used on the same connection.
+    #[must_use]
+    pub fn related(mut self, key_id: impl Into<String>) -> Self {
+        self.related = Some(key_id.into());
         self
     }
 

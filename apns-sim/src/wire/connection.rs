@@ -102,6 +102,13 @@ pub(crate) enum Event {
         /// The client's code; none if the connection ended.
         code: Option<ErrorCode>,
     },
+    /// A stream beyond the limit, or beyond our GOAWAY, was refused with REFUSED_STREAM.
+    Refused {
+        /// The stream.
+        stream: u32,
+        /// How many may be open; none where it came behind a GOAWAY.
+        limit: Option<u32>,
+    },
     /// A GOAWAY frame.
     GoAway(GoAway),
     /// The answer to [`Connection::ping`].
@@ -449,6 +456,8 @@ impl Connection {
         let full = self.exchanges.len() >= self.max_streams.map_or(MAX_STREAMS, |limit| limit as usize);
         if full || stream > self.last_stream {
             respond.send_reset(h2::Reason::REFUSED_STREAM);
+            let limit = self.max_streams.unwrap_or(u32::try_from(MAX_STREAMS).unwrap_or(u32::MAX));
+            self.events.push_back(Event::Refused { stream, limit: full.then_some(limit) });
             self.flag.set();
             return;
         }

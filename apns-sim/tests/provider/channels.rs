@@ -4,6 +4,7 @@ use apns_proto::ApnsId;
 use apns_sim::{Deviation, Http2Script, RequestKind, Script, Simulator};
 use serde_json::json;
 
+use crate::checks::json_of;
 use crate::client::{Answer, Client, Request, TOPIC, bearer};
 use crate::support::PAYLOAD;
 
@@ -143,7 +144,7 @@ async fn a_broadcast_is_taken_and_written_down() {
         .with("apns-request-id", ID.to_uppercase());
     let answer = client.send(&push).await;
     assert_eq!((answer.told(), answer.ended_on_headers), ((200, String::new()), true));
-    assert_eq!(answer.header("apns-request-id"), ID);
+    assert_eq!(answer.header("apns-request-id"), ID.to_uppercase(), "as it was sent");
     assert_eq!(answer.header("apns-id"), "");
 
     let requests = simulator.requests();
@@ -153,7 +154,7 @@ async fn a_broadcast_is_taken_and_written_down() {
     assert_eq!(record.channel_id.as_deref(), Some(&*channel));
     assert_eq!(record.topic.as_deref(), Some(TOPIC));
     assert_eq!((record.priority, record.expiration), (Some(5), Some(1_700_000_000)));
-    assert_eq!((&*record.apns_id, &record.payload[..]), (ID, PAYLOAD));
+    assert_eq!((&*record.apns_id, &record.payload[..]), (&*ID.to_uppercase(), PAYLOAD));
     assert_eq!(record.token, None);
 }
 
@@ -197,6 +198,7 @@ async fn each_mistake_of_a_broadcast_has_its_answer() {
         (good().with("apns-priority", "2"), 400, "BadPriority"),
         (good().body([]), 400, "PayloadEmpty"),
         (good().body([b'x'; 5121]), 413, "PayloadTooLarge"),
+        (good().body("[]"), 400, "BadRequestPayload"),
     ];
     for (place, (request, status, reason)) in cases.into_iter().enumerate() {
         let answer = client.send(&request).await;
@@ -208,7 +210,7 @@ async fn each_mistake_of_a_broadcast_has_its_answer() {
         good().with("apns-push-type", "Liveactivity"),
         good().with("apns-priority", "1"),
         good().with("apns-id", ID),
-        good().body([b'x'; 5120]),
+        good().body(json_of(5120)),
     ] {
         assert_eq!(client.send(&fine).await.told(), (200, String::new()));
     }

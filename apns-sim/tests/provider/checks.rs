@@ -67,6 +67,10 @@ async fn a_request_is_one_line_of_json() {
             "path": "/3/device/nothex", "authority": "localhost", "token": null, "topic": TOPIC, "push_type": "alert",
             "priority": null, "expiration": null, "collapse_id": null, "apns_id": record.apns_id,
             "payload": {"aps": {}},
+            "lint": [{
+                "severity": "dropped", "at": "aps",
+                "what": "nothing in it shows, sounds or wakes: give `alert`, `badge` or `sound`",
+            }],
             "authenticated_by": {"token": {"key_id": "SIMULATOR0", "team_id": "TEAMID0000"}},
             "status": 400, "reason": "BadDeviceToken", "accepted": false, "at": record.at.as_millis(),
         })
@@ -192,9 +196,9 @@ async fn limits_are_reached_and_not_passed() {
     let mut client = Client::new(&simulator).await;
     let good = Request::push(&simulator, TOKEN);
     for request in [
-        good.clone().body([b'x'; 4096]),
-        good.clone().with("apns-topic", "com.example.app.voip").with("apns-push-type", "voip").body([b'x'; 5120]),
-        good.clone().without("apns-push-type").with("apns-topic", "com.example.app.voip").body([b'x'; 5120]),
+        good.clone().body(json_of(4096)),
+        good.clone().with("apns-topic", "com.example.app.voip").with("apns-push-type", "voip").body(json_of(5120)),
+        good.clone().without("apns-push-type").with("apns-topic", "com.example.app.voip").body(json_of(5120)),
         good.clone().with("apns-collapse-id", "x".repeat(64)),
         good.clone().with("apns-push-type", "background").with("apns-priority", "5"),
         good.clone().path(format!("/3/device/{}", TOKEN.to_uppercase())),
@@ -205,14 +209,62 @@ async fn limits_are_reached_and_not_passed() {
 }
 
 #[tokio::test]
-async fn an_id_in_upper_case_comes_back_in_lower_case() {
+async fn an_id_comes_back_as_it_was_sent() {
     let simulator = Simulator::start().await.unwrap();
     let mut client = Client::new(&simulator).await;
     let push = Request::push(&simulator, TOKEN);
-    let answer = client.send(&push.clone().with("apns-id", "EABECA8D-6F2B-4C0F-9A4A-4E2B8A3B6C7D")).await;
-    assert_eq!(answer.header("apns-id"), "eabeca8d-6f2b-4c0f-9a4a-4e2b8a3b6c7d");
+    for id in [
+        "EABECA8D-6F2B-4C0F-9A4A-4E2B8A3B6C7D",
+        "eabeca8d-6f2b-4c0f-9a4a-4e2b8a3b6c7d",
+        "eabecA8D-6f2b-4c0f-9a4a-4e2b8a3b6c7d",
+    ] {
+        let answer = client.send(&push.clone().with("apns-id", id)).await;
+        assert_eq!((answer.header("apns-id"), &*simulator.requests().pop().unwrap().apns_id), (id, id));
+    }
     let (one, other) = (client.send(&push).await, client.send(&push).await);
     assert_ne!(one.header("apns-id"), other.header("apns-id"), "made ones differ");
+}
+
+/// A payload of this size.
+pub(crate) fn json_of(size: usize) -> String {
+    let (begin, end) = (r#"{"aps":{"alert":""#, r#""}}"#);
+    format!("{begin}{}{end}", "x".repeat(size - begin.len() - end.len()))
+}
+
+#[tokio::test]
+async fn a_body_is_a_json_object_and_what_a_device_would_drop_is_noted() {
+    let simulator = Simulator::start().await.unwrap();
+    let mut client = Client::new(&simulator).await;
+    let push = Request::push(&simulator, TOKEN);
+    for body in ["x", "[]", "\"aps\"", "null", "{", "{\"aps\":}", "{} {}", " "] {
+        let answer = client.send(&push.clone().body(body)).await;
+        assert_eq!(answer.told(), (400, "PayloadEmpty".to_owned()), "{body}");
+        assert_eq!(answer.header("apns-sim-detail"), "the body is not a JSON object");
+    }
+    assert_eq!(client.send(&push.clone().body(b"{\"a\":\"\xff\"}".to_vec())).await.status, 400, "no UTF-8");
+    let notes = |words: &str| {
+        let line: serde_json::Value =
+            serde_json::from_str(&Entry::Request(simulator.requests().pop().unwrap().into()).to_json()).unwrap();
+        let notes = line["lint"].as_array().cloned().unwrap_or_default();
+        notes.iter().any(|note| note["what"].as_str().unwrap().contains(words))
+    };
+    let start = json!({"aps": {"event": "start", "timestamp": now().as_secs(), "content-state": {}, "attributes-type": "A",
+                               "attributes": {}}});
+    let live = push.clone().with("apns-push-type", "liveactivity");
+    let live = live.with("apns-topic", "com.example.app.push-type.liveactivity");
+    for (request, words) in [
+        (push.clone().body(b"\xef\xbb\xbf{\"aps\":{\"alert\":\"Hi\"}}".to_vec()), "byte order mark"),
+        (live.body(start.to_string()), "it is missing"),
+        (push.clone().with("apns-topic", "com.example.app.push-type.liveactivty"), "not in one that Apple documents"),
+        (push.clone().with("apns-topic", "com.example.app.VOIP"), "not in one that Apple documents"),
+        (push.clone().body(r#"{"aps":{"alert":"Hi","badge":"1"}}"#), "is a text"),
+    ] {
+        assert_eq!(client.send(&request).await.told(), (200, String::new()), "{words}");
+        assert!(notes(words), "{words}: {}", Entry::Request(simulator.requests().pop().unwrap().into()).to_json());
+    }
+    assert_eq!(client.send(&push).await.status, 200);
+    assert!(simulator.requests().pop().unwrap().lint().is_empty());
+    assert!(!Entry::Request(simulator.requests().pop().unwrap().into()).to_json().contains("lint"));
 }
 
 #[tokio::test]

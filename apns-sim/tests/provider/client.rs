@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::support::{Identity, PATIENCE, PAYLOAD, tls_offering};
+use crate::support::{Client as Tls, Identity, PATIENCE, PAYLOAD, tls_offering};
 
 pub(crate) const TOKEN: &str = "00aa11bb22cc33dd00aa11bb22cc33dd00aa11bb22cc33dd00aa11bb22cc33dd";
 pub(crate) const TOPIC: &str = "com.example.app";
@@ -154,6 +154,15 @@ impl Client {
 
     async fn connect(simulator: &Simulator, identity: Identity, protocols: &[&[u8]], streams: usize) -> Self {
         let tls = tls_offering(simulator, simulator.http2_address(), identity, protocols).await.unwrap();
+        Self::begun(tls, streams).await
+    }
+
+    /// Over a connection whose TLS handshake is over.
+    pub(crate) async fn over(tls: Tls) -> Self {
+        Self::begun(tls, 1).await
+    }
+
+    async fn begun(tls: Tls, streams: usize) -> Self {
         let mut builder = h2::client::Builder::new();
         builder.initial_max_send_streams(streams);
         let (send, connection) = timeout(PATIENCE, builder.handshake(tls.stream)).await.unwrap().unwrap();

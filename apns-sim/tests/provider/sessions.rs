@@ -102,6 +102,11 @@ async fn a_client_that_does_not_wait_is_refused() {
         assert_eq!(error.reason(), Some(Reason::REFUSED_STREAM));
     }
     assert_eq!(simulator.counts().requests, 1, "what is refused was not looked at");
+    assert_eq!(simulator.counts().streams_refused, 2);
+    let refused: Vec<_> = simulator.inspect(|log| log.entries().iter().map(Entry::to_json).collect());
+    let refused: Vec<_> = refused.iter().filter(|line| line.contains(r#""event":"stream_refused""#)).collect();
+    assert!(refused.len() == 2 && refused.iter().all(|line| line.contains(r#""connection":1"#)), "{refused:?}");
+    assert!(refused.iter().all(|line| line.contains(r#""limit":1"#)), "{refused:?}");
 }
 
 #[tokio::test]

@@ -373,6 +373,67 @@ async fn the_first_token_fixes_key_and_team() {
 }
 
 #[tokio::test]
+async fn a_key_for_named_topics_is_good_for_them_and_its_related_key_may_follow() {
+    let http2 = Http2Script::default()
+        .key(Http2Key::new("TOPICKEY01").topic(TOPIC).related("TOPICKEY02"))
+        .key(Http2Key::new("TOPICKEY02").topic("com.example.other"))
+        .key(Http2Key::new("TOPICKEY03").topic(TOPIC));
+    let simulator = with(http2).await;
+    let by = |key: &str, topic: &str| {
+        push(bearer_of(&simulator, key, simulator.team_id(), 0)).without("apns-push-type").with("apns-topic", topic)
+    };
+    let disallowed = (400, "TopicDisallowed".to_owned());
+    for (first, second) in [("TOPICKEY01", "TOPICKEY02"), ("TOPICKEY02", "TOPICKEY01")] {
+        let topic = |key: &str| if key == "TOPICKEY01" { TOPIC } else { "com.example.other" };
+        let mut client = Client::new(&simulator).await;
+        assert_eq!(client.send(&by(first, topic(first))).await.told(), taken());
+        assert_eq!(client.send(&by(first, topic(second))).await.told(), disallowed, "{first}");
+        // Both keep their token: going back and forth is no update.
+        for key in [second, first, second] {
+            assert_eq!(client.send(&by(key, topic(key))).await.told(), taken(), "{key} after {first}");
+        }
+        assert_eq!(client.send(&by("TOPICKEY03", TOPIC)).await.told(), forbidden("UnrelatedKeyIdInToken"));
+        assert_eq!(client.send(&by(simulator.key_id(), TOPIC)).await.told(), forbidden("UnrelatedKeyIdInToken"));
+    }
+    let voip = by("TOPICKEY01", "com.example.app.voip");
+    assert_eq!(Client::new(&simulator).await.send(&voip).await.told(), taken(), "with its suffixes");
+    let mut client = Client::new(&simulator).await;
+    assert_eq!(client.send(&by(simulator.key_id(), "com.example.other")).await.told(), taken(), "a team's key");
+    assert_eq!(client.send(&by("TOPICKEY01", TOPIC)).await.told(), forbidden("UnrelatedKeyIdInToken"));
+}
+
+#[tokio::test]
+async fn a_team_brings_its_own_key() {
+    let other = Simulator::start().await.unwrap();
+    let builder = Simulator::builder().signing_key(other.signing_key_pem(), "ABC123DEFG", "DEF123GHIJ");
+    let simulator = builder.start().await.unwrap();
+    assert_eq!((simulator.key_id(), simulator.team_id()), ("ABC123DEFG", "DEF123GHIJ"));
+    assert_eq!(told(&simulator, bearer_of(&other, "ABC123DEFG", "DEF123GHIJ", 0)).await, taken());
+    for (key, team) in [("SIMULATOR0", "DEF123GHIJ"), ("ABC123DEFG", "TEAMID0000")] {
+        assert_eq!(told(&simulator, bearer_of(&other, key, team, 0)).await, forbidden("InvalidProviderToken"));
+    }
+    let wrong = Simulator::builder().signing_key("no key", "ABC123DEFG", "DEF123GHIJ").start().await.unwrap_err();
+    assert!(wrong.to_string().contains("P-256"), "{wrong}");
+}
+
+#[tokio::test]
+async fn a_certificate_for_an_app_is_for_its_suffixes_too() {
+    let simulator = Simulator::builder().apps([TOPIC, "com.example.other"]).start().await.unwrap();
+    assert_eq!(simulator.topic(), TOPIC);
+    let mut client = Client::certified(&simulator).await;
+    for suffix in ["", ".voip", ".complication", ".voip-ptt", ".pushkit.fileprovider"] {
+        for app in [TOPIC, "com.example.other"] {
+            let push = Request::bare(TOKEN).without("apns-push-type").with("apns-topic", format!("{app}{suffix}"));
+            assert_eq!(client.send(&push).await.told(), taken(), "{app}{suffix}");
+        }
+    }
+    for topic in ["com.example.app.push-type.liveactivity", "com.example.third"] {
+        let push = Request::bare(TOKEN).without("apns-push-type").with("apns-topic", topic);
+        assert_eq!(client.send(&push).await.told(), (400, "TopicDisallowed".to_owned()), "{topic}");
+    }
+}
+
+#[tokio::test]
 async fn b75_a_stale_token_can_be_answered_with_500() {
     let http2 = Http2Script::default().stale_token(Http2Answer::new(500, "InternalServerError"));
     let simulator = with(http2).await;

@@ -30,7 +30,10 @@ pub struct Client {
 }
 
 pub enum Identity {
+    /// The simulator's own.
     Given,
+    /// A certificate and its key, in PEM.
+    Pem(String, String),
     None,
 }
 
@@ -45,18 +48,35 @@ pub async fn tls_offering(
     identity: Identity,
     protocols: &[&[u8]],
 ) -> io::Result<Client> {
+    let identity = match identity {
+        Identity::Given => {
+            Identity::Pem(simulator.client_certificate_pem().to_owned(), simulator.client_key_pem().to_owned())
+        }
+        other => other,
+    };
+    tls_trusting(simulator.ca_pem(), address, identity, protocols).await
+}
+
+/// A client that knows nothing of the simulator but an authority to trust.
+pub async fn tls_trusting(
+    authority: &str,
+    address: SocketAddr,
+    identity: Identity,
+    protocols: &[&[u8]],
+) -> io::Result<Client> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(simulator.ca_pem().as_bytes()).unwrap()).unwrap();
+    roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS12, &TLS13])
         .unwrap()
         .with_root_certificates(roots);
     let mut config = match identity {
-        Identity::Given => {
-            let chain = vec![CertificateDer::from_pem_slice(simulator.client_certificate_pem().as_bytes()).unwrap()];
-            let key = PrivateKeyDer::from_pem_slice(simulator.client_key_pem().as_bytes()).unwrap();
+        Identity::Pem(certificate, key) => {
+            let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
             config.with_client_auth_cert(chain, key).unwrap()
         }
+        Identity::Given => panic!("whose?"),
         Identity::None => config.with_no_client_auth(),
     };
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();

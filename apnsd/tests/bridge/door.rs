@@ -228,7 +228,7 @@ async fn an_idle_connection_ends_with_the_last_one_that_was_taken() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_of_two_apps_lets_nobody_in_until_somebody_says_which() {
-    let other = "[apps.other]\nenvironment = \"sandbox\"\nsigning_key = \"AuthKey_SIMULATOR.p8\"\nkey_id = \"SIMULATOR0\"\n\
+    let other = "[apps.other]\nenvironment = \"sandbox\"\nsigning_key = \"AuthKey_SIMULATOR0.p8\"\nkey_id = \"SIMULATOR0\"\n\
                  team_id = \"TEAMID0000\"\ntopic = \"com.example.app\"\nhost = \"localhost\"\nport = 1\nca = \"ca.pem\"\n";
     let bridged = Bridged::with(other, "").await;
     assert!(!is_let_in(&bridged, &Manners::usual(&bridged), 1).await);

@@ -117,7 +117,7 @@ async fn a_bad_new_configuration_changes_nothing() {
     let service = Service::start(&world.config("")).await.unwrap();
     let text = world.config_text("");
     let load = |text: &str| Config::parse(text, world.folder.path());
-    let missing = load(&text.replace("AuthKey_SIMULATOR.p8", "gone.p8")).unwrap();
+    let missing = load(&text.replace("AuthKey_SIMULATOR0.p8", "gone.p8")).unwrap();
     let error = service.reload(&missing).await.unwrap_err();
     assert_eq!(error.field.as_deref(), Some("apps.shop.signing_key"));
     assert!(error.problem.contains("gone.p8"), "{error}");

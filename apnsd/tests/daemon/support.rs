@@ -63,7 +63,7 @@ impl World {
              rest_listen = \"127.0.0.1:0\"\n\
              [apps.shop]\n\
              environment = \"sandbox\"\n\
-             signing_key = \"AuthKey_SIMULATOR.p8\"\n\
+             signing_key = \"AuthKey_SIMULATOR0.p8\"\n\
              key_id = \"{}\"\n\
              team_id = \"{}\"\n\
              topic = \"com.example.app\"\n\

@@ -102,7 +102,7 @@ pub(crate) fn config_text_to(simulator: &Simulator, port: u16, api: SocketAddr) 
     let mut text = format!("data = \"data\"\n[api]\nlisten = \"{api}\"\n[pyapns]\nenabled = false\n");
     for app in APPS {
         text.push_str(&format!(
-            "[apps.{app}]\nenvironment = \"sandbox\"\nsigning_key = \"AuthKey_SIMULATOR.p8\"\nkey_id = \"{}\"\n\
+            "[apps.{app}]\nenvironment = \"sandbox\"\nsigning_key = \"AuthKey_SIMULATOR0.p8\"\nkey_id = \"{}\"\n\
              team_id = \"{}\"\ntopic = \"com.example.app\"\nhost = \"localhost\"\nport = {port}\nca = \"ca.pem\"\n",
             simulator.key_id(),
             simulator.team_id(),
