@@ -30,6 +30,10 @@ pub(crate) enum Command {
     /// Start a simulator of Apple's services, send to it, and show what happens
     Demo(demo::DemoFlags),
     /// Run a simulator of Apple's services, with a page that shows what came
+    #[command(
+        after_help = "docs/simulator.md has the script with an example of each rule, the control port, a compose file, and \
+                            programs in Node, Java, Python, Ruby, Go and PHP."
+    )]
     Sim(Box<sim::SimFlags>),
     /// Run the provider daemon: applications hand in notifications, and it delivers them
     Serve(serve::ServeFlags),
