@@ -56,7 +56,6 @@ mod tests {
     use metrics::{Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, SharedString, Unit};
     use parking_lot::Mutex;
 
-    use super::*;
     use crate::stats::figures::sample;
 
     type Values = Arc<Mutex<BTreeMap<String, f64>>>;
