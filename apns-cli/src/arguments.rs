@@ -7,9 +7,11 @@ use apns_credentials::disclosure::is_name;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Error, Parser};
 
+use crate::help::explained;
+
 /// Reads the command line. Where that cannot be done, the process ends with what is wrong, or with the help.
 pub(crate) fn read<A: Parser>() -> A {
-    let mut command = A::command();
+    let mut command = explained(A::command());
     let read = command.try_get_matches_from_mut(std::env::args_os()).and_then(|matches| A::from_arg_matches(&matches));
     read.unwrap_or_else(|error| without_values(error, &command).exit())
 }

@@ -79,6 +79,21 @@ impl Settings {
             Place::Sandbox => (apple(Environment::Sandbox), Some(Environment::Sandbox)),
             Place::Production => (apple(Environment::Production), Some(Environment::Production)),
         };
+        self.provider_at(endpoint, port, environment)
+    }
+
+    /// The provider API in one of Apple's environments, whichever the settings name.
+    pub(crate) fn provider_in(&self, environment: Environment) -> Result<(Connection, Credentials, Requests), Failure> {
+        let (_, port) = self.place()?;
+        self.provider_at(Endpoint::provider_api(environment), port, Some(environment))
+    }
+
+    fn provider_at(
+        &self,
+        endpoint: Endpoint,
+        port: Option<u16>,
+        environment: Option<Environment>,
+    ) -> Result<(Connection, Credentials, Requests), Failure> {
         let endpoint = match port {
             Some(port) => endpoint.with_port(port),
             None => endpoint,

@@ -97,7 +97,8 @@ pub(crate) struct DraftFlags {
     apns_id: Option<ApnsId>,
 }
 
-fn parse_topic(text: &str) -> Result<Topic, String> {
+/// Reads a topic.
+pub(crate) fn parse_topic(text: &str) -> Result<Topic, String> {
     Topic::new(text).map_err(|error| error.to_string())
 }
 
@@ -315,7 +316,8 @@ impl Content {
         }
     }
 
-    fn build(self, push_type: Option<PushType>) -> Result<Payload, PayloadError> {
+    /// The payload.
+    pub(crate) fn build(self, push_type: Option<PushType>) -> Result<Payload, PayloadError> {
         if let Some(whole) = self.whole {
             return Ok(whole);
         }

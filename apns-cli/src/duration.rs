@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use apnsd::span::{self, SpanError};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest that anything is waited for.
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The longest span: beyond it lies the end of the binary protocol's clock.
 const LONGEST: Duration = Duration::from_secs(200 * 365 * DAY.as_secs());
@@ -14,9 +15,21 @@ pub(crate) fn parse(text: &str) -> Result<Duration, SpanError> {
     span::parse(text, Duration::ZERO..=LONGEST)
 }
 
+/// The shortest time to wait.
+pub(crate) const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
 /// Reads a time to wait: above zero, and at most a day.
 pub(crate) fn parse_wait(text: &str) -> Result<Duration, SpanError> {
-    span::parse(text, Duration::from_millis(1)..=DAY)
+    span::parse(text, SHORTEST_WAIT..=DAY)
+}
+
+/// The same of a span that was read already.
+pub(crate) fn check_wait(span: Duration) -> Result<Duration, SpanError> {
+    match span {
+        Duration::ZERO => Err(SpanError::Zero),
+        span if span > DAY => Err(SpanError::TooLong { limit: DAY }),
+        span => Ok(span),
+    }
 }
 
 #[cfg(test)]

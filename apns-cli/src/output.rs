@@ -38,6 +38,11 @@ impl Output {
         });
     }
 
+    /// Writes a text that this program made for another one, as it is.
+    pub(crate) fn program_text(&mut self, text: &[u8]) {
+        self.attempt(|writer| writer.write_all(text));
+    }
+
     /// Hands everything over to the reader.
     pub(crate) fn flush(&mut self) {
         self.attempt(Write::flush);

@@ -6,8 +6,9 @@ use std::env::{self, VarError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use apns_credentials::disclosure::{shown, without_values};
+use apns_credentials::disclosure::shown;
 use apns_proto::proxy::{ProxyUrlError, ProxyVariableError};
+use apnsd::config::{ChosenNames, Kind, Preset, Span, TomlError, toml_reader};
 use clap::Args;
 use serde::{Deserialize, Deserializer};
 
@@ -20,7 +21,8 @@ use crate::stored::Stored;
 /// The service, TLS, and a client certificate.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ConnectionFlags {
-    /// A table of the configuration file to take settings from that no option and no variable gives
+    /// The table of ~/.config/apns/config.toml, or of the file that APNS_CONFIG names, to take settings from that no option
+    /// and no variable gives
     #[arg(long, value_name = "NAME", help_heading = "Connection")]
     pub(crate) profile: Option<String>,
     /// The service's host name; its certificate has to be for this name
@@ -93,9 +95,50 @@ struct Layer {
     key_id: Option<String>,
     team_id: Option<String>,
     topic: Option<String>,
-    #[serde(default, deserialize_with = "read_span")]
+    #[serde(default, deserialize_with = "read_wait")]
     timeout: Option<Duration>,
 }
+
+/// A setting, as the help and `docs/configuration.md` tell of it. Its option has `-` between words.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting {
+    /// Its name in a profile.
+    pub(crate) name: &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the page of all settings, which a test writes, has it"))]
+    pub(crate) kind: Kind,
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the page of all settings, which a test writes, has it"))]
+    pub(crate) preset: Preset,
+}
+
+impl Setting {
+    /// The variable that gives it.
+    pub(crate) fn variable(self) -> String {
+        format!("APNS_{}", self.name.to_ascii_uppercase())
+    }
+}
+
+const fn setting(name: &'static str, kind: Kind, preset: Preset) -> Setting {
+    Setting { name, kind, preset }
+}
+
+/// All settings that a profile may have.
+pub(crate) const SETTINGS: &[Setting] = &[
+    setting("host", Kind::Text, Preset::Words("Apple's for the environment; has to be given with `--binary`")),
+    setting("port", Kind::Number { least: 1, most: Some(65_535) }, Preset::Words("443")),
+    setting("sandbox", Kind::Flag, Preset::Value("false")),
+    setting("ca", Kind::File, Preset::Words("the system's authorities")),
+    setting("proxy", Kind::Secret, Preset::Words("what `HTTPS_PROXY` or `ALL_PROXY` names")),
+    setting("proxy_password_file", Kind::File, Preset::Nothing),
+    setting("proxy_ca", Kind::File, Preset::Words("the system's authorities")),
+    setting("cert", Kind::File, Preset::Nothing),
+    setting("cert_key", Kind::File, Preset::Nothing),
+    setting("cert_password_file", Kind::File, Preset::Nothing),
+    setting("p8", Kind::File, Preset::Nothing),
+    setting("key_id", Kind::Text, Preset::Words("that in the name of the file `AuthKey_….p8`")),
+    setting("team_id", Kind::Text, Preset::Nothing),
+    setting("topic", Kind::Text, Preset::Words("what the certificate tells")),
+    setting("timeout", Kind::Span { least: duration::SHORTEST_WAIT, most: duration::DAY }, Preset::Value("\"30s\"")),
+];
 
 /// A setting cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -123,6 +166,14 @@ pub(crate) enum SettingsError {
         path: PathBuf,
         /// The names that are there.
         known: Vec<String>,
+    },
+    /// What stands for a host is none.
+    #[error("the host in {layer}: {problem}")]
+    Host {
+        /// Which layer.
+        layer: &'static str,
+        /// What is wrong.
+        problem: &'static str,
     },
     /// A proxy cannot be used.
     #[error("the proxy in {layer}: {error}")]
@@ -154,6 +205,22 @@ pub(crate) enum SettingsError {
 
 fn known_profiles(known: &[String]) -> String {
     if known.is_empty() { String::new() } else { format!("; those that are there: {}", known.join(", ")) }
+}
+
+/// What keeps a text from being a host, where that can be seen.
+fn no_host(text: &str) -> Option<&'static str> {
+    let colons = text.matches(':').count();
+    if text.contains("://") {
+        Some("it is a URL: give the name alone, without https:// and without a path; the port goes to --port")
+    } else if text.contains('/') {
+        Some("it has a path: give the name alone")
+    } else if colons == 1 || text.contains("]:") {
+        Some("it has a port: give the name alone, and the port with --port")
+    } else if text.is_empty() || text.contains(char::is_whitespace) {
+        Some("it is no name: nothing is in it, or white space")
+    } else {
+        None
+    }
 }
 
 /// Where to send.
@@ -305,6 +372,11 @@ impl Settings {
             _ => None,
         });
         let (index, place) = place.unwrap_or((usize::MAX, Place::Production));
+        if let Place::Host(host) = &place
+            && let Some(problem) = no_host(host)
+        {
+            return Err(SettingsError::Host { layer: self.layers[index].0, problem });
+        }
         Ok((place, self.first_within(index, |layer| layer.port)))
     }
 
@@ -401,8 +473,9 @@ impl Layer {
     fn from_file(path: &Path, name: &str) -> Result<Self, Failure> {
         let broken = |problem| SettingsError::File { path: path.to_owned(), problem };
         let text = Source::File(path.to_owned()).read_text(LARGEST_FILE)?;
-        let mut profiles: BTreeMap<String, Self> =
-            toml::from_str(&text).map_err(|error| broken(without_source(&text, &error)))?;
+        let reader = toml_reader(&text, ChosenNames::Outermost).map_err(|error| broken(error.to_string()))?;
+        let mut profiles = BTreeMap::<String, Self>::deserialize(reader)
+            .map_err(|error| broken(TomlError::new(&text, &error).to_string()))?;
         let Some(layer) = profiles.remove(name) else {
             let known = profiles.into_keys().collect();
             return Err(SettingsError::NoProfile { path: path.to_owned(), known }.into());
@@ -423,12 +496,6 @@ impl Layer {
             ..layer
         })
     }
-}
-
-/// The message with its place. The reader's whole report shows the line, which may hold a secret.
-fn without_source(text: &str, error: &toml::de::Error) -> String {
-    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-    format!("line {}: {}", before.matches('\n').count() + 1, without_values(error.message()))
 }
 
 /// An empty variable is as good as none.
@@ -461,9 +528,9 @@ fn config_file(lookup: Lookup<'_>) -> Result<PathBuf, SettingsError> {
     Ok(folder.join("apns").join("config.toml"))
 }
 
-fn read_span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    duration::parse_wait(&text).map(Some).map_err(serde::de::Error::custom)
+fn read_wait<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let Span(span) = Span::deserialize(deserializer)?;
+    duration::check_wait(span).map(Some).map_err(serde::de::Error::custom)
 }
 
 impl From<SettingsError> for Failure {
@@ -508,6 +575,24 @@ mod tests {
         assert_eq!(place, Place::Production);
         let both = layers("", "host = 'a'\nsandbox = true", "").place();
         assert_eq!(both, Err(SettingsError::TwoPlaces { layer: VARIABLES }));
+    }
+
+    #[test]
+    fn what_is_no_host_is_said_with_what_is_meant() {
+        for (host, words) in [
+            ("https://api.push.apple.com", "it is a URL"),
+            ("https://api.push.apple.com:443/3/device", "it is a URL"),
+            ("api.push.apple.com/3/device", "it has a path"),
+            ("api.push.apple.com:2197", "it has a port"),
+            ("[::1]:2197", "it has a port"),
+            ("api push", "white space"),
+        ] {
+            let error = layers("", &format!("host = '{host}'"), "").place().unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains(VARIABLES) && !error.contains(host), "{error}");
+        }
+        for host in ["api.push.apple.com", "127.0.0.1", "::1", "[::1]", "localhost"] {
+            assert!(layers(&format!("host = '{host}'"), "", "").place().is_ok(), "{host}");
+        }
     }
 
     #[test]
@@ -557,6 +642,52 @@ mod tests {
             let lookup = |asked: &str| if asked == name { Ok(value.to_owned()) } else { nothing(asked) };
             let error = Layer::from_variables(&lookup).unwrap_err().to_string();
             assert!(error.starts_with(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_setting_is_a_variable_and_a_name_in_a_profile_in_both_spellings() {
+        let example = |kind| match kind {
+            Kind::Number { .. } => "2197",
+            Kind::Flag => "true",
+            Kind::Span { .. } => "5s",
+            _ => "some.text",
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.toml");
+        for setting in SETTINGS {
+            let value = example(setting.kind);
+            let variable = setting.variable();
+            let lookup = |name: &str| if name == variable { Ok(value.to_owned()) } else { nothing(name) };
+            let by_variable = Layer::from_variables(&lookup).unwrap();
+            assert_ne!(by_variable, Layer::default(), "{variable}");
+            let value = if matches!(setting.kind, Kind::Number { .. } | Kind::Flag) {
+                value.to_owned()
+            } else {
+                format!("'{value}'")
+            };
+            assert_eq!(by_variable, layer(&format!("{} = {value}", setting.name)), "{variable}");
+            for name in [setting.name.to_owned(), setting.name.replace('_', "-")] {
+                std::fs::write(&file, format!("[my-own]\n{name} = {value}\n")).unwrap();
+                let by_file = Layer::from_file(&file, "my-own").unwrap();
+                assert_ne!(by_file, Layer::default(), "{name}");
+            }
+        }
+        let error = toml::from_str::<Layer>("no_such_name = 1").unwrap_err().to_string();
+        let (_, taken) = error.split_once("expected one of").unwrap();
+        let taken: Vec<&str> = taken.split('`').skip(1).step_by(2).collect();
+        assert_eq!(taken, SETTINGS.iter().map(|setting| setting.name).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_ends_of_what_a_number_may_be_are_the_same_everywhere() {
+        let port = |text: &str| {
+            let lookup = |name: &str| if name == "APNS_PORT" { Ok(text.to_owned()) } else { nothing(name) };
+            Layer::from_variables(&lookup).is_ok()
+        };
+        assert!(port("1") && port("65535") && !port("0") && !port("65536"));
+        for (value, good) in [("1", true), ("'1ms'", true), ("'1d'", true), ("0", false), ("'86401s'", false)] {
+            assert_eq!(toml::from_str::<Layer>(&format!("timeout = {value}")).is_ok(), good, "{value}");
         }
     }
 

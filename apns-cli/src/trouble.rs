@@ -47,6 +47,16 @@ impl Trouble {
         Self { kind: NO_CONNECTION, endpoint: endpoint.to_string(), cause, remedy: remedy.map(Cow::Borrowed) }
     }
 
+    /// What happened.
+    pub(crate) fn cause(&self) -> &str {
+        &self.cause
+    }
+
+    /// What to do, where that is known.
+    pub(crate) fn remedy(&self) -> Option<&str> {
+        self.remedy.as_deref()
+    }
+
     /// Some cause, in the words of what noticed it.
     pub(crate) fn other(endpoint: &Endpoint, cause: impl fmt::Display) -> Self {
         Self::new(endpoint, cause, None)
@@ -69,6 +79,10 @@ impl Trouble {
                 ),
                 DialStep::ProxyTls => Some(PROXY_TLS_REMEDY),
                 DialStep::Resolve => Some("Check the spelling of --host, and that this machine's name service works."),
+                DialStep::Connect if endpoint.port() == 443 => Some(
+                    "Check --host and --port, that the service runs, and that no firewall is between. Apple serves the same at \
+                     port 2197, for firewalls that block 443: --port 2197.",
+                ),
                 DialStep::Connect => {
                     Some("Check --host and --port, that the service runs, and that no firewall is between.")
                 }

@@ -76,6 +76,7 @@ pub mod files;
 #[cfg(feature = "http2")]
 mod http2_builder;
 mod leaving;
+mod probe;
 mod proxied;
 mod pump;
 mod queue;
@@ -102,6 +103,7 @@ pub use events::{ClientEvent, Events};
 pub use feedback::FeedbackFailure;
 #[cfg(feature = "http2")]
 pub use http2_builder::{Credentials, Http2Builder};
+pub use probe::Probe;
 pub use reply::{Delivery, Pending};
 pub use runtime::{Alpn, Clock, Runtime, Secured};
 pub use stats::{Families, Stats};

@@ -42,12 +42,14 @@ mod phone;
 mod push;
 mod roster;
 mod rules;
+mod simulator_file;
 mod store;
 #[cfg(test)]
 mod testing;
 
 pub use inbox::{Inbox, InboxError, Recorder, Serving, Settings};
 pub use names::{Names, NamesError};
+pub use simulator_file::simulator_file;
 
 /// Runs the program of the README.
 #[cfg(doctest)]

@@ -13,6 +13,14 @@ use tokio::io::ReadBuf;
 #[derive(Debug)]
 pub struct FuturesIo<S>(pub(crate) S);
 
+impl<S> FuturesIo<S> {
+    /// The stream of tokio.
+    #[must_use]
+    pub const fn get_ref(&self) -> &S {
+        &self.0
+    }
+}
+
 impl<S: tokio::io::AsyncRead + Unpin> futures_io::AsyncRead for FuturesIo<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(buffer);

@@ -1,4 +1,8 @@
-//! `apns check`: what a file of credentials is, and what is wrong with it.
+//! `apns check`: what a file of credentials is and what is wrong with it, whether the service takes it, and whether it can be reached.
+
+mod live;
+mod network;
+mod witness;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,33 +10,51 @@ use std::time::SystemTime;
 
 use apns_credentials::disclosure::shown;
 use apns_credentials::{SigningKey, SigningKeyError};
-use apns_proto::WallTime;
 use apns_proto::http2::KeyId;
+use apns_proto::{Topic, WallTime};
 use apns_tokio::{
-    Certificate, CertificateEnvironment, Identities, Identity, IdentityError, IdentityWarning, Purpose, Verdict,
+    Certificate, CertificateEnvironment, Endpoint, Identities, Identity, IdentityError, IdentityWarning, Purpose,
+    Verdict,
 };
 use clap::Args;
 use serde::Serialize;
 
 use crate::calendar::Date;
 use crate::connection::read_password;
+use crate::draft::parse_topic;
 use crate::exit::{Exit, Failure};
 use crate::input::read_file;
 use crate::output::Output;
+use crate::settings::ProviderFlags;
 
 /// The options of `apns check`.
 #[derive(Args)]
 pub(crate) struct CheckFlags {
     /// A signing key (.p8), PKCS#12 (.p12, .pfx), PEM, or a certificate in DER (.cer)
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-    /// The key of the certificate, where it has a file of its own
-    #[arg(long, value_name = "FILE")]
-    cert_key: Option<PathBuf>,
-    /// A file whose first line is the password of the key or of the PKCS#12 file
-    #[arg(long, value_name = "FILE")]
+    #[arg(value_name = "FILE", required_unless_present_any = ["live", "network"])]
+    file: Option<PathBuf>,
+    /// The same as --cert-password-file
+    #[arg(long, value_name = "FILE", conflicts_with = "cert_password_file", help_heading = "Credentials")]
     password_file: Option<PathBuf>,
-    /// Print an object for each credential in the file
+    /// Ask the service, with a notification to a device token that no device has: its answer tells whether key, team, topic
+    /// and environment are right. Without FILE, the credential is that of the options, variables and profile; without
+    /// --host and --sandbox, both of Apple's environments are asked. The other options of the connection are for this
+    #[arg(long)]
+    live: bool,
+    /// Look at the way to each of Apple's hosts and ports, without a credential and through the proxy if there is one: name,
+    /// TCP, TLS, the chain's root and what is known of its end, ALPN, and the SETTINGS frame of HTTP/2. With --host (and
+    /// --port) or --target, at those
+    #[arg(long, conflicts_with_all = ["live", "file"])]
+    network: bool,
+    /// With --network: a host and a port to look at, in place of Apple's; may be given again
+    #[arg(long, value_name = "HOST:PORT", value_parser = network::parse_target, requires = "network")]
+    target: Vec<Endpoint>,
+    /// With --live: the app, its bundle id; by default what the certificate says
+    #[arg(long, value_name = "TOPIC", value_parser = parse_topic, requires = "live")]
+    topic: Option<Topic>,
+    #[command(flatten)]
+    provider: ProviderFlags,
+    /// Print an object for each credential in the file, with --live for each environment, with --network for each target
     #[arg(long)]
     json: bool,
 }
@@ -42,17 +64,26 @@ const LARGEST: u64 = 1024 * 1024;
 
 impl CheckFlags {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
-        let file = read_file(&self.file, LARGEST)?;
-        let key = match &self.cert_key {
+        if self.live {
+            return self.run_live();
+        }
+        if self.network {
+            return network::run(&self.provider.settings()?, self.target, self.json);
+        }
+        let Some(path) = &self.file else {
+            return Err(Failure::Usage("no FILE: name the file to look at".to_owned()));
+        };
+        let file = read_file(path, LARGEST)?;
+        let key = match &self.provider.connection.cert_key {
             Some(path) => Some(read_file(path, LARGEST)?),
             None => None,
         };
         let now = WallTime::from(SystemTime::now());
-        let password = match &self.password_file {
+        let password = match self.password_file.as_ref().or(self.provider.connection.cert_password_file.as_ref()) {
             Some(path) => Some(read_password(path)?),
             None => None,
         };
-        let findings = examine(&self.file, &file, key.as_deref(), password.as_deref(), now);
+        let findings = examine(path, &file, key.as_deref(), password.as_deref(), now);
         let mut output = Output::new();
         for (index, finding) in findings.iter().enumerate() {
             if self.json {
@@ -64,6 +95,21 @@ impl CheckFlags {
         }
         output.finish()?;
         Ok(if findings.iter().all(Finding::is_usable) { Exit::Fine } else { Exit::Partly })
+    }
+
+    fn run_live(self) -> Result<Exit, Failure> {
+        let mut provider = self.provider;
+        if let Some(path) = self.file {
+            if provider.connection.cert.is_some() || provider.key.p8.is_some() {
+                return Err(Failure::Usage("FILE is the credential: leave --cert and --p8 out".to_owned()));
+            }
+            let is_key = SigningKey::read(&read_file(&path, LARGEST)?).is_ok();
+            let place = if is_key { &mut provider.key.p8 } else { &mut provider.connection.cert };
+            *place = Some(path);
+        }
+        let password_file = &mut provider.connection.cert_password_file;
+        *password_file = password_file.take().or(self.password_file);
+        live::run(&provider.settings()?, self.topic, self.json)
     }
 }
 
@@ -84,6 +130,8 @@ struct Finding {
     not_before: Option<u64>,
     not_after: Option<u64>,
     days_left: Option<u64>,
+    /// How long ago it ended, if it did.
+    expired_days: Option<u64>,
     /// How many certificates stand between this one and its authority.
     issuers: Option<usize>,
     fingerprint: Option<String>,
@@ -200,6 +248,7 @@ fn certificate(path: &Path, kind: &'static str, certificate: &Certificate, verdi
         not_before: Some(not_before.as_secs()),
         not_after: Some(not_after.as_secs()),
         days_left: Some(not_after.saturating_since(now).as_secs() / SECONDS_A_DAY),
+        expired_days: (now > not_after).then(|| now.saturating_since(not_after).as_secs() / SECONDS_A_DAY),
         fingerprint: Some(certificate.fingerprint().to_string()),
         ..Finding::new(path, kind)
     };
@@ -207,8 +256,26 @@ fn certificate(path: &Path, kind: &'static str, certificate: &Certificate, verdi
     for problem in verdict.problems {
         finding = finding.with_problem(Advice::new(&problem, remedy(&problem)));
     }
+    if !certificate.topics().is_empty() && !certificate.issuer().contains("Apple") {
+        let what = format!("it was not issued by Apple, but by {}", certificate.issuer());
+        finding.warnings.push(Advice::new(what, Some("A private gateway may take it; Apple's services do not.")));
+    }
     finding.warnings.extend(verdict.warnings.iter().map(|warning| Advice::new(warning, warning_remedy(warning))));
     finding
+}
+
+/// A number of days in the past, as people say it.
+fn ago(days: u64) -> String {
+    let several = |count: u64, unit: &str| {
+        let ending = if count == 1 { "" } else { "s" };
+        format!("{count} {unit}{ending} ago")
+    };
+    match days {
+        0 => "less than a day ago".to_owned(),
+        1..60 => several(days, "day"),
+        60..730 => several(days / 30, "month"),
+        _ => several(days / 365, "year"),
+    }
 }
 
 const fn warning_remedy(warning: &IdentityWarning) -> Option<&'static str> {
@@ -229,7 +296,7 @@ const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 fn unusable(path: &Path, error: &IdentityError, not_a_key: &SigningKeyError) -> Finding {
     let kind = match error {
         IdentityError::Empty => "empty file",
-        IdentityError::KeyWithoutCertificate => "private key",
+        IdentityError::KeyWithoutCertificate => "private key without a certificate",
         IdentityError::Pkcs12WithoutCertificate => "PKCS#12 file without a certificate",
         IdentityError::UnsupportedKey { .. } => "credential with a key that is not supported",
         IdentityError::UnexpectedPem { labels } if labels.iter().any(|label| label.contains("REQUEST")) => {
@@ -320,7 +387,11 @@ impl fmt::Display for Finding {
             None => {}
         }
         if let (Some(from), Some(to), Some(days)) = (self.not_before, self.not_after, self.days_left) {
-            let left = if days == 1 { "1 day left".to_owned() } else { format!("{days} days left") };
+            let left = match self.expired_days {
+                Some(days) => format!("expired {}", ago(days)),
+                None if days == 1 => "1 day left".to_owned(),
+                None => format!("{days} days left"),
+            };
             line(f, "valid", &format_args!("from {} to {}, {left}", Date(from), Date(to)))?;
         } else if self.usable {
             line(f, "valid", &"until it is revoked")?;

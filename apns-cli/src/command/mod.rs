@@ -5,6 +5,7 @@ mod bridge;
 mod broadcast;
 mod channels;
 mod check;
+mod completions;
 mod ctl;
 mod daemon;
 mod decode;
@@ -12,12 +13,14 @@ mod demo;
 mod dry_run;
 mod explain;
 mod feedback;
+mod help;
 mod lint;
 mod scratch;
 mod send;
 mod serve;
 mod sim;
 mod sim_inbox;
+mod simulator_file;
 mod token;
 
 use clap::Subcommand;
@@ -60,12 +63,16 @@ pub(crate) enum Command {
     /// Say what is wrong with a payload before it is sent, or print the schema of a push type
     Lint(lint::LintFlags),
     /// Say what a file of credentials is and what is wrong with it
-    Check(check::CheckFlags),
+    Check(Box<check::CheckFlags>),
+    /// Print what a shell needs to complete commands and options
+    Completions(completions::CompletionsFlags),
+    /// Print the help of a command, or its manual page
+    Help(help::HelpFlags),
 }
 
 impl Command {
-    /// Does it.
-    pub(crate) fn run(self) -> Result<Exit, Failure> {
+    /// Does it. `whole` makes a description of all commands.
+    pub(crate) fn run(self, whole: impl FnOnce() -> clap::Command) -> Result<Exit, Failure> {
         match self {
             Self::Demo(flags) => flags.run(),
             Self::Sim(flags) => flags.run(),
@@ -82,6 +89,8 @@ impl Command {
             Self::Explain(flags) => flags.run(),
             Self::Lint(flags) => flags.run(),
             Self::Check(flags) => flags.run(),
+            Self::Completions(flags) => flags.run(whole()),
+            Self::Help(flags) => flags.run(whole()),
         }
     }
 }

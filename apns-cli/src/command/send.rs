@@ -20,6 +20,7 @@ use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 
 use super::dry_run::DryRun;
+use super::simulator_file;
 use crate::batch::drops::{Drops, Protocol};
 use crate::batch::fingerprint::Fingerprint;
 use crate::batch::form::FormFlags;
@@ -45,7 +46,7 @@ use crate::trouble::Trouble;
 
 /// The options of `apns send`.
 #[derive(Args)]
-#[command(group = ArgGroup::new("devices").required(true).args(["token", "tokens", "batch"]))]
+#[command(group = ArgGroup::new("devices").required(true).args(["token", "tokens", "batch", "simulator"]))]
 #[command(group = ArgGroup::new("lines").args(["tokens", "batch"]))]
 pub(crate) struct SendFlags {
     /// Speak the binary protocol, to a gateway of your own or a simulated one, in place of Apple's HTTP/2 provider API;
@@ -107,6 +108,10 @@ pub(crate) struct SendFlags {
     /// notification: n, id, token, outcome (valid or invalid), reason, findings
     #[arg(long, conflicts_with_all = ["results", "drop_tokens", "metrics"])]
     dry_run: bool,
+    /// Write the payload to this file, such as tea.apns, as Xcode's simulator takes it (`xcrun simctl push booted FILE`), with
+    /// the app of --topic in it, and send nothing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["results", "drop_tokens", "metrics", "dry_run", "binary", "json"])]
+    simulator: Option<PathBuf>,
     /// Show no progress and no summary, only what is wrong
     #[arg(long, short)]
     quiet: bool,
@@ -138,6 +143,13 @@ impl SendFlags {
         let settings = self.provider.settings()?;
         let force_push_type = self.draft.forces_push_type();
         let mut draft = self.draft.into_draft()?;
+        if let Some(path) = self.simulator {
+            draft.topic = match draft.topic {
+                Some(topic) => Some(topic),
+                None => default_topic(&settings)?,
+            };
+            return simulator_file::write(&path, draft);
+        }
         let (transport, connection, service) = if self.binary {
             let format = self.command.unwrap_or(Format::Items);
             let (connection, identity) = settings.binary()?;

@@ -19,7 +19,8 @@ use crate::settings::{ConnectionFlags, KeyFlags, ProviderFlags};
 /// counts how often it changes, so do not make a new one for each request.
 #[derive(Args)]
 pub(crate) struct TokenFlags {
-    /// A table of the configuration file to take settings from that no option and no variable gives
+    /// The table of ~/.config/apns/config.toml, or of the file that APNS_CONFIG names, to take settings from that no option
+    /// and no variable gives
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
     #[command(flatten)]

@@ -74,10 +74,13 @@ fn a_push_certificate_is_told_with_all_that_it_says() {
         ("environment", json!("sandbox and production")),
         ("not_after", json!(4_733_510_400_u64)),
         ("problems", json!([])),
-        ("warnings", json!([])),
+        ("expired_days", Value::Null),
     ] {
         assert_eq!(told[name], value, "{name}");
     }
+    let warnings = told["warnings"].as_array().unwrap();
+    assert_eq!(warnings.len(), 1, "{told}");
+    assert_eq!(warnings[0]["what"], "it was not issued by Apple, but by CN=Example Push CA,O=Example,C=XX");
     assert!(told["days_left"].as_u64().unwrap() > 20_000);
     let shown = run(["check", &file]).expect(0).stdout;
     for words in ["Apple Push Services: com.example.app", "to 2120-01-01T00:00:00Z, ", " days left", "can be used"] {
@@ -184,6 +187,21 @@ fn b84_a_certificate_out_of_its_time_cannot_be_used() {
         let what = problem(&fixture(&format!("{name}.cert.pem")), &["--cert-key", key.to_str().unwrap()]);
         assert!(what.contains(words), "{name}: {what}");
     }
+}
+
+#[test]
+fn how_long_ago_a_certificate_ended_is_said() {
+    let (file, key) = (fixture("expired.cert.pem"), fixture("expired.key.pem"));
+    let shown = run([Path::new("check"), &file, Path::new("--cert-key"), &key]).expect(1).stdout;
+    assert!(shown.contains("to 2019-01-01T00:00:00Z, expired ") && shown.contains(" years ago"), "{shown}");
+    let told = finding(check(&file, &["--cert-key", key.to_str().unwrap()]), 1);
+    assert!(told["expired_days"].as_u64().unwrap() > 2000, "{told}");
+}
+
+#[test]
+fn a_key_alone_is_named_so() {
+    let told = finding(check(&fixture("universal.key.pem"), &[]), 1);
+    assert_eq!(told["kind"], "private key without a certificate");
 }
 
 #[test]

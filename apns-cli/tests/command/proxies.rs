@@ -12,14 +12,14 @@ use serde_json::json;
 use crate::support::{Folder, Run, Sim, apns, finish, run, token};
 
 /// A proxy of HTTP.
-struct Proxy {
-    url: String,
+pub(crate) struct Proxy {
+    pub(crate) url: String,
     heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Proxy {
     /// Opens every tunnel to this place.
-    fn to(service: SocketAddr) -> Self {
+    pub(crate) fn to(service: SocketAddr) -> Self {
         Self::start(move |mut client| {
             let mut service = TcpStream::connect(service).unwrap();
             drop(client.write_all(b"HTTP/1.1 200 OK\r\n\r\n"));
@@ -34,7 +34,7 @@ impl Proxy {
     }
 
     /// Says this to everybody.
-    fn saying(words: &'static str) -> Self {
+    pub(crate) fn saying(words: &'static str) -> Self {
         Self::start(move |mut client| drop(client.write_all(words.as_bytes())))
     }
 

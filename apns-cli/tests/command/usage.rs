@@ -7,6 +7,7 @@ fn help_and_version_are_no_errors() {
     assert!(run(["--help"]).expect(0).stdout.contains("demo"));
     assert!(run(["--version"]).expect(0).stdout.starts_with("apns "));
     for command in ["demo", "sim", "send", "feedback", "decode", "explain", "check", "channels", "broadcast", "token"] {
+        assert!(run(["help", command]).expect(0).stdout.contains(&format!("Usage: apns {command}")), "{command}");
         assert!(run([command, "--help"]).expect(0).stdout.contains("Usage: apns"), "{command}");
     }
     assert!(run::<&str>([]).expect(2).stderr.contains("Usage: apns"));

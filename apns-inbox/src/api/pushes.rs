@@ -18,6 +18,7 @@ use crate::again::Again;
 use crate::filter::{Filter, is_answer, pairs};
 use crate::http::Shared;
 use crate::push::Push;
+use crate::simulator_file;
 use crate::store::Counts;
 
 /// How many pushes are in one answer, unless more or fewer are asked for.
@@ -214,7 +215,7 @@ fn find(shared: &Shared, seq: &str) -> Result<Arc<Push>, Problem> {
 /// `GET /v1/pushes/{seq}/apns`: a file that Xcode's simulator takes, by `xcrun simctl push` or dropped onto its window.
 pub(super) async fn file(State(shared): State<Shared>, Path(seq): Path<String>) -> Result<Response, Problem> {
     let push = find(&shared, &seq)?;
-    let text = simulator_file(&push).ok_or_else(Problem::no_object)?;
+    let text = saved(&push).ok_or_else(Problem::no_object)?;
     let headers = [
         (header::CONTENT_TYPE, "application/json".to_owned()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"push-{}.apns\"", push.seq)),
@@ -222,14 +223,10 @@ pub(super) async fn file(State(shared): State<Shared>, Path(seq): Path<String>) 
     Ok((headers, text).into_response())
 }
 
-/// The payload with the app that it is for, under the key that Xcode's simulator looks for; all else as it came.
-fn simulator_file(push: &Push) -> Option<String> {
+/// What the file holds, where the payload is a JSON object.
+fn saved(push: &Push) -> Option<String> {
     push.content().object.as_ref()?;
-    let payload = str::from_utf8(push.payload()).ok()?.trim_start();
-    let rest = payload.strip_prefix('{')?;
-    let comma = if rest.trim_start().starts_with('}') { "" } else { "," };
-    let app = serde_json::Value::from(push.app());
-    Some(format!("{{\"Simulator Target Bundle\":{app}{comma}{rest}"))
+    simulator_file(str::from_utf8(push.payload()).ok()?, push.app())
 }
 
 /// `GET /export.jsonl`: every push that fits, oldest first, one line each.
@@ -282,7 +279,7 @@ mod tests {
         let file = |payload: &str| {
             let record = crate::testing::Push::of_type("voip", payload).record(1);
             let source = crate::push::Source::Request(Arc::new(record));
-            simulator_file(&Push::new(1, source, None, Arc::from("com.example.app")))
+            saved(&Push::new(1, source, None, Arc::from("com.example.app")))
         };
         let named = "{\"Simulator Target Bundle\":\"com.example.app\"";
         assert_eq!(file(" { \"a\": 1, \"a\": 2 }"), Some(format!("{named}, \"a\": 1, \"a\": 2 }}")));

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use apns_credentials::disclosure::without_values;
 use serde::Deserialize;
 
 use super::app::{FilesToldTo, first_line};
 use super::span::Span;
+use super::toml_text::{ChosenNames, toml_reader};
 use super::{AppDefinition, Config, ConfigError, Secret, TokenConfig};
 use crate::AppName;
 use crate::interface::{Interface, interfaces};
@@ -79,7 +79,7 @@ pub(super) fn default_data(base: &Path) -> PathBuf {
 }
 
 pub(super) fn parse(text: &str, base: &Path) -> Result<Config, ConfigError> {
-    let reader = toml::Deserializer::parse(text).map_err(|error| syntax(text, &error))?;
+    let reader = toml_reader(text, ChosenNames::In("apps")).map_err(ConfigError::whole)?;
     let mut file: File = serde_path_to_error::deserialize(reader)
         .map_err(|error| ConfigError::parsed(&error.path().to_string(), error.inner().message()))?;
 
@@ -135,10 +135,4 @@ pub(crate) fn at_least(field: &str, value: Option<usize>, least: usize) -> Resul
         Some(value) if value < least => Err(ConfigError::at(field, format_args!("it has to be {least} at least"))),
         value => Ok(value),
     }
-}
-
-/// A fault of the file as a text. The message alone: the reader's full report shows the line, which may hold a secret.
-fn syntax(text: &str, error: &toml::de::Error) -> ConfigError {
-    let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-    ConfigError::whole(format_args!("line {line}: {}", without_values(error.message())))
 }

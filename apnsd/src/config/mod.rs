@@ -7,9 +7,11 @@ mod file_state;
 mod proxy;
 mod pyapns_file;
 mod secret;
+mod settings;
 mod span;
 #[cfg(test)]
 mod tests;
+mod toml_text;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,7 +28,9 @@ pub(crate) use file::{at_least, set};
 pub(crate) use file_state::FileState;
 pub(crate) use pyapns_file::certificate_or_path;
 pub use secret::Secret;
-pub(crate) use span::Span;
+pub use settings::{Kind, Preset, Setting, SettingsTable, tables};
+pub use span::Span;
+pub use toml_text::{ChosenNames, TomlError, toml_reader};
 
 use apns_credentials::disclosure::shown;
 use apns_proto::encoding;

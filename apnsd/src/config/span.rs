@@ -4,21 +4,23 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::span;
+use crate::span::{self, SpanError};
 
 /// A span of time: `500ms`, `3s`, `2m`, `12h` or `7d`; a bare number counts seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span(pub(crate) Duration);
+pub struct Span(pub Duration);
 
-/// The longest span that makes sense: ten years.
-const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
-
-const EXPECTED: &str = "a span of time such as 500ms, 3s, 2m, 12h or 7d, at most ten years";
+/// The longest span that a configuration may have: ten years.
+pub(super) const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 
 impl Span {
-    /// Reads a span.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        span::parse(text, Duration::ZERO..=LONGEST).ok().map(Self)
+    /// Reads a span of at most ten years.
+    ///
+    /// # Errors
+    ///
+    /// [`SpanError`] says what is wrong.
+    pub fn parse(text: &str) -> Result<Self, SpanError> {
+        span::parse(text, Duration::ZERO..=LONGEST).map(Self)
     }
 }
 
@@ -29,11 +31,11 @@ impl<'de> Deserialize<'de> for Span {
             type Value = Span;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(EXPECTED)
+                f.write_str("a span of time such as 500ms, 3s, 2m, 12h or 7d")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
-                Span::parse(text).ok_or_else(|| E::custom(format_args!("it has to be {EXPECTED}")))
+                Span::parse(text).map_err(E::custom)
             }
 
             fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Span, E> {
@@ -60,7 +62,7 @@ mod tests {
 
     #[test]
     fn spans_have_a_unit_or_count_seconds() {
-        let span = |text| Span::parse(text).map(|span| span.0);
+        let span = |text| Span::parse(text).ok().map(|span| span.0);
         assert_eq!(span("500ms"), Some(Duration::from_millis(500)));
         assert_eq!(span("3s"), Some(Duration::from_secs(3)));
         assert_eq!(span("15"), Some(Duration::from_secs(15)));

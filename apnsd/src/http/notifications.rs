@@ -115,7 +115,7 @@ pub(crate) fn percent_decoded(text: &str) -> Option<String> {
 fn read_wait(wait: Option<&str>) -> Result<Option<Duration>, Problem> {
     let Some(text) = wait else { return Ok(None) };
     match Span::parse(text) {
-        Some(Span(wait)) if wait <= LONGEST_WAIT => Ok(Some(wait)),
+        Ok(Span(wait)) if wait <= LONGEST_WAIT => Ok(Some(wait)),
         _ => Err(Problem::invalid()
             .field("wait", format!("it has to be a span of time such as 30s, at most {} s", LONGEST_WAIT.as_secs()))
             .closing()),
