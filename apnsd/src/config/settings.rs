@@ -500,6 +500,7 @@ const TABLES: &[SettingsTable] = &[
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::LazyLock;
 
     use super::super::Config;
     use super::*;
@@ -537,8 +538,8 @@ mod tests {
     /// A file that says one thing, and beside it what has to be there.
     fn file(table: &SettingsTable, setting: &Setting, value: &str) -> String {
         let name = setting.name;
-        let key = include_str!("../../../apns-credentials/tests/fixtures/AuthKey_EXAMPLE001.p8");
-        let app = KEY.replace("KEY'''", &format!("{key}'''"));
+        static SIGNING_KEY: LazyLock<String> = LazyLock::new(|| rcgen::KeyPair::generate().unwrap().serialize_pem());
+        let app = KEY.replace("KEY'''", &format!("{}'''", *SIGNING_KEY));
         let said = |heading: &str| {
             let heading = heading.replace("NAME", "shop");
             format!("{heading}\n{name} = {value}\n")
