@@ -10,7 +10,7 @@ use crate::support::{Run, Sim, run};
 const NOBODY: &str = r#"{"invalid_tokens": ["*"]}"#;
 
 fn live(sim: &Sim, options: &[&str]) -> Run {
-    let key = sim.folder.path("AuthKey_SIMULATOR.p8");
+    let key = sim.folder.path("AuthKey_SIMULATOR0.p8");
     let mut arguments = sim.to_provider(&["check", "--live", "--json", "--topic", "com.example.app", "--p8", &key]);
     for (flag, id) in [("--key-id", sim.simulator.key_id()), ("--team-id", sim.simulator.team_id())] {
         arguments.extend([flag.to_owned(), id.to_owned()]);
@@ -69,7 +69,7 @@ fn a_wrong_topic_and_a_wrong_environment_are_named() {
     assert_eq!(wrong(live(&sim, &[]), "topic")["reason"], "TopicDisallowed");
     let sim = Sim::scripted(r#"{"http2": {"keys": [{"key_id": "SIMULATOR0", "other_environment": true}]}}"#);
     assert_eq!(wrong(live(&sim, &[]), "environment")["status"], 403);
-    let none = run(sim.to_provider(&["check", "--live", "--p8", &sim.folder.path("AuthKey_SIMULATOR.p8")])).expect(2);
+    let none = run(sim.to_provider(&["check", "--live", "--p8", &sim.folder.path("AuthKey_SIMULATOR0.p8")])).expect(2);
     assert!(none.stderr.contains("no --topic"), "{none:?}");
 }
 
@@ -100,7 +100,7 @@ fn without_a_host_both_environments_of_apple_are_asked() {
     let wrong = r#"{"when": {"connection": 1}, "then": [{"answer_with": {"status": 403, "reason": "BadEnvironmentKeyIdInToken"}}]}"#;
     let sim = Sim::scripted(&format!(r#"{{"invalid_tokens": ["*"], "http2": {{"rules": [{wrong}]}}}}"#));
     let proxy = Proxy::to(sim.simulator.http2_address());
-    let (key, ca) = (sim.folder.path("AuthKey_SIMULATOR.p8"), sim.folder.path("ca.pem"));
+    let (key, ca) = (sim.folder.path("AuthKey_SIMULATOR0.p8"), sim.folder.path("ca.pem"));
     let options = ["check", &key, "--live", "--json", "--topic", "com.example.app", "--proxy", &proxy.url, "--ca", &ca];
     let ids = ["--key-id", sim.simulator.key_id(), "--team-id", sim.simulator.team_id()];
     let told = run(options.iter().chain(&ids)).expect(0);
