@@ -201,17 +201,18 @@ async fn try_it(connection: Connection, credentials: Credentials, question: &Que
     let mut delivery = pin!(tokio::time::timeout(limit + limit / 2, delivery));
     loop {
         tokio::select! {
+            // The events first: a failed connection may have ended the notification as well, and says why.
             biased;
+            // Once is enough: what is wrong is known.
+            Some(event) = events.next() => if let ClientEvent::DialFailed { failure, .. } = &event {
+                return Ok(Verdict::trouble(part_of(failure.step), &Trouble::dial(&endpoint, failure)));
+            },
             delivery = &mut delivery => {
                 return Ok(match delivery {
                     Ok(delivery) => judge(&endpoint, delivery.outcome, question),
                     Err(_) => silent(&endpoint),
                 });
             }
-            // Once is enough: what is wrong is known.
-            Some(event) = events.next() => if let ClientEvent::DialFailed { failure, .. } = &event {
-                return Ok(Verdict::trouble(part_of(failure.step), &Trouble::dial(&endpoint, failure)));
-            },
         }
     }
 }
