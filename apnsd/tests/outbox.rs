@@ -11,8 +11,8 @@ use std::time::Duration;
 use apns_proto::{DeviceToken, LossPolicy, Notification, Outcome, Payload, Proof, WallTime};
 use apnsd::outbox::sqlite::SqliteOutbox;
 use apnsd::outbox::{
-    Bounds, Change, Cursor, GoneToken, NewEntry, Outbox, OutboxError, OutcomeRecord, Postponement, Settlement, State,
-    StoredApp, Tries,
+    AppPause, Bounds, Change, Cursor, GoneToken, NewEntry, Outbox, OutboxError, OutcomeRecord, Postponement, Selection,
+    Settlement, State, StoredApp, Tries, Withdrawal,
 };
 use apnsd::{AppName, NotificationId};
 use proptest::prelude::*;
@@ -591,23 +591,85 @@ async fn a_key_stands_for_one_notification() {
 }
 
 /// As the version before made it.
+/// What each version of the tables has that the one before did not, undone: the latest first.
+const UNDONE: [&str; 3] = [
+    "ALTER TABLE app DROP COLUMN paused_at; ALTER TABLE app DROP COLUMN pause_reason; PRAGMA user_version = 3",
+    "DROP INDEX pending_once; ALTER TABLE pending DROP COLUMN once; PRAGMA user_version = 2",
+    "ALTER TABLE key DROP COLUMN digest; PRAGMA user_version = 1",
+];
+
 #[tokio::test]
-async fn a_file_of_the_version_before_goes_on() {
+async fn files_of_all_versions_before_go_on() {
+    for steps in 1..=UNDONE.len() {
+        let folder = Folder::new();
+        let outbox = folder.open(Bounds::default());
+        let app = app("one");
+        let first = outbox.accept(&app, vec![entry(1, Some(1), 1000)]).await.unwrap()[0];
+        outbox.close().await.unwrap();
+        let connection = rusqlite::Connection::open(folder.0.join("outbox.sqlite3")).unwrap();
+        UNDONE[..steps].iter().for_each(|undo| connection.execute_batch(undo).unwrap());
+        drop(connection);
+        let outbox = folder.open(Bounds::default());
+        let again = outbox.accept(&app, vec![entry(1, Some(1), 1100)]).await.unwrap()[0];
+        assert_eq!((again.id, again.duplicate), (first.id, true));
+        assert_eq!(outbox.pauses().await.unwrap(), []);
+        outbox.close().await.unwrap();
+    }
+}
+
+/// A selection goes on where it ended, over more than it looks at in one go, and takes nothing that is in flight.
+#[tokio::test]
+async fn what_waits_is_withdrawn_step_by_step() {
+    let folder = Folder::new();
+    let outbox = folder.open(Bounds::default());
+    let (app, other) = (app("one"), app("two"));
+    let entries: Vec<_> =
+        (0..5000_u32).map(|number| entry((number % 2) as u8, None, 1000 + u64::from(number))).collect();
+    outbox.accept(&app, entries).await.unwrap();
+    outbox.accept(&other, vec![entry(1, None, 1000)]).await.unwrap();
+    let flying: Vec<_> =
+        outbox.claim(&app, 10, at(9000)).await.unwrap().entries.into_iter().map(|one| one.id).collect();
+    let selection = Selection {
+        token: Some(DeviceToken::from_bytes([1; 32]).unwrap()),
+        accepted_before: Some(at(5000)),
+        ..Selection::default()
+    };
+    let (mut ended, mut steps, mut after) = (Vec::new(), 0, Cursor::default());
+    loop {
+        let step = outbox.withdraw(&app, selection.clone(), Withdrawal::Purged, &after, at(9000)).await.unwrap();
+        ended.extend(step.settled);
+        steps += 1;
+        let Some(next) = step.next else { break };
+        after = next;
+    }
+    // Every second one of those that were accepted in time, but for half of those in flight.
+    assert_eq!((ended.len(), steps), (1995, 3));
+    assert!(ended.iter().all(|(_, record)| record.reason.as_deref() == Some("purged") && !flying.contains(&record.id)));
+    let counts = outbox.counts(&app).await.unwrap();
+    assert_eq!((counts.waiting, counts.in_flight), (5000 - 10 - 1995, 10));
+    assert_eq!(outbox.counts(&other).await.unwrap().waiting, 1);
+    let wrong = outbox.withdraw(&app, selection, Withdrawal::Purged, &Cursor::new("x"), at(9000)).await;
+    assert!(matches!(wrong, Err(OutboxError::Cursor { .. })), "{wrong:?}");
+    // The numbers are those of the file.
+    outbox.close().await.unwrap();
+    let outbox = folder.open(Bounds::default());
+    assert_eq!(outbox.outcomes(&app, &Cursor::default(), 5000).await.unwrap().len(), 1995);
+    outbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pause_is_kept_until_it_is_taken_back() {
     let folder = Folder::new();
     let outbox = folder.open(Bounds::default());
     let app = app("one");
-    let first = outbox.accept(&app, vec![entry(1, Some(1), 1000)]).await.unwrap()[0];
+    let pause = AppPause { since: at(5), reason: Some("wrong text".into()) };
+    outbox.set_pause(&app, Some(pause.clone())).await.unwrap();
     outbox.close().await.unwrap();
-    let connection = rusqlite::Connection::open(folder.0.join("outbox.sqlite3")).unwrap();
-    let first_version =
-        "ALTER TABLE key DROP COLUMN digest; DROP INDEX pending_once; ALTER TABLE pending DROP COLUMN once;
-                         PRAGMA user_version = 1";
-    connection.execute_batch(first_version).unwrap();
-    drop(connection);
     let outbox = folder.open(Bounds::default());
-    let again = outbox.accept(&app, vec![entry(1, Some(1), 1100)]).await.unwrap()[0];
-    assert_eq!((again.id, again.duplicate), (first.id, true));
+    assert_eq!(outbox.pauses().await.unwrap(), [(app.clone(), pause)]);
+    outbox.set_pause(&app, None).await.unwrap();
     outbox.close().await.unwrap();
+    assert_eq!(folder.open(Bounds::default()).pauses().await.unwrap(), []);
 }
 
 #[tokio::test]
