@@ -10,15 +10,23 @@ use crate::serve::{api, ask, write};
 
 /// A daemon with the app `demo`, which sends to a simulator.
 struct World {
-    _daemon: Running,
+    daemon: Running,
     api: String,
+}
+
+/// Its folder goes away with it, which takes a stop.
+impl Drop for World {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        self.daemon.stop();
+    }
 }
 
 impl World {
     fn new() -> Self {
         let mut daemon = Running::start("serve", &["--ports", "any"]);
         let api = api(&mut daemon);
-        Self { _daemon: daemon, api }
+        Self { daemon, api }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -112,7 +120,7 @@ fn who_is_not_let_in_or_finds_nobody_is_told_what_to_do() {
     );
     let file = write(&folder, "apnsd.toml", &config);
     let mut daemon = Running::start("serve", &["--config", &file]);
-    let world = World { api: api(&mut daemon), _daemon: daemon };
+    let world = World { api: api(&mut daemon), daemon };
     let denied = world.ctl(&["apps"]);
     let said = String::from_utf8(denied.stderr).unwrap();
     assert!(denied.status.code() == Some(2) && said.contains("An access token is needed"), "{said}");
