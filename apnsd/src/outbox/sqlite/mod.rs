@@ -242,6 +242,12 @@ impl Outbox for SqliteOutbox {
     }
 
     fn change(&self, changes: Vec<Change>) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
+        let row = |change: &Change| self.tag.row(change.id());
+        let otherwise = changes.iter().filter_map(|change| Some((row(change)?, change)));
+        let otherwise: Vec<_> = otherwise.filter(|(row, change)| self.sent.says_otherwise(*row, change)).collect();
+        if !otherwise.is_empty() && self.sent.changing(otherwise.into_iter()).is_err() {
+            self.disown_sent();
+        }
         let noted = self.sent.to_be_done(changes.iter().filter_map(|change| self.tag.row(change.id())));
         let changed = self.writer.ask(move |work| work.change(changes));
         Box::pin(async move {
@@ -253,7 +259,15 @@ impl Outbox for SqliteOutbox {
 
     fn recover(&self, app: &AppName, policy: LossPolicy, now: WallTime) -> Answer<'_, Recovered> {
         let app = app.clone();
-        self.writer.ask(move |work| work.recover(&app, policy, now))
+        let recovered = self.writer.ask(move |work| work.recover(&app, policy, now));
+        Box::pin(async move {
+            let (recovered, again) = recovered.await?;
+            // That these left is of the process before. When they are claimed again, that is no longer said of them.
+            let changes: Vec<Change> = again.into_iter().map(Change::Postpone).collect();
+            self.changing(&changes);
+            self.sent.done(&self.sent.to_be_done(changes.iter().filter_map(|change| self.tag.row(change.id()))));
+            Ok(recovered)
+        })
     }
 
     fn abandon(&self, app: &AppName, why: &str, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {

@@ -120,10 +120,28 @@ struct Kept {
     notes: u64,
 }
 
+/// What the last line about a row says, as far as a later one may have to say otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Left,
+    Ended,
+    Waits { due: WallTime, tries: Tries },
+}
+
+impl Said {
+    const fn of(change: &Change) -> Self {
+        match change {
+            Change::Settle(_) => Self::Ended,
+            Change::Postpone(Postponement { due, tries, .. }) => Self::Waits { due: *due, tries: *tries },
+        }
+    }
+}
+
 /// The last line about a row.
 #[derive(Debug)]
 struct Note {
     number: u64,
+    said: Said,
     /// What is to be done with it, as it stands in the file; `None` where it may have left.
     change: Option<Vec<u8>>,
 }
@@ -137,7 +155,7 @@ impl Sent {
         let Some(boot) = boot() else { return Self(None) };
         let (path, live) = (path.to_owned(), HashMap::new());
         let mut kept = Kept { path, boot, opening, file: None, size: 0, limit: LIMIT, live, notes: 0 };
-        left.into_iter().for_each(|row| kept.note(row, None));
+        left.into_iter().for_each(|row| kept.note(row, Said::Left, None));
         // One that cannot be written now can be later.
         let _ = kept.rewrite();
         Self(Some(Mutex::new(kept)))
@@ -150,7 +168,7 @@ impl Sent {
     /// When an earlier file stands there that does not say so.
     pub(super) fn leaving(&self, rows: Vec<i64>) -> io::Result<()> {
         let Some(mut kept) = self.kept() else { return Ok(()) };
-        rows.iter().for_each(|row| kept.note(*row, None));
+        rows.iter().for_each(|row| kept.note(*row, Said::Left, None));
         let mut text = Vec::new();
         Line::Left(rows).append_to(&mut text)?;
         kept.append(&text)
@@ -167,9 +185,17 @@ impl Sent {
         for (row, change) in changes {
             let begin = text.len();
             Line::of(row, change).append_to(&mut text)?;
-            kept.note(row, Some(text[begin..].to_vec()));
+            kept.note(row, Said::of(change), Some(text[begin..].to_vec()));
         }
         kept.append(&text)
+    }
+
+    /// Whether something else is noted than what is done with this row now. The line would stay, and be believed of a later
+    /// claim of the same row.
+    pub(super) fn says_otherwise(&self, row: i64, change: &Change) -> bool {
+        let noted = |kept: MutexGuard<'_, Kept>| kept.live.get(&row).is_some_and(|note| note.said != Said::of(change));
+        // A row that ended is never claimed again.
+        matches!(change, Change::Postpone(_)) && self.kept().is_some_and(noted)
     }
 
     /// What is noted as to be done with these rows: row and number of the note.
@@ -203,9 +229,9 @@ impl Sent {
 }
 
 impl Kept {
-    fn note(&mut self, row: i64, change: Option<Vec<u8>>) {
+    fn note(&mut self, row: i64, said: Said, change: Option<Vec<u8>>) {
         self.notes += 1;
-        self.live.insert(row, Note { number: self.notes, change });
+        self.live.insert(row, Note { number: self.notes, said, change });
     }
 
     fn append(&mut self, text: &[u8]) -> io::Result<()> {

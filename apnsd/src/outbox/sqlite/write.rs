@@ -376,11 +376,17 @@ impl Work<'_> {
         rows.collect()
     }
 
-    pub(super) fn recover(&mut self, app: &AppName, policy: LossPolicy, now: WallTime) -> Done<Recovered> {
-        let Some(number) = self.books.totals.apps.get(app).copied() else { return Ok(Recovered::default()) };
+    /// Gives what waits again as well.
+    pub(super) fn recover(
+        &mut self,
+        app: &AppName,
+        policy: LossPolicy,
+        now: WallTime,
+    ) -> Done<(Recovered, Vec<Postponement>)> {
+        let Some(number) = self.books.totals.apps.get(app).copied() else { return Ok(Default::default()) };
         // What is in flight is in no index: looking for it costs a walk through everything that is pending.
         if self.books.of(number).in_flight == 0 {
-            return Ok(Recovered::default());
+            return Ok(Default::default());
         }
         self.recover_rows(app, number, policy, now).map_err(|error| failed(&error))
     }
@@ -391,14 +397,16 @@ impl Work<'_> {
         number: AppNumber,
         policy: LossPolicy,
         now: WallTime,
-    ) -> rusqlite::Result<Recovered> {
-        let mut recovered = Recovered::default();
+    ) -> rusqlite::Result<(Recovered, Vec<Postponement>)> {
+        let (mut recovered, mut again) = (Recovered::default(), Vec::new());
         for pending in self.pending(number, 1, -1)? {
             let cause = match policy {
                 LossPolicy::Resend { at_most } if pending.tries.replays < at_most => {
                     let tries = Tries { replays: pending.tries.replays + 1, ..pending.tries };
                     let id = self.books.tag.name(pending.row);
-                    self.postpone(Postponement { id, due: now, tries })?;
+                    let postponement = Postponement { id, due: now, tries };
+                    self.postpone(postponement)?;
+                    again.push(postponement);
                     recovered.resent += 1;
                     continue;
                 }
@@ -411,7 +419,7 @@ impl Work<'_> {
             self.books.settled_one(number, pending.bytes);
             recovered.reported.push(ended);
         }
-        Ok(recovered)
+        Ok((recovered, again))
     }
 
     /// Ends at most twice [`STEP`] of them; others that wait for the writer get their turn between.
