@@ -428,13 +428,13 @@ async fn outcomes_and_keys_are_forgotten_in_their_time() {
     let bounds = Bounds::default().with_outcomes(Duration::from_secs(5)).with_idempotency(Duration::from_secs(1));
     let outbox = folder.open(bounds);
     let app = app("one");
-    let first = outbox.accept(&app, vec![entry(1, Some(1), 1000)]).await.unwrap()[0];
+    let first = outbox.accept(&app, vec![entry(1, Some(1), 1000)]).await.unwrap().swap_remove(0);
     let claimed = outbox.claim(&app, 1, at(1000)).await.unwrap();
     assert_eq!(claimed.entries[0].idempotency_key.as_deref(), Some("key 1"));
     outbox.change(vec![settle(first.id, &app, Tries::default(), 1500)]).await.unwrap();
-    let again = outbox.accept(&app, vec![entry(1, Some(1), 1900)]).await.unwrap()[0];
+    let again = outbox.accept(&app, vec![entry(1, Some(1), 1900)]).await.unwrap().swap_remove(0);
     assert_eq!((again.id, again.duplicate), (first.id, true));
-    let later = outbox.accept(&app, vec![entry(1, Some(1), 2001)]).await.unwrap()[0];
+    let later = outbox.accept(&app, vec![entry(1, Some(1), 2001)]).await.unwrap().swap_remove(0);
     assert!(!later.duplicate && later.id != first.id);
     outbox.sweep(at(6000)).await.unwrap();
     assert!(outbox.lookup(vec![first.id]).await.unwrap()[0].is_some());
@@ -579,8 +579,8 @@ async fn a_key_stands_for_one_notification() {
         let entry = entry(number, Some(key), 1000);
         NewEntry { digest: Some(apnsd::outbox::digest(&entry.notification)), ..entry }
     };
-    let first = outbox.accept(&app, vec![keyed(1, 1)]).await.unwrap()[0];
-    let again = outbox.accept(&app, vec![keyed(1, 1)]).await.unwrap()[0];
+    let first = outbox.accept(&app, vec![keyed(1, 1)]).await.unwrap().swap_remove(0);
+    let again = outbox.accept(&app, vec![keyed(1, 1)]).await.unwrap().swap_remove(0);
     assert_eq!((again.id, again.duplicate), (first.id, true));
     let error = outbox.accept(&app, vec![keyed(2, 2), keyed(2, 1)]).await.unwrap_err();
     assert_eq!(error, OutboxError::KeyReused { index: 1 });
@@ -604,13 +604,13 @@ async fn files_of_all_versions_before_go_on() {
         let folder = Folder::new();
         let outbox = folder.open(Bounds::default());
         let app = app("one");
-        let first = outbox.accept(&app, vec![entry(1, Some(1), 1000)]).await.unwrap()[0];
+        let first = outbox.accept(&app, vec![entry(1, Some(1), 1000)]).await.unwrap().swap_remove(0);
         outbox.close().await.unwrap();
         let connection = rusqlite::Connection::open(folder.0.join("outbox.sqlite3")).unwrap();
         UNDONE[..steps].iter().for_each(|undo| connection.execute_batch(undo).unwrap());
         drop(connection);
         let outbox = folder.open(Bounds::default());
-        let again = outbox.accept(&app, vec![entry(1, Some(1), 1100)]).await.unwrap()[0];
+        let again = outbox.accept(&app, vec![entry(1, Some(1), 1100)]).await.unwrap().swap_remove(0);
         assert_eq!((again.id, again.duplicate), (first.id, true));
         assert_eq!(outbox.pauses().await.unwrap(), []);
         outbox.close().await.unwrap();

@@ -297,6 +297,11 @@ impl Intake {
                 self.refuse(connection, arrivals, index, invalid(&cause));
                 return true;
             }
+            // The protocol has no status for it.
+            Err(SubmitError::Payload { index, .. }) => {
+                self.refuse(connection, arrivals, index, Status::UNKNOWN);
+                return true;
+            }
             // The app was removed, or the service stops. What was not stored is sent again elsewhere.
             Err(SubmitError::UnknownApp(_) | SubmitError::Outbox(OutboxError::Closed)) => {
                 self.put_back(arrivals);

@@ -108,6 +108,9 @@ pub struct AppDefinition {
     /// How often it is sent again at most, with `loss = "resend"`. Default: 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resend_at_most: Option<u32>,
+    /// What becomes of a payload that a device would drop. Default: it is sent; payloads are not looked at.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub validate: Validate,
     /// How many notifications a second are taken from callers. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<u32>,
@@ -181,6 +184,20 @@ pub enum Loss {
     Resend,
 }
 
+/// What becomes of a payload that the service accepts and a device drops, by all that Apple documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Validate {
+    /// Payloads are not looked at.
+    #[default]
+    Off,
+    /// It is sent; the answer to the caller and the log say what is wrong.
+    Warn,
+    /// It is not taken. What is only doubtful is, as with [`Warn`](Self::Warn).
+    Refuse,
+}
+
 /// What is sent again after the service refused it for the time being.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -234,6 +251,7 @@ pub(crate) struct App {
     pub(crate) patience: Duration,
     pub(crate) retry: RetryPolicy,
     pub(crate) loss: LossPolicy,
+    pub(crate) validate: Validate,
     pub(crate) rate: Option<u32>,
 }
 
@@ -436,6 +454,7 @@ impl AppDefinition {
                 Loss::Report => LossPolicy::Report,
                 Loss::Resend => LossPolicy::Resend { at_most: self.resend_at_most.unwrap_or(3) },
             },
+            validate: self.validate,
             rate: self.rate,
         })
     }

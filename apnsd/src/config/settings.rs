@@ -479,6 +479,12 @@ const TABLES: &[SettingsTable] = &[
             ),
             setting("resend_at_most", ANY, Words("3"), "How often it is sent again, with `loss = \"resend\"`."),
             setting(
+                "validate",
+                Word(&["off", "warn", "refuse"]),
+                Value("\"off\""),
+                "What becomes of a payload that a device would drop: see [what a device drops](daemon.md#what-a-device-drops).",
+            ),
+            setting(
                 "rate",
                 ONE_OR_MORE,
                 Nothing,

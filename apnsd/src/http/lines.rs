@@ -214,6 +214,11 @@ impl Taking {
                     let line = lines.remove(index);
                     self.refuse(line, Problem::invalid().field("(the whole)", cause)).await?;
                 }
+                Err(SubmitError::Payload { index, findings }) => {
+                    submissions.remove(index);
+                    let line = lines.remove(index);
+                    self.refuse(line, Problem::payload("", &findings)).await?;
+                }
                 Err(error @ SubmitError::KeyReused { index }) => {
                     submissions.remove(index);
                     let line = lines.remove(index);

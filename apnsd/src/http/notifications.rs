@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use apns_lint::Finding;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
@@ -29,9 +30,26 @@ pub(super) struct Receipt {
     /// Its idempotency key was known: this is the earlier one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) duplicate: bool,
+    /// What is wrong with its payload, where the app's `validate` says to look.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) findings: Vec<FoundInPayload>,
     /// What became of it, where that was waited for and is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) outcome: Option<OutcomeRecord>,
+}
+
+/// Something that is wrong with a payload.
+#[derive(Serialize)]
+pub(super) struct FoundInPayload {
+    severity: &'static str,
+    at: String,
+    what: String,
+}
+
+impl From<&Finding> for FoundInPayload {
+    fn from(finding: &Finding) -> Self {
+        Self { severity: finding.severity.word(), at: finding.at.clone(), what: finding.what.clone() }
+    }
 }
 
 /// What is told of one that is looked up.
@@ -211,7 +229,12 @@ pub(super) async fn receipts(service: &Service, accepted: &[Accepted], wait: Opt
             outcomes = known;
         }
     }
-    let receipt = |(one, outcome): (&Accepted, _)| Receipt { id: one.id, duplicate: one.duplicate, outcome };
+    let receipt = |(one, outcome): (&Accepted, _)| Receipt {
+        id: one.id,
+        duplicate: one.duplicate,
+        findings: one.findings.iter().map(FoundInPayload::from).collect(),
+        outcome,
+    };
     accepted.iter().zip(outcomes).map(receipt).collect()
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use apns_lint::Finding;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -111,6 +112,14 @@ impl Problem {
         self
     }
 
+    /// A payload that a device would drop; `before` leads to the notification.
+    pub(crate) fn payload(before: &str, findings: &[Finding]) -> Self {
+        findings.iter().fold(Self::invalid(), |problem, finding| {
+            let dot = if finding.at.is_empty() { "" } else { "." };
+            problem.field(format!("{before}payload{dot}{}", finding.at), &finding.what)
+        })
+    }
+
     /// The same about a body that is no array: places in one are left out.
     pub(crate) fn about_one(mut self) -> Self {
         for error in &mut self.errors {
@@ -159,6 +168,7 @@ impl From<SubmitError> for Problem {
         match error {
             SubmitError::UnknownApp(error) => error.into(),
             SubmitError::Invalid { index, cause } => Self::invalid().field(format!("[{index}]"), cause),
+            SubmitError::Payload { index, findings } => Self::payload(&format!("[{index}]."), &findings),
             SubmitError::KeyReused { index } => Self::invalid().field(format!("[{index}].idempotency_key"), &error),
             SubmitError::TooFast { wait } => Self::too_fast().detail(&error).retry_after(wait),
             SubmitError::Outbox(error) => error.into(),

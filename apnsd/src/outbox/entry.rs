@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use apns_lint::Finding;
 use apns_proto::{CollapseId, DeviceToken, Notification, PushType, Topic, WallTime};
 use serde::{Deserialize, Serialize};
 
@@ -24,12 +25,14 @@ pub struct NewEntry {
 }
 
 /// A notification that was accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
     /// Its name.
     pub id: NotificationId,
     /// Whether its idempotency key was known, and the name is that of the earlier one.
     pub duplicate: bool,
+    /// What is wrong with its payload, where the app wants to know. An outbox leaves it empty.
+    pub findings: Vec<Finding>,
 }
 
 /// What [`claim`](super::Outbox::claim) hands out.

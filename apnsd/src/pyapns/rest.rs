@@ -206,6 +206,10 @@ impl Pyapns {
                 let place = index.to_string();
                 refused(json::error(StatusCode::BAD_REQUEST, &cause.to_string(), &[("notification", &place)]))
             }
+            SubmitError::Payload { index, .. } => {
+                let place = index.to_string();
+                refused(json::error(StatusCode::BAD_REQUEST, &error.to_string(), &[("notification", &place)]))
+            }
             // No call of this interface has one.
             SubmitError::KeyReused { .. } => refused(json::error(StatusCode::BAD_REQUEST, &error.to_string(), &[])),
             SubmitError::TooFast { .. } => refused(not_now(&error, StatusCode::TOO_MANY_REQUESTS)),

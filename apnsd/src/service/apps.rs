@@ -161,6 +161,7 @@ impl Service {
             current: RwLock::new(current),
             removed: AtomicBool::new(false),
             past_told: AtomicBool::new(false),
+            told: super::validation::Told::default(),
             task: parking_lot::Mutex::new(None),
         });
         let engine = Engine {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use apns_lint::Finding;
 use apns_proto::InvalidNotification;
 
 use crate::outbox::OutboxError;
@@ -26,6 +27,14 @@ pub enum SubmitError {
         /// Why.
         cause: InvalidNotification,
     },
+    /// A device would drop it, and the app's `validate` says to refuse such ones.
+    #[error("a device would drop the payload: {}", told(findings))]
+    Payload {
+        /// Its place, from 0.
+        index: usize,
+        /// What is wrong, the worst first. Keys are named, and no value.
+        findings: Vec<Finding>,
+    },
     /// Its idempotency key was given before, with another notification.
     #[error("the idempotency key was given before, with another notification")]
     KeyReused {
@@ -41,4 +50,12 @@ pub enum SubmitError {
     /// The outbox is full, or fails.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
+}
+
+fn told(findings: &[Finding]) -> String {
+    let one = |finding: &Finding| match &*finding.at {
+        "" => finding.what.clone(),
+        at => format!("{at}: {}", finding.what),
+    };
+    findings.iter().map(one).collect::<Vec<_>>().join("; ")
 }

@@ -6,6 +6,7 @@ mod error;
 mod store;
 mod stream;
 mod summary;
+mod validation;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use apns_lint::Finding;
 use apns_proto::binary::Limits;
 use apns_proto::{Expiration, InvalidNotification, Notification, WallTime};
 use parking_lot::RwLock;
@@ -124,6 +126,8 @@ struct RunningApp {
     removed: AtomicBool,
     /// It was said that an expiration in the past was given.
     past_told: AtomicBool,
+    /// What was said of its payloads.
+    told: validation::Told,
     task: parking_lot::Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -281,9 +285,10 @@ impl Service {
         let current = running.now();
         let at = now();
         let mut entries = Vec::with_capacity(submissions.len());
+        let mut findings = Vec::with_capacity(submissions.len());
         for (index, submission) in submissions.into_iter().enumerate() {
             let Submission { mut notification, idempotency_key } = submission;
-            check(&notification, &current.app).map_err(|cause| SubmitError::Invalid { index, cause })?;
+            findings.push(examine(index, &notification, &current.app)?);
             let digest = idempotency_key.is_some().then(|| digest(&notification));
             // What only the payload's builder was told does not survive its being written down.
             if let (None, Some(declared)) = (notification.push_type(), notification.payload().declared_push_type()) {
@@ -310,6 +315,9 @@ impl Service {
                 Err(OutboxError::KeyReused { index }) => return Err(SubmitError::KeyReused { index }),
                 accepted => accepted?,
             };
+            let accepted: Vec<Accepted> =
+                accepted.into_iter().zip(findings).map(|(one, findings)| Accepted { findings, ..one }).collect();
+            accepted.iter().for_each(|one| running.told.tell(&name, &one.findings));
             running.standing.took(accepted.iter().filter(|one| !one.duplicate).count() as u64);
             running.wake.notify_one();
             if running.removed.load(Ordering::SeqCst) {
@@ -330,7 +338,7 @@ impl Service {
     pub(crate) fn check(&self, app: &AppName, submissions: &[Submission]) -> Result<(), SubmitError> {
         let current = self.app(app)?.now();
         for (index, submission) in submissions.iter().enumerate() {
-            check(&submission.notification, &current.app).map_err(|cause| SubmitError::Invalid { index, cause })?;
+            examine(index, &submission.notification, &current.app)?;
         }
         Ok(())
     }
@@ -666,6 +674,13 @@ where
     E: From<OutboxError> + Send + 'static,
 {
     tokio::spawn(work).await.unwrap_or_else(|_| Err(OutboxError::Closed.into()))
+}
+
+/// What the client would refuse is refused before it is stored, and what the app's `validate` refuses. What is wrong with the
+/// payload otherwise comes back.
+fn examine(index: usize, notification: &Notification, app: &App) -> Result<Vec<Finding>, SubmitError> {
+    check(notification, app).map_err(|cause| SubmitError::Invalid { index, cause })?;
+    validation::judge(notification, app).map_err(|findings| SubmitError::Payload { index, findings })
 }
 
 /// What the client would refuse is refused before it is stored.

@@ -18,4 +18,5 @@ mod renewal;
 mod sharing;
 mod store;
 mod support;
+mod validation;
 mod watching;

@@ -150,7 +150,7 @@ impl Work<'_> {
             if let Some(key) = &new.key
                 && let Some(row) = self.known_key(app, key, at)?
             {
-                accepted.push(Accepted { id: self.books.tag.name(row), duplicate: true });
+                accepted.push(Accepted { id: self.books.tag.name(row), duplicate: true, findings: Vec::new() });
                 continue;
             }
             let row = self.next_row()?;
@@ -162,7 +162,7 @@ impl Work<'_> {
             }
             count += 1;
             bytes += new.body.len() as u64;
-            accepted.push(Accepted { id: self.books.tag.name(row), duplicate: false });
+            accepted.push(Accepted { id: self.books.tag.name(row), duplicate: false, findings: Vec::new() });
         }
         self.books.came(app, count, bytes);
         Ok(accepted)
