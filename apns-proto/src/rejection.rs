@@ -88,6 +88,25 @@ pub enum TokenVerdict {
 }
 
 impl TokenVerdict {
+    /// A stable word for programs: `keep`, `drop` or `drop_if_registered_before`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Drop => "drop",
+            Self::DropIfRegisteredBefore(_) => "drop_if_registered_before",
+        }
+    }
+
+    /// Since when the app is gone from the device, where the service says so.
+    #[must_use]
+    pub const fn gone_since(self) -> Option<WallTime> {
+        match self {
+            Self::DropIfRegisteredBefore(time) => Some(time),
+            Self::Keep | Self::Drop => None,
+        }
+    }
+
     /// Whether a token that was registered at this time should be dropped.
     #[must_use]
     pub fn drops(self, registered: WallTime) -> bool {

@@ -25,7 +25,7 @@ use crate::binary::FeedbackRecord;
 use crate::payload::{InterruptionLevel, LiveActivityEvent};
 use crate::{
     ApnsId, CollapseId, DeviceToken, Environment, Expiration, InvalidToken, Notification, Outcome, Payload, Priority,
-    PushType, Rejection, TokenVerdict, Topic, WallTime,
+    PushType, Rejection, Topic, WallTime,
 };
 
 /// Reads a text and parses it.
@@ -232,18 +232,9 @@ struct OutcomeForm<'a> {
     detail: Option<String>,
 }
 
-/// The word for a verdict, and since when the app is gone from the device.
-fn verdict(verdict: TokenVerdict) -> (&'static str, Option<WallTime>) {
-    match verdict {
-        TokenVerdict::Keep => ("keep", None),
-        TokenVerdict::Drop => ("drop", None),
-        TokenVerdict::DropIfRegisteredBefore(time) => ("drop_if_registered_before", Some(time)),
-    }
-}
-
 impl<'a> OutcomeForm<'a> {
     fn of_rejection(rejection: &'a Rejection) -> Self {
-        let (token, gone_since) = verdict(rejection.token_verdict());
+        let verdict = rejection.token_verdict();
         let (apns_id, unique_id) = match rejection {
             #[cfg(feature = "http2")]
             Rejection::Provider(rejection) => (rejection.apns_id(), rejection.unique_id()),
@@ -255,8 +246,8 @@ impl<'a> OutcomeForm<'a> {
             status: Some(rejection.status()),
             reason: Some(rejection.reason()),
             reaction: Some(rejection.reaction().word()),
-            token: Some(token),
-            gone_since,
+            token: Some(verdict.word()),
+            gone_since: verdict.gone_since(),
             detail: Some(rejection.explain().to_do.to_owned()),
             ..Self::default()
         }
@@ -301,8 +292,9 @@ struct InvalidTokenForm<'a> {
 
 impl Serialize for InvalidToken {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (verdict, gone_since) = verdict(self.verdict);
-        InvalidTokenForm { token: &self.token, topic: self.topic.as_ref(), verdict, gone_since }.serialize(serializer)
+        let Self { token, topic, verdict } = self;
+        let (topic, gone_since) = (topic.as_ref(), verdict.gone_since());
+        InvalidTokenForm { token, topic, verdict: verdict.word(), gone_since }.serialize(serializer)
     }
 }
 
@@ -327,7 +319,7 @@ mod tests {
 
     use super::*;
     use crate::binary::Status;
-    use crate::{NotSentCause, Proof};
+    use crate::{NotSentCause, Proof, TokenVerdict};
 
     fn token() -> DeviceToken {
         DeviceToken::from_bytes([0xab; 32]).unwrap()
@@ -349,8 +341,12 @@ mod tests {
         );
         assert_eq!(json, expected);
         let read: Notification = serde_json::from_str(&json).unwrap();
-        assert_eq!(read, notification.with_push_type(PushType::Voip), "what the payload declared is a choice now");
+        assert_eq!(read.push_type(), Some(&PushType::Voip), "what the payload declared is a choice now");
+        assert_eq!(read.payload().as_bytes(), notification.payload().as_bytes());
         assert_eq!(serde_json::to_string(&read).unwrap(), json);
+        assert_eq!((read.token(), read.topic()), (notification.token(), notification.topic()));
+        assert_eq!((read.priority(), read.expiration()), (notification.priority(), notification.expiration()));
+        assert_eq!((read.collapse_id(), read.apns_id()), (notification.collapse_id(), notification.apns_id()));
     }
 
     #[test]

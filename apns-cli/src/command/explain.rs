@@ -4,7 +4,7 @@ use std::fmt;
 
 use apns_proto::binary::Status;
 use apns_proto::http2::{Api, ProviderRejection, Reason};
-use apns_proto::{Explanation, Rejection, Retry, TokenVerdict, WallTime};
+use apns_proto::{Explanation, Rejection, Retry, WallTime};
 use apns_sim::Deviation;
 use clap::Args;
 use serde::Serialize;
@@ -118,11 +118,7 @@ impl Meaning {
             reaction: Some(rejection.reaction().word()),
             retry: Some(retry),
             retry_after,
-            device_token: match rejection.token_verdict() {
-                TokenVerdict::Drop => "drop",
-                TokenVerdict::DropIfRegisteredBefore(_) => "drop_if_registered_before",
-                _ => "keep",
-            },
+            device_token: rejection.token_verdict().word(),
             needs_person: rejection.needs_person(),
             recipes: Vec::new(),
         }

@@ -1,6 +1,6 @@
 //! The end of a notification as it is kept and told.
 
-use apns_proto::{ApnsId, NotSentCause, Outcome, Rejection, TokenVerdict, UnknownCause, WallTime};
+use apns_proto::{ApnsId, NotSentCause, Outcome, Rejection, UnknownCause, WallTime};
 use serde::{Deserialize, Serialize};
 
 use super::{Tries, Withdrawal};
@@ -139,13 +139,9 @@ impl OutcomeRecord {
         self.status = Some(rejection.status());
         self.reason = Some(rejection.reason().to_owned());
         self.reaction = Some(rejection.reaction().word().to_owned());
-        let (token, since) = match rejection.token_verdict() {
-            TokenVerdict::Drop => ("drop", None),
-            TokenVerdict::DropIfRegisteredBefore(time) => ("drop_if_registered_before", Some(time.as_millis())),
-            _ => ("keep", None),
-        };
-        self.token = Some(token.to_owned());
-        self.gone_since = since;
+        let verdict = rejection.token_verdict();
+        self.token = Some(verdict.word().to_owned());
+        self.gone_since = verdict.gone_since().map(WallTime::as_millis);
         self.detail = Some(rejection.explain().to_do.to_owned());
         if let Rejection::Provider(rejection) = rejection {
             self.apns_id = rejection.apns_id().as_ref().map(ApnsId::to_string);
