@@ -126,12 +126,9 @@ class Browser:
 
     def follow(self, selector):
         """Clicks on what leads to another page, or to this one again, and waits until that is loaded."""
-        self.leaves(lambda: self.click(selector))
-
-    def leaves(self, act):
-        """Does what ends the page, and waits for the next one: the driver itself waits only where the browser was quick to begin."""
+        # The driver itself waits only where the browser was quick to begin.
         self.run("window.leftBehind = true")
-        act()
+        self.click(selector)
         loaded = "return !window.leftBehind && document.readyState === 'complete'"
         wait_until("the next page is loaded", lambda: self.run(loaded))
 

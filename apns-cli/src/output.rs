@@ -43,6 +43,11 @@ impl Output {
         self.attempt(|writer| writer.write_all(text));
     }
 
+    /// Writes a row, for a program or for a person.
+    pub(crate) fn row(&mut self, as_json: bool, row: &(impl Serialize + fmt::Display)) {
+        if as_json { self.json(row) } else { self.line(row) }
+    }
+
     /// Hands everything over to the reader.
     pub(crate) fn flush(&mut self) {
         self.attempt(Write::flush);

@@ -339,7 +339,7 @@ impl Settings {
         let mut layers = vec![(OPTIONS, options), (VARIABLES, Layer::from_variables(lookup)?)];
         let profile = match profile {
             Some(profile) => Some(profile),
-            None => variable(lookup, "APNS_PROFILE")?,
+            None => looked_up(lookup, "APNS_PROFILE")?,
         };
         if let Some(name) = profile {
             layers.push((PROFILE, Layer::from_file(&config_file(lookup)?, &name)?));
@@ -439,9 +439,9 @@ impl Settings {
 
 impl Layer {
     fn from_variables(lookup: Lookup<'_>) -> Result<Self, SettingsError> {
-        let text = |name| variable(lookup, name);
-        let path = |name| Ok(variable(lookup, name)?.map(PathBuf::from));
-        let stored = |name| Ok(variable(lookup, name)?.map(|value| Stored::in_variable(name, value)));
+        let text = |name| looked_up(lookup, name);
+        let path = |name| Ok(looked_up(lookup, name)?.map(PathBuf::from));
+        let stored = |name| Ok(looked_up(lookup, name)?.map(|value| Stored::in_variable(name, value)));
         Ok(Self {
             host: text("APNS_HOST")?,
             port: parsed(lookup, "APNS_PORT", |text| {
@@ -498,8 +498,13 @@ impl Layer {
     }
 }
 
+/// A variable of the environment; an empty one is as good as none.
+pub(crate) fn variable(name: &'static str) -> Result<Option<String>, SettingsError> {
+    looked_up(&|name| env::var(name), name)
+}
+
 /// An empty variable is as good as none.
-fn variable(lookup: Lookup<'_>, name: &'static str) -> Result<Option<String>, SettingsError> {
+fn looked_up(lookup: Lookup<'_>, name: &'static str) -> Result<Option<String>, SettingsError> {
     match lookup(name) {
         Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
         Err(VarError::NotPresent) => Ok(None),
@@ -512,18 +517,18 @@ fn parsed<T>(
     name: &'static str,
     read: impl Fn(&str) -> Result<T, String>,
 ) -> Result<Option<T>, SettingsError> {
-    let value = variable(lookup, name)?;
+    let value = looked_up(lookup, name)?;
     value.map(|text| read(&text)).transpose().map_err(|problem| SettingsError::Variable { name, problem })
 }
 
 /// `APNS_CONFIG`, or `apns/config.toml` where the person's configuration is.
 fn config_file(lookup: Lookup<'_>) -> Result<PathBuf, SettingsError> {
-    if let Some(path) = variable(lookup, "APNS_CONFIG")? {
+    if let Some(path) = looked_up(lookup, "APNS_CONFIG")? {
         return Ok(path.into());
     }
-    let folder = match variable(lookup, "XDG_CONFIG_HOME")? {
+    let folder = match looked_up(lookup, "XDG_CONFIG_HOME")? {
         Some(folder) => PathBuf::from(folder),
-        None => Path::new(&variable(lookup, "HOME")?.ok_or(SettingsError::NoHome)?).join(".config"),
+        None => Path::new(&looked_up(lookup, "HOME")?.ok_or(SettingsError::NoHome)?).join(".config"),
     };
     Ok(folder.join("apns").join("config.toml"))
 }

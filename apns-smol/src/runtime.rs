@@ -29,7 +29,6 @@ use smol::net::TcpStream;
 /// use apns_smol::rustls::crypto::CryptoProvider;
 /// use apns_smol::{BuildError, Client, Endpoint, Http2Builder, Identity, Smol};
 ///
-/// # #[allow(dead_code)]
 /// fn start(identity: Identity, provider: Arc<CryptoProvider>) -> Result<Client, BuildError> {
 ///     let runtime = Smol::with_crypto_provider(provider);
 ///     Http2Builder::on(runtime, Endpoint::provider_api(Environment::Production), identity).start()

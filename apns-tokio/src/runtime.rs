@@ -29,7 +29,6 @@ use crate::stream::{FuturesIo, TokioIo};
 /// use apns_tokio::rustls::crypto::CryptoProvider;
 /// use apns_tokio::{BuildError, Client, Endpoint, Http2Builder, Identity, Tokio};
 ///
-/// # #[allow(dead_code)]
 /// fn start(identity: Identity, provider: Arc<CryptoProvider>) -> Result<Client, BuildError> {
 ///     let runtime = Tokio::with_crypto_provider(provider);
 ///     Http2Builder::on(runtime, Endpoint::provider_api(Environment::Production), identity).start()

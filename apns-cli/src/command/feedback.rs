@@ -87,7 +87,7 @@ async fn read(connection: Connection, identity: Identity, json: bool) -> Result<
             Some(Ok(record)) => {
                 count += 1;
                 let row = Row::from(record);
-                if json { output.json(&row) } else { output.line(&row) }
+                output.row(json, &row);
             }
             Some(Err(FeedbackFailure::Dial(failure))) => return Err(Trouble::dial(&endpoint, &failure).into()),
             Some(Err(FeedbackFailure::Incomplete(FeedbackEnd::Refused(words)))) => {

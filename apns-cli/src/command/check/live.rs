@@ -118,13 +118,7 @@ pub(super) fn run(settings: &Settings, topic: Option<Topic>, json: bool) -> Resu
         ],
     };
     let mut output = Output::new();
-    for one in &found {
-        if json {
-            output.json(one);
-        } else {
-            output.line(one);
-        }
-    }
+    found.iter().for_each(|one| output.row(json, one));
     output.finish()?;
     // A credential may be for one environment alone.
     Ok(if found.iter().any(|one| one.works) { Exit::Fine } else { Exit::NoConnection })

@@ -99,13 +99,7 @@ pub(super) fn run(settings: &Settings, targets: Vec<Endpoint>, json: bool) -> Re
     let mut found = found.into_iter().collect::<Result<Vec<_>, _>>()?;
     name_the_other_port(&mut found);
     let mut output = Output::new();
-    for one in &found {
-        if json {
-            output.json(one);
-        } else {
-            output.line(one);
-        }
-    }
+    found.iter().for_each(|one| output.row(json, one));
     output.finish()?;
     Ok(if found.iter().all(|one| one.works) { Exit::Fine } else { Exit::NoConnection })
 }

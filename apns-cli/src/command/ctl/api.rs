@@ -21,8 +21,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::connection::{read_authorities, read_password};
 use crate::exit::Failure;
-use crate::input::read_file;
+use crate::settings::variable;
 use crate::trouble::Trouble;
 
 const DEFAULT_URL: &str = "http://127.0.0.1:7080";
@@ -30,8 +31,6 @@ const DEFAULT_URL: &str = "http://127.0.0.1:7080";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The longest answer that is kept: a list of many apps.
 const LONGEST: usize = 64 * 1024 * 1024;
-/// The longest file with an access token.
-const LONGEST_TOKEN: u64 = 64 * 1024;
 
 /// Where the daemon is, and how to be let in.
 #[derive(Debug, Args)]
@@ -95,28 +94,11 @@ impl DaemonFlags {
         let host = url.host().unwrap_or_default();
         let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 });
         let token = match &self.token_file {
-            Some(path) => {
-                let text = String::from_utf8(read_file(path, LONGEST_TOKEN)?);
-                let text = text.map_err(|_| Failure::Usage("--token-file: it is not text in UTF-8".to_owned()))?;
-                Some(text.trim().to_owned())
-            }
+            Some(path) => Some(read_password(path)?),
             None => variable("APNS_DAEMON_TOKEN")?,
         };
-        let roots = match &self.daemon_ca {
-            Some(path) => Roots::only_pem(&read_file(path, 16 * 1024 * 1024)?)
-                .map_err(|error| Failure::Roots { path: path.clone(), error })?,
-            None => Roots::default(),
-        };
+        let roots = self.daemon_ca.map(read_authorities).transpose()?.unwrap_or_default();
         Ok(Daemon { endpoint: Endpoint::new(host, port), url, token, roots })
-    }
-}
-
-/// A variable, where it is set and not empty.
-fn variable(name: &str) -> Result<Option<String>, Failure> {
-    match std::env::var(name) {
-        Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
-        Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(std::env::VarError::NotUnicode(_)) => Err(Failure::Usage(format!("{name}: it is not text in UTF-8"))),
     }
 }
 
