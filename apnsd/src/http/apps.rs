@@ -116,9 +116,7 @@ pub(super) async fn provision(
 ) -> Result<Response, Problem> {
     api.admin(&headers)?;
     let app = AppName::new(app).map_err(|error| Problem::invalid().field("app", error).closing())?;
-    if MediaType::of(&headers)? != MediaType::Json {
-        return Err(Problem::media_type().field("Content-Type", "application/json").closing());
-    }
+    MediaType::ensure_json(&headers)?;
     let text = zeroize::Zeroizing::new(read_text(&headers, body, api.limits()).await?);
     let definition = AppDefinition::from_json(text.as_bytes())?;
     let status = if api.service().knows(&app) { StatusCode::OK } else { StatusCode::CREATED };

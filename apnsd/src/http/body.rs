@@ -137,6 +137,14 @@ pub(super) enum MediaType {
 }
 
 impl MediaType {
+    /// Refuses everything but JSON.
+    pub(super) fn ensure_json(headers: &HeaderMap) -> Result<(), Problem> {
+        match Self::of(headers)? {
+            Self::Json => Ok(()),
+            Self::JsonLines => Err(Problem::media_type().field("Content-Type", "application/json").closing()),
+        }
+    }
+
     /// By the header. A page in a browser cannot set these without asking first, which is answered with a no.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();

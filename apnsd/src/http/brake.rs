@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use apns_credentials::disclosure::without_values;
 use apns_proto::{CollapseId, DeviceToken, PushType, Topic, WallTime};
 use axum::Json;
 use axum::body::Body;
@@ -15,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::Api;
 use super::body::{MediaType, read_text};
 use super::problem::{FieldProblem, Problem};
+use super::wire::read_json;
 use crate::config::Span;
 use crate::delivery::now;
 use crate::outbox::{OutcomeRecord, Selection};
@@ -34,17 +34,14 @@ async fn read<T: for<'de> Deserialize<'de>>(
     body: Body,
     empty: Option<T>,
 ) -> Result<T, Problem> {
-    if MediaType::of(headers)? != MediaType::Json {
-        return Err(Problem::media_type().field("Content-Type", "application/json").closing());
-    }
+    MediaType::ensure_json(headers)?;
     let text = read_text(headers, body, api.limits()).await?;
     if let (true, Some(empty)) = (text.trim().is_empty(), empty) {
         return Ok(empty);
     }
-    let mut reader = serde_json::Deserializer::from_str(&text);
-    serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let (field, detail) = (error.path().to_string(), without_values(&error.inner().to_string()));
-        if field == "." { Problem::invalid().detail(detail) } else { Problem::invalid().field(field, detail) }
+    read_json(&text).map_err(|FieldProblem { field, detail }| match &*field {
+        "." => Problem::invalid().detail(detail),
+        _ => Problem::invalid().field(field, detail),
     })
 }
 

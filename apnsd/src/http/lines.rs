@@ -208,21 +208,15 @@ impl Taking {
                     self.answer(&answers).await?;
                     return Ok(true);
                 }
-                // One that no service would take does not stop the others.
-                Err(SubmitError::Invalid { index, cause }) => {
+                // One that is refused for what it is does not stop the others.
+                Err(
+                    error @ (SubmitError::Invalid { index, .. }
+                    | SubmitError::Payload { index, .. }
+                    | SubmitError::KeyReused { index }),
+                ) => {
                     submissions.remove(index);
                     let line = lines.remove(index);
-                    self.refuse(line, Problem::invalid().field("(the whole)", cause)).await?;
-                }
-                Err(SubmitError::Payload { index, findings }) => {
-                    submissions.remove(index);
-                    let line = lines.remove(index);
-                    self.refuse(line, Problem::payload("", &findings)).await?;
-                }
-                Err(error @ SubmitError::KeyReused { index }) => {
-                    submissions.remove(index);
-                    let line = lines.remove(index);
-                    self.refuse(line, Problem::invalid().field("idempotency_key", error)).await?;
+                    self.refuse(line, Problem::from(error).about(index)).await?;
                 }
                 Err(SubmitError::TooFast { wait }) if tokio::time::Instant::now() + wait < deadline => {
                     tokio::time::sleep(wait).await;

@@ -176,7 +176,7 @@ pub(super) async fn submit(
     let accepted = api.service().submit(&app, submissions).await.map_err(|error| {
         // The one that is refused has no place among others when there is only one.
         let problem = Problem::from(error);
-        if many { problem } else { problem.about_one() }
+        if many { problem } else { problem.about(0) }
     })?;
     let receipts = receipts(api.service(), &accepted, wait).await;
     let status = match wait {

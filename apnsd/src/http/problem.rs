@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use apns_lint::Finding;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -112,21 +111,14 @@ impl Problem {
         self
     }
 
-    /// A payload that a device would drop; `before` leads to the notification.
-    pub(crate) fn payload(before: &str, findings: &[Finding]) -> Self {
-        findings.iter().fold(Self::invalid(), |problem, finding| {
-            let dot = if finding.at.is_empty() { "" } else { "." };
-            problem.field(format!("{before}payload{dot}{}", finding.at), &finding.what)
-        })
-    }
-
-    /// The same about a body that is no array: places in one are left out.
-    pub(crate) fn about_one(mut self) -> Self {
+    /// The same about the one at this place, told to somebody who knows which one is meant: its place is left out.
+    pub(crate) fn about(mut self, index: usize) -> Self {
+        let place = format!("[{index}]");
         for error in &mut self.errors {
-            if error.field == "[0]" {
-                "(the whole)".clone_into(&mut error.field);
-            } else if let Some(member) = error.field.strip_prefix("[0].") {
-                error.field = member.to_owned();
+            match error.field.strip_prefix(&place) {
+                Some("") => "(the whole)".clone_into(&mut error.field),
+                Some(rest) => error.field = rest.strip_prefix('.').unwrap_or(rest).to_owned(),
+                None => {}
             }
         }
         self
@@ -168,7 +160,10 @@ impl From<SubmitError> for Problem {
         match error {
             SubmitError::UnknownApp(error) => error.into(),
             SubmitError::Invalid { index, cause } => Self::invalid().field(format!("[{index}]"), cause),
-            SubmitError::Payload { index, findings } => Self::payload(&format!("[{index}]."), &findings),
+            SubmitError::Payload { index, findings } => findings.iter().fold(Self::invalid(), |problem, finding| {
+                let dot = if finding.at.is_empty() { "" } else { "." };
+                problem.field(format!("[{index}].payload{dot}{}", finding.at), &finding.what)
+            }),
             SubmitError::KeyReused { index } => Self::invalid().field(format!("[{index}].idempotency_key"), &error),
             SubmitError::TooFast { wait } => Self::too_fast().detail(&error).retry_after(wait),
             SubmitError::Outbox(error) => error.into(),

@@ -37,10 +37,15 @@ const LONGEST_KEY: usize = 255;
 
 /// Reads one notification.
 pub(super) fn read_one(json: &str) -> Result<Submission, FieldProblem> {
+    read_json::<Wire<'_>>(json)?.into_submission()
+}
+
+/// Reads one value. What is wrong is named by its place, which is `.` for the whole.
+pub(super) fn read_json<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, FieldProblem> {
     let mut reader = serde_json::Deserializer::from_str(json);
-    let wire: Wire<'_> = serde_path_to_error::deserialize(&mut reader).map_err(|error| parse_problem(&error))?;
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| parse_problem(&error))?;
     reader.end().map_err(|error| FieldProblem::new(".", error))?;
-    wire.into_submission()
+    Ok(value)
 }
 
 /// Reads the elements of an array, unparsed.

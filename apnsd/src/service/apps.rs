@@ -259,8 +259,8 @@ impl Service {
     async fn take_out(&self, name: &AppName) {
         let Some(running) = self.uninstall(name).await else { return };
         // One that comes back under this name is another.
-        self.0.paused.lock().remove(name);
-        if let Err(error) = self.0.outbox.set_pause(name, None).await {
+        let was_paused = self.0.paused.lock().remove(name).is_some();
+        if was_paused && let Err(error) = self.0.outbox.set_pause(name, None).await {
             tracing::warn!("app {name} was removed, and is still noted as paused: {error}");
         }
         self.abandon_or_later(name).await;

@@ -311,13 +311,14 @@ impl Service {
                     service.0.store.doubt.notify_one();
                 }
             });
-            let accepted = match accepted {
+            let mut accepted = match accepted {
                 Err(OutboxError::KeyReused { index }) => return Err(SubmitError::KeyReused { index }),
                 accepted => accepted?,
             };
-            let accepted: Vec<Accepted> =
-                accepted.into_iter().zip(findings).map(|(one, findings)| Accepted { findings, ..one }).collect();
-            accepted.iter().for_each(|one| running.told.tell(&name, &one.findings));
+            for (one, findings) in accepted.iter_mut().zip(findings) {
+                running.told.tell(&name, &findings);
+                one.findings = findings;
+            }
             running.standing.took(accepted.iter().filter(|one| !one.duplicate).count() as u64);
             running.wake.notify_one();
             if running.removed.load(Ordering::SeqCst) {

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use apns_lint::{Finding, Lint, Severity};
-use apns_proto::{Notification, PushType, Topic};
+use apns_proto::Notification;
+use apns_proto::http2::{Authentication, Requests};
 use parking_lot::Mutex;
 
 use crate::AppName;
@@ -15,11 +16,10 @@ pub(super) fn judge(notification: &Notification, app: &App) -> Result<Vec<Findin
     if app.validate == Validate::Off {
         return Ok(Vec::new());
     }
-    let payload = notification.payload();
-    let topic = notification.topic().or(app.topic.as_ref()).map(Topic::as_str);
-    let declared = notification.push_type().or(payload.declared_push_type()).cloned();
-    let push_type = declared.or_else(|| topic.and_then(PushType::of_topic)).or_else(|| payload.inferred_push_type());
-    let findings = Lint::new(payload.as_bytes()).with_push_type(push_type.unwrap_or(PushType::Alert)).findings();
+    // The binary protocol sends no push type, and the payload decides as it would on HTTP/2.
+    let requests = app.requests().unwrap_or_else(|| Requests::new("", Authentication::Certificate));
+    let push_type = requests.sent_as(notification).push_type;
+    let findings = Lint::new(notification.payload().as_bytes()).with_push_type(push_type).findings();
     let refused = app.validate == Validate::Refuse && findings.iter().any(|one| one.severity > Severity::Doubtful);
     if refused { Err(findings) } else { Ok(findings) }
 }
