@@ -4,11 +4,12 @@ use apns_proto::{Expiration, Now, WallTime};
 
 use super::clocks;
 use super::engine::{Asked, Engine, asked};
-use crate::outbox::{Claimed, Cursor, OutboxError, OutcomeRecord};
+use crate::outbox::{Claimed, Cursor, Lane, OutboxError, OutcomeRecord};
 
 /// The attempts of one client.
 pub(super) struct Attempts<'a> {
     engine: &'a Engine,
+    lane: &'a dyn Lane,
     /// When a connection was last wanted in vain, while there was none.
     in_vain: Option<Now>,
     /// There may be some that wait although they had their attempt.
@@ -18,8 +19,8 @@ pub(super) struct Attempts<'a> {
 
 impl<'a> Attempts<'a> {
     /// Those of an earlier process are over.
-    pub(super) fn new(engine: &'a Engine) -> Self {
-        Self { engine, in_vain: None, over: true, ending: None }
+    pub(super) fn new(engine: &'a Engine, lane: &'a dyn Lane) -> Self {
+        Self { engine, lane, in_vain: None, over: true, ending: None }
     }
 
     /// Nobody could be reached.
@@ -46,8 +47,7 @@ impl<'a> Attempts<'a> {
     /// Has those ended that had their attempt and wait.
     pub(super) fn end(&mut self) {
         if self.ending.is_none() && std::mem::take(&mut self.over) {
-            let engine = self.engine;
-            self.ending = Some(engine.outbox.end_attempts(&engine.name, self.before(), clocks::now()));
+            self.ending = Some(self.lane.end_attempts(self.before(), clocks::now()));
         }
     }
 

@@ -10,7 +10,7 @@ use apns_proto::{CloseReason, LinkId, NotSentCause, Notification, Now, Outcome, 
 use apns_tokio::{BuildError, Client, ClientEvent, CloseReport, Delivery, IdentityError, SendAll};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 use super::attempts::Attempts;
 use super::client::start;
@@ -20,7 +20,7 @@ use super::judge::{Judge, Ticket};
 use super::{Announcer, Health, KeyRing, Standing};
 use crate::AppName;
 use crate::config::App;
-use crate::outbox::{Change, Claim, Cursor, Outbox, OutboxError, OutcomeRecord};
+use crate::outbox::{Change, Claim, Cursor, Lane, Left, Outbox, OutboxError, OutcomeRecord};
 
 /// What an engine is to do.
 #[derive(Debug, Clone)]
@@ -68,6 +68,8 @@ const RESTART: Duration = Duration::from_secs(30);
 const CLOCK_LOOK: Duration = Duration::from_secs(5);
 /// The wait before a store that failed is asked again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+/// How long giving a lane back may take.
+const RELEASED_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) type Asked<'a, T> = Option<Pin<Box<dyn Future<Output = Result<T, OutboxError>> + Send + 'a>>>;
 type Source = futures_util::stream::Unfold<
@@ -85,15 +87,55 @@ fn receive(mut receiver: mpsc::Receiver<(Ticket, Notification)>) -> Received {
 impl Engine {
     /// Runs until it is told to stop.
     pub(crate) async fn run(self, mut orders: watch::Receiver<Order>) {
-        if !self.recover(&mut orders).await {
-            return;
+        while let Some(lane) = self.hold(&mut orders).await {
+            if self.recover(&*lane, &mut orders).await {
+                self.deliver(&lane, &mut orders).await;
+            }
+            // One that cannot be given back now is the next holder's when this process's time with it is over.
+            drop(timeout(RELEASED_WITHIN, lane.release()).await);
         }
+    }
+
+    /// Waits until this process is the one that delivers the app; `None` when it is told to stop.
+    async fn hold(&self, orders: &mut watch::Receiver<Order>) -> Option<Arc<dyn Lane>> {
+        let mut holding = self.outbox.clone().hold(&self.name);
         loop {
+            let order = orders.borrow_and_update().clone();
+            let Order::Run(_) = order else { return None };
+            tokio::select! {
+                held = &mut holding => match held {
+                    Ok(lane) => return Some(lane),
+                    Err(OutboxError::Closed) => return None,
+                    Err(_) => {
+                        self.store_doubt.notify_one();
+                        sleep(STORE_RETRY).await;
+                        holding = self.outbox.clone().hold(&self.name);
+                    }
+                },
+                changed = orders.changed() => {
+                    if changed.is_err() {
+                        return None;
+                    }
+                    orders.mark_changed();
+                }
+            }
+        }
+    }
+
+    /// Delivers until it is told to stop, or the lane has to be left.
+    async fn deliver(&self, lane: &Arc<dyn Lane>, orders: &mut watch::Receiver<Order>) {
+        let mut left = lane.left();
+        loop {
+            if left.as_mut().now_or_never().is_some() {
+                return;
+            }
             let order = orders.borrow_and_update().clone();
             let Order::Run(app) = order else { return };
             let error = match start(&app, &self.keys) {
                 Ok(client) => {
-                    Epoch::new(&self, &app, client).run(&mut orders).await;
+                    if Epoch::new(self, lane, &app, client).run(orders).await {
+                        return;
+                    }
                     continue;
                 }
                 Err(error) => error,
@@ -106,6 +148,7 @@ impl Engine {
             tokio::select! {
                 () = sleep(pause) => {}
                 () = self.mended.notified() => {}
+                _left = &mut left => return,
                 changed = orders.changed() => {
                     if changed.is_err() {
                         return;
@@ -116,12 +159,13 @@ impl Engine {
         }
     }
 
-    /// Takes care of what an earlier process left in flight. Says whether to go on.
-    async fn recover(&self, orders: &mut watch::Receiver<Order>) -> bool {
+    /// Takes care of what an earlier holder left in flight. Says whether to go on.
+    async fn recover(&self, lane: &dyn Lane, orders: &mut watch::Receiver<Order>) -> bool {
+        let mut left = lane.left();
         loop {
             let order = orders.borrow_and_update().clone();
             let Order::Run(app) = order else { return false };
-            match self.outbox.recover(&self.name, app.loss, now()).await {
+            match lane.recover(app.loss, now()).await {
                 Ok(recovered) => {
                     self.announcer.publish(&recovered.reported);
                     return true;
@@ -131,6 +175,7 @@ impl Engine {
             }
             tokio::select! {
                 () = sleep(STORE_RETRY) => {}
+                _left = &mut left => return false,
                 changed = orders.changed() => if changed.is_err() { return false },
             }
         }
@@ -161,18 +206,12 @@ impl Engine {
     fn note_trouble(&self, why: &dyn std::fmt::Display) {
         self.note(Health::NoConnection { why: why.to_string() });
     }
-
-    /// How many wait.
-    fn waiting(&self) -> u64 {
-        let counts = self.outbox.counts(&self.name).now_or_never();
-        // A store that has to look for it has a crowd for all that is known.
-        counts.map_or(CROWD, |counts| counts.map_or(0, |counts| counts.waiting))
-    }
 }
 
 /// The time of one client.
 struct Epoch<'a> {
     engine: &'a Engine,
+    lane: &'a dyn Lane,
     judge: Judge<'a>,
     client: Client,
     events: apns_tokio::Events,
@@ -208,24 +247,28 @@ struct Epoch<'a> {
     closing: Option<Pin<Box<dyn Future<Output = CloseReport> + Send + 'a>>>,
     /// When what is left is given up.
     deadline: Option<Instant>,
+    leaving: Pin<Box<dyn Future<Output = Left> + Send + 'a>>,
+    /// The lane has to be left, and its next holder looks for what is left in flight.
+    left: bool,
 }
 
 impl<'a> Epoch<'a> {
-    fn new(engine: &'a Engine, app: &'a App, client: Client) -> Self {
+    fn new(engine: &'a Engine, lane: &'a Arc<dyn Lane>, app: &'a App, client: Client) -> Self {
         let (feed, source) = mpsc::channel(app.in_flight);
         let source: Source = futures_util::stream::unfold(source, receive as fn(_) -> _);
-        let outbox = engine.outbox.clone();
+        let noting = lane.clone();
         let sending =
-            client.send_all(source).before_leaving(|ticket: &Ticket| ticket.id, move |ids| outbox.leaving(ids));
+            client.send_all(source).before_leaving(|ticket: &Ticket| ticket.id, move |ids| noting.leaving(ids));
         Self {
             engine,
+            lane: &**lane,
             judge: Judge { name: &engine.name, app },
             events: client.events(),
             events_over: false,
             outcomes: Box::pin(sending),
             client,
             feed: Some(feed),
-            attempts: Attempts::new(engine),
+            attempts: Attempts::new(engine, &**lane),
             under_way: 0,
             links: HashSet::new(),
             capacity: 0,
@@ -243,17 +286,19 @@ impl<'a> Epoch<'a> {
             store_rests: None,
             closing: None,
             deadline: None,
+            leaving: lane.left(),
+            left: false,
         }
     }
 
-    /// Runs until there is another order.
-    async fn run(mut self, orders: &mut watch::Receiver<Order>) {
+    /// Runs until there is another order, or the lane has to be left. Says whether it has to.
+    async fn run(mut self, orders: &mut watch::Receiver<Order>) -> bool {
         let mut feedback = Box::pin(read_feedback(self.engine, self.judge.app));
         loop {
             self.advance();
             if self.is_over() {
                 self.engine.standing.connected(0);
-                return;
+                return self.left;
             }
             let wake = self.engine.wake.notified();
             let (client, capacity) = (self.client.clone(), self.capacity);
@@ -277,7 +322,13 @@ impl<'a> Epoch<'a> {
                     self.wind_down(within);
                     // From here on nothing that is ordered changes what is done.
                     self.finish_up(orders).await;
-                    return;
+                    return self.left;
+                }
+                left = &mut self.leaving, if self.feed.is_some() => {
+                    self.left = true;
+                    self.wind_down(left.within());
+                    self.finish_up(orders).await;
+                    return true;
                 }
                 outcome = self.outcomes.next(), if self.under_way > 0 => self.on_outcome(outcome),
                 claim = asked(&mut self.claiming) => self.on_claim(claim),
@@ -327,9 +378,14 @@ impl<'a> Epoch<'a> {
                 () = optional(&mut self.store_rests) => self.store_rests = None,
                 _report = report(&mut self.closing) => {}
                 Ok(()) = orders.changed() => {}
-                // What is left stays in flight in the outbox, where the next process finds it. Where the app goes on, nobody
+                left = &mut self.leaving, if !self.left => {
+                    self.left = true;
+                    let deadline = Instant::now() + left.within();
+                    self.deadline = Some(self.deadline.map_or(deadline, |earlier| earlier.min(deadline)));
+                }
+                // What is left stays in flight in the outbox, where the next holder finds it. Where the app goes on, nobody
                 // would look for it there, and a store that takes no outcomes gives out nothing new either.
-                () = sleep_until(deadline), if stopping => return,
+                () = sleep_until(deadline), if stopping || self.left => return,
             }
         }
     }
@@ -354,7 +410,7 @@ impl<'a> Epoch<'a> {
         if idle && !self.changes.is_empty() {
             let rest = self.changes.split_off(self.changes.len().min(CHANGES));
             self.written = std::mem::replace(&mut self.changes, rest);
-            self.changing = Some(self.engine.outbox.change(self.written.clone()));
+            self.changing = Some(self.lane.change(self.written.clone()));
         }
         if self.feed.is_none() {
             return;
@@ -373,7 +429,7 @@ impl<'a> Epoch<'a> {
         let paused = self.engine.standing.is_paused();
         if wanted && !paused && self.claiming.is_none() {
             self.hungry = false;
-            self.claiming = Some(self.engine.outbox.claim(&self.engine.name, room, now()));
+            self.claiming = Some(self.lane.claim(room, now()));
         }
         self.order_connections();
     }
@@ -383,7 +439,7 @@ impl<'a> Epoch<'a> {
     fn order_connections(&mut self) {
         let wanted = match () {
             () if !self.more || self.engine.standing.is_paused() => 0,
-            () if self.engine.standing.works() && self.engine.waiting() >= CROWD => {
+            () if self.engine.standing.works() && self.lane.waiting() >= CROWD => {
                 (self.links.len() + 1).min(self.judge.app.connections)
             }
             () => 1,
@@ -455,7 +511,7 @@ impl<'a> Epoch<'a> {
                 next = self.outcomes.next().now_or_never().flatten();
             }
         }
-        self.engine.outbox.changing(&self.changes[before..]);
+        self.lane.changing(&self.changes[before..]);
     }
 
     /// A peer that takes connections and says nothing is no service.

@@ -11,7 +11,7 @@ use apns_tokio::Delivery;
 
 use crate::config::App;
 use crate::outbox::too_late;
-use crate::outbox::{Change, Claimed, GoneToken, OutcomeRecord, Postponement, Settlement, Tries};
+use crate::outbox::{Change, ClaimNumber, Claimed, GoneToken, OutcomeRecord, Postponement, Settlement, Tries};
 use crate::{AppName, NotificationId};
 
 /// A notification that is with the client.
@@ -21,16 +21,17 @@ pub(super) struct Ticket {
     key: Option<Arc<str>>,
     accepted_at: WallTime,
     tries: Tries,
+    claim: ClaimNumber,
 }
 
 impl Ticket {
     /// Takes a claimed notification apart, and gives it the name under which a second copy is recognised.
     pub(super) fn issue(claimed: Claimed) -> (Self, Notification) {
-        let Claimed { id, mut notification, idempotency_key, accepted_at, tries } = claimed;
+        let Claimed { id, mut notification, idempotency_key, accepted_at, tries, claim } = claimed;
         if notification.apns_id().is_none() {
             notification = notification.with_apns_id(id.apns_id());
         }
-        (Self { id, key: idempotency_key, accepted_at, tries }, notification)
+        (Self { id, key: idempotency_key, accepted_at, tries, claim }, notification)
     }
 }
 
@@ -53,7 +54,7 @@ impl Judge<'_> {
 
     /// About one that was claimed, and that nobody wants to send any more.
     pub(super) fn put_back(ticket: &Ticket, now: WallTime) -> Change {
-        Change::Postpone(Postponement { id: ticket.id, due: now, tries: ticket.tries })
+        Change::Postpone(Postponement { id: ticket.id, due: now, tries: ticket.tries, claim: ticket.claim })
     }
 
     /// About one that the client has ended.
@@ -64,7 +65,8 @@ impl Judge<'_> {
             retries: ticket.tries.retries,
         };
         let notification = delivery.returned.as_deref();
-        let again = |due, tries| Change::Postpone(Postponement { id: ticket.id, due, tries });
+        let (id, claim) = (ticket.id, ticket.claim);
+        let again = |due, tries| Change::Postpone(Postponement { id, due, tries, claim });
         let one_attempt = notification.is_some_and(|one| one.expiration() == Expiration::Immediately);
         match &delivery.outcome {
             Outcome::Rejected(rejection) => match self.retry(ticket, rejection, notification, now) {
@@ -137,7 +139,7 @@ impl Judge<'_> {
             (Outcome::Rejected(rejection), Some(notification)) => self.gone(rejection, notification, now),
             _ => None,
         };
-        Change::Settle(Box::new(Settlement { record, gone }))
+        Change::Settle(Box::new(Settlement { record, gone, claim: ticket.claim }))
     }
 
     fn gone(&self, rejection: &Rejection, notification: &Notification, now: WallTime) -> Option<GoneToken> {

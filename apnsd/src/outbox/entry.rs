@@ -35,7 +35,7 @@ pub struct Accepted {
     pub findings: Vec<Finding>,
 }
 
-/// What [`claim`](super::Outbox::claim) hands out.
+/// What [`claim`](super::Lane::claim) hands out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Claim {
     /// Oldest first.
@@ -57,6 +57,26 @@ pub struct Claimed {
     pub accepted_at: WallTime,
     /// How far it came before.
     pub tries: Tries,
+    /// Which claim this is.
+    pub claim: ClaimNumber,
+}
+
+/// What tells a claim of a notification from other claims of the same one. Only the store reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClaimNumber(i64);
+
+impl ClaimNumber {
+    /// From the store's own number.
+    #[must_use]
+    pub const fn new(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// The store's own number.
+    #[must_use]
+    pub const fn get(self) -> i64 {
+        self.0
+    }
 }
 
 /// How often something was done with a notification so far.
@@ -89,6 +109,15 @@ impl Change {
             Self::Postpone(postponement) => postponement.id,
         }
     }
+
+    /// The claim that it is about.
+    #[must_use]
+    pub const fn claim(&self) -> ClaimNumber {
+        match self {
+            Self::Settle(settlement) => settlement.claim,
+            Self::Postpone(postponement) => postponement.claim,
+        }
+    }
 }
 
 /// The end of a notification.
@@ -98,6 +127,8 @@ pub struct Settlement {
     pub record: OutcomeRecord,
     /// The device token, where the outcome says that the app is gone from it.
     pub gone: Option<GoneToken>,
+    /// The claim that ends with it.
+    pub claim: ClaimNumber,
 }
 
 /// A notification that waits again.
@@ -109,9 +140,11 @@ pub struct Postponement {
     pub due: WallTime,
     /// How far it came.
     pub tries: Tries,
+    /// The claim that ends with it.
+    pub claim: ClaimNumber,
 }
 
-/// What [`recover`](super::Outbox::recover) did.
+/// What [`recover`](super::Lane::recover) did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recovered {
     /// How many are sent again.

@@ -1,12 +1,13 @@
 //! What was accepted and has no outcome yet, and what became of the rest.
 //!
-//! [`Outbox`] is the narrow door to the store. Its shape knows nothing of files or tables: ids, cursors and the place
+//! [`Outbox`] is the narrow door to the store, and [`Lane`] the one through which an app is delivered. Its shape knows nothing of files or tables: ids, cursors and the place
 //! where idempotency keys are remembered are the store's own business, and every method takes or gives a batch, so that
 //! a store across a network costs one round trip where a store on disk costs one sync.
 
 mod codec;
 mod entry;
 mod error;
+mod lane;
 mod outcome;
 pub mod sqlite;
 
@@ -16,14 +17,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apns_proto::{LossPolicy, WallTime};
+use apns_proto::WallTime;
 
 pub use codec::{CodecError, decode, digest, encode};
 pub use entry::{
-    Accepted, AppPause, Change, Claim, Claimed, Counts, Cursor, Disk, FeedbackPage, GoneToken, NewEntry, Postponement,
-    Recovered, Selection, Settlement, State, StoredApp, Tracked, Tries, Withdrawal, Withdrawn,
+    Accepted, AppPause, Change, Claim, ClaimNumber, Claimed, Counts, Cursor, Disk, FeedbackPage, GoneToken, NewEntry,
+    Postponement, Recovered, Selection, Settlement, State, StoredApp, Tracked, Tries, Withdrawal, Withdrawn,
 };
 pub use error::OutboxError;
+pub use lane::{Lane, Left};
 pub use outcome::OutcomeRecord;
 pub(crate) use outcome::too_late;
 
@@ -50,33 +52,11 @@ pub trait Outbox: fmt::Debug + Send + Sync + 'static {
     /// notification; nothing was taken then.
     fn accept(&self, app: &AppName, entries: Vec<NewEntry>) -> Answer<'_, Vec<Accepted>>;
 
-    /// Marks up to `limit` notifications of the app as in flight whose time has come, oldest first, and hands them out.
-    /// From here on they may have left.
-    fn claim(&self, app: &AppName, limit: usize, now: WallTime) -> Answer<'_, Claim>;
+    /// Waits until this process is the one that delivers the app, and gives the lane through which it does. A store that one
+    /// process has to itself gives it at once.
+    fn hold(self: Arc<Self>, app: &AppName) -> Answer<'static, Arc<dyn Lane>>;
 
-    /// Ends as expired what waits, asks for one attempt, and was accepted before this time: an attempt was made in vain. What
-    /// may have arrived ends as unknown. At most some thousand of them: to be called until it gives none.
-    fn end_attempts(&self, app: &AppName, before: WallTime, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>>;
-
-    /// Notes, before it returns, that these were claimed and are about to be handed to the transport. The note outlives the
-    /// process, and perhaps not the machine. A store that keeps such notes puts back at its next opening what was claimed and
-    /// never left.
-    fn leaving(&self, ids: &[NotificationId]);
-
-    /// Notes in the same way what [`change`](Self::change) will be asked to do.
-    fn changing(&self, changes: &[Change]);
-
-    /// Settles what was in flight, or puts it back. What is not in flight is left alone.
-    ///
-    /// The answer has the records that were really settled, with their cursors.
-    fn change(&self, changes: Vec<Change>) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>>;
-
-    /// Takes care of what an earlier process left in flight: under [`LossPolicy::Resend`] it waits again, marked as a
-    /// possible duplicate; otherwise, and when it was sent again often enough, it is settled as unknown. To be called
-    /// before the first claim for the app.
-    fn recover(&self, app: &AppName, policy: LossPolicy, now: WallTime) -> Answer<'_, Recovered>;
-
-    /// Settles what is left of an app whose engine has ended: what waits as not sent for this reason, what is in flight or
+    /// Settles what is left of an app whose engine has ended, and whose lane was released: what waits as not sent for this reason, what is in flight or
     /// may have arrived as unknown. At most some thousand of them: to be called until it gives none.
     fn abandon(&self, app: &AppName, why: &str, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>>;
 

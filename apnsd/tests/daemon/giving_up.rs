@@ -1,5 +1,6 @@
 //! Callers that hang up in the middle, and what has to come to its end all the same.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use apns_proto::{Expiration, LossPolicy, WallTime};
@@ -159,12 +160,13 @@ async fn what_may_have_arrived_does_not_end_as_expired() {
     let config = world.config("");
     let soon = WallTime::from(std::time::SystemTime::now()).saturating_add(Duration::from_secs(2));
     // As an earlier process left it: handed to the client, without an answer.
-    let earlier = SqliteOutbox::open(&config.data, config.bounds.clone()).unwrap();
+    let earlier = Arc::new(SqliteOutbox::open(&config.data, config.bounds.clone()).unwrap());
     let notification = notification(1).with_expiration(Expiration::At(soon));
     let entry = NewEntry { notification, idempotency_key: None, digest: None, at: WallTime::EPOCH };
     let id = earlier.accept(&shop(), vec![entry]).await.unwrap()[0].id;
-    assert_eq!(earlier.claim(&shop(), 1, WallTime::EPOCH).await.unwrap().entries.len(), 1);
-    let recovered = earlier.recover(&shop(), LossPolicy::Resend { at_most: 3 }, WallTime::EPOCH).await.unwrap();
+    let lane = earlier.clone().hold(&shop()).await.unwrap();
+    assert_eq!(lane.claim(1, WallTime::EPOCH).await.unwrap().entries.len(), 1);
+    let recovered = lane.recover(LossPolicy::Resend { at_most: 3 }, WallTime::EPOCH).await.unwrap();
     assert_eq!(recovered.resent, 1);
     earlier.close().await.unwrap();
 

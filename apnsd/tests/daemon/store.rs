@@ -1,5 +1,6 @@
 //! A store that fails now and then, as a disk that is full for a while does.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -8,8 +9,8 @@ use apns_proto::{LossPolicy, WallTime};
 use apnsd::config::Config;
 use apnsd::outbox::sqlite::SqliteOutbox;
 use apnsd::outbox::{
-    Accepted, Answer, AppPause, Change, Claim, Counts, Cursor, Disk, FeedbackPage, GoneToken, NewEntry, Outbox,
-    OutboxError, OutcomeRecord, Recovered, Selection, StoredApp, Tracked, Withdrawal, Withdrawn,
+    Accepted, Answer, AppPause, Change, Claim, Counts, Cursor, Disk, FeedbackPage, GoneToken, Lane, Left, NewEntry,
+    Outbox, OutboxError, OutcomeRecord, Recovered, Selection, StoredApp, Tracked, Withdrawal, Withdrawn,
 };
 use apnsd::{AppName, NotificationId, Service, SubmitError};
 use tokio::sync::Semaphore;
@@ -20,7 +21,7 @@ use crate::support::{SOON, World, notification, shop, submit, until};
 /// Fails so many times at each of these, and works afterwards.
 #[derive(Debug)]
 pub(crate) struct Flaky {
-    works: SqliteOutbox,
+    works: Arc<SqliteOutbox>,
     pub(crate) accepts: AtomicU32,
     pub(crate) claims: AtomicU32,
     changes: AtomicU32,
@@ -36,7 +37,7 @@ impl Flaky {
     pub(crate) fn never(config: &Config) -> Self {
         let never = || AtomicU32::new(0);
         Self {
-            works: SqliteOutbox::open(&config.data, config.bounds.clone()).unwrap(),
+            works: Arc::new(SqliteOutbox::open(&config.data, config.bounds.clone()).unwrap()),
             accepts: never(),
             claims: never(),
             changes: never(),
@@ -72,28 +73,12 @@ impl Outbox for Flaky {
         })
     }
 
-    fn claim(&self, app: &AppName, limit: usize, now: WallTime) -> Answer<'_, Claim> {
-        if fails(&self.claims) { failure() } else { self.works.claim(app, limit, now) }
-    }
-
-    fn end_attempts(&self, app: &AppName, before: WallTime, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
-        self.works.end_attempts(app, before, now)
-    }
-
-    fn leaving(&self, ids: &[NotificationId]) {
-        self.works.leaving(ids);
-    }
-
-    fn changing(&self, changes: &[Change]) {
-        self.works.changing(changes);
-    }
-
-    fn change(&self, changes: Vec<Change>) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
-        if fails(&self.changes) { failure() } else { self.works.change(changes) }
-    }
-
-    fn recover(&self, app: &AppName, policy: LossPolicy, now: WallTime) -> Answer<'_, Recovered> {
-        if fails(&self.recovers) { failure() } else { self.works.recover(app, policy, now) }
+    fn hold(self: Arc<Self>, app: &AppName) -> Answer<'static, Arc<dyn Lane>> {
+        let holding = self.works.clone().hold(app);
+        Box::pin(async move {
+            let works = holding.await?;
+            Ok(Arc::new(FlakyLane { flaky: self, works }) as Arc<dyn Lane>)
+        })
     }
 
     fn abandon(&self, app: &AppName, why: &str, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
@@ -189,6 +174,51 @@ impl Outbox for Flaky {
 
     fn close(&self) -> Answer<'_, ()> {
         self.works.close()
+    }
+}
+
+/// A lane of such a store.
+#[derive(Debug)]
+struct FlakyLane {
+    flaky: Arc<Flaky>,
+    works: Arc<dyn Lane>,
+}
+
+impl Lane for FlakyLane {
+    fn recover(&self, policy: LossPolicy, now: WallTime) -> Answer<'_, Recovered> {
+        if fails(&self.flaky.recovers) { failure() } else { self.works.recover(policy, now) }
+    }
+
+    fn claim(&self, limit: usize, now: WallTime) -> Answer<'_, Claim> {
+        if fails(&self.flaky.claims) { failure() } else { self.works.claim(limit, now) }
+    }
+
+    fn end_attempts(&self, before: WallTime, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
+        self.works.end_attempts(before, now)
+    }
+
+    fn leaving(&self, ids: &[NotificationId]) {
+        self.works.leaving(ids);
+    }
+
+    fn changing(&self, changes: &[Change]) {
+        self.works.changing(changes);
+    }
+
+    fn change(&self, changes: Vec<Change>) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
+        if fails(&self.flaky.changes) { failure() } else { self.works.change(changes) }
+    }
+
+    fn waiting(&self) -> u64 {
+        self.works.waiting()
+    }
+
+    fn left(&self) -> Pin<Box<dyn Future<Output = Left> + Send + '_>> {
+        self.works.left()
+    }
+
+    fn release(&self) -> Answer<'_, ()> {
+        self.works.release()
     }
 }
 

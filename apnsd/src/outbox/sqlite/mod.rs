@@ -6,6 +6,7 @@
 mod books;
 mod disk;
 mod id;
+mod lane;
 mod read;
 mod schema;
 mod sent;
@@ -19,17 +20,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apns_credentials::disclosure::shown;
-use apns_proto::{Expiration, LossPolicy, WallTime};
+use apns_proto::{Expiration, WallTime};
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
 
 use self::books::Books;
 use self::id::Tag;
+use self::lane::SqliteLane;
 use self::sent::Sent;
 use self::thread::{Reader, Writer};
 use super::{
-    Accepted, Answer, AppPause, Bounds, Change, Claim, Counts, Cursor, Disk, FeedbackPage, GoneToken, NewEntry, Outbox,
-    OutboxError, OutcomeRecord, Recovered, Selection, StoredApp, Tracked, Withdrawal, Withdrawn, encode,
+    Accepted, Answer, AppPause, Bounds, Counts, Cursor, Disk, FeedbackPage, GoneToken, Lane, NewEntry, Outbox,
+    OutboxError, OutcomeRecord, Selection, StoredApp, Tracked, Withdrawal, Withdrawn, encode,
 };
 use crate::{AppName, NotificationId};
 
@@ -217,57 +219,9 @@ impl Outbox for SqliteOutbox {
         self.writer.ask(move |work| work.accept(&app, &rows))
     }
 
-    fn claim(&self, app: &AppName, limit: usize, now: WallTime) -> Answer<'_, Claim> {
-        let app = app.clone();
-        self.writer.ask(move |work| work.claim(&app, limit, now))
-    }
-
-    fn end_attempts(&self, app: &AppName, before: WallTime, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
-        let app = app.clone();
-        self.writer.ask(move |work| work.end_attempts(&app, before, now))
-    }
-
-    fn leaving(&self, ids: &[NotificationId]) {
-        let rows = ids.iter().filter_map(|id| self.tag.row(*id)).collect();
-        if self.sent.leaving(rows).is_err() {
-            self.disown_sent();
-        }
-    }
-
-    fn changing(&self, changes: &[Change]) {
-        let rows = changes.iter().filter_map(|change| Some((self.tag.row(change.id())?, change)));
-        if self.sent.changing(rows).is_err() {
-            self.disown_sent();
-        }
-    }
-
-    fn change(&self, changes: Vec<Change>) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
-        let row = |change: &Change| self.tag.row(change.id());
-        let otherwise = changes.iter().filter_map(|change| Some((row(change)?, change)));
-        let otherwise: Vec<_> = otherwise.filter(|(row, change)| self.sent.says_otherwise(*row, change)).collect();
-        if !otherwise.is_empty() && self.sent.changing(otherwise.into_iter()).is_err() {
-            self.disown_sent();
-        }
-        let noted = self.sent.to_be_done(changes.iter().filter_map(|change| self.tag.row(change.id())));
-        let changed = self.writer.ask(move |work| work.change(changes));
-        Box::pin(async move {
-            let settled = changed.await?;
-            self.sent.done(&noted);
-            Ok(settled)
-        })
-    }
-
-    fn recover(&self, app: &AppName, policy: LossPolicy, now: WallTime) -> Answer<'_, Recovered> {
-        let app = app.clone();
-        let recovered = self.writer.ask(move |work| work.recover(&app, policy, now));
-        Box::pin(async move {
-            let (recovered, again) = recovered.await?;
-            // That these left is of the process before. When they are claimed again, that is no longer said of them.
-            let changes: Vec<Change> = again.into_iter().map(Change::Postpone).collect();
-            self.changing(&changes);
-            self.sent.done(&self.sent.to_be_done(changes.iter().filter_map(|change| self.tag.row(change.id()))));
-            Ok(recovered)
-        })
+    fn hold(self: Arc<Self>, app: &AppName) -> Answer<'static, Arc<dyn Lane>> {
+        let lane = SqliteLane { outbox: self, app: app.clone() };
+        Box::pin(async move { Ok(Arc::new(lane) as Arc<dyn Lane>) })
     }
 
     fn abandon(&self, app: &AppName, why: &str, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {

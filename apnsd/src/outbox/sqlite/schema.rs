@@ -8,10 +8,10 @@ use super::{keep_statements, unusable};
 use crate::outbox::OutboxError;
 
 /// The version of the tables, in the file's `user_version`.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 
 /// `pending` has what has no outcome yet: `state` is 0 for waiting and 1 for in flight, `once` is 1 for what asks for one
-/// attempt. Only what waits is in the indexes.
+/// attempt, `claim` counts how often it was claimed. Only what waits is in the indexes.
 const TABLES: &str = "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE app (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, definition TEXT, paused_at INTEGER,
@@ -27,7 +27,8 @@ const TABLES: &str = "
         retries INTEGER NOT NULL,
         key TEXT,
         body BLOB NOT NULL,
-        once INTEGER NOT NULL DEFAULT 0
+        once INTEGER NOT NULL DEFAULT 0,
+        claim INTEGER NOT NULL DEFAULT 0
     );
     CREATE INDEX pending_waiting ON pending (app, due, row) WHERE state = 0;
     CREATE INDEX pending_once ON pending (app, accepted_at) WHERE state = 0 AND once = 1;
@@ -64,11 +65,12 @@ const TABLES: &str = "
 
 /// What each version has that the one before did not, from the second on. What asked for one attempt before the third is
 /// found when its turn comes.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "ALTER TABLE key ADD COLUMN digest BLOB",
     "ALTER TABLE pending ADD COLUMN once INTEGER NOT NULL DEFAULT 0;
      CREATE INDEX pending_once ON pending (app, accepted_at) WHERE state = 0 AND once = 1",
     "ALTER TABLE app ADD COLUMN paused_at INTEGER; ALTER TABLE app ADD COLUMN pause_reason TEXT",
+    "ALTER TABLE pending ADD COLUMN claim INTEGER NOT NULL DEFAULT 0",
 ];
 
 /// Opens the file for writing, and makes or checks its tables.

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::disk::beside;
 use super::private_file;
 use crate::NotificationId;
-use crate::outbox::{Change, GoneToken, OutcomeRecord, Postponement, Settlement, Tries};
+use crate::outbox::{Change, ClaimNumber, GoneToken, OutcomeRecord, Postponement, Settlement, Tries};
 
 /// The last thing that is known of a notification which was claimed and sent.
 #[derive(Debug)]
@@ -40,9 +40,22 @@ enum Line<'a> {
     /// These rows are about to leave.
     Left(Vec<i64>),
     /// This row ended.
-    Ended { row: i64, record: Cow<'a, OutcomeRecord>, gone: Option<Gone> },
+    Ended {
+        row: i64,
+        record: Cow<'a, OutcomeRecord>,
+        gone: Option<Gone>,
+        #[serde(default)]
+        claim: i64,
+    },
     /// This row waits again.
-    Waits { row: i64, id: NotificationId, due: u64, tries: Tries },
+    Waits {
+        row: i64,
+        id: NotificationId,
+        due: u64,
+        tries: Tries,
+        #[serde(default)]
+        claim: i64,
+    },
 }
 
 impl<'a> Line<'a> {
@@ -52,9 +65,10 @@ impl<'a> Line<'a> {
                 row,
                 record: Cow::Borrowed(&settlement.record),
                 gone: settlement.gone.as_ref().map(Gone::from),
+                claim: settlement.claim.get(),
             },
-            Change::Postpone(Postponement { id, due, tries }) => {
-                Self::Waits { row, id: *id, due: due.as_millis(), tries: *tries }
+            Change::Postpone(Postponement { id, due, tries, claim }) => {
+                Self::Waits { row, id: *id, due: due.as_millis(), tries: *tries, claim: claim.get() }
             }
         }
     }
@@ -292,17 +306,18 @@ pub(super) fn read(path: &Path, opening: i64) -> Option<HashMap<i64, Last>> {
         match line.ok()? {
             Line::Begun { .. } => return None,
             Line::Left(rows) => known.extend(rows.into_iter().map(|row| (row, Last::Left))),
-            Line::Ended { row, record, gone } => {
+            Line::Ended { row, record, gone, claim } => {
                 let gone = match gone {
                     Some(gone) => Some(gone.into_token()?),
                     None => None,
                 };
-                let settlement = Settlement { record: record.into_owned(), gone };
+                let claim = ClaimNumber::new(claim);
+                let settlement = Settlement { record: record.into_owned(), gone, claim };
                 _ = known.insert(row, Last::Changed(Change::Settle(Box::new(settlement))));
             }
-            Line::Waits { row, id, due, tries } => {
-                let due = WallTime::from_millis(due);
-                _ = known.insert(row, Last::Changed(Change::Postpone(Postponement { id, due, tries })));
+            Line::Waits { row, id, due, tries, claim } => {
+                let (due, claim) = (WallTime::from_millis(due), ClaimNumber::new(claim));
+                _ = known.insert(row, Last::Changed(Change::Postpone(Postponement { id, due, tries, claim })));
             }
         }
     }
@@ -324,7 +339,8 @@ mod tests {
 
     fn waits() -> Change {
         let id = NotificationId::from_bytes([7; 16]);
-        Change::Postpone(Postponement { id, due: WallTime::from_secs(1), tries: Tries::default() })
+        let (due, claim) = (WallTime::from_secs(1), ClaimNumber::new(1));
+        Change::Postpone(Postponement { id, due, tries: Tries::default(), claim })
     }
 
     fn rows(path: &Path, opening: i64) -> Option<Vec<i64>> {

@@ -15,8 +15,8 @@ use super::{AppNumber, failed, schema};
 use crate::AppName;
 use crate::outbox::outcome::{abandoned, too_late};
 use crate::outbox::{
-    Accepted, Bounds, Change, Claim, Claimed, Counts, Cursor, GoneToken, OutboxError, OutcomeRecord, Postponement,
-    Recovered, Settlement, StoredApp, Tries, decode,
+    Accepted, Bounds, Change, Claim, ClaimNumber, Claimed, Counts, Cursor, GoneToken, OutboxError, OutcomeRecord,
+    Postponement, Recovered, Settlement, StoredApp, Tries, decode,
 };
 
 /// A transaction, and the books that go with it.
@@ -64,10 +64,12 @@ pub(super) struct Pending {
     pub(super) tries: Tries,
     key: Option<String>,
     pub(super) bytes: u64,
+    /// The last one.
+    claim: ClaimNumber,
 }
 
 impl Pending {
-    pub(super) const COLUMNS: &str = "row, app, accepted_at, attempts, replays, retries, key, length(body)";
+    pub(super) const COLUMNS: &str = "row, app, accepted_at, attempts, replays, retries, key, length(body), claim";
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -77,6 +79,7 @@ impl Pending {
             tries: Tries { attempts: row.get(3)?, replays: row.get(4)?, retries: row.get(5)? },
             key: row.get(6)?,
             bytes: row.get::<_, i64>(7)?.try_into().unwrap_or_default(),
+            claim: ClaimNumber::new(row.get(8)?),
         })
     }
 }
@@ -207,28 +210,29 @@ impl Work<'_> {
         let mut unreadable = Vec::new();
         {
             let mut select = self.connection.prepare_cached(
-                "SELECT row, app, accepted_at, attempts, replays, retries, key, length(body), body FROM pending
+                "SELECT row, app, accepted_at, attempts, replays, retries, key, length(body), claim, body FROM pending
                  WHERE app = ? AND state = 0 AND due <= ? ORDER BY due, row LIMIT ?",
             )?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let mut rows = select.query(params![number, millis(now), limit])?;
             while let Some(row) = rows.next()? {
                 let pending = Pending::read(row)?;
-                match decode(row.get_ref(8)?.as_bytes()?) {
+                match decode(row.get_ref(9)?.as_bytes()?) {
                     Ok(notification) => entries.push(Claimed {
                         id: self.books.tag.name(pending.row),
                         notification,
                         idempotency_key: pending.key.map(Arc::from),
                         accepted_at: pending.accepted_at,
                         tries: pending.tries,
+                        claim: ClaimNumber::new(pending.claim.get().wrapping_add(1)),
                     }),
                     Err(error) => unreadable.push((pending, error)),
                 }
             }
         }
-        let mut mark = self.connection.prepare_cached("UPDATE pending SET state = 1 WHERE row = ?")?;
+        let mut mark = self.connection.prepare_cached("UPDATE pending SET state = 1, claim = ? WHERE row = ?")?;
         for entry in &entries {
-            mark.execute([self.books.tag.row(entry.id)])?;
+            mark.execute(params![entry.claim.get(), self.books.tag.row(entry.id)])?;
         }
         self.books.claimed_some(number, entries.len() as u64);
         for (pending, error) in unreadable {
@@ -294,12 +298,14 @@ impl Work<'_> {
     }
 
     fn settle(&mut self, settlement: Settlement) -> rusqlite::Result<Option<(Cursor, OutcomeRecord)>> {
-        let Settlement { record, gone } = settlement;
+        let Settlement { record, gone, claim } = settlement;
         let Some(row) = self.books.tag.row(record.id) else { return Ok(None) };
         let removed: Option<(AppNumber, i64)> = self
             .connection
-            .prepare_cached("DELETE FROM pending WHERE row = ? AND state = 1 RETURNING app, length(body)")?
-            .query_row([row], |row| Ok((row.get(0)?, row.get(1)?)))
+            .prepare_cached(
+                "DELETE FROM pending WHERE row = ? AND state = 1 AND claim = ? RETURNING app, length(body)",
+            )?
+            .query_row([row, claim.get()], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         let Some((app, bytes)) = removed else { return Ok(None) };
         self.books.settled_one(app, bytes.try_into().unwrap_or_default());
@@ -319,15 +325,17 @@ impl Work<'_> {
     }
 
     fn postpone(&mut self, postponement: Postponement) -> rusqlite::Result<()> {
-        let Postponement { id, due, tries } = postponement;
+        let Postponement { id, due, tries, claim } = postponement;
         let Some(row) = self.books.tag.row(id) else { return Ok(()) };
         let app: Option<AppNumber> = self
             .connection
             .prepare_cached(
                 "UPDATE pending SET state = 0, due = ?, attempts = ?, replays = ?, retries = ?
-                 WHERE row = ? AND state = 1 RETURNING app",
+                 WHERE row = ? AND state = 1 AND claim = ? RETURNING app",
             )?
-            .query_row(params![millis(due), tries.attempts, tries.replays, tries.retries, row], |row| row.get(0))
+            .query_row(params![millis(due), tries.attempts, tries.replays, tries.retries, row, claim.get()], |row| {
+                row.get(0)
+            })
             .optional()?;
         if let Some(app) = app {
             self.books.put_back_some(app, 1);
@@ -404,7 +412,7 @@ impl Work<'_> {
                 LossPolicy::Resend { at_most } if pending.tries.replays < at_most => {
                     let tries = Tries { replays: pending.tries.replays + 1, ..pending.tries };
                     let id = self.books.tag.name(pending.row);
-                    let postponement = Postponement { id, due: now, tries };
+                    let postponement = Postponement { id, due: now, tries, claim: pending.claim };
                     self.postpone(postponement)?;
                     again.push(postponement);
                     recovered.resent += 1;

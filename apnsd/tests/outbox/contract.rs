@@ -1,0 +1,299 @@
+//! What every store does.
+
+use std::time::Duration;
+
+use apns_proto::{DeviceToken, LossPolicy};
+use apnsd::outbox::{
+    AppPause, Bounds, Change, Cursor, GoneToken, NewEntry, Outbox, OutboxError, Selection, StoredApp, Tries, Withdrawal,
+};
+use apnsd::{AppName, NotificationId};
+
+use crate::home::Home;
+use crate::{app, at, entry, hold, postpone, settle};
+
+/// The limit of what is looked at in one step, and some more.
+const MANY: usize = 5100;
+
+async fn many(outbox: &dyn Outbox, app: &AppName) -> Vec<NotificationId> {
+    let entries = (0..MANY).map(|number| entry(number as u8, None, 1000)).collect();
+    outbox.accept(app, entries).await.unwrap().into_iter().map(|accepted| accepted.id).collect()
+}
+
+pub(crate) async fn tokens_that_are_gone_are_kept_with_their_time_and_read_by_place(home: &Home) {
+    let outbox = home.open(Bounds::default().with_gone_tokens(Duration::from_secs(10))).await;
+    let app = app("one");
+    let gone = |number: u8| GoneToken {
+        token: DeviceToken::from_bytes([number; 32]).unwrap(),
+        topic: (number > 1).then(|| "com.example.app".into()),
+        since: (number > 2).then(|| at(77)),
+        found_at: at(u64::from(number) * 1000),
+        reason: "Unregistered".into(),
+    };
+    outbox.note_gone(&app, vec![gone(1), gone(2), gone(3)]).await.unwrap();
+    let page = outbox.unread(&app, "a", 2).await.unwrap();
+    assert_eq!(page.tokens, [gone(1), gone(2)]);
+    outbox.mark_read(&app, "a", &page.next).await.unwrap();
+    assert_eq!(outbox.unread(&app, "a", 2).await.unwrap().tokens, [gone(3)]);
+    outbox.mark_read(&app, "a", &Cursor::new("0")).await.unwrap();
+    assert_eq!(outbox.unread(&app, "a", 2).await.unwrap().tokens, [gone(3)], "a place never moves back");
+    assert_eq!(outbox.unread(&app, "b", 9).await.unwrap().tokens.len(), 3);
+    let late = outbox.gone(&app, &Cursor::default(), at(2000), 9).await.unwrap();
+    assert_eq!(late.tokens, [gone(2), gone(3)]);
+    assert!(!outbox.sweep(at(12_500)).await.unwrap());
+    assert_eq!(outbox.gone(&app, &Cursor::default(), at(0), 9).await.unwrap().tokens, [gone(3)]);
+    let refused = outbox.gone(&app, &Cursor::new("x"), at(0), 9).await.unwrap_err();
+    assert_eq!(refused, OutboxError::Cursor { cursor: "x".to_owned() });
+    outbox.close().await.unwrap();
+}
+
+pub(crate) async fn outcomes_and_keys_are_forgotten_in_their_time(home: &Home) {
+    let bounds = Bounds::default().with_outcomes(Duration::from_secs(5)).with_idempotency(Duration::from_secs(1));
+    let outbox = home.open(bounds).await;
+    let app = app("one");
+    let first = outbox.accept(&app, vec![entry(1, Some(1), 1000)]).await.unwrap().swap_remove(0);
+    let lane = hold(&outbox, &app).await;
+    let claimed = lane.claim(1, at(1000)).await.unwrap();
+    assert_eq!(claimed.entries[0].idempotency_key.as_deref(), Some("key 1"));
+    lane.change(vec![settle(first.id, claimed.entries[0].claim, &app, Tries::default(), 1500)]).await.unwrap();
+    let again = outbox.accept(&app, vec![entry(1, Some(1), 1900)]).await.unwrap().swap_remove(0);
+    assert_eq!((again.id, again.duplicate), (first.id, true));
+    let later = outbox.accept(&app, vec![entry(1, Some(1), 2001)]).await.unwrap().swap_remove(0);
+    assert!(!later.duplicate && later.id != first.id);
+    outbox.sweep(at(6000)).await.unwrap();
+    assert!(outbox.lookup(vec![first.id]).await.unwrap()[0].is_some());
+    outbox.sweep(at(7000)).await.unwrap();
+    assert!(outbox.lookup(vec![first.id]).await.unwrap()[0].is_none());
+    assert!(outbox.lookup(vec![later.id]).await.unwrap()[0].is_some(), "what has no outcome is never forgotten");
+    outbox.close().await.unwrap();
+}
+
+pub(crate) async fn a_clock_that_is_set_back_keeps_nothing_waiting(home: &Home) {
+    let outbox = home.open(Bounds::default()).await;
+    let app = app("one");
+    outbox.accept(&app, vec![entry(1, None, 7_210_000), entry(2, None, 7_210_000)]).await.unwrap();
+    // One was put back, the other is held for 40 s.
+    let lane = hold(&outbox, &app).await;
+    let claimed = lane.claim(2, at(7_210_000)).await.unwrap().entries;
+    let put_back = postpone(&claimed[0], 7_210_000, Tries::default());
+    let held = postpone(&claimed[1], 7_250_000, Tries { retries: 1, ..Tries::default() });
+    lane.change(vec![Change::Postpone(put_back), Change::Postpone(held)]).await.unwrap();
+    outbox.clock_set_back(Duration::from_secs(7200), at(12_000)).await.unwrap();
+    let claimed = lane.claim(2, at(12_000)).await.unwrap();
+    assert_eq!(claimed.entries.iter().map(|entry| entry.id).collect::<Vec<_>>(), [put_back.id]);
+    assert_eq!(claimed.next_due, Some(at(50_000)), "what is held is held no longer");
+    outbox.close().await.unwrap();
+}
+
+pub(crate) async fn outcomes_of_a_clock_that_was_set_back_are_in_nobodys_way(home: &Home) {
+    let outbox = home.open(Bounds::default().with_outcomes(Duration::from_secs(5))).await;
+    let app = app("one");
+    let ids = many(&*outbox, &app).await;
+    let lane = hold(&outbox, &app).await;
+    let claimed = lane.claim(MANY, at(1000)).await.unwrap().entries;
+    assert_eq!(claimed.len(), MANY);
+    let far = 40 * 24 * 60 * 60 * 1000;
+    // More than are looked at in one step, and all in front.
+    let changes = claimed.iter().enumerate().map(|(place, one)| {
+        let settled_at = if place < MANY - 10 { far } else { 1500 };
+        settle(one.id, one.claim, &app, Tries::default(), settled_at)
+    });
+    lane.change(changes.collect()).await.unwrap();
+    while outbox.sweep(at(10_000)).await.unwrap() {}
+    let left = outbox.lookup(ids).await.unwrap().into_iter().flatten().count();
+    assert_eq!(left, MANY - 10, "the old ones behind them are forgotten, and those of the future stay");
+    outbox.close().await.unwrap();
+}
+
+pub(crate) async fn what_was_accepted_before_the_clock_was_set_back_does_not_wait_for_it(home: &Home) {
+    let outbox = home.open(Bounds::default()).await;
+    let app = app("one");
+    let (hour, day) = (60 * 60 * 1000, 24 * 60 * 60 * 1000);
+    let ids = outbox.accept(&app, vec![entry(1, None, day), entry(2, None, hour), entry(3, None, 900)]).await.unwrap();
+    // One that was refused for the time being, and has to wait.
+    let lane = hold(&outbox, &app).await;
+    let claimed = lane.claim(1, at(1000)).await.unwrap().entries;
+    assert_eq!(claimed[0].id, ids[2].id);
+    let tries = Tries { retries: 1, ..Tries::default() };
+    lane.change(vec![Change::Postpone(postpone(&claimed[0], day, tries))]).await.unwrap();
+    outbox.sweep(at(1000)).await.unwrap();
+    let claim = lane.claim(9, at(1000)).await.unwrap();
+    assert_eq!(claim.entries.len(), 2, "nobody put these off");
+    assert_eq!(claim.next_due, Some(at(day)));
+    outbox.close().await.unwrap();
+}
+
+pub(crate) async fn what_is_left_of_an_app_is_settled_in_steps_and_what_is_under_way_as_unknown(home: &Home) {
+    let outbox = home.open(Bounds::default()).await;
+    let app = app("one");
+    let ids = many(&*outbox, &app).await;
+    let lane = hold(&outbox, &app).await;
+    assert_eq!(lane.claim(10, at(1000)).await.unwrap().entries.len(), 10);
+    lane.release().await.unwrap();
+    let (mut steps, mut unknown, mut all) = (0, 0, 0);
+    loop {
+        let settled = outbox.abandon(&app, "its app was removed", at(2000)).await.unwrap();
+        if settled.is_empty() {
+            break;
+        }
+        assert!(settled.len() < MANY, "others have to wait for a step only");
+        steps += 1;
+        all += settled.len();
+        unknown += settled.iter().filter(|(_, record)| &*record.outcome == "unknown").count();
+    }
+    assert!(steps > 1);
+    assert_eq!((all, unknown), (ids.len(), 10));
+    let counts = outbox.total().await.unwrap();
+    assert_eq!((counts.waiting, counts.in_flight, counts.bytes), (0, 0, 0));
+    outbox.close().await.unwrap();
+}
+
+pub(crate) async fn a_key_stands_for_one_notification(home: &Home) {
+    let outbox = home.open(Bounds::default()).await;
+    let app = app("one");
+    let keyed = |number, key| {
+        let entry = entry(number, Some(key), 1000);
+        NewEntry { digest: Some(apnsd::outbox::digest(&entry.notification)), ..entry }
+    };
+    let first = outbox.accept(&app, vec![keyed(1, 1)]).await.unwrap().swap_remove(0);
+    let again = outbox.accept(&app, vec![keyed(1, 1)]).await.unwrap().swap_remove(0);
+    assert_eq!((again.id, again.duplicate), (first.id, true));
+    let error = outbox.accept(&app, vec![keyed(2, 2), keyed(2, 1)]).await.unwrap_err();
+    assert_eq!(error, OutboxError::KeyReused { index: 1 });
+    let error = outbox.accept(&app, vec![keyed(3, 3), keyed(4, 3)]).await.unwrap_err();
+    assert_eq!(error, OutboxError::KeyReused { index: 1 }, "within one call");
+    assert_eq!(outbox.counts(&app).await.unwrap().waiting, 1, "nothing of these was taken");
+    outbox.close().await.unwrap();
+}
+
+/// A selection goes on where it ended, over more than it looks at in one go, and takes nothing that is in flight.
+pub(crate) async fn what_waits_is_withdrawn_step_by_step(home: &Home) {
+    let outbox = home.open(Bounds::default()).await;
+    let (app, other) = (app("one"), app("two"));
+    let entries: Vec<_> =
+        (0..5000_u32).map(|number| entry((number % 2) as u8, None, 1000 + u64::from(number))).collect();
+    outbox.accept(&app, entries).await.unwrap();
+    outbox.accept(&other, vec![entry(1, None, 1000)]).await.unwrap();
+    let flying: Vec<_> =
+        hold(&outbox, &app).await.claim(10, at(9000)).await.unwrap().entries.into_iter().map(|one| one.id).collect();
+    let selection = Selection {
+        token: Some(DeviceToken::from_bytes([1; 32]).unwrap()),
+        accepted_before: Some(at(5000)),
+        ..Selection::default()
+    };
+    let (mut ended, mut steps, mut after) = (Vec::new(), 0, Cursor::default());
+    loop {
+        let step = outbox.withdraw(&app, selection.clone(), Withdrawal::Purged, &after, at(9000)).await.unwrap();
+        ended.extend(step.settled);
+        steps += 1;
+        let Some(next) = step.next else { break };
+        after = next;
+    }
+    // Every second one of those that were accepted in time, but for half of those in flight.
+    assert_eq!((ended.len(), steps), (1995, 3));
+    assert!(ended.iter().all(|(_, record)| record.reason.as_deref() == Some("purged") && !flying.contains(&record.id)));
+    let counts = outbox.counts(&app).await.unwrap();
+    assert_eq!((counts.waiting, counts.in_flight), (5000 - 10 - 1995, 10));
+    assert_eq!(outbox.counts(&other).await.unwrap().waiting, 1);
+    let wrong = outbox.withdraw(&app, selection, Withdrawal::Purged, &Cursor::new("x"), at(9000)).await;
+    assert!(matches!(wrong, Err(OutboxError::Cursor { .. })), "{wrong:?}");
+    // The numbers are those of the file.
+    outbox.close().await.unwrap();
+    let outbox = home.open(Bounds::default()).await;
+    assert_eq!(outbox.outcomes(&app, &Cursor::default(), 5000).await.unwrap().len(), 1995);
+    outbox.close().await.unwrap();
+}
+
+pub(crate) async fn a_pause_is_kept_until_it_is_taken_back(home: &Home) {
+    let outbox = home.open(Bounds::default()).await;
+    let app = app("one");
+    let pause = AppPause { since: at(5), reason: Some("wrong text".into()) };
+    outbox.set_pause(&app, Some(pause.clone())).await.unwrap();
+    outbox.close().await.unwrap();
+    let outbox = home.open(Bounds::default()).await;
+    assert_eq!(outbox.pauses().await.unwrap(), [(app.clone(), pause)]);
+    outbox.set_pause(&app, None).await.unwrap();
+    outbox.close().await.unwrap();
+    assert_eq!(home.open(Bounds::default()).await.pauses().await.unwrap(), []);
+}
+
+pub(crate) async fn what_had_its_one_attempt_ends_while_it_waits(home: &Home) {
+    let outbox = home.open(Bounds::default()).await;
+    let app = app("one");
+    let once = |number: u8, millis: u64| {
+        let mut entry = entry(number, None, millis);
+        entry.notification = entry.notification.with_expiration(apns_proto::Expiration::Immediately);
+        entry
+    };
+    let entries = vec![once(1, 1000), entry(2, None, 1000), once(3, 1000), once(4, 2000)];
+    let ids: Vec<_> = outbox.accept(&app, entries).await.unwrap().into_iter().map(|accepted| accepted.id).collect();
+    // The first is in flight, and no attempt is over for it.
+    let lane = hold(&outbox, &app).await;
+    assert_eq!(lane.claim(1, at(1000)).await.unwrap().entries[0].id, ids[0]);
+    let ended = lane.end_attempts(at(1001), at(1500)).await.unwrap();
+    let ended: Vec<_> = ended.iter().map(|(_, record)| (record.id, &*record.outcome)).collect();
+    assert_eq!(ended, [(ids[2], "expired")]);
+    assert_eq!(lane.end_attempts(at(1001), at(1500)).await.unwrap(), []);
+    // It comes back from a process that died, and may have arrived.
+    lane.release().await.unwrap();
+    let lane = hold(&outbox, &app).await;
+    lane.recover(LossPolicy::Resend { at_most: 3 }, at(1600)).await.unwrap();
+    let ended = lane.end_attempts(at(1001), at(1700)).await.unwrap();
+    let ended: Vec<_> = ended.iter().map(|(_, record)| (record.id, &*record.outcome)).collect();
+    assert_eq!(ended, [(ids[0], "unknown")]);
+    let counts = outbox.counts(&app).await.unwrap();
+    assert_eq!((counts.waiting, counts.in_flight), (2, 0));
+    outbox.close().await.unwrap();
+}
+
+pub(crate) async fn outcomes_are_bounded_by_their_bytes(home: &Home) {
+    let outbox = home.open(Bounds::default().with_outcome_bytes(50_000)).await;
+    let app = app("one");
+    let entries = (0..1000).map(|number| entry((number % 250) as u8, None, 1000)).collect();
+    let ids: Vec<_> = outbox.accept(&app, entries).await.unwrap().into_iter().map(|accepted| accepted.id).collect();
+    let lane = hold(&outbox, &app).await;
+    let claimed = lane.claim(1000, at(1000)).await.unwrap().entries;
+    let changes = claimed.iter().map(|one| settle(one.id, one.claim, &app, Tries::default(), 1500));
+    lane.change(changes.collect()).await.unwrap();
+    while outbox.sweep(at(2000)).await.unwrap() {}
+    let left = outbox.outcomes(&app, &Cursor::default(), 1000).await.unwrap();
+    assert!((50..500).contains(&left.len()), "{}", left.len());
+    assert_eq!(left.last().unwrap().1.id, ids[999], "the newest stay");
+    outbox.close().await.unwrap();
+}
+
+pub(crate) async fn definitions_are_kept_and_shown_to_nobody(home: &Home) {
+    let outbox = home.open(Bounds::default()).await;
+    let stored = StoredApp { name: app("one"), definition: "{\"key\": \"secret\"}".into() };
+    assert!(!format!("{stored:?}").contains("secret"));
+    outbox.keep_app(stored.clone()).await.unwrap();
+    outbox.close().await.unwrap();
+    drop(outbox);
+    let outbox = home.open(Bounds::default()).await;
+    assert_eq!(outbox.kept_apps().await.unwrap(), [stored]);
+    outbox.forget_app(&app("one")).await.unwrap();
+    assert!(outbox.kept_apps().await.unwrap().is_empty());
+    outbox.close().await.unwrap();
+    assert_eq!(outbox.kept_apps().await.unwrap_err(), OutboxError::Closed);
+}
+
+/// A change speaks of one claim, and never of a later one of the same notification.
+pub(crate) async fn a_change_counts_for_its_own_claim(home: &Home) {
+    let outbox = home.open(Bounds::default()).await;
+    let app = app("one");
+    outbox.accept(&app, vec![entry(1, None, 1000)]).await.unwrap();
+    let lane = hold(&outbox, &app).await;
+    let first = lane.claim(1, at(1000)).await.unwrap().entries.swap_remove(0);
+    let back = Change::Postpone(postpone(&first, 1000, Tries::default()));
+    lane.change(vec![back.clone()]).await.unwrap();
+    lane.change(vec![back.clone()]).await.unwrap();
+    let second = lane.claim(1, at(1000)).await.unwrap().entries.swap_remove(0);
+    assert_ne!(first.claim, second.claim);
+    // The answer to the first claim's change was lost, and it is asked for again.
+    lane.change(vec![back]).await.unwrap();
+    assert_eq!(outbox.counts(&app).await.unwrap().in_flight, 1, "it may be on its way");
+    let late = settle(first.id, first.claim, &app, Tries::default(), 1500);
+    assert_eq!(lane.change(vec![late]).await.unwrap(), []);
+    let settled = lane.change(vec![settle(second.id, second.claim, &app, Tries::default(), 1500)]).await.unwrap();
+    assert_eq!(settled.len(), 1);
+    outbox.close().await.unwrap();
+}
