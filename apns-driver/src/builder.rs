@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apns_credentials::IdentityError;
+use apns_proto::Opener;
 use apns_proto::proxy::ProxyTargetError;
-use apns_proto::session::Opener;
 use apns_proto::{Message, Session, SessionConfig};
 
 use crate::client::Core;

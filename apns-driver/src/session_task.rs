@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use apns_proto::session::Opener;
+use apns_proto::Opener;
 use apns_proto::{
     DialFailure, End, LinkId, Message, NotSentCause, Now, Session, SessionEvent, Settled, Transmit, WallTime,
 };

@@ -18,10 +18,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use apns_credentials::{SigningKey, SigningSource};
+use apns_proto::Opener;
 use apns_proto::binary::{self, BinaryApi};
 use apns_proto::http2::{Credential, KeyId, ProviderApi, TeamId};
 use apns_proto::machine::LINGER;
-use apns_proto::session::Opener;
 use apns_proto::{
     DeviceToken, DialFailure, DialStep, End, LinkId, Notification, Now, Outcome, Payload, Session, SessionConfig,
     SessionEvent, TlsCause, Topic, Transmit,

@@ -290,7 +290,7 @@ pub struct PlanSummary {
 impl PlanSummary {
     /// Whether the response refuses the certificate's topic, and so every notification.
     #[must_use]
-    pub const fn condemns_topic(&self) -> bool {
+    pub(crate) const fn condemns_topic(&self) -> bool {
         self.refuses_credential
     }
 }

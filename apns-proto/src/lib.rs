@@ -56,7 +56,7 @@
 //!   `http2`, on by default).
 //! * [`machine`]: the contract of all state machines that have a connection. [`Connection`]: a machine that sends
 //!   notifications.
-//! * [`session`]: opens one connection after another, until each notification has its outcome.
+//! * [`Session`]: opens one connection after another, until each notification has its outcome.
 //! * [`proxy`]: connecting through an HTTP or SOCKS proxy.
 //! * [`encoding`]: decoding of text files, with byte order marks and UTF-16 recognised.
 //! * [`guide`]: how to write a transport.
@@ -94,7 +94,7 @@ mod rejection;
 mod retry;
 #[cfg(feature = "serde")]
 mod serde_forms;
-pub mod session;
+mod session;
 #[cfg(test)]
 mod testing;
 mod text;
@@ -121,7 +121,9 @@ pub use payload::{Payload, PayloadBuilder, PayloadError, PayloadLimit};
 pub use push_type::{OtherPushType, PushType, PushTypeError, UnknownPushType};
 pub use rejection::{Reaction, Rejection, TokenVerdict};
 pub use retry::{RetryDecision, RetryPolicy, RetryRoute};
-pub use session::{DialFailure, DialStep, LinkId, LinkReport, Pause, Session, SessionConfig, SessionEvent, TlsCause};
+pub use session::{
+    DialFailure, DialStep, LinkId, LinkReport, Opener, Pause, Session, SessionConfig, SessionEvent, TlsCause,
+};
 pub use text::TextError;
 pub use time::{NotSeconds, Now, WallTime};
 pub use topic::{CollapseId, Topic};

@@ -24,7 +24,7 @@ impl Now {
     /// How far the wall clock was set, in either direction, since an earlier reading: by how much more or less time passed
     /// on it than on the monotonic clock.
     #[must_use]
-    pub fn stepped_since(self, earlier: Self) -> Duration {
+    pub(crate) fn stepped_since(self, earlier: Self) -> Duration {
         let passed = self.instant.saturating_duration_since(earlier.instant);
         let ahead = self.wall.saturating_since(earlier.wall.saturating_add(passed));
         let behind = earlier.wall.saturating_add(passed).saturating_since(self.wall);

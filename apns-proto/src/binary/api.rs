@@ -2,7 +2,7 @@
 
 use super::budget::Budget;
 use super::{Client, Config};
-use crate::session::Opener;
+use crate::Opener;
 use crate::{CloseReason, Closed, ConnectionEvent, Notification, Now};
 
 /// Opens [`Client`] connections for a [`Session`](crate::Session), each with as large a window as the history of error

@@ -74,7 +74,7 @@ impl CertificateTopics {
 
     /// Whether it has a list: then it is for these topics and no others.
     #[must_use]
-    pub const fn has_list(&self) -> bool {
+    pub(crate) const fn has_list(&self) -> bool {
         !self.listed.is_empty()
     }
 

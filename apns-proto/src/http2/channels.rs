@@ -10,7 +10,7 @@ use super::response::Response;
 use crate::{ApnsId, Escaped, Rejection, TextError};
 
 /// The largest body of a list of channels: an app has at most 10 000, so 1 MiB leaves a hundred bytes for each.
-pub const MAX_CHANNEL_LIST: usize = 1024 * 1024;
+pub(super) const MAX_CHANNEL_LIST: usize = 1024 * 1024;
 
 /// What a channel keeps for devices that are away. Fixed when the channel is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

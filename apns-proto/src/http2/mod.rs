@@ -43,7 +43,7 @@ mod warning;
 
 pub use broadcast::{Broadcast, BundleId, ChannelId};
 pub use certificate_topics::{CertificateTopics, TopicKind};
-pub use channels::{ChannelAnswer, ChannelCall, ChannelError, ChannelRequest, ChannelStorage, MAX_CHANNEL_LIST};
+pub use channels::{ChannelAnswer, ChannelCall, ChannelError, ChannelRequest, ChannelStorage};
 pub use client::Client;
 pub use config::Config;
 pub use exchange::Exchange;
@@ -53,7 +53,7 @@ pub use provider_rejection::ProviderRejection;
 #[doc(hidden)]
 pub use provider_token::numeric_date;
 pub use provider_token::{KeyId, ProviderToken, ProviderTokenError, TeamId};
-pub use reason::{Api, Reason, SERVICE_FAULT_WAIT};
+pub use reason::{Api, Reason};
 pub use request::{Header, Indexing, Method, Request};
 pub use requests::{Authentication, Requests};
 pub use response::{ClockSkew, MAX_BODY, MAX_RETRY_AFTER, Response};

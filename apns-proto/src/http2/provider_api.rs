@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use bytes::Bytes;
 
 use super::{Authentication, CertificateTopics, Client, Config, Exchange, RequestWarning, Requests, TokenSource};
-use crate::session::Opener;
+use crate::Opener;
 use crate::{ConnectionEvent, Notification, Now, Topic};
 
 /// How a connection proves who it is.

@@ -74,7 +74,7 @@ impl ProviderRejection {
 
     /// Sets how long the service asks to wait.
     #[must_use]
-    pub const fn with_retry_after(mut self, wait: Duration) -> Self {
+    pub(crate) const fn with_retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
     }
@@ -88,7 +88,7 @@ impl ProviderRejection {
 
     /// Sets the `apns-unique-id` of the answer.
     #[must_use]
-    pub fn with_unique_id(mut self, id: impl Into<Box<str>>) -> Self {
+    pub(crate) fn with_unique_id(mut self, id: impl Into<Box<str>>) -> Self {
         self.unique_id = Some(id.into());
         self
     }

@@ -17,7 +17,7 @@ pub enum Api {
 /// How long to wait after a fault inside the service when it names no time: 15 minutes.
 ///
 /// Source: Apple, "Handling notification responses from APNs".
-pub const SERVICE_FAULT_WAIT: Duration = Duration::from_secs(15 * 60);
+const SERVICE_FAULT_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// How long to wait after TooManyRequests when no time is named. Apple gives none; one minute for one device is little.
 const TOO_MANY_REQUESTS_WAIT: Duration = Duration::from_secs(60);

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use apns_proto::session::Opener;
+use apns_proto::Opener;
 use apns_proto::{
     DialFailure, DialStep, End, LinkId, Machine, Notification, Now, Session, SessionConfig, SessionEvent, Settled,
     WallTime,

@@ -57,7 +57,7 @@ impl Limits {
 
     /// The largest frame data of command 2 that is read.
     #[must_use]
-    pub const fn longest_frame(self) -> usize {
+    pub(crate) const fn longest_frame(self) -> usize {
         if self.longest_frame > self.frame_max() { self.longest_frame } else { self.frame_max() }
     }
 
