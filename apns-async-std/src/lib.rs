@@ -67,12 +67,17 @@
 //! * [`feedback`]: reading the feedback service of the binary protocol.
 //! * [`channels`]: managing broadcast channels, and sending broadcasts.
 //! * [`proto`]: the protocol types: payloads, device tokens, outcomes, retries.
-//! * [`AsyncStd`]: the runtime that the client runs on. [`TlsStream`]: the stream of its connections.
+//! * [`AsyncStd`]: the runtime that the client runs on. [`TlsStream`]: the stream of its connections. `AsyncNativeTls`
+//!   (feature `async-native-tls`): the same runtime with a `TlsConnector` of async-native-tls that you make.
 
+#[cfg(feature = "async-native-tls")]
+mod async_native_tls;
 mod runtime;
 mod stream;
 mod tls;
 
+#[cfg(feature = "async-native-tls")]
+pub use self::async_native_tls::{AsyncNativeTls, AsyncTlsStream};
 pub use apns_proto as proto;
 pub use runtime::AsyncStd;
 pub use stream::TlsStream;

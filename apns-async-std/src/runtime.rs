@@ -10,9 +10,10 @@ use apns_driver::{Clock, Runtime, Secured, Wire};
 use apns_proto::{End, Now};
 use async_std::net::{TcpStream, ToSocketAddrs};
 use async_std::task;
+use native_tls::TlsConnector;
 
 use crate::stream::TlsStream;
-use crate::tls;
+use crate::tls::{self, Connector};
 
 /// async-std with the TLS of the operating system. Works in the tasks of any runtime.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,7 +32,7 @@ impl Clock for AsyncStd {
 impl Runtime for AsyncStd {
     type Tcp = TcpStream;
     type Tls = TlsStream<Wire<TcpStream>>;
-    type Connector = tls::Connector;
+    type Connector = Connector<TlsConnector>;
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         drop(task::spawn(task));
@@ -48,7 +49,7 @@ impl Runtime for AsyncStd {
     }
 
     fn connector(&self, settings: &TlsSettings) -> Result<Self::Connector, TlsFailure> {
-        tls::connector(settings)
+        Connector::new(settings, |builder| builder.build().map_err(|error| tls::refused(&error.to_string())))
     }
 
     async fn secure(
@@ -57,7 +58,7 @@ impl Runtime for AsyncStd {
         wire: Wire<TcpStream>,
         host: &str,
     ) -> Result<Secured<Self::Tls>, TlsFailure> {
-        let stream = tls::handshake(connector, wire, host).await?;
+        let stream = connector.connect(host, wire).await?;
         let alpn = stream.alpn();
         Ok(Secured { stream, alpn })
     }

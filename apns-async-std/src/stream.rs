@@ -13,6 +13,8 @@ use apns_driver::Alpn;
 use futures_io::{AsyncRead, AsyncWrite};
 use native_tls::{HandshakeError, TlsConnector};
 
+use crate::tls::Handshakes;
+
 /// A TLS stream over another stream, for one task.
 pub struct TlsStream<S> {
     tls: native_tls::TlsStream<Polled<S>>,
@@ -20,33 +22,41 @@ pub struct TlsStream<S> {
     said_goodbye: bool,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
-    /// Does the handshake as the client of this host.
-    pub(crate) async fn connect(connector: &TlsConnector, host: &str, stream: S) -> Result<Self, native_tls::Error> {
+impl Handshakes for TlsConnector {
+    type Stream<S> = TlsStream<S>;
+
+    async fn handshake<S>(&self, host: &str, stream: S) -> Result<TlsStream<S>, String>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
         let (mut stream, mut begun) = (Some(stream), None);
         let tls = poll_fn(|cx| {
             let attempt = match (stream.take(), begun.take()) {
-                (Some(inner), _) => connector.connect(host, Polled { inner, waker: cx.waker().clone() }),
+                (Some(inner), _) => self.connect(host, Polled { inner, waker: cx.waker().clone() }),
                 (None, Some(begun)) => resume(cx, begun),
                 (None, None) => unreachable!("a future that is done is not polled again"),
             };
             match attempt {
                 Ok(tls) => Poll::Ready(Ok(tls)),
-                Err(HandshakeError::Failure(error)) => Poll::Ready(Err(error)),
+                Err(HandshakeError::Failure(error)) => Poll::Ready(Err(error.to_string())),
                 Err(HandshakeError::WouldBlock(waiting)) => {
                     begun = Some(waiting);
                     Poll::Pending
                 }
             }
         });
-        Ok(Self { tls: tls.await?, said_goodbye: false })
+        Ok(TlsStream { tls: tls.await?, said_goodbye: false })
     }
 
-    /// The server's certificate, in DER.
-    pub(crate) fn peer_certificate(&self) -> Option<Vec<u8>> {
-        self.tls.peer_certificate().ok()??.to_der().ok()
+    fn peer_certificate<S>(stream: &TlsStream<S>) -> Option<Vec<u8>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        stream.tls.peer_certificate().ok()??.to_der().ok()
     }
+}
 
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     /// The protocol that the server chose.
     pub(crate) fn alpn(&self) -> Alpn {
         match self.tls.negotiated_alpn() {

@@ -3,7 +3,9 @@
 //! native-tls hands errors out as text only. What is told apart here is the text of OpenSSL, which is the system's TLS
 //! everywhere but on macOS, iOS and Windows; there an error keeps the system's own words and no cause.
 
+use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use apns_driver::tls::{Alert, Roots, TlsCause, TlsFailure, TlsSettings};
@@ -11,73 +13,93 @@ use apns_proto::End;
 use futures_io::{AsyncRead, AsyncWrite};
 use native_tls::{Certificate, Identity, Protocol, TlsConnector, TlsConnectorBuilder};
 
-use crate::stream::TlsStream;
+/// What does the handshakes: one of the libraries that put native-tls over a stream that is not blocking.
+pub trait Handshakes: Clone + Send + Sync {
+    /// The stream after a handshake over a stream.
+    type Stream<S>;
+
+    /// Does the handshake as the client of this host. An error is its text, which is all that there is.
+    fn handshake<S>(&self, host: &str, stream: S) -> impl Future<Output = Result<Self::Stream<S>, String>> + Send
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send;
+
+    /// The server's certificate, in DER.
+    fn peer_certificate<S>(stream: &Self::Stream<S>) -> Option<Vec<u8>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin;
+}
 
 /// TLS settings in the form that the system's TLS wants.
 #[derive(Debug, Clone)]
-pub struct Connector {
-    tls: TlsConnector,
-    given: Option<GivenServers>,
+pub struct Connector<H> {
+    tls: H,
+    given: Option<GivenServers<H>>,
 }
 
 /// Servers whose very certificate was given. The system's TLS asks for an issuer of each that is not its own, and
 /// native-tls has no way to tell it otherwise. So a server that nobody vouches for gets a second handshake, on a connection
 /// of its own, where it may be one of those.
 #[derive(Debug, Clone)]
-enum GivenServers {
+enum GivenServers<H> {
     /// For a second look.
     Later {
         roots: Roots,
         /// Verifies nothing, so that what it connects is compared with those given before anything is sent.
-        unverified: TlsConnector,
+        unverified: H,
     },
     /// This is the second look; what the first one found.
-    Now { roots: Roots, first: TlsFailure },
+    Now { roots: Roots, first: Arc<TlsFailure> },
 }
 
-pub(crate) fn connector(settings: &TlsSettings) -> Result<Connector, TlsFailure> {
-    let build = |builder: TlsConnectorBuilder| {
-        builder.build().map_err(|error| {
-            TlsFailure::settings(format!("the system's TLS refuses them: {}", words(&error.to_string())))
-        })
-    };
-    let given = if settings.roots.gives_servers() {
-        let mut builder = builder(settings)?;
-        builder.danger_accept_invalid_certs(true).danger_accept_invalid_hostnames(true);
-        Some(GivenServers::Later { roots: settings.roots.clone(), unverified: build(builder)? })
-    } else {
-        None
-    };
-    Ok(Connector { tls: build(builder(settings)?)?, given })
-}
+impl<H: Handshakes> Connector<H> {
+    /// Prepares these settings for what `build` makes of them.
+    pub(crate) fn new(
+        settings: &TlsSettings,
+        build: impl Fn(TlsConnectorBuilder) -> Result<H, TlsFailure>,
+    ) -> Result<Self, TlsFailure> {
+        let given = if settings.roots.gives_servers() {
+            let mut builder = builder(settings)?;
+            builder.danger_accept_invalid_certs(true).danger_accept_invalid_hostnames(true);
+            Some(GivenServers::Later { roots: settings.roots.clone(), unverified: build(builder)? })
+        } else {
+            None
+        };
+        Ok(Self { tls: build(builder(settings)?)?, given })
+    }
 
-impl Connector {
     /// What a server that nobody vouches for is looked at with again.
     pub(crate) fn second_look(&self, failure: &TlsFailure) -> Option<Self> {
         match &self.given {
             Some(GivenServers::Later { roots, unverified }) if failure.cause == TlsCause::UntrustedServer => {
-                let given = GivenServers::Now { roots: roots.clone(), first: failure.clone() };
+                let given = GivenServers::Now { roots: roots.clone(), first: Arc::new(failure.clone()) };
                 Some(Self { tls: unverified.clone(), given: Some(given) })
             }
             _ => None,
         }
     }
+
+    /// Does the handshake, and judges a server whose very certificate may have been given.
+    pub(crate) async fn connect<S>(&self, host: &str, stream: S) -> Result<H::Stream<S>, TlsFailure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let connected = self.tls.handshake(host, stream).await;
+        let Some(GivenServers::Now { roots, first }) = &self.given else {
+            return connected.map_err(|error| failure(host, &error));
+        };
+        let first = || TlsFailure::clone(first);
+        let stream = connected.map_err(|_| first())?;
+        let certificate = H::peer_certificate(&stream).ok_or_else(first)?;
+        match roots.judge_given(&certificate, host, SystemTime::now().into()) {
+            Some(verdict) => verdict.map(|()| stream),
+            None => Err(first()),
+        }
+    }
 }
 
-pub(crate) async fn handshake<S>(connector: &Connector, stream: S, host: &str) -> Result<TlsStream<S>, TlsFailure>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let connected = TlsStream::connect(&connector.tls, host, stream).await;
-    let Some(GivenServers::Now { roots, first }) = &connector.given else {
-        return connected.map_err(|error| failure(host, &error));
-    };
-    let stream = connected.map_err(|_| first.clone())?;
-    let certificate = stream.peer_certificate().ok_or_else(|| first.clone())?;
-    match roots.judge_given(&certificate, host, SystemTime::now().into()) {
-        Some(verdict) => verdict.map(|()| stream),
-        None => Err(first.clone()),
-    }
+/// Settings that the system's TLS refuses.
+pub(crate) fn refused(error: &str) -> TlsFailure {
+    TlsFailure::settings(format!("the system's TLS refuses them: {}", words(error)))
 }
 
 fn builder(settings: &TlsSettings) -> Result<TlsConnectorBuilder, TlsFailure> {
@@ -108,9 +130,8 @@ fn builder(settings: &TlsSettings) -> Result<TlsConnectorBuilder, TlsFailure> {
 const OUT_OF_DATE: &[&str] = &["certificate has expired", "certificate is not yet valid"];
 const WRONG_NAME: &[&str] = &["hostname mismatch", "Hostname mismatch", "IP address mismatch"];
 
-pub(crate) fn failure(host: &str, error: &native_tls::Error) -> TlsFailure {
-    let text = error.to_string();
-    if let Some(alert) = alert(&text) {
+fn failure(host: &str, text: &str) -> TlsFailure {
+    if let Some(alert) = alert(text) {
         return TlsFailure::alert(host, alert);
     }
     // The verdict stands in brackets behind the error.
@@ -123,7 +144,7 @@ pub(crate) fn failure(host: &str, error: &native_tls::Error) -> TlsFailure {
     } else if text.contains("certificate verify failed") {
         TlsFailure::untrusted(host, verdict)
     } else {
-        TlsFailure::other(host, words(&text))
+        TlsFailure::other(host, words(text))
     }
 }
 
