@@ -52,6 +52,7 @@ pub mod disclosure;
 #[cfg(feature = "pkcs12")]
 mod encrypted_key;
 mod error;
+mod es256;
 mod extensions;
 mod host_names;
 mod matching;
@@ -80,10 +81,11 @@ pub use source::is_path;
 pub use validity::Validity;
 pub use verdict::{IdentityWarning, Purpose, Verdict};
 
-/// What `apns-driver` shares with this crate, so that there is one reader of PEM and one way to write a date. Not for others:
-/// it changes without notice.
+/// What the other crates of the project share with this one, so that there is one reader of PEM, one way to write a date and
+/// one to check a signature. Not for others: it changes without notice.
 #[doc(hidden)]
 pub mod internal {
     pub use crate::error::date;
+    pub use crate::es256::{SignatureForm, verify_es256};
     pub use crate::material::authorities;
 }

@@ -137,8 +137,8 @@ pub struct Readme;
 #[doc(hidden)]
 pub mod internal {
     pub use crate::hex::{HexError, from_hex, read_digits, to_hex};
-    #[cfg(feature = "http2")]
-    pub use crate::http2::numeric_date;
+    #[cfg(all(feature = "http2", feature = "server"))]
+    pub use crate::http2::{ShownToken, asked};
     pub use crate::payload::compact_json;
     pub use crate::text::check as check_text;
     pub use crate::text_newtype;

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{Config, ConfigError};
 use crate::daemon::DaemonError;
-use crate::http::shares::bounded;
+use crate::http::shares::{Counted, bounded};
 use crate::listen::{CertificateFiles, Port, ServerCertificate};
 use crate::service::Service;
 
@@ -25,6 +25,8 @@ macro_rules! interfaces {
         $for_all! {
             /// The JSON API, with the status page and the figures for Prometheus.
             api: crate::http::ApiConfig,
+            /// Apple's provider API, as Apple has it.
+            provider_api: crate::provider_api::ProviderApiConfig,
             /// The interfaces of pyapns.
             pyapns: crate::pyapns::PyapnsConfig,
             /// The bridge from the binary protocol; `None` for not at all.
@@ -102,8 +104,13 @@ pub(crate) struct Starting<'a> {
 impl Starting<'_> {
     /// Answers at a port. What is refused is counted for this interface.
     pub(crate) fn answer(&mut self, port: Port, router: Router, interface: &'static str) {
-        let bounded = bounded(router, self.service.clone(), self.config.api.limits);
-        let router = self.service.refusals().watch(bounded, interface);
+        let bounded = bounded(router, self.service.clone(), self.config.api.limits, Counted::Calls);
+        self.answer_bounded(port, bounded, interface);
+    }
+
+    /// The same for a router that has bounds of its own.
+    pub(crate) fn answer_bounded(&mut self, port: Port, router: Router, interface: &'static str) {
+        let router = self.service.refusals().watch(router, interface);
         self.tasks.push(tokio::spawn(port.serve(router, self.stopping.clone(), self.grace)));
     }
 }

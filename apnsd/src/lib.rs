@@ -16,6 +16,7 @@
 //!   their outcomes, [`feedback`](Service::feedback) returns the device tokens that an app is no longer installed on, and
 //!   [`provision`](Service::provision), [`remove`](Service::remove) and [`list`](Service::list) manage apps.
 //! * [`Access`]: authorization; every interface checks it first.
+//! * The provider API: Apple's own interface, for clients that are given this machine in place of Apple's.
 //! * The bridge: TLS ports for clients of the binary protocol, which are identified by their certificates.
 //!
 //! # Guarantees
@@ -38,6 +39,7 @@ mod listen;
 mod log;
 mod notification_id;
 pub mod outbox;
+mod provider_api;
 mod pyapns;
 mod rate;
 mod server_files;

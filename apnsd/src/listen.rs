@@ -1,5 +1,7 @@
 //! Ports: TCP or TLS, a bounded number of connections, and no patience with the idle.
 
+mod heard;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -15,7 +17,8 @@ use axum::extract::Request;
 use axum::response::Response;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use parking_lot::{Mutex, RwLock};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -26,6 +29,7 @@ use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig, SignatureAlgorithm};
 
+use self::heard::Heard;
 use crate::config::{ConfigError, Limits};
 use crate::daemon::DaemonError;
 use crate::http::shares::Spare;
@@ -65,6 +69,19 @@ pub(crate) struct Port {
     pub(crate) shown: ListeningPort,
     tls: Option<TlsAcceptor>,
     limits: Limits,
+    versions: Versions,
+}
+
+/// Which HTTP is spoken at a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Versions {
+    /// HTTP/1.1.
+    One,
+    /// HTTP/1.1 and HTTP/2, as the client's first bytes say.
+    Both {
+        /// How many requests may be under way on one connection of HTTP/2.
+        streams: u32,
+    },
 }
 
 impl Port {
@@ -76,10 +93,22 @@ impl Port {
         certificate: Option<Arc<ServerCertificate>>,
         limits: Limits,
     ) -> Result<Self, DaemonError> {
+        Self::bind_for(Versions::One, field, what, address, certificate, limits)
+    }
+
+    /// The same for other versions of HTTP.
+    pub(crate) fn bind_for(
+        versions: Versions,
+        field: &'static str,
+        what: &'static str,
+        address: SocketAddr,
+        certificate: Option<Arc<ServerCertificate>>,
+        limits: Limits,
+    ) -> Result<Self, DaemonError> {
         let scheme = if certificate.is_some() { "https" } else { "http" };
         let (listener, shown) = listen(field, what, Some(scheme), address)?;
-        let tls = certificate.map(|certificate| TlsAcceptor::from(tls_settings(certificate)));
-        Ok(Self { listener, shown, tls, limits })
+        let tls = certificate.map(|certificate| TlsAcceptor::from(tls_settings(certificate, versions)));
+        Ok(Self { listener, shown, tls, limits, versions })
     }
 
     /// Answers until `stop` says so. Then requests that have begun may go on for `grace`.
@@ -107,7 +136,8 @@ impl Port {
                 drop(stream);
                 continue;
             };
-            tasks.spawn(converse(stream, from, self.tls.clone(), self.limits, router.clone(), place, stop.clone()));
+            let manners = Manners { limits: self.limits, versions: self.versions };
+            tasks.spawn(converse(stream, from, self.tls.clone(), manners, router.clone(), place, stop.clone()));
         }
         drop(self.listener);
         let ended = async { while tasks.join_next().await.is_some() {} };
@@ -117,11 +147,46 @@ impl Port {
     }
 }
 
+/// How a port speaks with its clients.
+#[derive(Debug, Clone, Copy)]
+struct Manners {
+    limits: Limits,
+    versions: Versions,
+}
+
+impl Manners {
+    fn http(self) -> auto::Builder<TokioExecutor> {
+        let mut http = auto::Builder::new(TokioExecutor::new());
+        let read = self.limits.head_within;
+        http.http1().timer(TokioTimer::new()).header_read_timeout(read).max_buf_size(64 * 1024);
+        let Versions::Both { streams } = self.versions else { return http.http1_only() };
+        http.http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(streams)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEADER_LIST)
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(self.limits.head_within);
+        http
+    }
+}
+
+/// What a client of HTTP/2 may write of one body, and of all on a connection, before it is read.
+const STREAM_WINDOW: u32 = 16 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// The most bytes of the headers of a request.
+const HEADER_LIST: u32 = 16 << 10;
+/// How often an idle client of HTTP/2 is asked whether it is still there. It may keep its connection for as long as it is.
+const PING_EVERY: Duration = Duration::from_secs(60);
+/// So many bytes say which version is spoken (RFC 9113 section 3.4).
+const PREFACE: usize = 24;
+
 async fn converse(
     stream: TcpStream,
     from: IpAddr,
     tls: Option<TlsAcceptor>,
-    limits: Limits,
+    manners: Manners,
     router: Router,
     place: Place,
     stop: watch::Receiver<bool>,
@@ -129,15 +194,15 @@ async fn converse(
     // Only speed is lost without it.
     drop(stream.set_nodelay(true));
     match tls {
-        None => talk_http(stream, from, limits, router, place, stop).await,
+        None => talk_http(stream, from, manners, router, place, stop).await,
         Some(acceptor) => {
-            let shake = tokio::time::timeout(limits.head_within, acceptor.accept(stream));
+            let shake = tokio::time::timeout(manners.limits.head_within, acceptor.accept(stream));
             let shaken = tokio::select! {
                 shaken = shake => shaken,
                 () = place.slot.leave.notified() => return,
             };
             if let Ok(Ok(stream)) = shaken {
-                talk_http(stream, from, limits, router, place, stop).await;
+                talk_http(stream, from, manners, router, place, stop).await;
             }
         }
     }
@@ -146,7 +211,7 @@ async fn converse(
 async fn talk_http<S>(
     stream: S,
     from: IpAddr,
-    limits: Limits,
+    manners: Manners,
     router: Router,
     place: Place,
     mut stop: watch::Receiver<bool>,
@@ -172,16 +237,35 @@ async fn talk_http<S>(
             Ok::<_, std::convert::Infallible>(Response::from_parts(parts, Body::new(body)))
         }
     });
-    let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits.head_within).max_buf_size(64 * 1024);
+    let http = manners.http();
+    let both = manners.versions != Versions::One;
+    let heard = Arc::new(AtomicUsize::new(0));
+    let stream = Heard { stream, bytes: heard.clone() };
     let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
     let mut linger = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
-    let (mut stopping, mut closing) = (false, false);
+    // A client that does not say which version it speaks is not waited for.
+    let mut silent = std::pin::pin!(tokio::time::sleep(manners.limits.head_within));
+    let (mut stopping, mut closing, mut leaving, mut undecided) = (false, false, false, both);
     loop {
         tokio::select! {
             // Whatever went wrong, it is over.
             _ended = connection.as_mut() => return,
-            () = place.slot.leave.notified() => return,
+            () = place.slot.leave.notified(), if !leaving => {
+                if !both {
+                    return;
+                }
+                // A request may be on its way: the client is told that it is not taken.
+                (leaving, closing) = (true, true);
+                connection.as_mut().graceful_shutdown();
+                silent.as_mut().reset(tokio::time::Instant::now() + LINGER);
+            }
+            () = silent.as_mut(), if leaving || undecided => {
+                let idle = place.slot.busy.load(Ordering::Relaxed) == 0;
+                if leaving || (idle && heard.load(Ordering::Relaxed) < PREFACE) {
+                    return;
+                }
+                undecided = false;
+            }
             _ = stop.wait_for(|stop| *stop), if !stopping => {
                 stopping = true;
                 let idle = place.slot.busy.load(Ordering::Relaxed) == 0;
@@ -365,13 +449,17 @@ impl ServerCertificate {
 }
 
 /// The settings of a port with TLS: 1.2 and 1.3.
-fn tls_settings(certificate: Arc<ServerCertificate>) -> Arc<ServerConfig> {
+fn tls_settings(certificate: Arc<ServerCertificate>, versions: Versions) -> Arc<ServerConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .expect("the provider has suites for both versions")
         .with_no_client_auth()
         .with_cert_resolver(certificate);
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let one = b"http/1.1".to_vec();
+    config.alpn_protocols = match versions {
+        Versions::One => vec![one],
+        Versions::Both { .. } => vec![b"h2".to_vec(), one],
+    };
     Arc::new(config)
 }

@@ -23,9 +23,14 @@ async function send(credentials) {
         notification.expiry = plan.expiration;
         return provider.send(notification, token);
     };
-    const first = await sendTo(plan.tokens[0], 0);
-    const others = await Promise.all(plan.tokens.slice(1).map((token, place) => sendTo(token, place + 1)));
-    for (const { sent, failed } of [first, ...others]) {
+    const told = [await sendTo(plan.tokens[0], 0)];
+    // It gives up after five seconds what has no answer, whether it has left or not.
+    const atOnce = plan.at_once ?? plan.tokens.length;
+    for (let place = 1; place < plan.tokens.length; place += atOnce) {
+        const some = plan.tokens.slice(place, place + atOnce);
+        told.push(...(await Promise.all(some.map((token, more) => sendTo(token, place + more)))));
+    }
+    for (const { sent, failed } of told) {
         for (const { device } of sent) say({ accepted: device });
         for (const { device, status, response, error } of failed) {
             if (error) say({ trouble: String(error.message), device });

@@ -14,6 +14,9 @@
 //! * [`ProviderApi`] makes connections, for a [`Session`](crate::Session) or by hand;
 //! * [`Client`] sends notifications, broadcasts, or requests about channels: whatever is an [`Exchange`].
 
+#[cfg(feature = "server")]
+#[doc(hidden)]
+pub mod asked;
 mod broadcast;
 mod certificate_topics;
 mod channels;
@@ -36,6 +39,8 @@ mod request;
 mod requests;
 mod response;
 mod sent_as;
+#[cfg(feature = "server")]
+mod shown_token;
 mod streams;
 mod token_policy;
 mod token_source;
@@ -50,14 +55,15 @@ pub use exchange::Exchange;
 pub use http_date::{format_http_date, parse_http_date};
 pub use provider_api::{AuthorityError, Credential, ProviderApi};
 pub use provider_rejection::ProviderRejection;
-#[doc(hidden)]
-pub use provider_token::numeric_date;
 pub use provider_token::{KeyId, ProviderToken, ProviderTokenError, TeamId};
 pub use reason::{Api, Reason};
 pub use request::{Header, Indexing, Method, Request};
 pub use requests::{Authentication, Requests};
 pub use response::{ClockSkew, MAX_BODY, MAX_RETRY_AFTER, Response};
 pub use sent_as::{PushTypeSource, SentAs};
+#[cfg(feature = "server")]
+#[doc(hidden)]
+pub use shown_token::ShownToken;
 pub use token_policy::{AfterRejection, TokenBinding, TokenChoice, TokenError, TokenPolicy, TokenSchedule};
 pub use token_source::TokenSource;
 pub use warning::RequestWarning;

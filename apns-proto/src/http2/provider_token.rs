@@ -103,7 +103,7 @@ struct Claims {
 /// # Errors
 ///
 /// When it is no number, or a time before 1970.
-pub fn numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+pub(super) fn numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let number = serde_json::Number::deserialize(deserializer)?;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast of a float saturates")]
     let whole = |seconds: f64| (seconds >= 0.0).then_some(seconds as u64);

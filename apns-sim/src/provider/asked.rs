@@ -3,6 +3,7 @@
 use crate::machine::ProviderRequest;
 use bytes::Bytes;
 
+use apns_proto::internal::asked::{Fields, Target};
 use apns_proto::internal::from_hex;
 
 use crate::script::RequestKind;
@@ -18,15 +19,11 @@ pub(crate) struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     pub(crate) fn read(request: &'a ProviderRequest) -> Self {
-        let path = request.path();
-        let (kind, target) = if let Some(token) = under(path, "/3/device") {
-            (RequestKind::Push, token)
-        } else if let Some(bundle_id) = under(path, "/4/broadcasts/apps") {
-            (RequestKind::Broadcast, bundle_id)
-        } else if let Some(rest) = under(path, "/1/apps") {
-            (RequestKind::Channels, rest)
-        } else {
-            (RequestKind::Other, "")
+        let (kind, target) = match Target::of(request.path()) {
+            Target::Device(token) => (RequestKind::Push, token),
+            Target::Broadcast(bundle_id) => (RequestKind::Broadcast, bundle_id),
+            Target::Channels(rest) => (RequestKind::Channels, rest),
+            Target::Other => (RequestKind::Other, ""),
         };
         Self { request, kind, target }
     }
@@ -50,7 +47,7 @@ impl<'a> Asked<'a> {
 
     /// A header's value, if it is text.
     pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
-        self.request.header(name).and_then(|value| str::from_utf8(value).ok())
+        self.request.text(name)
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&'a [u8]> {
@@ -59,16 +56,28 @@ impl<'a> Asked<'a> {
 
     /// A header's value, if it is a number in decimal digits.
     pub(crate) fn number(&self, name: &str) -> Option<u64> {
-        let value = self.text(name)?;
-        // `parse` would take a sign.
-        if value.starts_with('+') { None } else { value.parse().ok() }
+        self.request.number(name)
     }
 }
 
-/// What is under a folder: the rest of the path without the slash, empty for the folder itself.
-fn under<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
-    match path.strip_prefix(folder)? {
-        "" => Some(""),
-        rest => rest.strip_prefix('/'),
+impl Fields for ProviderRequest {
+    fn method(&self) -> &str {
+        self.method()
+    }
+
+    fn path(&self) -> &str {
+        self.path()
+    }
+
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        self.header(name)
+    }
+
+    fn count(&self, name: &str) -> usize {
+        self.count(name)
+    }
+
+    fn body(&self) -> &[u8] {
+        self.body()
     }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use apns_proto::PayloadLimit;
 use apns_proto::http2::ChannelStorage;
+use apns_proto::internal::asked;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::asked::Asked;
-use super::checks::{Client, bad, check_body, check_duplicates, check_id, check_json, check_priority};
+use super::checks::{Client, bad, check_json};
 use super::deviation::{Deviation, Remarks};
 use crate::script::{Http2Answer, Http2Script, mix};
 
@@ -94,7 +95,7 @@ impl ChannelStore {
             return Err(bad_path());
         }
         check_app(asked, client, script, asked.target)?;
-        check_id(asked, "apns-id")?;
+        asked::uuid(asked.request, "apns-id")?;
         let storage = self.find(asked.target, channel_id(asked)?)?;
         let push_type = asked.header("apns-push-type").ok_or_else(|| bad("MissingPushType"))?;
         if !push_type.eq_ignore_ascii_case(b"liveactivity") {
@@ -105,8 +106,8 @@ impl ChannelStore {
             (None, _) if asked.header("apns-expiration").is_none() && remarks.allow(Deviation::NoExpiration) => {}
             (Some(_) | None, _) => return Err(bad("BadExpirationDate")),
         }
-        check_priority(asked)?.ok_or_else(|| bad("BadPriority"))?;
-        check_body(asked, PayloadLimit::BROADCAST.bytes())?;
+        asked::priority(asked.request)?.ok_or_else(|| bad("BadPriority"))?;
+        asked::check_size(asked.request, PayloadLimit::BROADCAST.bytes())?;
         check_json(asked, "BadRequestPayload", remarks)?;
         Ok(Http2Answer::accepted())
     }
@@ -127,7 +128,7 @@ impl ChannelStore {
             ("POST", "channels") => {
                 check()?;
                 // That there is a limit is documented, how high it is not.
-                check_body(asked, PayloadLimit::BROADCAST.bytes())?;
+                asked::check_size(asked.request, PayloadLimit::BROADCAST.bytes())?;
                 let storage = wanted_channel(asked.request.body())?;
                 let limit = script.max_channels.unwrap_or(MAX_CHANNELS);
                 if self.of(bundle_id).count() as u64 >= limit {
@@ -176,7 +177,7 @@ fn check_app(
     script: &Http2Script,
     bundle_id: &str,
 ) -> Result<(), Http2Answer> {
-    check_duplicates(asked)?;
+    asked::check_duplicates(asked.request)?;
     let client = client.as_ref().map_err(Clone::clone)?;
     if bundle_id.ends_with(".push-type.liveactivity") {
         return Err(bad("TopicDisallowed"));
@@ -191,7 +192,8 @@ fn check_app(
     if script.no_broadcast.iter().any(|one| one == bundle_id) {
         return Err(bad("FeatureNotEnabled"));
     }
-    check_id(asked, "apns-request-id")
+    asked::uuid(asked.request, "apns-request-id")?;
+    Ok(())
 }
 
 fn channel_id<'a>(asked: &Asked<'a>) -> Result<&'a str, Http2Answer> {

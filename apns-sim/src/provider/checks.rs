@@ -2,29 +2,13 @@
 
 use std::sync::Arc;
 
-use apns_proto::{ApnsId, Priority, PushType, WallTime};
-use serde::de::IgnoredAny;
+use apns_proto::internal::asked::{self, PushFields};
+use apns_proto::{PushType, WallTime};
 
 use super::asked::Asked;
 use super::deviation::Remarks;
 use super::tokens::Signer;
 use crate::script::{Http2Answer, Http2Play, Http2Script, Play};
-
-/// The headers that may stand once only.
-const SINGLE_HEADERS: &[&str] = &[
-    "authorization",
-    "apns-id",
-    "apns-request-id",
-    "apns-push-type",
-    "apns-expiration",
-    "apns-priority",
-    "apns-topic",
-    "apns-collapse-id",
-    "apns-channel-id",
-];
-
-/// The most bytes of a collapse id.
-const MAX_COLLAPSE_ID: usize = 64;
 
 /// What a client proved to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,33 +41,13 @@ pub(crate) fn check_push(
     now: WallTime,
     remarks: &mut Remarks,
 ) -> Result<(), Http2Answer> {
-    check_method(asked, "POST")?;
-    if asked.target.is_empty() {
-        return Err(bad("MissingDeviceToken"));
-    }
-    if asked.target.contains('/') {
-        return Err(Http2Answer::new(404, "BadPath"));
-    }
-    check_duplicates(asked)?;
+    asked::check_head(asked.request, asked.target)?;
     let client = client.as_ref().map_err(Clone::clone)?;
     let script = play.script();
     let topic = check_topic(asked, client, &script.http2)?;
     let topic_type = topic_type(topic, client, &script.http2.topics);
-    let push_type = check_push_type(asked, topic_type.as_ref())?;
-    check_id(asked, "apns-id")?;
-    if asked.header("apns-expiration").is_some() && asked.number("apns-expiration").is_none() {
-        return Err(bad("BadExpirationDate"));
-    }
-    let priority = check_priority(asked)?;
-    let forced = push_type.as_ref().and_then(PushType::forced_priority);
-    if forced.is_some() && priority == Some(Priority::Immediate.number()) {
-        return Err(bad("BadPriority"));
-    }
-    if asked.header("apns-collapse-id").is_some_and(|id| id.len() > MAX_COLLAPSE_ID) {
-        return Err(bad("BadCollapseId"));
-    }
-    let limit = push_type.or(topic_type).unwrap_or(PushType::Alert).payload_limit();
-    check_body(asked, limit.bytes())?;
+    check_known(asked)?;
+    PushFields::read(asked.request, topic_type.as_ref())?;
     // Apple's table has no reason of its own for a body that is no JSON.
     check_json(asked, "PayloadEmpty", remarks)?;
     let token = asked.token().filter(|token| !play.is_invalid(token)).ok_or_else(|| bad("BadDeviceToken"))?;
@@ -103,41 +67,20 @@ pub(super) fn bad(reason: &str) -> Http2Answer {
     Http2Answer::new(400, reason)
 }
 
-pub(super) fn check_method(asked: &Asked<'_>, method: &str) -> Result<(), Http2Answer> {
-    if asked.request.method() == method { Ok(()) } else { Err(Http2Answer::new(405, "MethodNotAllowed")) }
-}
-
-pub(super) fn check_duplicates(asked: &Asked<'_>) -> Result<(), Http2Answer> {
-    let repeated = SINGLE_HEADERS.iter().any(|name| asked.request.count(name) > 1);
-    if repeated { Err(bad("DuplicateHeaders")) } else { Ok(()) }
-}
-
 /// The topic that the push is for.
 fn check_topic<'a>(asked: &Asked<'a>, client: &'a Client, script: &Http2Script) -> Result<&'a str, Http2Answer> {
-    let named = match asked.header("apns-topic") {
-        Some(value) => Some(str::from_utf8(value).map_err(|_| bad("BadTopic"))?),
-        None => None,
-    };
-    let topic = match (named, client) {
+    let topic = match (asked::named_topic(asked.request)?, client) {
         (Some(topic), _) => topic,
         // The certificate's own, if there is only one.
         (None, Client::Certificate(topics)) if topics.len() == 1 => &topics[0],
         (None, Client::Certificate(_) | Client::Token(_)) => return Err(bad("MissingTopic")),
     };
-    let proper = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    if topic.is_empty() || !topic.bytes().all(proper) {
-        return Err(bad("BadTopic"));
-    }
+    asked::check_topic(topic)?;
     let covered = match client {
         Client::Certificate(topics) => topics.iter().any(|one| one == topic),
-        Client::Token(signer) => script.allows(&signer.key_id, |one| covers(one, topic)),
+        Client::Token(signer) => script.allows(&signer.key_id, |one| asked::is_topic_of(one, topic)),
     };
     if covered { Ok(topic) } else { Err(bad("TopicDisallowed")) }
-}
-
-/// A key that is good for an app is good for all its topics.
-fn covers(bundle_id: &str, topic: &str) -> bool {
-    topic.strip_prefix(bundle_id).is_some_and(|rest| PushType::known().any(|known| known.topic_suffix() == rest))
 }
 
 /// The push type that a topic is for by its suffix or beginning; none for a bundle id, whatever it ends in.
@@ -148,67 +91,18 @@ fn topic_type(topic: &str, client: &Client, allowed: &[String]) -> Option<PushTy
     }
 }
 
-/// Seen from the service: InvalidPushType answers `alert` for a topic that ends in `.voip`, and `voip` for one that does
-/// not.
-fn check_push_type(asked: &Asked<'_>, topic_type: Option<&PushType>) -> Result<Option<PushType>, Http2Answer> {
-    if asked.header("apns-push-type").is_none() {
-        return Ok(None);
-    }
-    let invalid = || bad("InvalidPushType");
-    let push_type =
-        asked.text("apns-push-type").and_then(|text| PushType::from_known(text).ok()).ok_or_else(invalid)?;
-    let suits = match topic_type {
-        // Passes and websites have one topic for everything.
-        Some(PushType::Alert) => push_type.topic_suffix().is_empty(),
-        Some(only) => *only == push_type,
-        None => push_type.topic_suffix().is_empty(),
-    };
-    if suits { Ok(Some(push_type)) } else { Err(invalid()) }
-}
-
-pub(super) fn check_id(asked: &Asked<'_>, name: &str) -> Result<(), Http2Answer> {
-    match asked.header(name) {
-        Some(_) if apns_id(asked, name).is_none() => Err(bad("BadMessageId")),
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// The UUID in a header.
-pub(super) fn apns_id(asked: &Asked<'_>, name: &str) -> Option<ApnsId> {
-    asked.text(name)?.parse().ok()
-}
-
-pub(super) fn check_priority(asked: &Asked<'_>) -> Result<Option<u8>, Http2Answer> {
-    match asked.header("apns-priority") {
-        None => Ok(None),
-        Some(b"10") => Ok(Some(10)),
-        Some(b"5") => Ok(Some(5)),
-        Some(b"1") => Ok(Some(1)),
-        Some(_) => Err(bad("BadPriority")),
-    }
-}
-
-pub(super) fn check_body(asked: &Asked<'_>, limit: usize) -> Result<(), Http2Answer> {
-    match asked.request.body().len() {
-        0 => Err(bad("PayloadEmpty")),
-        length if length > limit => Err(Http2Answer::new(413, "PayloadTooLarge")),
-        _ => Ok(()),
-    }
+/// The service knows its own push types and no others.
+fn check_known(asked: &Asked<'_>) -> Result<(), Http2Answer> {
+    let named = asked.header("apns-push-type").is_some();
+    let known = asked.text("apns-push-type").is_some_and(|text| PushType::from_known(text).is_ok());
+    if known || !named { Ok(()) } else { Err(bad("InvalidPushType")) }
 }
 
 /// The body is a JSON object. A byte order mark before it is let through: the record's notes name it.
 pub(super) fn check_json(asked: &Asked<'_>, reason: &str, remarks: &mut Remarks) -> Result<(), Http2Answer> {
-    let body = asked.request.body();
-    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
-    let object = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-    // What is skipped is not looked at for UTF-8.
-    let text = str::from_utf8(body).ok().filter(|_| object);
-    if text.is_some_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok()) {
+    if asked::is_object(asked.request) {
         return Ok(());
     }
     remarks.fault("the body is not a JSON object");
     Err(bad(reason))
 }
-
-/// U+FEFF in UTF-8.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

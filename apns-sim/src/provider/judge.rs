@@ -6,12 +6,13 @@ use std::time::Duration;
 use apns_driver::apns_credentials::Certificate;
 
 use crate::machine::{Answer, Judge, ProviderRequest, Step, Verdict};
+use apns_proto::internal::asked;
 use apns_proto::{ApnsId, Now};
 use bytes::Bytes;
 
 use super::asked::Asked;
 use super::channels::ChannelStore;
-use super::checks::{Client, apns_id, bad, check_method, check_push};
+use super::checks::{Client, bad, check_push};
 use super::deviation::Remarks;
 use super::record::{AuthenticatedBy, RequestRecord};
 use super::switch::CutSwitch;
@@ -156,7 +157,7 @@ impl Judge for ScriptedJudge {
             RequestKind::Broadcast | RequestKind::Channels => "apns-request-id",
         };
         // As it was sent, in the case that it was sent in.
-        let sent = apns_id(&asked, name).and_then(|_| asked.text(name)).map(str::to_owned);
+        let sent = asked::uuid(request, name).ok().flatten().and_then(|_| asked.text(name)).map(str::to_owned);
         let id = sent.unwrap_or_else(|| provider.make_id(seed).to_string());
         let unique = play.script().http2.unique_ids && asked.kind == RequestKind::Push;
         let unique_id = unique.then(|| provider.make_id(seed).to_string());
@@ -261,9 +262,9 @@ fn answer(
         }
         RequestKind::Broadcast => provider.channels.publish(asked, client, &script.http2, remarks),
         RequestKind::Channels => provider.channels.manage(asked, client, &script.http2, script.seed),
-        RequestKind::Other => match check_method(asked, "POST") {
+        RequestKind::Other => match asked::check_method(asked.request, "POST") {
             Ok(()) => Err(Http2Answer { status: 404, ..bad("BadPath") }),
-            Err(answer) => Err(answer),
+            Err(reason) => Err(reason.into()),
         },
     };
     judged.unwrap_or_else(|refusal| refusal)

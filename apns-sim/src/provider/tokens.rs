@@ -3,14 +3,11 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use apns_driver::apns_credentials::internal::{SignatureForm, verify_es256};
 use apns_proto::Now;
-use apns_proto::internal::numeric_date;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use apns_proto::internal::ShownToken;
 use bytes::Bytes;
 use rcgen::{KeyPair, PublicKeyData as _};
-use ring::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
-use serde::Deserialize;
 
 use super::deviation::{Deviation, Remarks};
 use crate::script::{Http2Answer, Http2Script};
@@ -20,9 +17,6 @@ pub(crate) const KEY_ID: &str = "SIMULATOR0";
 
 /// The team that the simulator's signing key belongs to.
 pub(crate) const TEAM_ID: &str = "TEAMID0000";
-
-/// How old a provider token may be (*Establishing a token-based connection to APNs*).
-const MAX_AGE_S: u64 = 60 * 60;
 
 /// How long a connection has to keep a token (the same page).
 const UPDATE_INTERVAL: Duration = Duration::from_secs(20 * 60);
@@ -132,7 +126,7 @@ impl ConnectionTokens {
             }
             return self.check_age(now, script, issued_at).map(|()| signer);
         }
-        let token = Token::read(authorization, key, remarks).map_err(|fault| invalid(remarks, fault))?;
+        let token = read(authorization, key, remarks).map_err(|fault| invalid(remarks, fault))?;
         let signer = known(script, &token, key, remarks)?;
         self.check_age(now, script, token.issued_at)?;
         if let Some(bound) = &self.bound {
@@ -171,7 +165,7 @@ impl ConnectionTokens {
     /// An hour at most, to either side of the service's clock.
     fn check_age(&mut self, now: Now, script: &Http2Script, issued_at: u64) -> Result<(), Http2Answer> {
         let clock = now.wall.as_secs().saturating_add_signed(script.clock_offset_s);
-        let stale = clock.abs_diff(issued_at) > MAX_AGE_S || (self.was_stale && script.stale_for_good);
+        let stale = ShownToken::is_stale(issued_at, clock) || (self.was_stale && script.stale_for_good);
         if !stale {
             return Ok(());
         }
@@ -209,7 +203,7 @@ fn related(script: &Http2Script, first: &str, second: &str) -> bool {
 
 fn known(
     script: &Http2Script,
-    token: &Token,
+    token: &ShownToken<'_>,
     own: &SigningKeyPair,
     remarks: &mut Remarks,
 ) -> Result<Signer, Http2Answer> {
@@ -230,98 +224,22 @@ fn known(
     Ok(signer)
 }
 
-/// A token whose signature is right.
-struct Token {
-    key_id: String,
-    team_id: String,
-    issued_at: u64,
-}
-
-#[derive(Deserialize)]
-struct Header {
-    alg: Option<String>,
-    kid: String,
-    #[serde(default)]
-    typ: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Claims {
-    iss: String,
-    iat: IssuedAt,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum IssuedAt {
-    Number(#[serde(deserialize_with = "numeric_date")] u64),
-    Text(String),
-}
-
-/// From here on a time is in milliseconds: as seconds it would be beyond the year 5000.
-const FIRST_MILLISECONDS: u64 = 100_000_000_000;
-
-impl Token {
-    /// `bearer` and the compact serialization (RFC 7515 section 3.1), in base64url without padding. `alg` is ES256, the
-    /// signature R and S in 64 bytes. Else says what is wrong, where the remarks do not.
-    fn read(authorization: &[u8], key: &SigningKeyPair, remarks: &mut Remarks) -> Result<Self, Option<&'static str>> {
-        let parts = Parts::read(authorization)?;
-        let header: Header = serde_json::from_slice(&parts.header).map_err(|_| "its header has no `kid`")?;
-        match header.alg.as_deref() {
-            Some("ES256") => {}
-            Some(_) => return Err(Some("its `alg` is not ES256")),
-            None if remarks.allow(Deviation::NoAlgorithm) => {}
-            None => return Err(None),
-        }
-        if header.typ.is_some_and(|kind| kind != "JWT") {
-            return Err(Some("its `typ` is not JWT"));
-        }
-        let claims: Claims = serde_json::from_slice(&parts.claims)
-            .map_err(|_| "its claims are not an object with `iss` and with `iat`, a time in seconds since 1970")?;
-        let issued_at = match claims.iat {
-            IssuedAt::Number(seconds) => seconds,
-            IssuedAt::Text(text) => {
-                let time: u64 = text.parse().map_err(|_| "its `iat` is a text that is no time")?;
-                if !remarks.allow(Deviation::TextIssuedAt) {
-                    return Err(None);
-                }
-                if time < FIRST_MILLISECONDS { time } else { time / 1000 }
-            }
-        };
-        let (message, signature) = (parts.message.as_bytes(), &parts.signature[..]);
-        let verified = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &key.public).verify(message, signature);
-        if verified.is_err() {
-            let der = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &key.public).verify(message, signature);
-            der.map_err(|_| "its signature is not one by the signing key of this simulator")?;
-            if !remarks.allow(Deviation::DerSignature) {
-                return Err(None);
-            }
-        }
-        Ok(Self { key_id: header.kid, team_id: claims.iss, issued_at })
+/// Reads a token whose signature is right. Else says what is wrong, where the remarks do not.
+fn read<'a>(
+    authorization: &'a [u8],
+    key: &SigningKeyPair,
+    remarks: &mut Remarks,
+) -> Result<ShownToken<'a>, Option<&'static str>> {
+    let token = ShownToken::read(authorization)?;
+    if !token.names_algorithm && !remarks.allow(Deviation::NoAlgorithm) {
+        return Err(None);
     }
-}
-
-/// The parts of a token, decoded.
-struct Parts<'a> {
-    /// What is signed.
-    message: &'a str,
-    header: Vec<u8>,
-    claims: Vec<u8>,
-    signature: Vec<u8>,
-}
-
-impl<'a> Parts<'a> {
-    fn read(authorization: &'a [u8]) -> Result<Self, &'static str> {
-        const SHAPE: &str = "`authorization` is not `bearer`, a space and three parts with dots between them";
-        let (scheme, jwt) = str::from_utf8(authorization).ok().and_then(|text| text.split_once(' ')).ok_or(SHAPE)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(SHAPE);
-        }
-        let (message, signature) = jwt.rsplit_once('.').ok_or(SHAPE)?;
-        let (header, claims) = message.split_once('.').ok_or(SHAPE)?;
-        let decode = |part: &str| {
-            URL_SAFE_NO_PAD.decode(part).map_err(|_| "a part of the token is not base64url without padding")
-        };
-        Ok(Self { message, header: decode(header)?, claims: decode(claims)?, signature: decode(signature)? })
+    if token.text_issued_at && !remarks.allow(Deviation::TextIssuedAt) {
+        return Err(None);
+    }
+    match verify_es256(&key.public, token.message.as_bytes(), &token.signature) {
+        None => Err(Some("its signature is not one by the signing key of this simulator")),
+        Some(SignatureForm::Der) if !remarks.allow(Deviation::DerSignature) => Err(None),
+        Some(SignatureForm::Fixed | SignatureForm::Der) => Ok(token),
     }
 }

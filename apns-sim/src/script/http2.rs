@@ -1,5 +1,6 @@
 //! The provider API's part of a script.
 
+use apns_proto::http2::Reason;
 use serde::{Deserialize, Serialize};
 
 use super::{ConditionOf, CutHow, Faults, HexBytes, RuleOf, TokenPattern, field};
@@ -270,6 +271,13 @@ pub enum Http2Step {
 impl From<Http2Answer> for Http2Step {
     fn from(answer: Http2Answer) -> Self {
         Self::AnswerWith(answer)
+    }
+}
+
+/// A refusal for a reason of Apple's, with the status that Apple documents beside it; 400 where it documents none.
+impl From<Reason> for Http2Answer {
+    fn from(reason: Reason) -> Self {
+        Self::new(reason.status().unwrap_or(400), reason.as_str())
     }
 }
 

@@ -111,6 +111,9 @@ pub struct AppDefinition {
     /// What becomes of a payload that a device would drop. Default: it is sent; payloads are not looked at.
     #[serde(default, skip_serializing_if = "is_default")]
     pub validate: Validate,
+    /// What the provider API answers to a notification of this app. Default: Apple's answer.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub provider_api: ProviderApiMode,
     /// How many notifications a second are taken from callers. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<u32>,
@@ -198,6 +201,18 @@ pub enum Validate {
     Refuse,
 }
 
+/// What the provider API answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ProviderApiMode {
+    /// Apple's answer, late by one hop.
+    #[default]
+    Through,
+    /// 200 once the notification is on disk. Its outcome is told elsewhere.
+    Stored,
+}
+
 /// What is sent again after the service refused it for the time being.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -252,6 +267,7 @@ pub(crate) struct App {
     pub(crate) retry: RetryPolicy,
     pub(crate) loss: LossPolicy,
     pub(crate) validate: Validate,
+    pub(crate) provider_api: ProviderApiMode,
     pub(crate) rate: Option<u32>,
 }
 
@@ -455,6 +471,7 @@ impl AppDefinition {
                 Loss::Resend => LossPolicy::Resend { at_most: self.resend_at_most.unwrap_or(3) },
             },
             validate: self.validate,
+            provider_api: self.provider_api,
             rate: self.rate,
         })
     }

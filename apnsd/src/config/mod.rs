@@ -22,7 +22,7 @@ use apns_tokio::{Certificate, IdentityError, Validity};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
 pub(crate) use app::{App, Credential, FilesToldTo, read as read_file};
-pub use app::{AppDefinition, EnvironmentWord, Loss, RetryDefinition, Transport, Validate};
+pub use app::{AppDefinition, EnvironmentWord, Loss, ProviderApiMode, RetryDefinition, Transport, Validate};
 pub use error::ConfigError;
 pub(crate) use file::{at_least, set};
 pub(crate) use file_state::FileState;
@@ -43,6 +43,7 @@ use crate::interface::{Bound, Interface, interfaces};
 use crate::listen::CertificateFiles;
 use crate::log::LogConfig;
 use crate::outbox::Bounds;
+pub use crate::provider_api::ProviderApiConfig;
 pub use crate::pyapns::PyapnsConfig;
 
 macro_rules! config {

@@ -274,6 +274,42 @@ const TABLES: &[SettingsTable] = &[
         ],
     ),
     table(
+        "[provider_api]",
+        "Apple's provider API, for clients that get this machine's address in place of Apple's: HTTP/2 and HTTP/1.1. \
+         `max_connections`, `head_within` and `body_idle` of `[api]` hold here as well.",
+        &[
+            setting("listen", Address, Nothing, "The address of the port without TLS."),
+            setting("tls", Table, Nothing, "`[provider_api.tls]`: a port with TLS, beside or in place of the other."),
+            setting(
+                "answer_within",
+                Kind::Span { least: Duration::ZERO, most: Duration::from_secs(300) },
+                Value("\"30s\""),
+                "How long a caller waits for Apple's answer.",
+            ),
+            setting(
+                "max_streams",
+                Kind::Number { least: 1, most: Some(u32::MAX as u64) },
+                Value("1000"),
+                "The most requests at a time on one connection of HTTP/2.",
+            ),
+            setting(
+                "max_requests",
+                ONE_OR_MORE,
+                Value("20000"),
+                "The most requests at a time on all connections, and half of it with one access token; beyond it 429.",
+            ),
+        ],
+    ),
+    table(
+        "[provider_api.tls]",
+        "A port with TLS.",
+        &[
+            setting("listen", Address, Required, "The address of the port."),
+            setting("certificate", File, Required, "The certificate and its chain, in PEM."),
+            setting("key", File, Required, "The key of the certificate, in PEM."),
+        ],
+    ),
+    table(
         "[pyapns]",
         "The interfaces of pyapns. Requests of web pages of other sites are refused there (`Origin`, `Sec-Fetch-Site`), with \
          access tokens and without.",
@@ -483,6 +519,13 @@ const TABLES: &[SettingsTable] = &[
                 Word(&["off", "warn", "refuse"]),
                 Value("\"off\""),
                 "What becomes of a payload that a device would drop: see [what a device drops](daemon.md#what-a-device-drops).",
+            ),
+            setting(
+                "provider_api",
+                Word(&["through", "stored"]),
+                Value("\"through\""),
+                "What [Apple's provider API](daemon.md#apples-provider-api) answers here: Apple's answer, or 200 once the \
+                 notification is on disk.",
             ),
             setting(
                 "rate",

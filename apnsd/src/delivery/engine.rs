@@ -1,6 +1,6 @@
 //! The engine of one app: out of the outbox, through the client, and back into the outbox.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use super::clocks::now;
 use super::feedback::read_feedback;
 use super::judge::{Judge, Ticket};
 use super::{Announcer, Health, KeyRing, Standing};
-use crate::AppName;
 use crate::config::App;
 use crate::outbox::{Change, Claim, Cursor, Lane, Left, Outbox, OutboxError, OutcomeRecord};
+use crate::{AppName, NotificationId};
 
 /// What an engine is to do.
 #[derive(Debug, Clone)]
@@ -241,6 +241,8 @@ struct Epoch<'a> {
     changing: Asked<'a, Vec<(Cursor, OutcomeRecord)>>,
     /// What is being written, in case the store fails.
     written: Vec<Change>,
+    /// What the service refused for the time being, where a caller wants to hear of it once it waits again.
+    refused: HashMap<NotificationId, Rejection>,
     next_due: Pin<Box<Sleep>>,
     due_set: bool,
     store_rests: Option<Pin<Box<Sleep>>>,
@@ -281,6 +283,7 @@ impl<'a> Epoch<'a> {
             changes: Vec::new(),
             changing: None,
             written: Vec::new(),
+            refused: HashMap::new(),
             next_due: Box::pin(sleep(Duration::ZERO)),
             due_set: false,
             store_rests: None,
@@ -506,7 +509,13 @@ impl<'a> Epoch<'a> {
         while let Some((ticket, delivery)) = next.take() {
             self.under_way -= 1;
             self.note_health(&delivery);
-            self.changes.push(self.judge.delivered(&ticket, &delivery, now));
+            let change = self.judge.delivered(&ticket, &delivery, now);
+            if let (Change::Postpone(again), Outcome::Rejected(rejection)) = (&change, &delivery.outcome)
+                && self.engine.announcer.waiters.is_attended(again.id)
+            {
+                self.refused.insert(again.id, rejection.clone());
+            }
+            self.changes.push(change);
             if self.changes.len() < CHANGES && self.under_way > 0 {
                 next = self.outcomes.next().now_or_never().flatten();
             }
@@ -557,6 +566,11 @@ impl<'a> Epoch<'a> {
                 self.engine.announcer.publish(&settled);
                 // What waits again has a time of its own, which the next claim tells.
                 self.hungry |= written.iter().any(|change| matches!(change, Change::Postpone(_)));
+                if !self.refused.is_empty() {
+                    for (id, rejection) in written.iter().filter_map(|change| self.refused.remove_entry(&change.id())) {
+                        self.engine.announcer.waiters.refused(id, &rejection);
+                    }
+                }
             }
             Err(_) => {
                 self.changes.splice(0..0, written);

@@ -17,4 +17,4 @@ pub(crate) use engine::{Engine, Order};
 pub(crate) use keys::KeyRing;
 pub(crate) use standing::Standing;
 pub use standing::{BridgeFigures, Credential, Health, Snapshot, Spans};
-pub(crate) use waiters::{Listener, Waiters};
+pub(crate) use waiters::{Answered, Listener, Waiters};

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use apns_proto::Rejection;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -20,10 +21,21 @@ pub(crate) trait Listener: fmt::Debug + Send + Sync {
     fn ended(&self, record: &OutcomeRecord);
 }
 
+/// What a caller is told who wants the service's first answer.
+#[derive(Debug)]
+pub(crate) enum Answered {
+    /// It ended.
+    Ended(Box<OutcomeRecord>),
+    /// The service refused it for the time being, and it waits in the outbox.
+    Refused(Box<Rejection>),
+}
+
 #[derive(Debug)]
 enum Waiter {
     /// A caller, who may leave.
     Caller(oneshot::Sender<OutcomeRecord>),
+    /// The same, who wants the first answer.
+    Impatient(oneshot::Sender<Answered>),
     Listener(Arc<dyn Listener>),
 }
 
@@ -33,6 +45,37 @@ impl Waiters {
         let (sender, receiver) = oneshot::channel();
         self.add(id, Waiter::Caller(sender));
         receiver
+    }
+
+    /// The same for a caller who wants the service's first answer, also where it is tried again.
+    pub(crate) fn attend(&self, id: NotificationId) -> oneshot::Receiver<Answered> {
+        let (sender, receiver) = oneshot::channel();
+        self.add(id, Waiter::Impatient(sender));
+        receiver
+    }
+
+    /// Whether somebody wants the first answer.
+    pub(crate) fn is_attended(&self, id: NotificationId) -> bool {
+        let waiting = self.0.lock();
+        let mut waiters = waiting.get(&id).into_iter().flatten();
+        waiters.any(|waiter| matches!(waiter, Waiter::Impatient(_)))
+    }
+
+    /// The service refused it for the time being.
+    pub(crate) fn refused(&self, id: NotificationId, rejection: &Rejection) {
+        let mut waiting = self.0.lock();
+        let Some(waiters) = waiting.remove(&id) else { return };
+        let mut left = Vec::new();
+        for waiter in waiters {
+            match waiter {
+                // Who left does not want to know.
+                Waiter::Impatient(sender) => drop(sender.send(Answered::Refused(Box::new(rejection.clone())))),
+                waiter => left.push(waiter),
+            }
+        }
+        if !left.is_empty() {
+            waiting.insert(id, left);
+        }
     }
 
     /// The same for one who never leaves.
@@ -51,6 +94,7 @@ impl Waiters {
             if let Some(waiters) = waiting.get_mut(id) {
                 waiters.retain(|waiter| match waiter {
                     Waiter::Caller(sender) => !sender.is_closed(),
+                    Waiter::Impatient(sender) => !sender.is_closed(),
                     Waiter::Listener(_) => true,
                 });
                 if waiters.is_empty() {
@@ -67,6 +111,7 @@ impl Waiters {
             match waiter {
                 // Who left does not want to know.
                 Waiter::Caller(sender) => drop(sender.send(record.clone())),
+                Waiter::Impatient(sender) => drop(sender.send(Answered::Ended(Box::new(record.clone())))),
                 Waiter::Listener(listener) => listener.ended(record),
             }
         }

@@ -37,6 +37,13 @@ pub struct TlsConfig {
     pub key: PathBuf,
 }
 
+impl TlsConfig {
+    /// Makes relative paths start at this directory.
+    pub(crate) fn rebased(self, base: &Path) -> Self {
+        Self { listen: self.listen, certificate: base.join(self.certificate), key: base.join(self.key) }
+    }
+}
+
 /// What callers may take up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -119,11 +126,7 @@ impl Interface for ApiConfig {
             (Some(false), None) => config.listen = None,
             (_, listen) => config.listen = listen.or(config.listen),
         }
-        config.tls = table.tls.map(|TlsConfig { listen, certificate, key }| TlsConfig {
-            listen,
-            certificate: base.join(certificate),
-            key: base.join(key),
-        });
+        config.tls = table.tls.map(|tls| tls.rebased(base));
         let limits = &mut config.limits;
         set(&mut limits.body, at_least("api.max_body", table.max_body, 1024)?);
         set(&mut limits.line, at_least("api.max_line", table.max_line, 1024)?);

@@ -8,6 +8,7 @@ mod lines;
 mod metrics;
 mod notifications;
 mod openapi;
+pub(crate) mod origin;
 mod outcomes;
 mod page;
 pub(crate) mod problem;
@@ -16,7 +17,6 @@ mod status;
 pub(crate) mod watched;
 mod wire;
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -30,6 +30,7 @@ use base64::Engine as _;
 pub use self::config::{ApiConfig, Limits, TlsConfig};
 pub use self::metrics::MetricsPort;
 pub(crate) use self::notifications::percent_decoded;
+use self::origin::names_loopback;
 use self::problem::Problem;
 use crate::AppName;
 use crate::access::Caller;
@@ -81,18 +82,6 @@ async fn known_host(State(api): State<Api>, request: Request, next: Next) -> Res
             .into_response();
     }
     next.run(request).await
-}
-
-/// Whether a request names this machine, as far as it names one.
-pub(crate) fn names_loopback(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(header::HOST) else { return true };
-    let Ok(host) = host.to_str() else { return false };
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
-    };
-    name.eq_ignore_ascii_case("localhost")
-        || std::net::IpAddr::from_str(name).is_ok_and(|address| address.is_loopback())
 }
 
 impl Api {

@@ -130,6 +130,23 @@ impl Problem {
         self
     }
 
+    /// The status.
+    pub(crate) const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// What happened, in one line for a person.
+    pub(crate) fn in_one_line(&self) -> String {
+        let fields = self.errors.iter().map(|error| format!("{}: {}", error.field, error.detail));
+        let all: Vec<_> = self.detail.clone().into_iter().chain(fields).collect();
+        if all.is_empty() { self.title.to_owned() } else { all.join("; ") }
+    }
+
+    /// How long to wait.
+    pub(crate) const fn wait(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
     /// Whether it is the outbox that has no room.
     pub(crate) fn is_full(&self) -> bool {
         self.r#type == "#outbox-full"
@@ -210,6 +227,8 @@ impl IntoResponse for Problem {
         if self.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        // For an interface that says it in other words.
+        response.extensions_mut().insert(self);
         response
     }
 }

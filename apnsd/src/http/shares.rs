@@ -1,7 +1,7 @@
 //! What callers may take up at a time, all together and each access token for itself; and answers to callers who are
 //! still writing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -33,8 +33,17 @@ pub(crate) struct Spare;
 #[derive(Debug, Default)]
 pub(crate) struct Shares {
     bodies: Arc<AtomicUsize>,
-    /// By the names of access tokens: as many as the configuration has.
-    tokens: Mutex<HashMap<String, Arc<Share>>>,
+    /// By what is counted apart, and by the names of access tokens: as many as the configuration has.
+    tokens: Mutex<BTreeMap<Counted, HashMap<String, Arc<Share>>>>,
+}
+
+/// What is counted together of one access token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Counted {
+    /// The calls of all interfaces that are called.
+    Calls,
+    /// The requests of Apple's provider API, of which there are many at a time.
+    ProviderApi,
 }
 
 /// What is under way with one access token.
@@ -81,8 +90,9 @@ const DRAINED: usize = 4;
 const DRAINED_WITHIN: Duration = Duration::from_secs(30);
 
 impl Shares {
-    fn of(&self, token: &str) -> Arc<Share> {
+    fn of(&self, counted: Counted, token: &str) -> Arc<Share> {
         let mut tokens = self.tokens.lock();
+        let tokens = tokens.entry(counted).or_default();
         if let Some(share) = tokens.get(token) {
             return share.clone();
         }
@@ -93,11 +103,15 @@ impl Shares {
 }
 
 /// Bounds what callers of a router take up.
-pub(crate) fn bounded(router: Router, service: Service, limits: Limits) -> Router {
-    router.layer(from_fn_with_state((service, limits), bound))
+pub(crate) fn bounded(router: Router, service: Service, limits: Limits, counted: Counted) -> Router {
+    router.layer(from_fn_with_state((service, limits, counted), bound))
 }
 
-async fn bound(State((service, limits)): State<(Service, Limits)>, request: Request, next: Next) -> Response {
+async fn bound(
+    State((service, limits, counted)): State<(Service, Limits, Counted)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let path = request.uri().path();
     let health = matches!(path, "/healthz" | "/readyz");
     if request.extensions().get::<Spare>().is_some() && !health {
@@ -110,7 +124,7 @@ async fn bound(State((service, limits)): State<(Service, Limits)>, request: Requ
     let shares = service.shares();
     let token = super::token(request.headers());
     let caller = service.access().check(token.as_ref().map(|token| token.as_str())).ok();
-    let share = caller.as_ref().and_then(|caller| caller.name()).map(|name| shares.of(name));
+    let share = caller.as_ref().and_then(|caller| caller.name()).map(|name| shares.of(counted, name));
     let mut held = Vec::new();
     if let Some(share) = share.as_ref().filter(|_| !health) {
         let stream = path.ends_with("/outcomes");
@@ -134,7 +148,7 @@ async fn bound(State((service, limits)): State<(Service, Limits)>, request: Requ
     let lines = MediaType::of(request.headers()).is_ok_and(|media| media == MediaType::JsonLines);
     let (parts, body) = request.into_parts();
     let (back, mut left) = tokio::sync::oneshot::channel();
-    let body = Counted {
+    let body = CountedBody {
         inner: Some(body),
         back: Some(back),
         // What is read line by line is not kept.
@@ -191,7 +205,7 @@ impl Counts {
 type Left = (Body, Option<Counts>);
 
 /// A body whose bytes are counted. What its reader leaves of it comes back, with what it holds.
-struct Counted {
+struct CountedBody {
     inner: Option<Body>,
     back: Option<tokio::sync::oneshot::Sender<Left>>,
     counts: Option<Counts>,
@@ -210,7 +224,7 @@ impl fmt::Display for NoRoom {
 
 impl std::error::Error for NoRoom {}
 
-impl hyper::body::Body for Counted {
+impl hyper::body::Body for CountedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -253,6 +267,7 @@ impl hyper::body::Body for Holding {
         Pin::new(&mut self.inner).poll_frame(cx)
     }
 
+    /// With it an answer without a body ends with its headers: some clients of HTTP/2 stumble over an empty frame.
     fn is_end_stream(&self) -> bool {
         self.inner.is_end_stream()
     }
@@ -263,7 +278,7 @@ impl hyper::body::Body for Holding {
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountedBody {
     fn drop(&mut self) {
         if let (Some(inner), Some(back)) = (self.inner.take(), self.back.take()) {
             let inner = if self.over { Body::empty() } else { inner };
@@ -280,13 +295,14 @@ mod tests {
     #[test]
     fn what_is_held_is_bounded_and_given_back() {
         let shares = Shares::default();
-        let share = shares.of("one");
+        let share = shares.of(Counted::Calls, "one");
         let mut held = Held::new(share.bodies.clone());
         assert!(held.take(60, 100) && held.take(40, 100) && !held.take(1, 100));
-        let mut other = Held::new(shares.of("one").bodies.clone());
+        let mut other = Held::new(shares.of(Counted::Calls, "one").bodies.clone());
         assert!(!other.take(1, 100), "it is the same token's");
         drop(held);
         assert!(other.take(100, 100));
-        assert!(Held::new(shares.of("two").bodies.clone()).take(100, 100));
+        assert!(Held::new(shares.of(Counted::Calls, "two").bodies.clone()).take(100, 100));
+        assert!(Held::new(shares.of(Counted::ProviderApi, "one").bodies.clone()).take(100, 100));
     }
 }

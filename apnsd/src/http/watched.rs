@@ -21,6 +21,10 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Refusal(pub(crate) u16);
 
+/// A refusal, of whatever status, for want of a good access token or another proof of who calls.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unproved;
+
 /// What was refused since the start.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Refusals(Arc<Mutex<Seen>>);
@@ -112,7 +116,8 @@ async fn watch(
     if status >= 400 {
         refusals.note(interface, status);
     }
-    if let (StatusCode::UNAUTHORIZED, Some(from)) = (response.status(), from) {
+    let unproved = response.status() == StatusCode::UNAUTHORIZED || response.extensions().get::<Unproved>().is_some();
+    if let Some(from) = from.filter(|_| unproved) {
         sleep_until(refusals.failed(interface, from, Instant::now())).await;
     }
     response

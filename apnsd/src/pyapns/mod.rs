@@ -32,7 +32,7 @@ use crate::AppName;
 use crate::access::Caller;
 use crate::config::Limits;
 use crate::http::body::next_part;
-use crate::http::names_loopback;
+use crate::http::origin::{comes_from_another_site, names_loopback};
 use crate::http::problem::Problem;
 use crate::outbox::{Accepted, Cursor, GoneToken};
 use crate::service::{Service, Submission, SubmitError};
@@ -242,18 +242,6 @@ async fn no_browsers(State(pyapns): State<Pyapns>, request: Request, next: Next)
         return Problem::foreign_page().closing().into_response();
     }
     next.run(request).await
-}
-
-/// Whether a browser says that a page from elsewhere makes the request. Images and the like have no origin.
-fn comes_from_another_site(headers: &HeaderMap) -> bool {
-    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-    let elsewhere = site.is_some_and(|site| site != b"same-origin" && site != b"none");
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let foreign = headers.get_all(header::ORIGIN).iter().any(|origin| {
-        let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
-        !origin.is_some_and(|(_, name)| host.is_some_and(|host| name.eq_ignore_ascii_case(host)))
-    });
-    elsewhere || foreign
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod apps;
 mod brake;
 mod error;
+mod pass_on;
 mod store;
 mod stream;
 mod summary;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 pub use apps::{AppInfo, Origin, ProvisionError};
 pub use brake::{Cancelled, Purged};
 pub use error::{SubmitError, UnknownApp};
+pub(crate) use pass_on::PassedOn;
 use store::Store;
 pub use store::StoreHealth;
 pub use stream::OutcomeStream;
@@ -104,6 +106,8 @@ struct Inner {
     housekeeping: parking_lot::Mutex<Vec<JoinHandle<()>>>,
     /// By when the service stops; from then on nothing is accepted any more.
     stop_by: watch::Sender<Option<tokio::time::Instant>>,
+    /// Held by callers who wait for the service's answer, so that they take back what has not left before the outbox closes.
+    passing: tokio::sync::RwLock<()>,
     /// Nothing ends any more.
     stopped: CancellationToken,
     started: WallTime,
@@ -192,6 +196,7 @@ impl Service {
             filed: parking_lot::Mutex::default(),
             housekeeping: parking_lot::Mutex::default(),
             stop_by: watch::Sender::new(None),
+            passing: tokio::sync::RwLock::default(),
             stopped: CancellationToken::new(),
             started: now(),
             refusals: Refusals::default(),
@@ -257,6 +262,13 @@ impl Service {
     fn app(&self, name: &AppName) -> Result<Arc<RunningApp>, UnknownApp> {
         let apps = self.0.apps.read();
         apps.get(name).cloned().ok_or(UnknownApp)
+    }
+
+    /// Looks at each app, in the order of their names.
+    pub(crate) fn each_app(&self, mut look: impl FnMut(&AppName, &Arc<App>)) {
+        for (name, running) in self.0.apps.read().iter() {
+            look(name, &running.current.read().app);
+        }
     }
 
     /// Whether there is an app of this name. Cheap, however often it is asked.
@@ -580,6 +592,8 @@ impl Service {
         let _apps_stay = self.0.changing.lock().await;
         // Once more for those that came or changed meanwhile.
         self.stop_engines(deadline);
+        // The time being over is an end like the other.
+        drop(tokio::time::timeout_at(deadline, self.0.passing.write()).await);
         let apps = std::mem::take(&mut *self.0.apps.write());
         for app in apps.values() {
             let task = app.task.lock().take();

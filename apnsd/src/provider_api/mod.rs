@@ -1,0 +1,150 @@
+//! Apple's provider API, as Apple has it: a client that can be given another host is served without a changed line.
+//!
+//! What it takes goes the way of every notification, through the outbox and the app's engine; nothing else is kept here.
+
+mod answer;
+mod authority;
+mod config;
+mod request;
+mod routing;
+
+use std::sync::Arc;
+
+use apns_proto::Notification;
+use apns_proto::http2::Reason;
+use apns_proto::internal::asked::{self, Target};
+use apns_proto::internal::to_hex;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::middleware::from_fn;
+use axum::response::{IntoResponse, Response};
+use ring::digest;
+use ring::rand::SystemRandom;
+use tokio::sync::Semaphore;
+
+pub use self::config::ProviderApiConfig;
+
+use self::answer::Refusal;
+use self::authority::Shown;
+use self::request::Asked;
+use self::routing::Found;
+use crate::config::{Limits, ProviderApiMode};
+use crate::delivery::now;
+use crate::http::origin;
+use crate::http::shares::{Counted, bounded};
+use crate::service::{Service, Submission, SubmitError};
+
+/// What the handlers share.
+#[derive(Debug, Clone)]
+struct ProviderApi(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    service: Service,
+    limits: Limits,
+    settings: ProviderApiConfig,
+    /// One for each request that may be under way.
+    requests: Semaphore,
+    /// The provider tokens that were found good.
+    shown: Shown,
+}
+
+/// The way in.
+fn router(api: ProviderApi) -> Router {
+    let (service, limits) = (api.0.service.clone(), api.0.limits);
+    let router = Router::new().fallback(answer).with_state(api);
+    let random = Arc::new(SystemRandom::new());
+    bounded(router, service, limits, Counted::ProviderApi)
+        .layer(from_fn(move |request, next| answer::in_apples_words(random.clone(), request, next)))
+}
+
+async fn answer(State(api): State<ProviderApi>, request: Request) -> Response {
+    let Ok(_permit) = api.0.requests.try_acquire() else {
+        return Refusal::of(Reason::TooManyRequests)
+            .detail("too many requests are under way")
+            .retry_after(std::time::Duration::from_secs(1))
+            .into_response();
+    };
+    let (parts, body) = request.into_parts();
+    let answered = match Target::of(parts.uri.path()) {
+        Target::Device(token) => match api.check_head(&parts, token) {
+            Ok(found) => match request::read_body(body, &api.0.limits).await {
+                Ok(body) => api.push(found, &Asked { parts: &parts, body: &body }, token).await,
+                Err(answer) => return answer,
+            },
+            Err(refusal) => Err(refusal),
+        },
+        Target::Broadcast(_) => Err(Refusal::new(501, "BroadcastsNotSupported")
+            .detail("broadcasts do not go through the daemon: send them to Apple, as `apns broadcast` does")),
+        Target::Channels(_) | Target::Other => {
+            Err(Refusal::of(Reason::BadPath).detail("what is served here is POST /3/device/TOKEN"))
+        }
+    };
+    answered.unwrap_or_else(IntoResponse::into_response)
+}
+
+impl ProviderApi {
+    fn new(service: Service, limits: Limits, settings: ProviderApiConfig) -> Self {
+        let requests = Semaphore::new(settings.requests.min(Semaphore::MAX_PERMITS));
+        Self(Arc::new(Shared { service, limits, settings, requests, shown: Shown::default() }))
+    }
+
+    /// What can be said before the body has come: who asks, and for which app.
+    fn check_head(&self, parts: &Parts, token: &str) -> Result<Found, Refusal> {
+        let asked = Asked { parts, body: &[] };
+        asked::check_head(&asked, token).map_err(Refusal::of)?;
+        let service = &self.0.service;
+        let host = origin::host(parts);
+        let authority = self.0.shown.authority(service, &parts.headers, now())?;
+        // Without access tokens a page in somebody's browser could send, as itself or by giving its own name this machine's
+        // address.
+        let named = host.is_none_or(|host| origin::is_loopback(host) || routing::environment(host).is_some());
+        if authority.is_open() && !named {
+            return Err(Refusal::new(403, Reason::Forbidden.as_str())
+                .detail("without access tokens only requests to localhost, and to Apple's own names, are answered"));
+        }
+        if origin::comes_from_another_site(&parts.headers) {
+            return Err(Refusal::new(403, Reason::Forbidden.as_str()).detail("pages of other sites are not answered"));
+        }
+        let topic = asked::named_topic(&asked).map_err(Refusal::of)?;
+        routing::find(service, &authority, topic, host.and_then(routing::environment))
+    }
+
+    /// A push to a device.
+    async fn push(&self, found: Found, asked: &Asked<'_>, token: &str) -> Result<Response, Refusal> {
+        let service = &self.0.service;
+        let notification = request::notification(&found, asked, token)?;
+        let stored = found.mode == ProviderApiMode::Stored;
+        let idempotency_key = stored.then(|| key_of(&notification)).flatten();
+        let submission = Submission { notification, idempotency_key: idempotency_key.clone() };
+        let id = match (service.submit(&found.app, vec![submission]).await, idempotency_key) {
+            (Ok(accepted), _) => accepted.first().map(|one| one.id),
+            // The same, but for headers that a client makes anew when it sends again.
+            (Err(SubmitError::KeyReused { .. }), Some(key)) => {
+                service.by_keys(&found.app, vec![key]).await.map_err(SubmitError::from)?.pop().flatten()
+            }
+            (Err(error), _) => return Err(error.into()),
+        };
+        let Some(id) = id else { return Err(Refusal::of(Reason::InternalServerError)) };
+        if stored {
+            return Ok(answer::stored(id));
+        }
+        let passed = service.pass_on(&found.app, id, self.0.settings.answer_within).await;
+        answer::passed_on(id, &passed)
+    }
+}
+
+/// The idempotency key of a notification with an id of its caller's: clients send again under the same id what got no answer.
+/// Some give one id to a message for many devices, so the device and the payload count as well. The expiration does not:
+/// clients count it from the moment at which they send.
+fn key_of(notification: &Notification) -> Option<Arc<str>> {
+    let id = notification.apns_id()?;
+    let mut content = digest::Context::new(&digest::SHA256);
+    let token = notification.token().as_bytes();
+    content.update(&[u8::try_from(token.len()).unwrap_or(u8::MAX)]);
+    content.update(token);
+    content.update(notification.payload().as_bytes());
+    let content = to_hex(content.finish().as_ref());
+    Some(format!("apns-id {id} {content}").into())
+}
