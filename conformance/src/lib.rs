@@ -1,13 +1,20 @@
-//! The conformance tests that every transport has to pass over real sockets and TLS, against the simulator.
+//! The tests that every transport has to pass over real sockets and TLS, against the simulator.
 //!
-//! A behaviour is an asynchronous function that is generic over the [`Runtime`] and panics if the transport does not show
-//! the behaviour. [`tests!`] defines a test of the same name for each, in a test binary of the transport:
+//! Each test is an asynchronous function that is generic over the [`Runtime`], and panics if the transport does not behave
+//! as it has to. [`tests!`] defines a `#[test]` of the same name for each of them. The transports of this project use it, and
+//! so can a transport of yours, in its `tests/conformance.rs`:
 //!
-//! ```ignore
-//! apns_conformance::tests!(apns_tokio::Tokio, crate::block_on);
+//! ```
+//! # fn main() {}
+//! fn block_on(behaviour: impl Future<Output = ()>) {
+//!     tokio::runtime::Runtime::new().unwrap().block_on(behaviour);
+//! }
+//!
+//! // In the place of `Tokio`, your implementation of `Runtime`, which implements `Default` too.
+//! apns_conformance::tests!(apns_tokio::Tokio, block_on);
 //! ```
 //!
-//! The simulator runs on its own thread, so that it is the same for every transport.
+//! The simulator runs on its own thread, so that it is the same for every transport. [`COUNT`] is the number of tests.
 
 #![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
 
@@ -208,17 +215,7 @@ behaviours! {
     }
 }
 
-/// Runs the programs of the project's README. They are here because they use more than one transport.
+/// Runs the program of this crate's README.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 pub struct Readme;
-
-/// Compiles the example of the page about proxies.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/proxies.md")]
-pub struct Proxies;
-
-/// Runs the program of the page about tests.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/testing.md")]
-pub struct Testing;

@@ -371,8 +371,8 @@ pub async fn the_service_behind_the_proxy_is_verified<R: Runtime + Default>() {
 
 pub async fn certificates_that_were_given_are_trusted_through_a_tunnel<R: Runtime + Default>() {
     let server = Identity::from_pem(
-        include_bytes!("../../../apns-credentials/tests/fixtures/server-self.cert.pem"),
-        Some(include_bytes!("../../../apns-credentials/tests/fixtures/server-self.key.pem")),
+        include_bytes!("../../fixtures/server-self.cert.pem"),
+        Some(include_bytes!("../../fixtures/server-self.key.pem")),
         None,
     )
     .unwrap();

@@ -15,7 +15,7 @@ use super::watched::{self, ONE_AT_A_TIME, Watched};
 
 macro_rules! fixture {
     ($name:literal) => {
-        include_bytes!(concat!("../../../apns-credentials/tests/fixtures/", $name)).as_slice()
+        include_bytes!(concat!("../../fixtures/", $name)).as_slice()
     };
 }
 
@@ -23,8 +23,8 @@ macro_rules! fixture {
 macro_rules! pair {
     ($name:literal) => {
         Identity::from_pem(
-            include_bytes!(concat!("../../../apns-credentials/tests/fixtures/", $name, ".cert.pem")),
-            Some(include_bytes!(concat!("../../../apns-credentials/tests/fixtures/", $name, ".key.pem"))),
+            include_bytes!(concat!("../../fixtures/", $name, ".cert.pem")),
+            Some(include_bytes!(concat!("../../fixtures/", $name, ".key.pem"))),
             None,
         )
         .unwrap()
