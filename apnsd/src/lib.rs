@@ -57,7 +57,7 @@ pub use interface::ListeningPort;
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use notification_id::NotificationId;
 pub use service::{
-    AppInfo, Cancelled, Origin, OutcomeStream, ProvisionError, Purged, Service, StartError, StoreHealth, Submission,
-    SubmitError, UnknownApp,
+    AppInfo, Cancelled, Origin, OutcomeStream, ProvisionError, Purged, SendAtError, Service, StartError, StoreHealth,
+    Submission, SubmitError, UnknownApp,
 };
 pub use signals::Signals;

@@ -117,6 +117,9 @@ pub struct AppDefinition {
     /// How many notifications a second are taken from callers. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<u32>,
+    /// How many notifications a second are sent to the service. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send_rate: Option<u32>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -265,6 +268,10 @@ pub(crate) struct App {
     pub(crate) in_flight: usize,
     pub(crate) patience: Duration,
     pub(crate) retry: RetryPolicy,
+    /// For how long after its time began something is tried, and how far ahead it may begin.
+    pub(crate) retry_within: Duration,
+    /// How many notifications a second are sent to the service.
+    pub(crate) send_rate: Option<u32>,
     pub(crate) loss: LossPolicy,
     pub(crate) validate: Validate,
     pub(crate) provider_api: ProviderApiMode,
@@ -442,12 +449,16 @@ impl AppDefinition {
         if self.rate == Some(0) {
             return Err(ConfigError::at("rate", "it has to be above zero; leave it out for no limit"));
         }
+        if self.send_rate == Some(0) {
+            return Err(ConfigError::at("send_rate", "it has to be above zero; leave it out for no limit"));
+        }
         let span = |span: Option<Span>, default: Duration| span.map_or(default, |span| span.0);
         const HOUR: Duration = Duration::from_secs(60 * 60);
         let feedback_every = span(self.feedback_every, HOUR);
         if feedback_every < Duration::from_secs(1) {
             return Err(ConfigError::at("feedback_every", "it has to be a second at least"));
         }
+        let retry_within = span(self.retry.within, 24 * HOUR);
         Ok(App {
             environment,
             transport: self.transport,
@@ -462,9 +473,11 @@ impl AppDefinition {
             connections,
             in_flight,
             patience: span(self.patience, Duration::from_secs(60)).max(Duration::from_millis(100)),
+            retry_within,
+            send_rate: self.send_rate,
             retry: RetryPolicy::default()
                 .with_retries(self.retry.attempts.unwrap_or(5))
-                .with_budget(span(self.retry.within, 24 * HOUR))
+                .with_budget(retry_within)
                 .with_longest_wait(span(self.retry.longest_wait, HOUR)),
             loss: match self.loss {
                 Loss::Report => LossPolicy::Report,

@@ -533,6 +533,12 @@ const TABLES: &[SettingsTable] = &[
                 Nothing,
                 "The most notifications per second from callers; the notifications of one second may arrive at once. Without it there is no limit.",
             ),
+            setting(
+                "send_rate",
+                ONE_OR_MORE,
+                Nothing,
+                "The most notifications per second that are sent to the service, in steps of a tenth of a second; the others wait in the outbox.",
+            ),
         ],
     ),
     table(

@@ -41,7 +41,7 @@ impl<'a> Attempts<'a> {
 
     /// Whether a notification asks for one attempt and had it.
     pub(super) fn had_its_own(&self, claimed: &Claimed) -> bool {
-        claimed.notification.expiration() == Expiration::Immediately && claimed.accepted_at < self.before()
+        claimed.notification.expiration() == Expiration::Immediately && claimed.begun() < self.before()
     }
 
     /// Has those ended that had their attempt and wait.

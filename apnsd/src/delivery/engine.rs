@@ -17,6 +17,7 @@ use super::client::start;
 use super::clocks::now;
 use super::feedback::read_feedback;
 use super::judge::{Judge, Ticket};
+use super::pace::Pace;
 use super::{Announcer, Health, KeyRing, Standing};
 use crate::config::App;
 use crate::outbox::{Change, Claim, Cursor, Lane, Left, Outbox, OutboxError, OutcomeRecord};
@@ -245,6 +246,10 @@ struct Epoch<'a> {
     refused: HashMap<NotificationId, Rejection>,
     next_due: Pin<Box<Sleep>>,
     due_set: bool,
+    /// How fast the app may send.
+    pace: Pace,
+    /// Until it may send more.
+    paced: Option<Pin<Box<Sleep>>>,
     store_rests: Option<Pin<Box<Sleep>>>,
     closing: Option<Pin<Box<dyn Future<Output = CloseReport> + Send + 'a>>>,
     /// When what is left is given up.
@@ -286,6 +291,8 @@ impl<'a> Epoch<'a> {
             refused: HashMap::new(),
             next_due: Box::pin(sleep(Duration::ZERO)),
             due_set: false,
+            pace: Pace::new(app.send_rate, std::time::Instant::now()),
+            paced: None,
             store_rests: None,
             closing: None,
             deadline: None,
@@ -338,6 +345,7 @@ impl<'a> Epoch<'a> {
                 changed = asked(&mut self.changing) => self.on_changed(changed),
                 ended = self.attempts.ended() => self.on_attempts_ended(ended),
                 () = optional(&mut self.store_rests) => self.store_rests = None,
+                () = optional(&mut self.paced) => self.paced = None,
                 () = self.next_due.as_mut(), if self.due_set => {
                     self.due_set = false;
                     self.hungry = true;
@@ -424,6 +432,16 @@ impl<'a> Epoch<'a> {
         // With the changes, which share their sync, or when it is worth one of its own.
         let worthwhile = idle || room >= (window / 4).clamp(1, CLAIM);
         // Without room it is only asked whether anything waits: then a connection is needed.
+        let allowed = self.pace.allows(room, std::time::Instant::now());
+        if room > 0 && allowed == 0 && (self.hungry || self.more) {
+            // Looked at again when there is a step's worth.
+            if self.paced.is_none() {
+                self.paced = self.pace.wait().map(|wait| Box::pin(sleep(wait)));
+            }
+            self.order_connections();
+            return;
+        }
+        let room = allowed;
         let wanted = match room {
             0 => self.hungry && !self.more && window == 0,
             _ => (self.hungry || self.more) && worthwhile,
@@ -468,6 +486,7 @@ impl<'a> Epoch<'a> {
             Err(_) => return self.on_store_failure(),
         };
         let now = now();
+        self.pace.spend(claim.entries.len());
         for claimed in claim.entries {
             let expired = claimed.notification.expiration().has_passed(now) || self.attempts.had_its_own(&claimed);
             let (ticket, notification) = Ticket::issue(claimed);

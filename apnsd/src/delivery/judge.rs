@@ -20,6 +20,7 @@ pub(super) struct Ticket {
     pub(super) id: NotificationId,
     key: Option<Arc<str>>,
     accepted_at: WallTime,
+    send_at: Option<WallTime>,
     tries: Tries,
     claim: ClaimNumber,
 }
@@ -27,11 +28,11 @@ pub(super) struct Ticket {
 impl Ticket {
     /// Takes a claimed notification apart, and gives it the name under which a second copy is recognised.
     pub(super) fn issue(claimed: Claimed) -> (Self, Notification) {
-        let Claimed { id, mut notification, idempotency_key, accepted_at, tries, claim } = claimed;
+        let Claimed { id, mut notification, idempotency_key, accepted_at, send_at, tries, claim } = claimed;
         if notification.apns_id().is_none() {
             notification = notification.with_apns_id(id.apns_id());
         }
-        (Self { id, key: idempotency_key, accepted_at, tries, claim }, notification)
+        (Self { id, key: idempotency_key, accepted_at, send_at, tries, claim }, notification)
     }
 }
 
@@ -112,7 +113,7 @@ impl Judge<'_> {
         notification: Option<&Notification>,
         now: WallTime,
     ) -> Option<Duration> {
-        let elapsed = now.saturating_since(ticket.accepted_at);
+        let elapsed = now.saturating_since(ticket.send_at.unwrap_or(ticket.accepted_at));
         let bytes = ticket.id.as_bytes();
         let seed = u64::from_be_bytes(bytes[8..].try_into().expect("a name has 16 bytes"));
         let RetryDecision::Again { wait, .. } = self.app.retry.decide(rejection, ticket.tries.retries, elapsed, seed)
@@ -134,6 +135,7 @@ impl Judge<'_> {
     ) -> Change {
         let record = OutcomeRecord::new(ticket.id, self.name.clone(), outcome, ticket.accepted_at, now)
             .with_tries(tries)
+            .with_send_at(ticket.send_at)
             .with_idempotency_key(ticket.key.as_deref());
         let gone = match (outcome, notification) {
             (Outcome::Rejected(rejection), Some(notification)) => self.gone(rejection, notification, now),

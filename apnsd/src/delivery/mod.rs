@@ -8,6 +8,7 @@ mod engine;
 mod feedback;
 mod judge;
 mod keys;
+mod pace;
 mod standing;
 mod waiters;
 

@@ -258,7 +258,7 @@ impl Standing {
         self.change(|state| {
             count(&mut state.ended, record.counted_as());
             state.replays += u64::from(record.tries.replays);
-            state.spans.add(record.settled_at.saturating_sub(record.accepted_at));
+            state.spans.add(record.settled_at.saturating_sub(record.send_at.unwrap_or(record.accepted_at)));
             state.last.push_front(record.clone());
             state.last.truncate(LAST);
             state.turn();

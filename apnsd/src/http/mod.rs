@@ -5,6 +5,7 @@ pub(crate) mod body;
 mod brake;
 mod config;
 mod lines;
+mod many;
 mod metrics;
 mod notifications;
 mod openapi;

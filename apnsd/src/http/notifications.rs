@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::body::{MediaType, batch_too_large, read_text};
 use super::problem::{FieldProblem, Problem};
-use super::{Api, lines, wire};
+use super::{Api, lines, many, wire};
 use crate::config::{Limits, Span};
 use crate::outbox::{Accepted, OutcomeRecord, State as Standing, Tracked, Tries};
 use crate::service::{Service, Submission};
@@ -27,6 +27,9 @@ const PROBLEMS: usize = 20;
 #[derive(Serialize)]
 pub(super) struct Receipt {
     pub(super) id: NotificationId,
+    /// The device, where the call is for many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
     /// Its idempotency key was known: this is the earlier one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) duplicate: bool,
@@ -159,34 +162,67 @@ pub(super) async fn submit(
         return Ok(lines::submit(api, app, wait, body));
     }
     let text = read_text(&headers, body, api.limits()).await?;
-    let many = text.trim_start().starts_with('[');
-    let submissions = if many {
-        read_array(&text, api.limits())?
-    } else {
-        let mut submission =
-            wire::read_one(&text).map_err(|problem| Problem::invalid().fields(vec![at_top(problem)]))?;
-        if let (None, Some(key)) = (&submission.idempotency_key, headers.get("idempotency-key")) {
-            let key =
-                key.to_str().map_err(|_| Problem::invalid().field("Idempotency-Key", "it is not visible ASCII"))?;
-            wire::check_key(key).map_err(|problem| Problem::invalid().field("Idempotency-Key", problem.detail))?;
-            submission.idempotency_key = Some(key.into());
-        }
-        vec![submission]
+    let Call { submissions, kind } = read_call(&text, &headers, api.limits())?;
+    let tokens: Vec<String> = match kind {
+        Kind::Many(_) => submissions.iter().map(|one| one.notification.token().to_hex()).collect(),
+        Kind::One | Kind::Array => Vec::new(),
     };
     let accepted = api.service().submit(&app, submissions).await.map_err(|error| {
-        // The one that is refused has no place among others when there is only one.
         let problem = Problem::from(error);
-        if many { problem } else { problem.about(0) }
+        match kind {
+            // The one that is refused has no place among others when there is only one.
+            Kind::One => problem.about(0),
+            Kind::Array => problem,
+            Kind::Many(list) => problem.of_list(list),
+        }
     })?;
-    let receipts = receipts(api.service(), &accepted, wait).await;
+    let mut receipts = receipts(api.service(), &accepted, wait).await;
+    for (receipt, token) in receipts.iter_mut().zip(tokens) {
+        receipt.token = Some(token);
+    }
     let status = match wait {
         Some(_) if receipts.iter().all(|receipt| receipt.outcome.is_some()) => StatusCode::OK,
         _ => StatusCode::ACCEPTED,
     };
     Ok(match receipts.first() {
-        Some(receipt) if !many => (status, Json(receipt)).into_response(),
+        Some(receipt) if kind == Kind::One => (status, Json(receipt)).into_response(),
         _ => (status, Json(receipts)).into_response(),
     })
+}
+
+/// What a call has to be stored, and how it said so.
+struct Call {
+    submissions: Vec<Submission>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    One,
+    Array,
+    /// Many devices, in this member.
+    Many(&'static str),
+}
+
+fn read_call(text: &str, headers: &HeaderMap, limits: &Limits) -> Result<Call, Problem> {
+    if text.trim_start().starts_with('[') {
+        return Ok(Call { submissions: read_array(text, limits)?, kind: Kind::Array });
+    }
+    let top = |problem| Problem::invalid().fields(vec![at_top(problem)]);
+    let mut call = wire::read_call(text).map_err(top)?;
+    if let (None, Some(key)) = (&call.idempotency_key, headers.get("idempotency-key")) {
+        let key = key.to_str().map_err(|_| Problem::invalid().field("Idempotency-Key", "it is not visible ASCII"))?;
+        wire::check_key(key).map_err(|problem| Problem::invalid().field("Idempotency-Key", problem.detail))?;
+        call.idempotency_key = Some(key.to_owned());
+    }
+    if !call.is_for_many() {
+        return Ok(Call { submissions: vec![call.into_submission().map_err(top)?], kind: Kind::One });
+    }
+    if many::count(&call) > limits.batch {
+        return Err(batch_too_large(limits));
+    }
+    let many::Many { list, submissions } = many::read(call).map_err(|problems| Problem::invalid().fields(problems))?;
+    Ok(Call { submissions, kind: Kind::Many(list) })
 }
 
 fn at_top(mut problem: FieldProblem) -> FieldProblem {
@@ -231,6 +267,7 @@ pub(super) async fn receipts(service: &Service, accepted: &[Accepted], wait: Opt
     }
     let receipt = |(one, outcome): (&Accepted, _)| Receipt {
         id: one.id,
+        token: None,
         duplicate: one.duplicate,
         findings: one.findings.iter().map(FoundInPayload::from).collect(),
         outcome,

@@ -124,6 +124,16 @@ impl Problem {
         self
     }
 
+    /// The same about those of a list in the request.
+    pub(crate) fn of_list(mut self, list: &str) -> Self {
+        for error in &mut self.errors {
+            if error.field.starts_with('[') {
+                error.field.insert_str(0, list);
+            }
+        }
+        self
+    }
+
     /// The connection is not read any further.
     pub(crate) fn closing(mut self) -> Self {
         self.close = true;
@@ -181,6 +191,7 @@ impl From<SubmitError> for Problem {
                 let dot = if finding.at.is_empty() { "" } else { "." };
                 problem.field(format!("[{index}].payload{dot}{}", finding.at), &finding.what)
             }),
+            SubmitError::SendAt { index, cause } => Self::invalid().field(format!("[{index}].send_at"), cause),
             SubmitError::KeyReused { index } => Self::invalid().field(format!("[{index}].idempotency_key"), &error),
             SubmitError::TooFast { wait } => Self::too_fast().detail(&error).retry_after(wait),
             SubmitError::Outbox(error) => error.into(),

@@ -22,6 +22,8 @@ pub struct NewEntry {
     pub digest: Option<[u8; 32]>,
     /// When it came.
     pub at: WallTime,
+    /// It is not sent before this time. What is counted from when a notification came is counted from then.
+    pub send_at: Option<WallTime>,
 }
 
 /// A notification that was accepted.
@@ -55,6 +57,8 @@ pub struct Claimed {
     pub idempotency_key: Option<Arc<str>>,
     /// When it was accepted.
     pub accepted_at: WallTime,
+    /// The time before which it was not to be sent.
+    pub send_at: Option<WallTime>,
     /// How far it came before.
     pub tries: Tries,
     /// Which claim this is.
@@ -76,6 +80,14 @@ impl ClaimNumber {
     #[must_use]
     pub const fn get(self) -> i64 {
         self.0
+    }
+}
+
+impl Claimed {
+    /// When its time began: when it was to be sent, or when it was accepted.
+    #[must_use]
+    pub fn begun(&self) -> WallTime {
+        self.send_at.unwrap_or(self.accepted_at)
     }
 }
 

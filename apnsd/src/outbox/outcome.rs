@@ -53,6 +53,9 @@ pub struct OutcomeRecord {
     pub tries: Tries,
     /// When it was accepted by this side.
     pub accepted_at: u64,
+    /// The time before which it was not to be sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send_at: Option<u64>,
     /// When it ended.
     pub settled_at: u64,
 }
@@ -83,6 +86,7 @@ impl OutcomeRecord {
             idempotency_key: None,
             tries: Tries::default(),
             accepted_at: accepted_at.as_millis(),
+            send_at: None,
             settled_at: settled_at.as_millis(),
         };
         match outcome {
@@ -104,6 +108,13 @@ impl OutcomeRecord {
     #[must_use]
     pub fn with_tries(mut self, tries: Tries) -> Self {
         self.tries = tries;
+        self
+    }
+
+    /// With the time before which it was not to be sent.
+    #[must_use]
+    pub fn with_send_at(mut self, send_at: Option<WallTime>) -> Self {
+        self.send_at = send_at.map(WallTime::as_millis);
         self
     }
 

@@ -202,6 +202,8 @@ impl From<SubmitError> for Refusal {
             SubmitError::UnknownApp(error) => Self::of(Reason::TopicDisallowed).detail(error),
             SubmitError::Invalid { cause, .. } => Self::from(cause),
             SubmitError::Payload { .. } => Self::new(400, "PayloadInvalid").detail(error),
+            // Nobody can ask for it here.
+            SubmitError::SendAt { cause, .. } => Self::of(Reason::BadExpirationDate).detail(cause),
             SubmitError::KeyReused { .. } => Self::of(Reason::BadMessageId).detail(error),
             SubmitError::TooFast { wait } => Self::of(Reason::TooManyRequests).detail(&error).retry_after(wait),
             SubmitError::Outbox(OutboxError::Closed) => {

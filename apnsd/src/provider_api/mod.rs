@@ -117,7 +117,7 @@ impl ProviderApi {
         let notification = request::notification(&found, asked, token)?;
         let stored = found.mode == ProviderApiMode::Stored;
         let idempotency_key = stored.then(|| key_of(&notification)).flatten();
-        let submission = Submission { notification, idempotency_key: idempotency_key.clone() };
+        let submission = Submission { idempotency_key: idempotency_key.clone(), ..notification.into() };
         let id = match (service.submit(&found.app, vec![submission]).await, idempotency_key) {
             (Ok(accepted), _) => accepted.first().map(|one| one.id),
             // The same, but for headers that a client makes anew when it sends again.

@@ -211,7 +211,9 @@ impl Pyapns {
                 refused(json::error(StatusCode::BAD_REQUEST, &error.to_string(), &[("notification", &place)]))
             }
             // No call of this interface has one.
-            SubmitError::KeyReused { .. } => refused(json::error(StatusCode::BAD_REQUEST, &error.to_string(), &[])),
+            SubmitError::KeyReused { .. } | SubmitError::SendAt { .. } => {
+                refused(json::error(StatusCode::BAD_REQUEST, &error.to_string(), &[]))
+            }
             SubmitError::TooFast { .. } => refused(not_now(&error, StatusCode::TOO_MANY_REQUESTS)),
             SubmitError::Outbox(_) => refused(not_now(&error, StatusCode::SERVICE_UNAVAILABLE)),
         })?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use apns_lint::Finding;
 use apns_proto::InvalidNotification;
 
+use super::later::SendAtError;
 use crate::outbox::OutboxError;
 
 /// There is no app of this name.
@@ -34,6 +35,14 @@ pub enum SubmitError {
         index: usize,
         /// What is wrong, the worst first. Keys are named, and no value.
         findings: Vec<Finding>,
+    },
+    /// It cannot be sent at the time that its caller wants.
+    #[error("{cause}")]
+    SendAt {
+        /// Its place, from 0.
+        index: usize,
+        /// Why.
+        cause: SendAtError,
     },
     /// Its idempotency key was given before, with another notification.
     #[error("the idempotency key was given before, with another notification")]

@@ -3,6 +3,7 @@
 mod apps;
 mod brake;
 mod error;
+mod later;
 mod pass_on;
 mod store;
 mod stream;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 pub use apps::{AppInfo, Origin, ProvisionError};
 pub use brake::{Cancelled, Purged};
 pub use error::{SubmitError, UnknownApp};
+pub use later::SendAtError;
 pub(crate) use pass_on::PassedOn;
 use store::Store;
 pub use store::StoreHealth;
@@ -53,11 +55,14 @@ pub struct Submission {
     pub notification: Notification,
     /// The caller's own name for it. The same name is not queued twice within a day: the answer names the first one.
     pub idempotency_key: Option<Arc<str>>,
+    /// Not to be sent before this time, which lies within the app's `retry.within` from now. A span in its expiration is
+    /// counted from then. A time in the past is as good as none.
+    pub send_at: Option<WallTime>,
 }
 
 impl From<Notification> for Submission {
     fn from(notification: Notification) -> Self {
-        Self { notification, idempotency_key: None }
+        Self { notification, idempotency_key: None, send_at: None }
     }
 }
 
@@ -299,17 +304,22 @@ impl Service {
         let mut entries = Vec::with_capacity(submissions.len());
         let mut findings = Vec::with_capacity(submissions.len());
         for (index, submission) in submissions.into_iter().enumerate() {
-            let Submission { mut notification, idempotency_key } = submission;
+            let Submission { mut notification, idempotency_key, send_at } = submission;
             findings.push(examine(index, &notification, &current.app)?);
-            let digest = idempotency_key.is_some().then(|| digest(&notification));
+            let send_at = send_at.filter(|send_at| *send_at > at);
+            if let Some(send_at) = send_at {
+                later::check(&notification, send_at, at, &current.app)
+                    .map_err(|cause| SubmitError::SendAt { index, cause })?;
+            }
+            let digest = idempotency_key.is_some().then(|| later::digest_with(digest(&notification), send_at));
             // What only the payload's builder was told does not survive its being written down.
             if let (None, Some(declared)) = (notification.push_type(), notification.payload().declared_push_type()) {
                 let declared = declared.clone();
                 notification = notification.with_push_type(declared);
             }
             running.note_expiration(&notification, at);
-            notification.hand_over(at);
-            entries.push(NewEntry { notification, idempotency_key, digest, at });
+            notification.hand_over(send_at.unwrap_or(at));
+            entries.push(NewEntry { notification, idempotency_key, digest, at, send_at });
         }
         if entries.is_empty() {
             return Ok(Vec::new());

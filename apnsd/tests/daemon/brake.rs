@@ -139,7 +139,7 @@ async fn one_notification_is_cancelled_before_it_leaves_and_not_after() {
     let sent = submit(service, 1).await[0];
     assert!(service.wait(sent, SOON).await.unwrap().unwrap().is_accepted());
     service.pause(&shop(), None).await.unwrap();
-    let named = Submission { notification: notification(1), idempotency_key: Some("order 17".into()) };
+    let named = Submission { idempotency_key: Some("order 17".into()), ..notification(1).into() };
     let ids = service.submit(&shop(), vec![named, notification(2).into(), notification(3).into()]).await.unwrap();
     let unknown = "eabeca8d-6f2b-8c0f-9a4a-4e2b8a3b6c7d";
     let order = json!({"ids": [ids[1].id, sent, unknown], "idempotency_keys": ["order 17", "order 18"]});

@@ -162,7 +162,7 @@ async fn what_may_have_arrived_does_not_end_as_expired() {
     // As an earlier process left it: handed to the client, without an answer.
     let earlier = Arc::new(SqliteOutbox::open(&config.data, config.bounds.clone()).unwrap());
     let notification = notification(1).with_expiration(Expiration::At(soon));
-    let entry = NewEntry { notification, idempotency_key: None, digest: None, at: WallTime::EPOCH };
+    let entry = NewEntry { notification, idempotency_key: None, digest: None, at: WallTime::EPOCH, send_at: None };
     let id = earlier.accept(&shop(), vec![entry]).await.unwrap()[0].id;
     let lane = earlier.clone().hold(&shop()).await.unwrap();
     assert_eq!(lane.claim(1, WallTime::EPOCH).await.unwrap().entries.len(), 1);

@@ -10,6 +10,8 @@ mod giving_up;
 mod health;
 mod http;
 mod http2;
+mod later;
+mod many;
 mod meaning;
 mod provider_api;
 mod provider_api_callers;

@@ -78,3 +78,24 @@ async fn the_description_names_what_there_is() {
     }
     daemon.stop().await;
 }
+
+/// The calls that the document shows are made as they stand there.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_calls_of_the_document_are_taken() {
+    let world = World::new().await;
+    let daemon = Daemon::start(world.config("")).await.unwrap();
+    let api = daemon.address("api.listen").unwrap();
+    let document = include_str!("../../../docs/daemon.md").replace("\\\n", " ");
+    let mut made = 0;
+    for line in document.lines().map(str::trim) {
+        let Some((body, address)) = line.strip_prefix("curl --json '").and_then(|rest| rest.split_once('\'')) else {
+            continue;
+        };
+        let path = address.trim().strip_prefix("http://127.0.0.1:7080").unwrap();
+        let answer = post(api, path, body).await;
+        assert!((200..300).contains(&answer.status), "{line}: {answer:?}");
+        made += 1;
+    }
+    assert!(made >= 5, "{made}");
+    daemon.stop().await;
+}

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use apns_proto::{DeviceToken, LossPolicy};
+use apns_proto::{DeviceToken, Expiration, LossPolicy};
 use apnsd::outbox::{
-    AppPause, Bounds, Change, Cursor, GoneToken, NewEntry, Outbox, OutboxError, Selection, StoredApp, Tries, Withdrawal,
+    AppPause, Bounds, Change, Cursor, GoneToken, NewEntry, Outbox, OutboxError, Selection, State, StoredApp, Tries,
+    Withdrawal,
 };
 use apnsd::{AppName, NotificationId};
 
@@ -221,7 +222,7 @@ pub(crate) async fn what_had_its_one_attempt_ends_while_it_waits(home: &Home) {
     let app = app("one");
     let once = |number: u8, millis: u64| {
         let mut entry = entry(number, None, millis);
-        entry.notification = entry.notification.with_expiration(apns_proto::Expiration::Immediately);
+        entry.notification = entry.notification.with_expiration(Expiration::Immediately);
         entry
     };
     let entries = vec![once(1, 1000), entry(2, None, 1000), once(3, 1000), once(4, 2000)];
@@ -295,5 +296,54 @@ pub(crate) async fn a_change_counts_for_its_own_claim(home: &Home) {
     assert_eq!(lane.change(vec![late]).await.unwrap(), []);
     let settled = lane.change(vec![settle(second.id, second.claim, &app, Tries::default(), 1500)]).await.unwrap();
     assert_eq!(settled.len(), 1);
+    outbox.close().await.unwrap();
+}
+
+pub(crate) async fn what_is_to_be_sent_later_waits_for_its_time_whatever_the_clock_did(home: &Home) {
+    let outbox = home.open(Bounds::default()).await;
+    let app = app("one");
+    let later = |number: u8| NewEntry { send_at: Some(at(50_000)), ..entry(number, Some(number), 10_000) };
+    let once = |entry: NewEntry| {
+        let notification = entry.notification.with_expiration(Expiration::Immediately);
+        NewEntry { notification, ..entry }
+    };
+    let entries = vec![entry(1, None, 10_000), later(2), once(later(3)), later(4), later(5)];
+    let ids: Vec<_> = outbox.accept(&app, entries).await.unwrap().into_iter().map(|accepted| accepted.id).collect();
+    let lane = hold(&outbox, &app).await;
+    let claim = lane.claim(9, at(10_000)).await.unwrap();
+    assert_eq!((claim.entries.len(), claim.next_due), (1, Some(at(50_000))));
+    assert_eq!(claim.entries[0].begun(), at(10_000));
+
+    // It is counted as what waits, and is taken back like anything else.
+    assert_eq!(outbox.counts(&app).await.unwrap().waiting, 4);
+    let selection = Selection { ids: Some(vec![ids[3]]), ..Selection::default() };
+    let start = Cursor::default();
+    let gone = outbox.withdraw(&app, selection, Withdrawal::Cancelled, &start, at(20_000)).await.unwrap();
+    assert_eq!(gone.settled[0].1.send_at, Some(50_000));
+
+    // Neither a clock that is set back, nor the end of attempts that began before, nor housekeeping brings it forward.
+    outbox.clock_set_back(Duration::from_secs(5), at(5000)).await.unwrap();
+    outbox.sweep(at(5000)).await.unwrap();
+    assert_eq!(lane.end_attempts(at(50_000), at(45_000)).await.unwrap(), []);
+    assert_eq!(lane.claim(9, at(49_999)).await.unwrap().entries, []);
+    let waiting = outbox.lookup(vec![ids[1]]).await.unwrap().swap_remove(0).unwrap();
+    assert!(matches!(waiting.state, State::Waiting { due, .. } if due == at(50_000)), "{waiting:?}");
+
+    // Nor a kill.
+    drop(lane);
+    home.crash(outbox, true).await;
+    let outbox = home.open(Bounds::default()).await;
+    let lane = hold(&outbox, &app).await;
+    lane.recover(LossPolicy::Report, at(30_000)).await.unwrap();
+    assert_eq!(lane.claim(9, at(49_999)).await.unwrap().entries, []);
+    let due = lane.claim(9, at(50_000)).await.unwrap().entries;
+    assert_eq!(due.iter().map(|claimed| claimed.id).collect::<Vec<_>>(), [ids[1], ids[2], ids[4]]);
+    assert!(due.iter().all(|claimed| (claimed.begun(), claimed.accepted_at) == (at(50_000), at(10_000))));
+
+    // What was put off waits for the later time, and not before its own.
+    lane.change(vec![Change::Postpone(postpone(&due[0], 90_000, Tries::default()))]).await.unwrap();
+    outbox.clock_set_back(Duration::from_secs(60), at(55_000)).await.unwrap();
+    assert_eq!(lane.claim(9, at(54_999)).await.unwrap().entries, []);
+    assert_eq!(lane.claim(9, at(55_000)).await.unwrap().entries.len(), 1);
     outbox.close().await.unwrap();
 }

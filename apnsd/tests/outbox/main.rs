@@ -30,7 +30,7 @@ fn entry(number: u8, key: Option<u8>, time: u64) -> NewEntry {
     let token = DeviceToken::from_bytes([number; 32]).unwrap();
     let notification = Notification::new(token, Payload::alert("Tea is ready"));
     let key = key.map(|key| format!("key {key}").into());
-    NewEntry { notification, idempotency_key: key, digest: None, at: at(time) }
+    NewEntry { notification, idempotency_key: key, digest: None, at: at(time), send_at: None }
 }
 
 async fn hold(outbox: &Arc<dyn Outbox>, app: &AppName) -> Arc<dyn Lane> {
@@ -73,4 +73,5 @@ each_store!(
     outcomes_are_bounded_by_their_bytes,
     definitions_are_kept_and_shown_to_nobody,
     a_change_counts_for_its_own_claim,
+    what_is_to_be_sent_later_waits_for_its_time_whatever_the_clock_did,
 );

@@ -41,7 +41,8 @@ async fn a_later_version_is_left_alone() {
 }
 
 /// What each version of the tables has that the one before did not, undone: the latest first.
-const UNDONE: [&str; 4] = [
+const UNDONE: [&str; 5] = [
+    "ALTER TABLE pending DROP COLUMN send_at; PRAGMA user_version = 5",
     "ALTER TABLE pending DROP COLUMN claim; PRAGMA user_version = 4",
     "ALTER TABLE app DROP COLUMN paused_at; ALTER TABLE app DROP COLUMN pause_reason; PRAGMA user_version = 3",
     "DROP INDEX pending_once; ALTER TABLE pending DROP COLUMN once; PRAGMA user_version = 2",

@@ -53,7 +53,7 @@ const SENT: &str = "outbox.sent";
 /// # let directory = std::env::temp_dir().join(format!("apnsd-doc-{}", std::process::id()));
 /// let outbox = SqliteOutbox::open(&directory, Bounds::default())?;
 /// let notification = Notification::new(DeviceToken::from_bytes([7; 32])?, Payload::alert("Tea is ready"));
-/// let entry = NewEntry { notification, idempotency_key: None, digest: None, at: WallTime::from_secs(1_700_000_000) };
+/// let entry = NewEntry { notification, idempotency_key: None, digest: None, at: WallTime::from_secs(1_700_000_000), send_at: None };
 /// let accepted = outbox.accept(&"shop".parse()?, vec![entry]).await?;
 /// assert!(!accepted[0].duplicate);
 /// # outbox.close().await?;
@@ -214,6 +214,7 @@ impl Outbox for SqliteOutbox {
                 key: entry.idempotency_key,
                 digest: entry.digest,
                 at: entry.at.as_millis(),
+                send_at: entry.send_at,
             })
             .collect();
         self.writer.ask(move |work| work.accept(&app, &rows))

@@ -148,7 +148,7 @@ impl View<'_> {
         let oldest: Option<i64> = self
             .connection
             .prepare_cached(
-                "SELECT min(accepted_at) FROM (SELECT accepted_at FROM pending
+                "SELECT min(at) FROM (SELECT coalesce(send_at, accepted_at) AS at FROM pending
                  WHERE app = (SELECT number FROM app WHERE name = ?) AND state = 0 ORDER BY due, row LIMIT 1000)",
             )
             .and_then(|mut select| select.query_row([app.as_str()], |row| row.get(0)))

@@ -8,10 +8,10 @@ use super::{keep_statements, unusable};
 use crate::outbox::OutboxError;
 
 /// The version of the tables, in the file's `user_version`.
-const VERSION: i64 = 5;
+const VERSION: i64 = 6;
 
 /// `pending` has what has no outcome yet: `state` is 0 for waiting and 1 for in flight, `once` is 1 for what asks for one
-/// attempt, `claim` counts how often it was claimed. Only what waits is in the indexes.
+/// attempt, `claim` counts how often it was claimed, `send_at` is the time before which it is not sent. Only what waits is in the indexes.
 const TABLES: &str = "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE app (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, definition TEXT, paused_at INTEGER,
@@ -28,7 +28,8 @@ const TABLES: &str = "
         key TEXT,
         body BLOB NOT NULL,
         once INTEGER NOT NULL DEFAULT 0,
-        claim INTEGER NOT NULL DEFAULT 0
+        claim INTEGER NOT NULL DEFAULT 0,
+        send_at INTEGER
     );
     CREATE INDEX pending_waiting ON pending (app, due, row) WHERE state = 0;
     CREATE INDEX pending_once ON pending (app, accepted_at) WHERE state = 0 AND once = 1;
@@ -65,12 +66,13 @@ const TABLES: &str = "
 
 /// What each version has that the one before did not, from the second on. What asked for one attempt before the third is
 /// found when its turn comes.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     "ALTER TABLE key ADD COLUMN digest BLOB",
     "ALTER TABLE pending ADD COLUMN once INTEGER NOT NULL DEFAULT 0;
      CREATE INDEX pending_once ON pending (app, accepted_at) WHERE state = 0 AND once = 1",
     "ALTER TABLE app ADD COLUMN paused_at INTEGER; ALTER TABLE app ADD COLUMN pause_reason TEXT",
     "ALTER TABLE pending ADD COLUMN claim INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE pending ADD COLUMN send_at INTEGER",
 ];
 
 /// Opens the file for writing, and makes or checks its tables.

@@ -76,7 +76,7 @@ impl Work<'_> {
         for row in rows {
             let mut rows = select.query(params![row, app])?;
             if let Some(row) = rows.next()?
-                && is_meant(row, 9, selection)?
+                && is_meant(row, Pending::WIDTH, selection)?
             {
                 found.push(Pending::read(row)?);
             }
@@ -102,8 +102,8 @@ impl Work<'_> {
         let (mut found, mut seen, mut last) = (Vec::new(), 0, after);
         while let Some(row) = rows.next()? {
             let pending = Pending::read(row)?;
-            (seen, last) = (seen + 1, Place { due: row.get(10)?, row: pending.row });
-            if is_meant(row, 9, selection)? {
+            (seen, last) = (seen + 1, Place { due: row.get(Pending::WIDTH + 1)?, row: pending.row });
+            if is_meant(row, Pending::WIDTH, selection)? {
                 found.push(pending);
             }
         }

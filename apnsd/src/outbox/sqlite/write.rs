@@ -34,6 +34,7 @@ pub(super) struct NewRow {
     pub(super) key: Option<Arc<str>>,
     pub(super) digest: Option<[u8; 32]>,
     pub(super) at: u64,
+    pub(super) send_at: Option<WallTime>,
     /// It asks for one attempt.
     pub(super) once: bool,
 }
@@ -66,10 +67,14 @@ pub(super) struct Pending {
     pub(super) bytes: u64,
     /// The last one.
     claim: ClaimNumber,
+    send_at: Option<WallTime>,
 }
 
 impl Pending {
-    pub(super) const COLUMNS: &str = "row, app, accepted_at, attempts, replays, retries, key, length(body), claim";
+    pub(super) const COLUMNS: &str =
+        "row, app, accepted_at, attempts, replays, retries, key, length(body), claim, send_at";
+    /// How many these are.
+    pub(super) const WIDTH: usize = 10;
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -80,6 +85,7 @@ impl Pending {
             key: row.get(6)?,
             bytes: row.get::<_, i64>(7)?.try_into().unwrap_or_default(),
             claim: ClaimNumber::new(row.get(8)?),
+            send_at: row.get::<_, Option<i64>>(9)?.map(time),
         })
     }
 }
@@ -145,8 +151,8 @@ impl Work<'_> {
         let mut accepted = Vec::with_capacity(rows.len());
         let (mut count, mut bytes) = (0, 0);
         let mut insert = self.connection.prepare_cached(
-            "INSERT INTO pending (row, app, state, due, accepted_at, attempts, replays, retries, key, body, once)
-             VALUES (?1, ?2, 0, ?3, ?3, 0, 0, 0, ?4, ?5, ?6)",
+            "INSERT INTO pending (row, app, state, due, accepted_at, attempts, replays, retries, key, body, once, send_at)
+             VALUES (?1, ?2, 0, coalesce(?7, ?3), ?3, 0, 0, 0, ?4, ?5, ?6, ?7)",
         )?;
         for new in rows {
             let at = i64::try_from(new.at).unwrap_or(LIKE_NEVER);
@@ -157,7 +163,7 @@ impl Work<'_> {
                 continue;
             }
             let row = self.next_row()?;
-            insert.execute(params![row, app, at, new.key, new.body, new.once])?;
+            insert.execute(params![row, app, at, new.key, new.body, new.once, new.send_at.map(millis)])?;
             if let Some(key) = &new.key {
                 self.connection
                     .prepare_cached("INSERT OR REPLACE INTO key (app, key, row, at, digest) VALUES (?, ?, ?, ?, ?)")?
@@ -210,19 +216,20 @@ impl Work<'_> {
         let mut unreadable = Vec::new();
         {
             let mut select = self.connection.prepare_cached(
-                "SELECT row, app, accepted_at, attempts, replays, retries, key, length(body), claim, body FROM pending
-                 WHERE app = ? AND state = 0 AND due <= ? ORDER BY due, row LIMIT ?",
+                "SELECT row, app, accepted_at, attempts, replays, retries, key, length(body), claim, send_at, body
+                 FROM pending WHERE app = ? AND state = 0 AND due <= ? ORDER BY due, row LIMIT ?",
             )?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let mut rows = select.query(params![number, millis(now), limit])?;
             while let Some(row) = rows.next()? {
                 let pending = Pending::read(row)?;
-                match decode(row.get_ref(9)?.as_bytes()?) {
+                match decode(row.get_ref(Pending::WIDTH)?.as_bytes()?) {
                     Ok(notification) => entries.push(Claimed {
                         id: self.books.tag.name(pending.row),
                         notification,
                         idempotency_key: pending.key.map(Arc::from),
                         accepted_at: pending.accepted_at,
+                        send_at: pending.send_at,
                         tries: pending.tries,
                         claim: ClaimNumber::new(pending.claim.get().wrapping_add(1)),
                     }),
@@ -268,8 +275,8 @@ impl Work<'_> {
     ) -> rusqlite::Result<Vec<(Cursor, OutcomeRecord)>> {
         let columns = Pending::COLUMNS;
         let query = format!(
-            "SELECT {columns} FROM pending WHERE app = ? AND state = 0 AND once = 1 AND accepted_at < ?
-             ORDER BY accepted_at LIMIT ?"
+            "SELECT {columns} FROM pending WHERE app = ?1 AND state = 0 AND once = 1 AND accepted_at < ?2
+             AND coalesce(send_at, accepted_at) < ?2 ORDER BY accepted_at LIMIT ?3"
         );
         let found: Vec<Pending> = {
             let mut select = self.connection.prepare_cached(&query)?;
@@ -497,6 +504,7 @@ impl Work<'_> {
         let id = self.books.tag.name(pending.row);
         let record = OutcomeRecord::new(id, app.clone(), outcome, pending.accepted_at, now)
             .with_tries(pending.tries)
+            .with_send_at(pending.send_at)
             .with_idempotency_key(pending.key.as_deref());
         let record = add(record);
         self.connection.prepare_cached("DELETE FROM pending WHERE row = ?")?.execute([pending.row])?;
@@ -633,7 +641,10 @@ impl Work<'_> {
     pub(super) fn clock_set_back(&self, by: Duration, now: WallTime) -> Done<()> {
         let mut update = self
             .connection
-            .prepare_cached("UPDATE pending SET due = max(?2, due - ?3) WHERE app = ?1 AND state = 0 AND due > ?2")
+            .prepare_cached(
+                "UPDATE pending SET due = max(?2, due - ?3, coalesce(send_at, 0))
+                 WHERE app = ?1 AND state = 0 AND due > ?2",
+            )
             .map_err(|error| failed(&error))?;
         for app in self.books.totals.apps.values() {
             update.execute(params![app, millis(now), span(by)]).map_err(|error| failed(&error))?;
@@ -641,11 +652,13 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// What was never refused was never put off, and is due at once. A later time is of a clock that was set back since.
+    /// What was never refused was never put off, and is due at once, or when it is to be sent. A later time is of a clock that
+    /// was set back since.
     fn bring_forward(&self, now: WallTime) -> rusqlite::Result<()> {
-        let mut update = self
-            .connection
-            .prepare_cached("UPDATE pending SET due = ?2 WHERE app = ?1 AND state = 0 AND due > ?2 AND retries = 0")?;
+        let mut update = self.connection.prepare_cached(
+            "UPDATE pending SET due = max(?2, coalesce(send_at, 0))
+                 WHERE app = ?1 AND state = 0 AND due > max(?2, coalesce(send_at, 0)) AND retries = 0",
+        )?;
         for app in self.books.totals.apps.values() {
             update.execute(params![app, millis(now)])?;
         }
