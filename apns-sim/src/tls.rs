@@ -4,18 +4,14 @@ use std::sync::Arc;
 
 use apns_driver::Identity;
 use apns_driver::tls::TlsFailure;
-use apns_driver::tls::rustls::{certified_key, verify_tls12_signature, verify_tls13_signature};
-use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
+use apns_driver::tls::rustls::{ClientJudge, certified_key};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
-use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{
-    self, CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
-    SupportedProtocolVersion,
-};
+use tokio_rustls::rustls::{self, CertificateError, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use crate::certificates::Certificates;
 use crate::script::HandshakeFault;
@@ -147,7 +143,7 @@ impl Tls {
                 }
                 builder.build().map_err(|error| TlsFailure::settings(error.to_string()))?
             }
-            Asked::Any => Arc::new(Unjudged { provider: provider.clone(), refusal: None }),
+            Asked::Any => ClientJudge::new(provider.clone(), |_| Ok(())),
             Asked::Not => WebPkiClientVerifier::no_client_auth(),
         };
         let server = certified_key(server, &provider)?;
@@ -172,7 +168,7 @@ impl Tls {
             HandshakeFault::RefuseUnknownAuthority => CertificateError::UnknownIssuer,
             HandshakeFault::RefuseClient | HandshakeFault::Never => CertificateError::BadEncoding,
         };
-        let verifier = Arc::new(Unjudged { provider: self.provider.clone(), refusal: Some(reason) });
+        let verifier = ClientJudge::new(self.provider.clone(), move |_| Err(reason.clone()));
         config(&self.provider, self.versions, verifier, self.server.clone(), self.alpn.clone())
     }
 }
@@ -194,51 +190,4 @@ fn config(
 
 fn failure(error: &rustls::Error) -> TlsFailure {
     TlsFailure::settings(apns_driver::tls::rustls::words(error))
-}
-
-/// Wants a client certificate, and takes any or refuses every one.
-#[derive(Debug)]
-struct Unjudged {
-    provider: Arc<CryptoProvider>,
-    refusal: Option<CertificateError>,
-}
-
-impl ClientCertVerifier for Unjudged {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        match &self.refusal {
-            Some(reason) => Err(reason.clone().into()),
-            None => Ok(ClientCertVerified::assertion()),
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -6,6 +6,7 @@
 
 #[cfg(feature = "rustls-client")]
 pub mod client;
+mod client_judge;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, SubjectPublicKeyInfo
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, InvalidMessage, OtherError, PeerIncompatible, PeerMisbehaved};
 
+pub use self::client_judge::ClientJudge;
 use super::{Alert, TlsFailure};
 use crate::Identity;
 
@@ -39,7 +41,7 @@ pub fn certified_key(identity: &Identity, provider: &CryptoProvider) -> Result<A
 /// # Errors
 ///
 /// When the peer does not have the certificate's key, or none that is known here.
-pub fn verify_tls12_signature(
+fn verify_tls12_signature(
     message: &[u8],
     certificate: &CertificateDer<'_>,
     signed: &DigitallySignedStruct,
@@ -64,7 +66,7 @@ pub fn verify_tls12_signature(
 /// # Errors
 ///
 /// When the peer does not have the certificate's key, or none that is known here.
-pub fn verify_tls13_signature(
+fn verify_tls13_signature(
     message: &[u8],
     certificate: &CertificateDer<'_>,
     signed: &DigitallySignedStruct,

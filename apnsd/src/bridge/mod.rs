@@ -1,7 +1,7 @@
 //! The bridge: clients of the binary protocol connect here, and what they send goes out over today's API.
 //!
 //! ```text
-//! client ──TLS──► ClientVerifier ──► ClientConnection: Reading ──► Service ──► … the service
+//! client ──TLS──► KnownClients ──► ClientConnection: Reading ──► Service ──► … the service
 //!                            ▲        │ Resends (what is sent again)
 //!                            │        ▼
 //!                  error response ◄── Line ◄── Taken ◄── outcomes
@@ -47,7 +47,7 @@ pub use self::config::{BridgeClient, BridgeConfig, BridgeErrors, BridgeLimits, K
 use self::gateway::{ClientConnection, Leave, Storing};
 use self::reading::Reading;
 pub(crate) use self::status::refusal;
-use self::tls::ClientVerifier;
+use self::tls::KnownClients;
 use crate::AppName;
 use crate::config::{Config, ConfigError};
 use crate::daemon::DaemonError;
@@ -60,7 +60,7 @@ use crate::service::Service;
 #[derive(Debug)]
 struct Bridge {
     service: Service,
-    verifier: Arc<ClientVerifier>,
+    known: Arc<KnownClients>,
     /// Where it was told to listen.
     addresses: (SocketAddr, SocketAddr),
     storing: watch::Sender<usize>,
@@ -71,7 +71,7 @@ struct Bridge {
 struct Shared {
     service: Service,
     config: BridgeConfig,
-    verifier: Arc<ClientVerifier>,
+    known: Arc<KnownClients>,
     certificate: Arc<ServerCertificate>,
     tls: Arc<rustls::ServerConfig>,
     clients: Clients,
@@ -121,13 +121,13 @@ impl Bridge {
         let tokens = !starting.config.tokens.is_empty();
         let service = starting.service.clone();
         let addresses = (config.listen, config.feedback_listen);
-        let verifier = Arc::new(ClientVerifier::new(service.clone(), Admission::new(&config, tokens)));
+        let known = Arc::new(KnownClients::new(service.clone(), Admission::new(&config, tokens)));
         let storing = watch::Sender::new(0);
         let shared = Arc::new(Shared {
             service: service.clone(),
-            tls: tls::settings(verifier.clone(), certificate.clone()),
+            tls: tls::settings(known.clone(), certificate.clone()),
             config,
-            verifier: verifier.clone(),
+            known: known.clone(),
             certificate,
             clients: Clients::default(),
             readers: Mutex::default(),
@@ -138,7 +138,7 @@ impl Bridge {
             let welcome = shared.clone().welcome(role, listener, starting.stopping.clone());
             starting.tasks.push(tokio::spawn(welcome));
         }
-        starting.active.push(Box::new(Self { verifier, addresses, storing, service }));
+        starting.active.push(Box::new(Self { known, addresses, storing, service }));
     }
 
     /// What it did, for readers of the log.
@@ -165,8 +165,8 @@ impl Active for Bridge {
         (bridge.listen, bridge.feedback_listen) = self.addresses;
         let tokens = !config.tokens.is_empty();
         bridge.check_clients(tokens)?;
-        let (verifier, admission) = (self.verifier.clone(), Admission::new(&bridge, tokens));
-        Ok(Box::new(move || verifier.replace(admission)))
+        let (known, admission) = (self.known.clone(), Admission::new(&bridge, tokens));
+        Ok(Box::new(move || known.replace(admission)))
     }
 
     /// Everything whole that was read is stored. It is bounded.
@@ -275,7 +275,7 @@ impl Shared {
 
     fn admitted(&self, stream: &TlsStream<TcpStream>) -> Option<Admitted> {
         let certificate = stream.get_ref().1.peer_certificates()?.first()?;
-        self.verifier.admit(certificate).ok()
+        self.known.admit(certificate).ok()
     }
 
     fn reader(&self, app: &AppName) -> Arc<tokio::sync::Mutex<()>> {

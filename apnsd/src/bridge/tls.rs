@@ -5,37 +5,31 @@ use std::sync::Arc;
 use std::{fs, io};
 
 use apns_driver::files::replace_private;
-use apns_driver::tls::rustls::{verify_tls12_signature, verify_tls13_signature};
+use apns_driver::tls::rustls::ClientJudge;
 use parking_lot::RwLock;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
-use rustls_pki_types::{CertificateDer, UnixTime};
-use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use rustls_pki_types::CertificateDer;
+use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::server::NoServerSessionStorage;
-use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{
-    self, CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, ServerConfig, SignatureScheme,
-};
+use tokio_rustls::rustls::{CertificateError, OtherError, ServerConfig};
 
 use super::clients::{Admission, Admitted, UnknownClient};
 use crate::listen::ServerCertificate;
 use crate::service::Service;
 
-/// Lets a client in whose certificate belongs to an app, regardless of its issuer and its dates. That the client has
-/// the certificate's key is checked.
+/// Who may connect: clients whose certificate belongs to an app, regardless of its issuer and its dates.
 #[derive(Debug)]
-pub(super) struct ClientVerifier {
+pub(super) struct KnownClients {
     service: Service,
     admission: RwLock<Arc<Admission>>,
-    provider: Arc<CryptoProvider>,
 }
 
-impl ClientVerifier {
+impl KnownClients {
     pub(super) fn new(service: Service, admission: Admission) -> Self {
-        Self { service, admission: RwLock::new(Arc::new(admission)), provider: Arc::new(ring::default_provider()) }
+        Self { service, admission: RwLock::new(Arc::new(admission)) }
     }
 
     /// From now on these are let in.
@@ -50,56 +44,20 @@ impl ClientVerifier {
     }
 }
 
-impl ClientCertVerifier for ClientVerifier {
-    /// Whatever certificate the client has.
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        match self.admit(end_entity) {
-            Ok(_) => Ok(ClientCertVerified::assertion()),
-            Err(unknown) => Err(CertificateError::Other(OtherError(Arc::new(unknown))).into()),
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 /// The settings of both ports.
 ///
 /// Sessions are not resumed: each connection shows its certificate, and what TLS 1.3 would send for later sessions is
 /// something to read that old clients do not expect.
-pub(super) fn settings(verifier: Arc<ClientVerifier>, certificate: Arc<ServerCertificate>) -> Arc<ServerConfig> {
-    let mut config = ServerConfig::builder_with_provider(verifier.provider.clone())
+pub(super) fn settings(clients: Arc<KnownClients>, certificate: Arc<ServerCertificate>) -> Arc<ServerConfig> {
+    let provider = Arc::new(ring::default_provider());
+    let judge = ClientJudge::new(provider.clone(), move |certificate| match clients.admit(certificate) {
+        Ok(_) => Ok(()),
+        Err(unknown) => Err(CertificateError::Other(OtherError(Arc::new(unknown)))),
+    });
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13, &TLS12])
         .expect("the provider has suites for both versions")
-        .with_client_cert_verifier(verifier)
+        .with_client_cert_verifier(judge)
         .with_cert_resolver(certificate);
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
