@@ -136,7 +136,7 @@ impl PurgeOrder {
     }
 }
 
-fn earlier(now: WallTime, age: Duration) -> WallTime {
+pub(super) fn earlier(now: WallTime, age: Duration) -> WallTime {
     let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
     WallTime::from_millis(now.as_millis().saturating_sub(age))
 }

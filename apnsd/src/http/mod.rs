@@ -3,7 +3,9 @@
 mod apps;
 pub(crate) mod body;
 mod brake;
+mod buttons;
 mod config;
+mod forms;
 mod lines;
 mod many;
 mod metrics;
@@ -45,13 +47,18 @@ struct Api(Arc<Shared>);
 struct Shared {
     service: Service,
     limits: Limits,
+    /// What signs the forms of the page.
+    forms: Option<forms::Forms>,
 }
 
 /// The way in.
 fn router(service: Service, limits: Limits) -> Router {
-    let api = Api(Arc::new(Shared { service, limits }));
+    let api = Api(Arc::new(Shared { service, limits, forms: forms::Forms::new() }));
     Router::new()
         .route("/", get(page::page))
+        .route(buttons::PAUSE, post(buttons::pause))
+        .route(buttons::RESUME, post(buttons::resume))
+        .route(buttons::PURGE, get(buttons::question).post(buttons::purge))
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz))
         .route("/metrics", get(metrics::metrics))
@@ -88,6 +95,10 @@ async fn known_host(State(api): State<Api>, request: Request, next: Next) -> Res
 impl Api {
     fn service(&self) -> &Service {
         &self.0.service
+    }
+
+    fn forms(&self) -> Option<&forms::Forms> {
+        self.0.forms.as_ref()
     }
 
     fn limits(&self) -> &Limits {

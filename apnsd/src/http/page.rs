@@ -8,14 +8,16 @@ use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::Api;
+use super::forms::Forms;
 use super::problem::Problem;
+use super::{Api, buttons};
+use crate::access::Caller;
 use crate::delivery::{Credential, Snapshot, now};
 use crate::outbox::{Counts, OutcomeRecord};
 use crate::service::{AppInfo, StoreHealth};
 
 /// Nothing from elsewhere, and nothing that runs.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action 'self'";
 
 const STYLE: &str = include_str!("page.css");
 
@@ -42,24 +44,54 @@ pub(super) async fn page(State(api): State<Api>, headers: HeaderMap) -> Result<R
     let known: u64 = rows.iter().map(|row| row.counts.waiting + row.counts.in_flight).sum();
     let orphans = if caller.is_admin() { (total.waiting + total.in_flight).saturating_sub(known) } else { 0 };
     let store = api.service().store_health().await;
-    let html = render(&rows, &store, orphans, api.service().started(), now());
-    let headers = [(header::CONTENT_SECURITY_POLICY, POLICY), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, Html(html.into_string())).into_response())
+    let hand = api.forms().map(|forms| Hand { forms, caller: &caller });
+    let html = render(&rows, &store, orphans, api.service().started(), now(), hand);
+    Ok((self::headers(), Html(html.into_string())).into_response())
 }
 
-fn render(rows: &[Row], store: &StoreHealth, orphans: u64, started: WallTime, now: WallTime) -> Markup {
-    let sum = |of: fn(&Row) -> u64| rows.iter().map(of).sum::<u64>();
+/// The headers of each page.
+pub(super) fn headers() -> [(header::HeaderName, &'static str); 3] {
+    [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "same-origin"),
+    ]
+}
+
+/// Who looks, and what signs the forms for them.
+#[derive(Clone, Copy)]
+struct Hand<'a> {
+    forms: &'a Forms,
+    caller: &'a Caller,
+}
+
+/// A whole page, made anew after so many seconds.
+pub(super) fn document(title: &str, refresh: Option<u32>, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
-                title { "apnsd" }
-                meta http-equiv="refresh" content="5";
+                title { (title) }
+                @if let Some(seconds) = refresh { meta http-equiv="refresh" content=(seconds); }
                 meta name="viewport" content="width=device-width";
                 style { (PreEscaped(STYLE)) }
             }
-            body {
+            body { (body) }
+        }
+    }
+}
+
+fn render(
+    rows: &[Row],
+    store: &StoreHealth,
+    orphans: u64,
+    started: WallTime,
+    now: WallTime,
+    hand: Option<Hand<'_>>,
+) -> Markup {
+    let sum = |of: fn(&Row) -> u64| rows.iter().map(of).sum::<u64>();
+    let body = html! {
                 header { h1 { "apnsd" } p { "running for " (span(now.saturating_since(started))) } }
                 main {
                     @if let Some(why) = &store.why {
@@ -75,13 +107,12 @@ fn render(rows: &[Row], store: &StoreHealth, orphans: u64, started: WallTime, no
                         p #last-minute { b { (sum(|row| row.snapshot.last_minute)) } " ended in the last minute" }
                         p #taken { b { (sum(|row| row.snapshot.taken)) } " taken since the start" }
                     }
-                    section { h2 { "Apps" } (apps(rows, now)) }
+                    section { h2 { "Apps" } (apps(rows, now, hand)) }
                     section { h2 { "Outcomes since the start" } (reasons(rows)) }
                     (last(rows, now))
                 }
-            }
-        }
-    }
+    };
+    document("apnsd", Some(5), &body)
 }
 
 fn warnings(row: &Row, now: WallTime) -> Markup {
@@ -106,7 +137,7 @@ fn warnings(row: &Row, now: WallTime) -> Markup {
     }
 }
 
-fn apps(rows: &[Row], now: WallTime) -> Markup {
+fn apps(rows: &[Row], now: WallTime, hand: Option<Hand<'_>>) -> Markup {
     if rows.is_empty() {
         return html! { p { "There is no app yet." } };
     }
@@ -115,7 +146,7 @@ fn apps(rows: &[Row], now: WallTime) -> Markup {
             thead {
                 tr {
                     th { "app" } th { "state" } th { "sends to" } th { "credential" } th.n { "connections" }
-                    th.n { "waiting" } th.n { "in flight" } th.n { "last minute" }
+                    th.n { "waiting" } th.n { "in flight" } th.n { "last minute" } th { "by hand" }
                 }
             }
             tbody {
@@ -137,6 +168,14 @@ fn apps(rows: &[Row], now: WallTime) -> Markup {
                         td.n { (counts.waiting) }
                         td.n { (counts.in_flight) }
                         td.n { (snapshot.last_minute) }
+                        td.hand { @if let Some(Hand { forms, caller }) = hand {
+                            @if info.pause.is_some() {
+                                (buttons::button(forms, caller, buttons::RESUME, &info.name, "Resume"))
+                            } @else {
+                                (buttons::button(forms, caller, buttons::PAUSE, &info.name, "Pause"))
+                            }
+                            (buttons::question_button(&info.name))
+                        } }
                     }
                 }
             }
@@ -230,7 +269,7 @@ mod tests {
     #[test]
     fn nothing_from_outside_becomes_part_of_the_document() {
         let store = StoreHealth { why: Some("<a b='c' d=\"e\">&".to_owned()), ..StoreHealth::default() };
-        let html = render(&[], &store, 0, WallTime::from_secs(100), WallTime::from_secs(200)).into_string();
+        let html = render(&[], &store, 0, WallTime::from_secs(100), WallTime::from_secs(200), None).into_string();
         assert!(html.contains("refused: &lt;a b='c' d=&quot;e&quot;&gt;&amp;</p>"), "{html}");
     }
 
@@ -244,8 +283,8 @@ mod tests {
 
     #[test]
     fn a_service_without_apps_has_a_page() {
-        let html =
-            render(&[], &StoreHealth::default(), 3, WallTime::from_secs(100), WallTime::from_secs(200)).into_string();
+        let html = render(&[], &StoreHealth::default(), 3, WallTime::from_secs(100), WallTime::from_secs(200), None)
+            .into_string();
         assert!(
             html.contains("There is no app yet")
                 && html.contains("<b>3</b> notifications wait for apps")

@@ -4,6 +4,7 @@
 
 mod api;
 mod brake;
+mod buttons;
 mod callers;
 mod delivery;
 mod giving_up;
