@@ -7,8 +7,9 @@ use serde::Deserialize;
 
 use super::app::{FilesToldTo, first_line};
 use super::span::Span;
+use super::store::StoreSection;
 use super::toml_text::{ChosenNames, toml_reader};
-use super::{AppDefinition, Config, ConfigError, Secret, TokenConfig};
+use super::{AppDefinition, Config, ConfigError, Secret, StoreConfig, TokenConfig};
 use crate::AppName;
 use crate::interface::{Interface, interfaces};
 use crate::log::{LogFormat, LogLevel};
@@ -22,6 +23,7 @@ macro_rules! file {
             stop_within: Option<Span>,
             #[serde(default)]
             outbox: OutboxSection,
+            store: Option<StoreSection>,
             $($name: Option<<$interface as Interface>::Table>,)*
             #[serde(default)]
             log: LogSection,
@@ -84,6 +86,7 @@ pub(super) fn parse(text: &str, base: &Path) -> Result<Config, ConfigError> {
         .map_err(|error| ConfigError::parsed(&error.path().to_string(), error.inner().message()))?;
 
     let mut config = Config::new(file.data.take().map_or_else(|| default_data(base), |data| base.join(data)));
+    config.store = file.store.take().map(|store| StoreConfig::read(store, base));
     file.read_interfaces(&mut config, base)?;
     if let Some(span) = file.stop_within {
         config.stop_within = span.0;

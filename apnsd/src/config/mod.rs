@@ -9,6 +9,7 @@ mod pyapns_file;
 mod secret;
 mod settings;
 mod span;
+mod store;
 #[cfg(test)]
 mod tests;
 mod toml_text;
@@ -30,6 +31,7 @@ pub(crate) use pyapns_file::certificate_or_path;
 pub use secret::Secret;
 pub use settings::{Kind, Preset, Setting, SettingsTable, tables};
 pub use span::Span;
+pub use store::StoreConfig;
 pub use toml_text::{ChosenNames, TomlError, toml_reader};
 
 use apns_credentials::disclosure::shown;
@@ -56,6 +58,8 @@ macro_rules! config {
         pub struct Config {
             /// The directory of the outbox.
             pub data: PathBuf,
+            /// The PostgreSQL that has the outbox in the place of the directory, where several daemons share it.
+            pub store: Option<StoreConfig>,
             /// How much the outbox holds, and for how long.
             pub bounds: Bounds,
             /// How long a graceful stop may take.
@@ -75,6 +79,7 @@ macro_rules! config {
             pub fn new(data: impl Into<PathBuf>) -> Self {
                 Self {
                     data: data.into(),
+                    store: None,
                     bounds: Bounds::default(),
                     stop_within: Duration::from_secs(20),
                     $($name: Default::default(),)*
@@ -239,6 +244,9 @@ impl Config {
     /// [`ConfigError`] names the field.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.check_interfaces()?;
+        if let Some(store) = &self.store {
+            store.check()?;
+        }
         for (index, token) in self.tokens.iter().enumerate() {
             let length = token.secret.expose().len();
             if length < SHORTEST_TOKEN {

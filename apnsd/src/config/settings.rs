@@ -208,6 +208,48 @@ const TABLES: &[SettingsTable] = &[
         ],
     ),
     table(
+        "[store]",
+        "One PostgreSQL, version 15 or later, for the outbox of several daemons, in the place of the files in `data`. See \
+         `docs/cluster.md`. It needs a program that was built with the feature `postgres`.",
+        &[
+            setting(
+                "url",
+                Text,
+                Required,
+                "Where it is, and as whom: `postgres://apnsd@db1,db2/apnsd?sslmode=verify-full`. On another machine \
+                 `sslmode=verify-full` is required. The password is in `password_file`.",
+            ),
+            setting("password_file", File, Nothing, "The file with the password of the role, in its first line."),
+            setting(
+                "ca",
+                File,
+                Words("those of the system"),
+                "The certificate authorities that vouch for the server, in PEM.",
+            ),
+            setting(
+                "node",
+                Text,
+                Words("the name of the host"),
+                "The name of this daemon among the others; each has its own.",
+            ),
+            setting(
+                "lease",
+                Kind::Span { least: super::store::LEASE.0, most: super::store::LEASE.1 },
+                Value("\"20s\""),
+                "How long this daemon may be silent until the others take over what it delivers.",
+            ),
+            setting(
+                "connections",
+                Kind::Number {
+                    least: super::store::CONNECTIONS.0 as u64,
+                    most: Some(super::store::CONNECTIONS.1 as u64),
+                },
+                Value("8"),
+                "How many connections it has to the server.",
+            ),
+        ],
+    ),
+    table(
         "[api]",
         "The JSON API and the status page. `max_body`, `max_connections`, `head_within` and `body_idle` hold for the ports \
          of pyapns as well.",
@@ -606,6 +648,9 @@ mod tests {
             "[apps.NAME]" => format!("{shop}{name} = {value}\n"),
             "[[token]]" => {
                 format!("[[token]]\nname = \"a\"\nsecret = \"0123456789abcdef\"\napps = []\n{name} = {value}\n{shop}")
+            }
+            "[store]" if name != "url" => {
+                format!("{shop}{}url = \"postgres://apnsd@localhost/apnsd\"\n", said("[store]"))
             }
             heading => format!("{shop}{}", said(heading)),
         }

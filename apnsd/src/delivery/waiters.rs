@@ -104,6 +104,11 @@ impl Waiters {
         }
     }
 
+    /// Whether nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+
     /// Tells the caller that waits for it.
     pub(crate) fn tell(&self, record: &OutcomeRecord) {
         let waiters = self.0.lock().remove(&record.id);

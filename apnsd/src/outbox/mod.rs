@@ -1,15 +1,19 @@
 //! What was accepted and has no outcome yet, and what became of the rest.
 //!
-//! [`Outbox`] is the narrow door to the store, and [`Lane`] the one through which an app is delivered. Its shape knows nothing of files or tables: ids, cursors and the place
-//! where idempotency keys are remembered are the store's own business, and every method takes or gives a batch, so that
-//! a store across a network costs one round trip where a store on disk costs one sync.
+//! [`Outbox`] is the narrow door to the store, and [`Lane`] the one through which an app is delivered. Their shape knows
+//! nothing of files or tables: ids, cursors and the place where idempotency keys are remembered are the store's own business,
+//! and every method takes or gives a batch, so that a store across a network costs one round trip where a store on disk costs
+//! one sync.
 
 mod codec;
 mod entry;
 mod error;
 mod lane;
 mod outcome;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod sqlite;
+mod tag;
 
 use std::fmt;
 use std::future::Future;
@@ -18,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apns_proto::WallTime;
+use tokio::sync::mpsc;
 
 pub use codec::{CodecError, decode, digest, encode};
 pub use entry::{
@@ -132,8 +137,30 @@ pub trait Outbox: fmt::Debug + Send + Sync + 'static {
     /// them.
     fn oldest_waiting(&self, app: &AppName) -> Answer<'_, Option<WallTime>>;
 
+    /// What happens in the store without this process's doing, where several have it open. Given to the first who asks.
+    fn bells(&self) -> Option<mpsc::Receiver<Bell>> {
+        None
+    }
+
     /// Finishes what was begun. Nothing can be asked afterwards.
     fn close(&self) -> Answer<'_, ()>;
+}
+
+/// Something happened in a store that several processes have open. It may have been this one's own doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Bell {
+    /// Something waits whose time has come, of an app whose lane this process holds.
+    Accepted(AppName),
+    /// Notifications of the app ended.
+    Settled {
+        /// The app.
+        app: AppName,
+        /// Their outcomes stand behind this.
+        after: Cursor,
+    },
+    /// Definitions or pauses of apps changed.
+    Apps,
 }
 
 /// How much a store holds, and for how long.

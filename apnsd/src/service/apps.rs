@@ -129,6 +129,50 @@ impl Service {
         Ok(())
     }
 
+    /// Takes the definitions and pauses that the store has, where another daemon may have changed them.
+    pub(super) async fn take_registry(&self) -> Result<(), OutboxError> {
+        let _one_after_another = self.0.changing.lock().await;
+        let (kept, pauses) = (self.0.outbox.kept_apps().await?, self.0.outbox.pauses().await?);
+        if self.is_stopping() {
+            return Ok(());
+        }
+        *self.0.paused.lock() = pauses.into_iter().collect();
+        let is_known = |app: &StoredApp| {
+            let current = self.app(&app.name).map(|running| running.now());
+            let text = current.map(|current| (current.origin, serde_json::to_string(&current.definition)));
+            text.is_ok_and(|(origin, text)| {
+                origin == Origin::Provisioned && text.is_ok_and(|text| *text == *app.definition)
+            })
+        };
+        for app in kept.iter().filter(|app| !is_known(app)) {
+            let Ok(definition) = AppDefinition::from_json(app.definition.as_bytes()) else { continue };
+            match resolve(definition, FilesToldTo::Owner).await {
+                Ok(resolved) => self.install(&app.name, resolved, Origin::Provisioned),
+                Err(error) => tracing::warn!("app {} cannot be used as it was provisioned: {error}", app.name),
+            }
+        }
+        let provisioned = |running: &RunningApp| running.now().origin == Origin::Provisioned;
+        let running: Vec<_> = self.0.apps.read().values().cloned().collect();
+        for running in running {
+            let name = &running.name;
+            if provisioned(&running) && !kept.iter().any(|app| app.name == *name) {
+                match self.filed(name) {
+                    None => self.take_out(name).await,
+                    Some(definition) => match resolve(definition, FilesToldTo::Owner).await {
+                        Ok(resolved) => self.install(name, resolved, Origin::File),
+                        Err(error) => tracing::warn!("app {name} cannot be used as its file defines it: {error}"),
+                    },
+                }
+            }
+            let pause = self.0.paused.lock().get(name).cloned();
+            if running.standing.pause() != pause {
+                running.standing.set_pause(pause);
+                running.wake.notify_one();
+            }
+        }
+        Ok(())
+    }
+
     /// Starts an app, or replaces what it is.
     fn install(&self, name: &AppName, resolved: Resolved, origin: Origin) {
         let Resolved { definition, app, files } = resolved;

@@ -1,9 +1,11 @@
 //! The service: apps, and the way of a notification through it. Every interface stands on this.
 
 mod apps;
+mod bells;
 mod brake;
 mod error;
 mod later;
+mod opening;
 mod pass_on;
 mod store;
 mod stream;
@@ -169,17 +171,14 @@ const CLOCK_STEP: Duration = Duration::from_secs(1);
 const FILES_EVERY: Duration = Duration::from_secs(15);
 
 impl Service {
-    /// Opens the outbox in the configuration's directory and starts an engine for each app.
+    /// Opens the outbox that the configuration names and starts an engine for each app.
     ///
     /// # Errors
     ///
     /// When the outbox cannot be opened, or an app of the configuration cannot be used.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
-        let (data, bounds) = (config.data.clone(), config.bounds.clone());
-        let outbox = tokio::task::spawn_blocking(move || crate::outbox::sqlite::SqliteOutbox::open(&data, bounds))
-            .await
-            .unwrap_or(Err(OutboxError::Closed))?;
-        Self::start_with(config, Arc::new(outbox)).await
+        let outbox = opening::open(config).await?;
+        Self::start_with(config, outbox).await
     }
 
     /// The same with an outbox of one's own.
@@ -255,7 +254,7 @@ impl Service {
             }
         });
         let tasks = [looking, watching, sweeping, comparing];
-        self.0.housekeeping.lock().extend(tasks);
+        self.0.housekeeping.lock().extend(tasks.into_iter().chain(bells::listen(&self.0)));
     }
 
     /// Has the engines look again what is due.

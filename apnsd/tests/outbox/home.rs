@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+#[cfg(feature = "postgres")]
+use std::time::Duration;
 
+#[cfg(feature = "postgres")]
+use apnsd::outbox::postgres::{PostgresOutbox, PostgresSettings};
 use apnsd::outbox::sqlite::SqliteOutbox;
 use apnsd::outbox::{Bounds, Outbox};
 use tempfile::TempDir;
@@ -34,6 +38,9 @@ impl Folder {
 /// Any store.
 pub(crate) enum Home {
     Folder(Folder),
+    /// The URL of a database.
+    #[cfg(feature = "postgres")]
+    Database(String),
 }
 
 /// The names under which a store that several processes share is opened.
@@ -44,14 +51,28 @@ impl Home {
         Self::Folder(Folder::new())
     }
 
+    /// `None` where there is no server.
+    #[cfg(feature = "postgres")]
+    pub(crate) async fn database() -> Option<Self> {
+        Some(Self::Database(crate::postgres::server()?.database().await))
+    }
+
     pub(crate) async fn open(&self, bounds: Bounds) -> Arc<dyn Outbox> {
         self.open_as(NODES[0], bounds).await
     }
 
     /// Opens it beside others.
-    pub(crate) async fn open_as(&self, _node: &str, bounds: Bounds) -> Arc<dyn Outbox> {
+    pub(crate) async fn open_as(&self, node: &str, bounds: Bounds) -> Arc<dyn Outbox> {
         match self {
-            Self::Folder(folder) => Arc::new(folder.open(bounds)),
+            #[cfg(feature = "postgres")]
+            Self::Database(url) => {
+                let settings = PostgresSettings::new(url, node).unwrap().with_lease(Duration::from_secs(120));
+                Arc::new(PostgresOutbox::open(&settings, bounds).await.unwrap())
+            }
+            Self::Folder(folder) => {
+                let _alone = node;
+                Arc::new(folder.open(bounds))
+            }
         }
     }
 
@@ -59,6 +80,8 @@ impl Home {
     pub(crate) const fn most(&self) -> usize {
         match self {
             Self::Folder(_) => 1,
+            #[cfg(feature = "postgres")]
+            Self::Database(_) => 2,
         }
     }
 
@@ -66,6 +89,8 @@ impl Home {
     pub(crate) const fn keeps_notes(&self) -> bool {
         match self {
             Self::Folder(_) => true,
+            #[cfg(feature = "postgres")]
+            Self::Database(_) => false,
         }
     }
 
@@ -79,13 +104,21 @@ impl Home {
                     folder.forget_sent();
                 }
             }
+            // Nothing is given back.
+            #[cfg(feature = "postgres")]
+            Self::Database(_) => drop(outbox),
         }
     }
 
     /// The process that has it open under this name is not heard of for too long.
-    pub(crate) async fn lapse(&self, _node: &str) {
+    pub(crate) async fn lapse(&self, node: &str) {
         match self {
-            Self::Folder(_) => unreachable!("there is no second process"),
+            Self::Folder(_) => unreachable!("there is no process beside {node}"),
+            #[cfg(feature = "postgres")]
+            Self::Database(url) => {
+                let lapse = format!("UPDATE apnsd.node SET until = '-infinity' WHERE name = '{node}'");
+                crate::postgres::execute(url, &lapse).await;
+            }
         }
     }
 }

@@ -3,16 +3,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
 
+#[cfg(feature = "postgres")]
+mod broken;
 mod contract;
 mod home;
 mod model;
+#[cfg(feature = "postgres")]
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod sqlite;
 
 use std::sync::Arc;
 
 use apns_proto::{DeviceToken, Notification, Outcome, Payload, Proof, WallTime};
 use apnsd::outbox::{
-    Change, ClaimNumber, Claimed, Lane, NewEntry, Outbox, OutcomeRecord, Postponement, Settlement, Tries,
+    Change, ClaimNumber, Claimed, Lane, NewEntry, Outbox, OutboxError, OutcomeRecord, Postponement, Settlement, Tries,
 };
 use apnsd::{AppName, NotificationId};
 
@@ -34,7 +39,19 @@ fn entry(number: u8, key: Option<u8>, time: u64) -> NewEntry {
 }
 
 async fn hold(outbox: &Arc<dyn Outbox>, app: &AppName) -> Arc<dyn Lane> {
-    outbox.clone().hold(app).await.unwrap()
+    again(async || outbox.clone().hold(app).await).await
+}
+
+/// Asks again where the store failed: its connections may have been cut.
+async fn again<T>(mut ask: impl AsyncFnMut() -> Result<T, OutboxError>) -> T {
+    for _ in 0..20 {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(OutboxError::Failed(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    ask().await.unwrap()
 }
 
 fn settle(id: NotificationId, claim: ClaimNumber, app: &AppName, tries: Tries, now: u64) -> Change {
@@ -54,6 +71,15 @@ macro_rules! each_store {
             $(#[tokio::test]
             async fn $name() {
                 crate::contract::$name(&crate::Home::folder()).await;
+            })*
+        }
+
+        #[cfg(feature = "postgres")]
+        mod in_a_database {
+            $(#[tokio::test]
+            async fn $name() {
+                let Some(home) = crate::Home::database().await else { return };
+                crate::contract::$name(&home).await;
             })*
         }
     };

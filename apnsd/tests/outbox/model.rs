@@ -11,7 +11,7 @@ use apnsd::{AppName, NotificationId};
 use proptest::prelude::*;
 
 use crate::home::{Home, NODES};
-use crate::{app, at, entry, hold, settle};
+use crate::{again, app, at, entry, hold, settle};
 
 /// What is done to an outbox.
 #[derive(Debug, Clone)]
@@ -148,9 +148,9 @@ pub(crate) async fn play(home: &Home, steps: Vec<Step>) {
     }
     for app in &play.apps {
         let outbox = &play.outboxes[0];
-        let ended = outbox.outcomes(app, &Cursor::default(), 1000).await.unwrap();
+        let ended = again(async || outbox.outcomes(app, &Cursor::default(), 1000).await).await;
         for (index, (cursor, _)) in ended.iter().enumerate() {
-            let rest = outbox.outcomes(app, cursor, 1000).await.unwrap();
+            let rest = again(async || outbox.outcomes(app, cursor, 1000).await).await;
             assert_eq!(rest, ended[index + 1..], "a cursor stands behind its outcome");
         }
     }
@@ -183,7 +183,7 @@ impl Play<'_> {
                 let (apps, lanes) = (self.apps.clone(), self.lanes.clone());
                 let Some((id, claim, known)) = self.nth_in_flight(which) else { return };
                 let change = settle(id, claim, &apps[known.app], known.tries, now);
-                let settled = lanes[known.app].change(vec![change.clone(), change]).await.unwrap();
+                let settled = again(async || lanes[known.app].change(vec![change.clone(), change.clone()]).await).await;
                 assert_eq!(settled.len(), 1, "it is settled once");
                 known.place = Place::Settled("accepted".to_owned());
             }
@@ -192,7 +192,7 @@ impl Play<'_> {
                 let Some((id, claim, known)) = self.nth_in_flight(which) else { return };
                 known.tries.retries += 1;
                 let postponement = Postponement { id, due: at(now + wait), tries: known.tries, claim };
-                lanes[known.app].change(vec![Change::Postpone(postponement)]).await.unwrap();
+                again(async || lanes[known.app].change(vec![Change::Postpone(postponement)]).await).await;
                 known.place = Place::Waiting { due: now + wait };
             }
             Step::Leave { which } => {
@@ -228,11 +228,13 @@ impl Play<'_> {
                 {
                     // What is true wins where the next holder has not come to it.
                     let change = settle(id, claim, &apps[known.app], known.tries, now);
-                    assert_eq!(before[known.app].change(vec![change]).await.unwrap().len(), 1);
+                    let settled = again(async || before[known.app].change(vec![change.clone()]).await).await;
+                    assert_eq!(settled.len(), 1);
                     known.place = Place::Settled("accepted".to_owned());
                 }
                 for lane in &before {
-                    assert_eq!(lane.claim(9, at(now)).await.unwrap().entries, [], "another one has it");
+                    let claim = again(async || lane.claim(9, at(now)).await).await;
+                    assert_eq!(claim.entries, [], "another one has it");
                 }
                 self.recover(resend).await;
             }
@@ -253,7 +255,8 @@ impl Play<'_> {
                 let ended = matches!(known.place, Place::Settled(_));
                 let back = Postponement { id: *id, due: at(0), tries: Tries::default(), claim: *claim };
                 let change = settle(*id, *claim, &self.apps[known.app], Tries::default(), now + 1_000_000);
-                let settled = lane.change(vec![Change::Postpone(back), change]).await.unwrap();
+                let changes = vec![Change::Postpone(back), change];
+                let settled = again(async || lane.change(changes.clone()).await).await;
                 assert_eq!(settled, [], "ended: {ended}");
             }
             Step::Pass { time } => self.now += time,
@@ -308,7 +311,7 @@ impl Play<'_> {
 
     async fn claim(&mut self, app: usize, limit: usize) {
         let now = self.now;
-        let claim = self.lanes[app].claim(limit, at(now)).await.unwrap();
+        let claim = again(async || self.lanes[app].claim(limit, at(now)).await).await;
         let mut due: Vec<(u64, [u8; 16], usize)> = self
             .model
             .iter()
@@ -377,7 +380,7 @@ impl Play<'_> {
     async fn recover(&mut self, resend: bool) {
         let policy = if resend { LossPolicy::Resend { at_most: AT_MOST } } else { LossPolicy::Report };
         for (number, lane) in self.lanes.iter().enumerate() {
-            let recovered = lane.recover(policy, at(self.now)).await.unwrap();
+            let recovered = again(async || lane.recover(policy, at(self.now)).await).await;
             let (mut resent, mut reported) = (0, 0);
             for (_, known) in self.model.iter_mut().filter(|(_, known)| known.app == number) {
                 if known.place != Place::InFlight {
@@ -400,7 +403,7 @@ impl Play<'_> {
         let (apps, model) = (&self.apps, &self.model);
         let outbox = self.outboxes.last().unwrap();
         let ids: Vec<NotificationId> = model.iter().map(|(id, _)| *id).collect();
-        let found = outbox.lookup(ids).await.unwrap();
+        let found = again(async || outbox.lookup(ids.clone()).await).await;
         let (mut waiting, mut in_flight) = ([0; 2], [0; 2]);
         for ((id, known), found) in model.iter().zip(found) {
             let found = found.unwrap_or_else(|| panic!("{id} is lost"));
@@ -421,7 +424,7 @@ impl Play<'_> {
             }
         }
         for (index, app) in apps.iter().enumerate() {
-            let counts = outbox.counts(app).await.unwrap();
+            let counts = again(async || outbox.counts(app).await).await;
             assert_eq!((counts.waiting, counts.in_flight), (waiting[index], in_flight[index]));
             assert_eq!(counts.bytes == 0, waiting[index] + in_flight[index] == 0);
         }
@@ -435,5 +438,20 @@ proptest! {
     fn the_outbox_does_what_a_plain_model_does(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(play(&Home::folder(), steps));
+    }
+}
+
+#[cfg(feature = "postgres")]
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_outbox_in_a_database_does_what_a_plain_model_does(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            if let Some(home) = Home::database().await {
+                play(&home, steps).await;
+            }
+        });
     }
 }

@@ -11,12 +11,17 @@
 
 #[cfg(unix)]
 mod clocks;
+#[cfg(all(unix, feature = "postgres"))]
+mod cluster;
 mod doubt;
 #[cfg(target_os = "linux")]
 mod full_disk;
 #[cfg(unix)]
 mod log;
 mod loss;
+#[cfg(all(unix, feature = "postgres"))]
+#[path = "../support/postgres.rs"]
+mod postgres;
 #[cfg(unix)]
 mod refused;
 #[cfg(unix)]
@@ -41,6 +46,8 @@ struct Extent {
     seed: u64,
     /// How many wait for a credential to be mended, and how long that takes at least.
     refused: (u64, Duration),
+    /// How many several daemons deliver, and how many faults there are meanwhile.
+    cluster: (u64, u64),
 }
 
 type Test = fn(Extent) -> Pin<Box<dyn Future<Output = ()>>>;
@@ -76,6 +83,13 @@ const TESTS: &[(&str, Test)] = &[
     }),
     #[cfg(unix)]
     ("a_clock_that_is_set_costs_nothing_but_time", |_| Box::pin(clocks::a_clock_that_is_set_costs_nothing_but_time())),
+    #[cfg(all(unix, feature = "postgres"))]
+    ("each_node_of_several_tells_the_same", |_| Box::pin(cluster::each_node_of_several_tells_the_same())),
+    #[cfg(all(unix, feature = "postgres"))]
+    ("several_daemons_give_each_notification_one_outcome", |extent| {
+        let (notifications, faults) = extent.cluster;
+        Box::pin(cluster::several_daemons_give_each_notification_one_outcome(notifications, faults, extent.seed))
+    }),
 ];
 
 fn number(name: &str, default: u64) -> u64 {
@@ -111,6 +125,7 @@ fn main() {
         notifications: number("APNSD_KILL_NOTIFICATIONS", 6000),
         kills: number("APNSD_KILLS", 5),
         seed: number("APNSD_KILL_SEED", u64::from(std::process::id())),
+        cluster: (number("APNSD_CLUSTER_NOTIFICATIONS", 20_000), number("APNSD_CLUSTER_FAULTS", 6)),
         refused: (number("APNSD_REFUSED_NOTIFICATIONS", 500), Duration::from_secs(number("APNSD_REFUSED_SECONDS", 0))),
     };
     for (name, test) in TESTS.iter().filter(|(name, _)| filter.is_none_or(|filter| name.contains(filter.as_str()))) {

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use rusqlite::Connection;
 
-use super::id::Tag;
 use super::{AppIndex, AppNumber, schema};
 use crate::AppName;
 use crate::outbox::Counts;
+use crate::outbox::tag::Tag;
 
 /// Rows are reserved in blocks, so that not every commit has to keep the next number. What is left of a block when the
 /// process ends is never used.

@@ -5,7 +5,7 @@
 
 mod books;
 mod disk;
-mod id;
+
 mod lane;
 mod read;
 mod schema;
@@ -25,10 +25,10 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
 
 use self::books::Books;
-use self::id::Tag;
 use self::lane::SqliteLane;
 use self::sent::Sent;
 use self::thread::{Reader, Writer};
+use super::tag::Tag;
 use super::{
     Accepted, Answer, AppPause, Bounds, Counts, Cursor, Disk, FeedbackPage, GoneToken, Lane, NewEntry, Outbox,
     OutboxError, OutcomeRecord, Selection, StoredApp, Tracked, Withdrawal, Withdrawn, encode,

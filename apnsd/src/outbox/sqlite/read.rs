@@ -6,8 +6,8 @@ use apns_proto::{DeviceToken, WallTime};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::failed;
-use super::id::Tag;
 use super::write::{millis, time};
+use crate::outbox::tag::Tag;
 use crate::outbox::{
     AppPause, Cursor, FeedbackPage, GoneToken, OutboxError, OutcomeRecord, State, StoredApp, Tracked, Tries,
 };

@@ -11,12 +11,12 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::books::{Books, Totals};
-use super::id::Tag;
 use super::read::View;
 use super::sent::Sent;
 use super::write::Work;
 use super::{Published, failed, keep_statements};
 use crate::AppName;
+use crate::outbox::tag::Tag;
 use crate::outbox::{Answer, Bounds, Counts, OutboxError};
 
 /// The most jobs that share one commit. The more, the longer the first of them waits.

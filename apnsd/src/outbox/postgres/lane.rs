@@ -1,0 +1,418 @@
+//! The lane of an app, as this node holds it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use apns_proto::{LossPolicy, Outcome, UnknownCause, WallTime};
+use futures_util::future;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_postgres::Row;
+
+use super::connections::{Link, Trouble};
+use super::ends::{Pending, pending_columns};
+use super::settings::session_name;
+use super::{AppNumber, Shared, millis, time, unsigned};
+use crate::outbox::outcome::abandoned;
+use crate::outbox::{
+    Answer, Change, Claim, ClaimNumber, Claimed, Cursor, Lane, Left, OutboxError, OutcomeRecord, Postponement,
+    Recovered, decode,
+};
+use crate::{AppName, NotificationId};
+
+/// How often it is tried to take a lane that another node has.
+const TRIED_EVERY: Duration = Duration::from_secs(1);
+
+/// A node that has its share of the lanes tries that many times less often.
+const RELUCTANCE: u32 = 4;
+
+/// How many are recovered in one transaction.
+const PAGE: i64 = 1000;
+
+/// A claim is named by the epoch of its lane, and a number within it.
+const EPOCH_SHIFT: u32 = 32;
+
+/// The lane, held.
+#[derive(Debug)]
+pub(super) struct PostgresLane {
+    shared: Arc<Shared>,
+    app: AppName,
+    number: AppNumber,
+    /// The epoch in which it was taken.
+    taken: i64,
+    leaving: watch::Receiver<Option<Left>>,
+    claims: Mutex<Claims>,
+    waiting: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct Claims {
+    /// A claim counts in the lane's last epoch only. This one may be later than that in which the lane was taken.
+    epoch: i64,
+    /// The last number that was given.
+    last: i64,
+    /// One whose answer did not come: the server may have carried it out.
+    unsure: Option<i64>,
+}
+
+/// Waits until this node has the lane.
+pub(super) async fn hold(shared: Arc<Shared>, app: AppName) -> Result<PostgresLane, OutboxError> {
+    let mut tries = 0_u32;
+    loop {
+        let name = app.clone();
+        let reluctant = tries > 0 && shared.node.has_its_share() && !tries.is_multiple_of(RELUCTANCE);
+        tries += 1;
+        if !reluctant {
+            let taken = shared.read(move |shared, link| async move {
+                let number = shared.number_of(&link, &name).await?;
+                if shared.node.just_gave(number) {
+                    return Ok(None);
+                }
+                Ok(shared.take(&link, number).await?.map(|epoch| (number, epoch)))
+            });
+            if let Some((number, epoch)) = taken.await? {
+                let leaving = shared.node.took(number, epoch);
+                let claims = Mutex::new(Claims { epoch, last: 0, unsure: None });
+                return Ok(PostgresLane {
+                    shared,
+                    app,
+                    number,
+                    taken: epoch,
+                    leaving,
+                    claims,
+                    waiting: Arc::default(),
+                });
+            }
+        }
+        sleep(TRIED_EVERY).await;
+    }
+}
+
+impl Shared {
+    /// Takes a lane that nobody has whose lease lasts, or an earlier engine of this node. What an earlier holder is doing at the
+    /// server at this moment is ended first: it may stand still with what it does half done.
+    pub(super) async fn take(&self, link: &Link, app: AppNumber) -> Result<Option<i64>, Trouble> {
+        let node = &self.node;
+        let look = "SELECT l.epoch, l.node IS NULL OR (l.node = $2 AND l.incarnation = $3), l.incarnation,
+                EXISTS (SELECT 1 FROM node AS n WHERE n.name = l.node AND n.incarnation = l.incarnation
+                    AND n.until > clock_timestamp()),
+                EXISTS (SELECT 1 FROM node AS n WHERE n.name = $2 AND n.incarnation = $3 AND n.until > clock_timestamp())
+            FROM lane AS l WHERE l.app = $1";
+        let row = link.one(look, &[&app, &node.name(), &node.incarnation()]).await?;
+        let (seen, free, incarnation): (i64, bool, Option<i64>) = (row.get(0), row.get(1), row.get(2));
+        let (alive, ours_lasts): (bool, bool) = (row.get(3), row.get(4));
+        if !ours_lasts {
+            node.renew_now();
+            return Ok(None);
+        }
+        if !free && alive {
+            return Ok(None);
+        }
+        if let Some(incarnation) = incarnation.filter(|one| *one != node.incarnation()) {
+            let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                WHERE application_name = $1 AND datname = current_database() AND usename = current_user";
+            link.rows(end, &[&session_name(incarnation)]).await?;
+        }
+        let take = "UPDATE lane SET node = $2, incarnation = $3, epoch = epoch + 1 WHERE app = $1 AND epoch = $4 RETURNING epoch";
+        let taken = link.rows(take, &[&app, &node.name(), &node.incarnation(), &seen]).await?;
+        Ok(taken.first().map(|row| row.get(0)))
+    }
+
+    /// Gives a lane back, if this is its holder still.
+    pub(super) async fn give_back(&self, link: &Link, app: AppNumber, epoch: i64) -> Result<(), Trouble> {
+        let give = "UPDATE lane SET node = NULL, incarnation = NULL
+            WHERE app = $1 AND node = $2 AND incarnation = $3 AND epoch IN ($4::int8, $4::int8 + 1)";
+        link.run(give, &[&app, &self.node.name(), &self.node.incarnation(), &epoch]).await.map(drop)
+    }
+}
+
+/// Holds the lane's row, so that a claim and a take-over follow each other.
+const CLAIM: &str = concat!(
+    "WITH l AS MATERIALIZED (SELECT 1 FROM lane WHERE app = $1 AND epoch = $2 FOR SHARE),
+     c AS MATERIALIZED (SELECT row FROM pending WHERE app = $1 AND state = 0 AND due <= $3 AND EXISTS (SELECT 1 FROM l)
+        ORDER BY due, row LIMIT $4),
+     u AS (UPDATE pending AS p SET state = 1, claim = $5 FROM c WHERE p.row = c.row AND p.state = 0
+        RETURNING p.row, p.claim, p.due, p.accepted_at, p.attempts, p.replays, p.retries, p.key, p.send_at,
+            p.body)
+     SELECT ",
+    pending_columns!(),
+    ", body FROM u ORDER BY due, row"
+);
+
+/// What else is to be known after a claim.
+const AFTERWARDS: &str = "
+    SELECT (SELECT due FROM pending WHERE app = $1 AND state = 0 ORDER BY due, row LIMIT 1),
+        (SELECT coalesce(sum(waiting), 0)::int8 FROM tally WHERE app = $1),
+        EXISTS (SELECT 1 FROM lane WHERE app = $1 AND epoch = $2)";
+
+const POSTPONE: &str = "
+    UPDATE pending AS p SET state = 0, due = s.due, attempts = s.attempts, replays = s.replays, retries = s.retries
+    FROM unnest($2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::int8[], $7::int8[])
+        AS s(row, claim, due, attempts, replays, retries)
+    WHERE p.row = s.row AND p.app = $1 AND p.state = 1 AND p.claim = s.claim";
+
+/// A job for a lane: what it needs of it.
+#[derive(Debug, Clone)]
+struct Held {
+    shared: Arc<Shared>,
+    app: AppName,
+    number: AppNumber,
+    taken: i64,
+    epoch: i64,
+}
+
+impl Held {
+    /// Whether this is the holder still; if so, it is until the end of the transaction.
+    async fn is_locked(&self, link: &Link) -> Result<bool, Trouble> {
+        let lock = "SELECT 1 FROM lane WHERE app = $1 AND epoch = $2 FOR SHARE";
+        Ok(!link.rows(lock, &[&self.number, &self.epoch]).await?.is_empty())
+    }
+
+    /// What an earlier call claimed whose answer did not come. A new epoch begins with it: so it waits until that call is over,
+    /// if the server is at it still, and one that comes to the server later claims nothing. Changes go by the claim, and are not
+    /// affected. `None` where another holder has the lane.
+    async fn look_for(&self, link: &Link, claim: i64) -> Result<Option<Vec<Row>>, Trouble> {
+        let node = &self.shared.node;
+        link.batch("BEGIN").await?;
+        // This may be asked for the second time as well.
+        let begin = "UPDATE lane SET epoch = $4::int8 + 1 WHERE app = $1 AND node = $2 AND incarnation = $3 AND epoch IN ($4::int8, $4::int8 + 1)";
+        if link.run(begin, &[&self.number, &node.name(), &node.incarnation(), &self.epoch]).await? == 0 {
+            link.batch("ROLLBACK").await?;
+            return Ok(None);
+        }
+        let find = concat!(
+            "SELECT ",
+            pending_columns!(),
+            ", body FROM pending WHERE app = $1 AND state = 1 AND claim = $2 ORDER BY due, row"
+        );
+        let found = link.rows(find, &[&self.number, &claim]).await?;
+        link.batch("COMMIT").await?;
+        Ok(Some(found))
+    }
+
+    /// Claims as many under this number, or none where earlier ones were found.
+    async fn claim(
+        self,
+        link: Arc<Link>,
+        (limit, now): (usize, WallTime),
+        claim: i64,
+        earlier: Vec<Row>,
+        waiting: Arc<AtomicU64>,
+    ) -> Result<Claim, Trouble> {
+        let (claiming, afterwards) = (link.statement(CLAIM).await?, link.statement(AFTERWARDS).await?);
+        let limit = if earlier.is_empty() { i64::try_from(limit).unwrap_or(i64::MAX) } else { 0 };
+        let now_millis = millis(now);
+        let params: [super::Param<'_>; 5] = [&self.number, &self.epoch, &now_millis, &limit, &claim];
+        let about: [super::Param<'_>; 2] = [&self.number, &self.epoch];
+        let (claimed, then) =
+            future::join(link.client.query(&claiming, &params), link.client.query_one(&afterwards, &about)).await;
+        let (claimed, then) = (claimed?, then?);
+        waiting.store(unsigned(then.get(1)), Ordering::Relaxed);
+        if !then.get::<_, bool>(2) {
+            self.shared.node.lost(self.number, self.taken);
+        }
+        let rows = if earlier.is_empty() { claimed } else { earlier };
+        let (mut entries, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+        for row in &rows {
+            let pending = Pending::read(row);
+            match decode(row.get(Pending::WIDTH)) {
+                Ok(notification) => entries.push(Claimed {
+                    id: self.shared.tag.name(pending.row),
+                    notification,
+                    idempotency_key: pending.key(),
+                    accepted_at: pending.accepted_at(),
+                    send_at: pending.send_at,
+                    tries: pending.tries,
+                    claim: ClaimNumber::new(pending.claim),
+                }),
+                Err(error) => unreadable.push((pending, abandoned(&error.to_string()))),
+            }
+        }
+        if !unreadable.is_empty() {
+            self.shared.end_in_flight(&link, (&self.app, self.number), unreadable, now).await?;
+        }
+        Ok(Claim { entries, next_due: then.get::<_, Option<i64>>(0).map(time) })
+    }
+
+    /// One page; `None` at the end.
+    async fn recover(&self, link: &Link, policy: LossPolicy, now: WallTime) -> Result<Option<Recovered>, Trouble> {
+        link.batch("BEGIN").await?;
+        if !self.is_locked(link).await? {
+            link.batch("ROLLBACK").await?;
+            self.shared.node.lost(self.number, self.taken);
+            return Ok(None);
+        }
+        let find = concat!(
+            "SELECT ",
+            pending_columns!(),
+            " FROM pending WHERE app = $1 AND state = 1 AND claim < $2 ORDER BY due, row LIMIT $3 FOR UPDATE"
+        );
+        let found = link.rows(find, &[&self.number, &(self.taken << EPOCH_SHIFT), &PAGE]).await?;
+        let (mut again, mut ending) = (Vec::new(), Vec::new());
+        for row in &found {
+            let pending = Pending::read(row);
+            let cause = match policy {
+                LossPolicy::Resend { at_most } if pending.tries.replays < at_most => {
+                    again.push(pending.row);
+                    continue;
+                }
+                LossPolicy::Resend { at_most } if at_most > 0 => {
+                    UnknownCause::ReplaysExhausted { replays: pending.tries.replays }
+                }
+                _ => UnknownCause::ConnectionLost("the daemon ended before an answer was kept".into()),
+            };
+            ending.push((pending, Outcome::Unknown { cause }));
+        }
+        let resend = "UPDATE pending SET state = 0, due = $3, replays = replays + 1 WHERE app = $1 AND row = ANY($2)";
+        let resent = if again.is_empty() { 0 } else { link.run(resend, &[&self.number, &again, &millis(now)]).await? };
+        let reported = self.shared.end_in_flight(link, (&self.app, self.number), ending, now).await?;
+        link.batch("COMMIT").await?;
+        Ok((!found.is_empty()).then_some(Recovered { resent, reported }))
+    }
+
+    async fn change(self, link: Arc<Link>, changes: Vec<Change>) -> Result<Vec<(Cursor, OutcomeRecord)>, Trouble> {
+        let (mut settled, mut postponed) = (Vec::new(), Vec::new());
+        for change in changes {
+            match change {
+                Change::Settle(settlement) => settled.push(*settlement),
+                Change::Postpone(postponement) => postponed.push(postponement),
+            }
+        }
+        let (ended, put_back) =
+            future::join(self.shared.settle(&link, self.number, settled), self.put_back(&link, &postponed)).await;
+        put_back?;
+        ended
+    }
+
+    async fn put_back(&self, link: &Link, postponed: &[Postponement]) -> Result<(), Trouble> {
+        if postponed.is_empty() {
+            return Ok(());
+        }
+        let known: Vec<_> = postponed.iter().filter_map(|one| Some((self.shared.tag.row(one.id)?, one))).collect();
+        let column = |of: &dyn Fn(&Postponement) -> i64| known.iter().map(|(_, one)| of(one)).collect::<Vec<i64>>();
+        let rows: Vec<i64> = known.iter().map(|(row, _)| *row).collect();
+        let (claims, due) = (column(&|one| one.claim.get()), column(&|one| millis(one.due)));
+        let (attempts, replays) = (column(&|one| one.tries.attempts.into()), column(&|one| one.tries.replays.into()));
+        let retries = column(&|one| one.tries.retries.into());
+        link.run(POSTPONE, &[&self.number, &rows, &claims, &due, &attempts, &replays, &retries]).await.map(drop)
+    }
+}
+
+impl PostgresLane {
+    fn held(&self) -> Held {
+        let epoch = self.claims.lock().epoch;
+        Held { shared: self.shared.clone(), app: self.app.clone(), number: self.number, taken: self.taken, epoch }
+    }
+}
+
+impl Lane for PostgresLane {
+    fn recover(&self, policy: LossPolicy, now: WallTime) -> Answer<'_, Recovered> {
+        let held = self.held();
+        Box::pin(self.shared.change(move |_, link| async move {
+            let mut all = Recovered::default();
+            while let Some(page) = held.recover(&link, policy, now).await? {
+                all.resent += page.resent;
+                all.reported.extend(page.reported);
+            }
+            Ok(all)
+        }))
+    }
+
+    fn claim(&self, limit: usize, now: WallTime) -> Answer<'_, Claim> {
+        let waiting = self.waiting.clone();
+        Box::pin(async move {
+            if self.leaving.borrow().is_some() {
+                return Ok(Claim::default());
+            }
+            // What an earlier call may have claimed comes first.
+            let unsure = self.claims.lock().unsure;
+            let earlier = match unsure {
+                None => Vec::new(),
+                Some(unsure) => {
+                    let held = self.held();
+                    let found = self.shared.read(move |_, link| async move { held.look_for(&link, unsure).await });
+                    let Some(found) = found.await? else {
+                        self.shared.node.lost(self.number, self.taken);
+                        return Ok(Claim::default());
+                    };
+                    let mut claims = self.claims.lock();
+                    claims.epoch += 1;
+                    // These are handed out below, or looked for again.
+                    if found.is_empty() {
+                        claims.unsure = None;
+                    }
+                    found
+                }
+            };
+            let number = {
+                let mut claims = self.claims.lock();
+                claims.last += 1;
+                let number = claims.epoch << EPOCH_SHIFT | claims.last;
+                if earlier.is_empty() {
+                    claims.unsure = Some(number);
+                }
+                number
+            };
+            let held = self.held();
+            let claimed =
+                self.shared.read(move |_, link| held.claim(link, (limit, now), number, earlier, waiting)).await?;
+            self.claims.lock().unsure = None;
+            Ok(claimed)
+        })
+    }
+
+    fn end_attempts(&self, before: WallTime, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
+        let held = self.held();
+        Box::pin(self.shared.change(move |shared, link| async move {
+            shared.end_attempts(&link, &held.app, held.number, before, now).await
+        }))
+    }
+
+    fn leaving(&self, _ids: &[NotificationId]) {}
+
+    fn changing(&self, _changes: &[Change]) {}
+
+    fn change(&self, changes: Vec<Change>) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
+        let held = self.held();
+        Box::pin(self.shared.change(move |_, link| held.change(link, changes)))
+    }
+
+    fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    fn left(&self) -> Pin<Box<dyn Future<Output = Left> + Send + '_>> {
+        let mut leaving = self.leaving.clone();
+        Box::pin(async move {
+            let told = async {
+                loop {
+                    let left = *leaving.borrow_and_update();
+                    if let Some(left) = left {
+                        return left;
+                    }
+                    if leaving.changed().await.is_err() {
+                        return Left::Lost;
+                    }
+                }
+            };
+            tokio::select! {
+                biased;
+                left = told => left,
+                () = self.shared.node.lapsed() => Left::Lost,
+            }
+        })
+    }
+
+    fn release(&self) -> Answer<'_, ()> {
+        let held = self.held();
+        self.shared.node.lost(self.number, self.taken);
+        Box::pin(
+            self.shared
+                .change(move |shared, link| async move { shared.give_back(&link, held.number, held.epoch).await }),
+        )
+    }
+}

@@ -1,0 +1,173 @@
+//! The tables, and how a database is made ready.
+
+use super::connections::{Link, Trouble};
+use crate::outbox::OutboxError;
+
+/// The version of the tables, in `meta`.
+const VERSION: i64 = 1;
+
+/// Held while the tables are made or changed, by whoever starts first.
+const MIGRATING: i64 = 0x6170_6e73_6400_0001;
+
+/// Held by the one that forgets what is old.
+pub(super) const SWEEPING: i64 = 0x6170_6e73_6400_0002;
+
+/// `pending` has what has no outcome yet: `state` is 0 for waiting and 1 for in flight, `claim` is the epoch of the lane and
+/// the number of the claim within it, and `send_at` the time before which it is not sent. The places of an app's outcomes are handed out by its row in `app_place`, which is
+/// locked until the commit: so they become visible in their order. Texts of others are kept as bytes, because a text of
+/// PostgreSQL cannot hold every character.
+///
+/// `tally` has differences, a row for each app and session, so that sessions do not wait for each other; the sum is the truth.
+const TABLES: &str = "
+    CREATE SEQUENCE apnsd.pending_row INCREMENT BY 10000 MINVALUE 1;
+    CREATE TABLE apnsd.app (number int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL UNIQUE,
+        definition text, paused_at bigint, pause_reason bytea);
+    CREATE TABLE apnsd.app_place (app int PRIMARY KEY, outcome bigint NOT NULL DEFAULT 0, gone bigint NOT NULL DEFAULT 0)
+        WITH (fillfactor = 10);
+    CREATE TABLE apnsd.node (name text PRIMARY KEY, incarnation bigint NOT NULL, until timestamptz NOT NULL,
+        version text NOT NULL) WITH (fillfactor = 10);
+    CREATE TABLE apnsd.lane (app int PRIMARY KEY, node text, incarnation bigint, epoch bigint NOT NULL DEFAULT 0)
+        WITH (fillfactor = 10);
+    CREATE TABLE apnsd.pending (
+        row bigint PRIMARY KEY,
+        app int NOT NULL,
+        state smallint NOT NULL DEFAULT 0,
+        once boolean NOT NULL,
+        claim bigint NOT NULL DEFAULT 0,
+        due bigint NOT NULL,
+        accepted_at bigint NOT NULL,
+        attempts bigint NOT NULL DEFAULT 0,
+        replays bigint NOT NULL DEFAULT 0,
+        retries bigint NOT NULL DEFAULT 0,
+        send_at bigint,
+        key bytea,
+        body bytea NOT NULL
+    ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+    CREATE INDEX pending_waiting ON apnsd.pending (app, due, row) WHERE state = 0;
+    CREATE INDEX pending_once ON apnsd.pending (app, accepted_at) WHERE state = 0 AND once;
+    CREATE INDEX pending_flight ON apnsd.pending (app) WHERE state = 1;
+    CREATE TABLE apnsd.outcome (app int NOT NULL, place bigint NOT NULL, row bigint NOT NULL UNIQUE, at bigint NOT NULL,
+        record text NOT NULL, PRIMARY KEY (app, place));
+    CREATE TABLE apnsd.key (app int NOT NULL, key bytea NOT NULL, row bigint NOT NULL, at bigint NOT NULL, digest bytea,
+        PRIMARY KEY (app, key));
+    CREATE INDEX key_at ON apnsd.key (at);
+    CREATE TABLE apnsd.gone (app int NOT NULL, place bigint NOT NULL, token bytea NOT NULL, topic bytea, since bigint,
+        found_at bigint NOT NULL, reason bytea NOT NULL, PRIMARY KEY (app, place));
+    CREATE TABLE apnsd.reader (app int NOT NULL, name bytea NOT NULL, place bigint NOT NULL, PRIMARY KEY (app, name));
+    CREATE TABLE apnsd.batch (id bigint PRIMARY KEY, at timestamptz NOT NULL DEFAULT clock_timestamp());
+    CREATE TABLE apnsd.tally (app int NOT NULL, writer int NOT NULL, waiting bigint NOT NULL, in_flight bigint NOT NULL,
+        bytes bigint NOT NULL, PRIMARY KEY (app, writer)) WITH (fillfactor = 10);
+    CREATE FUNCTION apnsd.note() RETURNS trigger LANGUAGE plpgsql SET search_path = apnsd, pg_temp AS $$
+    BEGIN
+        IF TG_OP = 'INSERT' THEN
+            INSERT INTO tally AS t SELECT app, pg_backend_pid(), count(*) FILTER (WHERE state = 0),
+                    count(*) FILTER (WHERE state = 1), sum(length(body)) FROM came GROUP BY app
+                ON CONFLICT (app, writer) DO UPDATE SET waiting = t.waiting + excluded.waiting,
+                    in_flight = t.in_flight + excluded.in_flight, bytes = t.bytes + excluded.bytes;
+        ELSIF TG_OP = 'DELETE' THEN
+            INSERT INTO tally AS t SELECT app, pg_backend_pid(), - count(*) FILTER (WHERE state = 0),
+                    - count(*) FILTER (WHERE state = 1), - sum(length(body)) FROM went GROUP BY app
+                ON CONFLICT (app, writer) DO UPDATE SET waiting = t.waiting + excluded.waiting,
+                    in_flight = t.in_flight + excluded.in_flight, bytes = t.bytes + excluded.bytes;
+        ELSE
+            INSERT INTO tally AS t SELECT app, pg_backend_pid(), sum(n) FILTER (WHERE state = 0),
+                    sum(n) FILTER (WHERE state = 1), 0
+                FROM (SELECT app, state, 1 AS n FROM came UNION ALL SELECT app, state, -1 FROM went) AS moved
+                GROUP BY app HAVING sum(n) FILTER (WHERE state = 0) <> 0
+                ON CONFLICT (app, writer) DO UPDATE SET waiting = t.waiting + excluded.waiting,
+                    in_flight = t.in_flight + excluded.in_flight;
+        END IF;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER came AFTER INSERT ON apnsd.pending REFERENCING NEW TABLE AS came
+        FOR EACH STATEMENT EXECUTE FUNCTION apnsd.note();
+    CREATE TRIGGER went AFTER DELETE ON apnsd.pending REFERENCING OLD TABLE AS went
+        FOR EACH STATEMENT EXECUTE FUNCTION apnsd.note();
+    CREATE TRIGGER moved AFTER UPDATE ON apnsd.pending REFERENCING OLD TABLE AS went NEW TABLE AS came
+        FOR EACH STATEMENT EXECUTE FUNCTION apnsd.note();
+";
+
+fn unusable(why: impl std::fmt::Display) -> Trouble {
+    Trouble::Store(OutboxError::Unusable(why.to_string()))
+}
+
+/// What the server has to be, so that what is accepted is kept.
+pub(super) async fn check(link: &Link) -> Result<(), Trouble> {
+    let row = link
+        .one(
+            "SELECT current_setting('server_version_num')::int, current_setting('fsync') = 'on',
+             current_setting('full_page_writes') = 'on',
+             pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on',
+             current_setting('server_encoding'), current_setting('synchronous_standby_names') = '',
+             (SELECT count(*) FROM pg_stat_replication)",
+            &[],
+        )
+        .await?;
+    let version: i32 = row.get(0);
+    if version < 150_000 {
+        return Err(unusable(format_args!("the server is PostgreSQL {}: 15 or later is needed", version / 10_000)));
+    }
+    for (column, name) in [(1, "fsync"), (2, "full_page_writes")] {
+        if !row.get::<_, bool>(column) {
+            return Err(unusable(format_args!("the server has {name} = off: a crash of it loses what was accepted")));
+        }
+    }
+    if row.get(3) {
+        return Err(unusable("the server is read-only: it is a standby, or the database or role is set so"));
+    }
+    let encoding: String = row.get(4);
+    if encoding != "UTF8" {
+        return Err(unusable(format_args!("the database has the encoding {encoding}: UTF8 is needed")));
+    }
+    if row.get(5) && row.get::<_, i64>(6) > 0 {
+        tracing::warn!(
+            "the server has standbys, and none is synchronous (synchronous_standby_names is empty): a fail-over may lose what \
+             was accepted"
+        );
+    }
+    Ok(())
+}
+
+/// Makes the tables, or brings those of an earlier version up to date. Gives the random part of all names.
+pub(super) async fn migrate(link: &Link) -> Result<i64, Trouble> {
+    link.batch(&format!("SELECT pg_advisory_lock({MIGRATING})")).await?;
+    let migrated = migrate_alone(link).await;
+    // A session that fails here ends, and its lock with it.
+    link.batch(&format!("SELECT pg_advisory_unlock({MIGRATING})")).await?;
+    migrated
+}
+
+async fn migrate_alone(link: &Link) -> Result<i64, Trouble> {
+    let there: bool = link.one("SELECT to_regclass('apnsd.meta') IS NOT NULL", &[]).await?.get(0);
+    if !there {
+        let tag = random()?;
+        link.batch(&format!(
+            "BEGIN; CREATE SCHEMA IF NOT EXISTS apnsd;
+             CREATE TABLE apnsd.meta (name text PRIMARY KEY, value bigint NOT NULL);
+             INSERT INTO apnsd.meta VALUES ('version', {VERSION}), ('tag', {tag}), ('registry', 0), ('probe', 0);
+             {TABLES}; COMMIT"
+        ))
+        .await?;
+    }
+    let meta = link.rows("SELECT name, value FROM apnsd.meta", &[]).await?;
+    let value = |name: &str| meta.iter().find(|row| row.get::<_, &str>(0) == name).map(|row| row.get::<_, i64>(1));
+    match value("version") {
+        Some(VERSION) => {}
+        version => {
+            let version = version.map_or_else(|| "none".to_owned(), |version| version.to_string());
+            return Err(unusable(format_args!(
+                "the tables in the schema apnsd were made by a later version (their version is {version}, this program knows \
+                 {VERSION})"
+            )));
+        }
+    }
+    value("tag").ok_or_else(|| unusable("the schema apnsd is damaged: its tag is missing"))
+}
+
+/// A number that nobody else has.
+pub(super) fn random() -> Result<i64, Trouble> {
+    let mut bytes = [0; 8];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
+        .map_err(|_| unusable("the system gives no random numbers"))?;
+    Ok(i64::from_ne_bytes(bytes))
+}

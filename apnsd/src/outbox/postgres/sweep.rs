@@ -1,0 +1,116 @@
+//! What is forgotten in its time, and what a clock that was set does.
+
+use std::time::Duration;
+
+use apns_proto::WallTime;
+
+use super::connections::{Link, Trouble};
+use super::{AppNumber, Shared, millis, schema, span};
+
+/// What is forgotten at most in one step.
+const SWEEP: i64 = 5000;
+
+/// A time so far ahead is of a clock that was set back since.
+const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What an outcome takes up beside its record: the row and its places in two indexes.
+const OUTCOME_OVERHEAD: f64 = 100.0;
+
+impl Shared {
+    /// One node at a time.
+    pub(super) async fn sweep(&self, link: &Link, now: WallTime) -> Result<bool, Trouble> {
+        link.batch("BEGIN").await?;
+        let alone: bool = link.one("SELECT pg_try_advisory_xact_lock($1)", &[&schema::SWEEPING]).await?.get(0);
+        let more = alone && self.sweep_alone(link, now).await?;
+        link.batch("COMMIT").await?;
+        Ok(more)
+    }
+
+    async fn sweep_alone(&self, link: &Link, now: WallTime) -> Result<bool, Trouble> {
+        let future = millis(now).saturating_add(span(AHEAD));
+        let steps = [
+            (
+                // In the order of their places, which is that of their times but where a clock was set. Those of the
+                // future are passed over: they would be in the way of all behind them.
+                "DELETE FROM outcome AS o USING (SELECT f.app, f.place FROM app AS a CROSS JOIN LATERAL
+                    (SELECT app, place, at FROM outcome WHERE app = a.number AND at <= $3 ORDER BY place LIMIT $2) AS f
+                    WHERE f.at < $1) AS old WHERE o.app = old.app AND o.place = old.place",
+                self.bounds.outcomes,
+            ),
+            (
+                "DELETE FROM gone AS g USING (SELECT f.app, f.place FROM app AS a CROSS JOIN LATERAL
+                    (SELECT app, place, found_at FROM gone WHERE app = a.number AND found_at <= $3 ORDER BY place LIMIT $2)
+                    AS f WHERE f.found_at < $1) AS old WHERE g.app = old.app AND g.place = old.place",
+                self.bounds.gone_tokens,
+            ),
+            (
+                "DELETE FROM key AS k USING (SELECT app, key FROM key WHERE at < $1 AND at <= $3 ORDER BY at LIMIT $2) AS old
+                    WHERE k.app = old.app AND k.key = old.key AND k.at < $1",
+                self.bounds.idempotency,
+            ),
+        ];
+        let mut more = false;
+        for (delete, kept) in steps {
+            let oldest = millis(now).saturating_sub(span(kept));
+            let gone = link.run(delete, &[&oldest, &SWEEP, &future]).await?;
+            // Also where some of those that were looked at are not old: more of them may stand behind.
+            more |= i64::try_from(gone).is_ok_and(|gone| gone > SWEEP / 2);
+        }
+        more |= self.forget_beyond_bytes(link).await?;
+        // A caller is told within seconds whether its batch is there.
+        link.run("DELETE FROM batch WHERE at < clock_timestamp() - interval '10 minutes'", &[]).await?;
+        link.run("DELETE FROM node WHERE until < clock_timestamp() - interval '1 day'", &[]).await?;
+        // Sessions that have ended write no more.
+        let merge =
+            "WITH ended AS (DELETE FROM tally WHERE writer <> 0 AND writer NOT IN (SELECT pid FROM pg_stat_activity)
+                RETURNING app, waiting, in_flight, bytes)
+            INSERT INTO tally AS t SELECT app, 0, sum(waiting), sum(in_flight), sum(bytes) FROM ended GROUP BY app
+                ON CONFLICT (app, writer) DO UPDATE SET waiting = t.waiting + excluded.waiting,
+                    in_flight = t.in_flight + excluded.in_flight, bytes = t.bytes + excluded.bytes";
+        link.run(merge, &[]).await?;
+        // What was never refused was never put off, and is due at once, or when it is to be sent. A later time is of a clock that was set back since.
+        let forward = "UPDATE pending SET due = greatest($1, send_at) WHERE state = 0 AND due > greatest($1, send_at) AND retries = 0
+            AND app IN (SELECT app FROM lane WHERE node = $2 AND incarnation = $3)";
+        link.run(forward, &[&millis(now), &self.node.name(), &self.node.incarnation()]).await?;
+        Ok(more)
+    }
+
+    /// Forgets the oldest outcomes where all of them take up too much, of each app its share. Counted by their places and by the
+    /// length of the last ones: looking at all would take longer the more there are.
+    async fn forget_beyond_bytes(&self, link: &Link) -> Result<bool, Trouble> {
+        let measure = "SELECT a.number, p.outcome - first.place + 1,
+                (SELECT coalesce(avg(octet_length(record)), 0)::float8 FROM (SELECT record FROM outcome WHERE app = a.number
+                    ORDER BY place DESC LIMIT 200) AS last)
+            FROM app AS a JOIN app_place AS p ON p.app = a.number
+            CROSS JOIN LATERAL (SELECT place FROM outcome WHERE app = a.number ORDER BY place LIMIT 1) AS first";
+        let apps: Vec<(AppNumber, f64, f64)> = link
+            .rows(measure, &[])
+            .await?
+            .iter()
+            .map(|row| (row.get(0), row.get::<_, i64>(1) as f64, row.get::<_, f64>(2) + OUTCOME_OVERHEAD))
+            .collect();
+        let bytes: f64 = apps.iter().map(|(_, count, each)| count * each).sum();
+        let most = self.bounds.outcome_bytes as f64;
+        if bytes <= most {
+            return Ok(false);
+        }
+        let mut more = false;
+        for (app, count, _) in apps {
+            let excess = (count * (1.0 - most / bytes)).ceil();
+            let limit = excess.min(SWEEP as f64) as i64;
+            more |= excess > SWEEP as f64;
+            let forget = "DELETE FROM outcome WHERE app = $1 AND place IN
+                (SELECT place FROM outcome WHERE app = $1 ORDER BY place LIMIT $2)";
+            link.run(forget, &[&app, &limit]).await?;
+        }
+        Ok(more)
+    }
+
+    /// What this node's lanes wait for, by the clock as it is now.
+    pub(super) async fn clock_set_back(&self, link: &Link, by: Duration, now: WallTime) -> Result<(), Trouble> {
+        let shift = "UPDATE pending SET due = greatest($1, due - $2, send_at) WHERE state = 0 AND due > $1
+            AND app IN (SELECT app FROM lane WHERE node = $3 AND incarnation = $4)";
+        let params: [super::Param<'_>; 4] = [&millis(now), &span(by), &self.node.name(), &self.node.incarnation()];
+        link.run(shift, &params).await.map(drop)
+    }
+}
