@@ -105,12 +105,18 @@ impl Starting<'_> {
     /// Answers at a port. What is refused is counted for this interface.
     pub(crate) fn answer(&mut self, port: Port, router: Router, interface: &'static str) {
         let bounded = bounded(router, self.service.clone(), self.config.api.limits, Counted::Calls);
-        self.answer_bounded(port, bounded, interface);
+        self.answer_bounded(port, bounded, interface, |router| router);
     }
 
-    /// The same for a router that has bounds of its own.
-    pub(crate) fn answer_bounded(&mut self, port: Port, router: Router, interface: &'static str) {
-        let router = self.service.refusals().watch(router, interface);
+    /// The same for a router that has bounds of its own. What is put around it counts answers that are held back as well.
+    pub(crate) fn answer_bounded(
+        &mut self,
+        port: Port,
+        router: Router,
+        interface: &'static str,
+        around: impl FnOnce(Router) -> Router,
+    ) {
+        let router = around(self.service.refusals().watch(router, interface));
         self.tasks.push(tokio::spawn(port.serve(router, self.stopping.clone(), self.grace)));
     }
 }

@@ -174,7 +174,7 @@ impl Manners {
 
 /// What a client of HTTP/2 may write of one body, and of all on a connection, before it is read.
 const STREAM_WINDOW: u32 = 16 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 256 << 10;
 /// The most bytes of the headers of a request.
 const HEADER_LIST: u32 = 16 << 10;
 /// How often an idle client of HTTP/2 is asked whether it is still there. It may keep its connection for as long as it is.

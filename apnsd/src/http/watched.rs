@@ -65,7 +65,7 @@ impl Refusals {
         self.state().calls.clone()
     }
 
-    fn note(&self, interface: &'static str, status: u16) {
+    pub(crate) fn note(&self, interface: &'static str, status: u16) {
         *self.state().calls.entry((interface, status)).or_default() += 1;
     }
 

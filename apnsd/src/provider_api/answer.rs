@@ -1,15 +1,13 @@
 //! Answers in Apple's words.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Duration;
 
 use apns_proto::http2::Reason;
 use apns_proto::internal::asked;
 use apns_proto::{ApnsId, Escaped, InvalidNotification, Rejection};
-use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
@@ -287,27 +285,33 @@ fn refused(rejection: &Rejection) -> Refusal {
     }
 }
 
-/// Every answer has an `apns-id`: that of the request as it was sent, else the one that the answer knows, else one of its own.
-/// What other parts of the daemon refuse is said in Apple's words.
-pub(super) async fn in_apples_words(random: Arc<SystemRandom>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    let asked = Asked { parts: &parts, body: &[] };
-    let sent = match asked::uuid(&asked, APNS_ID.as_str()) {
+/// The `apns-id` of a request, if it is one, in the case in which it was sent.
+pub(super) fn sent_id(parts: &Parts) -> Option<HeaderValue> {
+    let asked = Asked { parts, body: &[] };
+    match asked::uuid(&asked, APNS_ID.as_str()) {
         Ok(Some(_)) => parts.headers.get(APNS_ID).cloned(),
         Ok(None) | Err(_) => None,
-    };
-    let mut response = next.run(Request::from_parts(parts, body)).await;
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        response = in_other_words(&problem).into_response();
     }
+}
+
+/// An answer with the `apns-id` of its request as it was sent, else with the one that it knows, else with one of its own.
+pub(super) fn named(mut response: Response, sent: Option<HeaderValue>, random: &SystemRandom) -> Response {
     if let Some(sent) = sent {
         response.headers_mut().insert(APNS_ID, sent);
     } else if !response.headers().contains_key(APNS_ID)
-        && let Some(made) = value(&make_id(&random).to_string())
+        && let Some(made) = value(&make_id(random).to_string())
     {
         response.headers_mut().insert(APNS_ID, made);
     }
     response
+}
+
+/// What another part of the daemon refused, in Apple's words.
+pub(super) fn in_apples_words(mut response: Response) -> Response {
+    match response.extensions_mut().remove::<Problem>() {
+        Some(problem) => in_other_words(&problem).into_response(),
+        None => response,
+    }
 }
 
 fn in_other_words(problem: &Problem) -> Refusal {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{ProviderApi, router};
+use super::{INTERFACE, ProviderApi, router, within_bounds};
 use crate::config::{Config, ConfigError, Limits, Span, TlsConfig, at_least, set};
 use crate::daemon::DaemonError;
 use crate::interface::{Bound, Interface, check_port};
@@ -101,8 +101,10 @@ impl Interface for ProviderApiConfig {
             ports: ports.iter().map(|port| port.shown).collect(),
             certificate,
             start: Some(Box::new(move |starting| {
-                let router = router(ProviderApi::new(starting.service.clone(), limits, settings));
-                ports.into_iter().for_each(|port| starting.answer_bounded(port, router.clone(), "provider_api"));
+                let api = ProviderApi::new(starting.service.clone(), limits, settings);
+                for port in ports {
+                    starting.answer_bounded(port, router(&api), INTERFACE, |router| within_bounds(&api, router));
+                }
             })),
         })
     }

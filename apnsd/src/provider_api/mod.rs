@@ -9,6 +9,7 @@ mod request;
 mod routing;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use apns_proto::Notification;
 use apns_proto::http2::Reason;
@@ -17,7 +18,7 @@ use apns_proto::internal::to_hex;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::middleware::from_fn;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use ring::digest;
 use ring::rand::SystemRandom;
@@ -44,28 +45,52 @@ struct Shared {
     service: Service,
     limits: Limits,
     settings: ProviderApiConfig,
-    /// One for each request that may be under way.
+    /// One for each request that may be under way, also while its answer is held back.
     requests: Semaphore,
+    /// What ids are made of.
+    random: SystemRandom,
     /// The provider tokens that were found good.
     shown: Shown,
 }
 
+/// Its name in figures.
+const INTERFACE: &str = "provider_api";
+
 /// The way in.
-fn router(api: ProviderApi) -> Router {
+fn router(api: &ProviderApi) -> Router {
     let (service, limits) = (api.0.service.clone(), api.0.limits);
-    let router = Router::new().fallback(answer).with_state(api);
-    let random = Arc::new(SystemRandom::new());
-    bounded(router, service, limits, Counted::ProviderApi)
-        .layer(from_fn(move |request, next| answer::in_apples_words(random.clone(), request, next)))
+    let router = Router::new().fallback(answer).with_state(api.clone());
+    let bounded = bounded(router, service, limits, Counted::ProviderApi);
+    bounded.layer(from_fn_with_state(api.clone(), in_apples_words))
+}
+
+/// Takes no more requests at a time than are configured.
+fn within_bounds(api: &ProviderApi, router: Router) -> Router {
+    router.layer(from_fn_with_state(api.clone(), one_of_many))
+}
+
+async fn one_of_many(State(api): State<ProviderApi>, request: Request, next: Next) -> Response {
+    let Ok(_permit) = api.0.requests.try_acquire() else {
+        let refusal = Refusal::of(Reason::TooManyRequests)
+            .detail("too many requests are under way")
+            .retry_after(Duration::from_secs(1));
+        let response = refusal.into_response();
+        api.0.service.refusals().note(INTERFACE, response.status().as_u16());
+        let (parts, _) = request.into_parts();
+        return answer::named(response, answer::sent_id(&parts), &api.0.random);
+    };
+    next.run(request).await
+}
+
+/// Every answer has an `apns-id`, and what other parts of the daemon refuse is said in Apple's words.
+async fn in_apples_words(State(api): State<ProviderApi>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let sent = answer::sent_id(&parts);
+    let response = next.run(Request::from_parts(parts, body)).await;
+    answer::named(answer::in_apples_words(response), sent, &api.0.random)
 }
 
 async fn answer(State(api): State<ProviderApi>, request: Request) -> Response {
-    let Ok(_permit) = api.0.requests.try_acquire() else {
-        return Refusal::of(Reason::TooManyRequests)
-            .detail("too many requests are under way")
-            .retry_after(std::time::Duration::from_secs(1))
-            .into_response();
-    };
     let (parts, body) = request.into_parts();
     let answered = match Target::of(parts.uri.path()) {
         Target::Device(token) => match api.check_head(&parts, token) {
@@ -87,7 +112,8 @@ async fn answer(State(api): State<ProviderApi>, request: Request) -> Response {
 impl ProviderApi {
     fn new(service: Service, limits: Limits, settings: ProviderApiConfig) -> Self {
         let requests = Semaphore::new(settings.requests.min(Semaphore::MAX_PERMITS));
-        Self(Arc::new(Shared { service, limits, settings, requests, shown: Shown::default() }))
+        let (random, shown) = (SystemRandom::new(), Shown::default());
+        Self(Arc::new(Shared { service, limits, settings, requests, random, shown }))
     }
 
     /// What can be said before the body has come: who asks, and for which app.

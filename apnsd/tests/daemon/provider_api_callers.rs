@@ -178,3 +178,20 @@ async fn who_does_not_say_which_http_it_speaks_is_not_waited_for_and_who_does_ma
     tokio::time::timeout(SOON, idle.closed()).await.expect("it made room");
     daemon.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_held_back_count_among_the_requests_under_way() {
+    let world = World::new().await;
+    let daemon = start(&world, "", &format!("max_requests = 2\n{TOKENS}")).await;
+    let caller = Http2::connect(daemon.address("provider_api.listen").unwrap()).await;
+    let guess = async || with(&caller, "Bearer guess-0123456789").await;
+    let answers = futures_util::future::join_all((0..20).map(|_| guess())).await;
+    let count = |status: u16, reason: &str| {
+        answers.iter().filter(|answer| (answer.status, &*answer.reason()) == (status, reason)).count()
+    };
+    let (held, refused) = (count(403, "InvalidProviderToken"), count(429, "TooManyRequests"));
+    assert_eq!(held + refused, 20, "{answers:?}");
+    assert!((2..20).contains(&held), "{held} were held back at a time");
+    assert!(answers.iter().all(|answer| answer.header("apns-id").is_some()), "{answers:?}");
+    daemon.stop().await;
+}
