@@ -18,6 +18,8 @@ pub(crate) struct Credentials<'a> {
     pub(crate) gateway_port: u16,
     /// The folder with the certificates.
     pub(crate) certs: &'a str,
+    /// The file of the signing key.
+    pub(crate) signing_key: &'a str,
     pub(crate) key_id: &'a str,
     pub(crate) team_id: &'a str,
 }
@@ -71,7 +73,7 @@ fn credential(push: &Push, to: &Credentials<'_>) -> String {
     if by_certificate(push) || push.request().is_none() {
         format!("--cert {} --cert-key {}", file("client.pem"), file("client.key"))
     } else {
-        format!("--p8 {} --key-id {} --team-id {}", file(&format!("AuthKey_{}.p8", to.key_id)), to.key_id, to.team_id)
+        format!("--p8 {} --key-id {} --team-id {}", quoted(to.signing_key), to.key_id, to.team_id)
     }
 }
 
@@ -166,10 +168,7 @@ fn curl(push: &Push, payload: &str, to: &Credentials<'_>) -> String {
         option(format!("--cert {} --key {}", file("client.pem"), file("client.key")));
     } else {
         let (key, team) = (to.key_id, to.team_id);
-        let token = format!(
-            "$(apns token --p8 {} --key-id {key} --team-id {team})",
-            file(&format!("AuthKey_{}.p8", to.key_id))
-        );
+        let token = format!("$(apns token --p8 {} --key-id {key} --team-id {team})", quoted(to.signing_key));
         option(format!("-H \"authorization: bearer {token}\""));
     }
     for (name, value) in &request.headers {

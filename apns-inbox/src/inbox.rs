@@ -42,11 +42,12 @@ pub struct Settings {
     names: Names,
     hosts: Vec<String>,
     certs: String,
+    signing_key: Option<String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { keep: KEEP, names: Names::default(), hosts: Vec::new(), certs: "certs".to_owned() }
+        Self { keep: KEEP, names: Names::default(), hosts: Vec::new(), certs: "certs".to_owned(), signing_key: None }
     }
 }
 
@@ -78,6 +79,14 @@ impl Settings {
     #[must_use]
     pub fn certificates(mut self, folder: impl Into<String>) -> Self {
         self.certs = folder.into();
+        self
+    }
+
+    /// The file of the simulator's signing key, as the commands on the page name it. Default: the file that the simulator
+    /// writes into the folder of its certificates.
+    #[must_use]
+    pub fn signing_key(mut self, file: impl Into<String>) -> Self {
+        self.signing_key = Some(file.into());
         self
     }
 }
@@ -122,6 +131,7 @@ impl Inbox {
             names: self.settings.names.clone(),
             hosts: self.settings.hosts.clone(),
             certs: self.settings.certs.clone(),
+            signing_key: self.settings.signing_key.clone(),
             secret: to_hex(&secret),
             stop: stopped,
             gone_away: Mutex::new(None),

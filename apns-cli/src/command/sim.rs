@@ -128,7 +128,7 @@ impl SimFlags {
         let lines = log.as_ref().map(LineLog::writer);
         let remarks = LineLog::start("standard error".to_owned(), Box::new(io::stderr()))?;
         let remark = remarks.writer();
-        let inbox = self.inbox.prepare(&self.certs)?;
+        let inbox = self.inbox.prepare(&self.certs, self.p8.as_deref())?;
         let recorder = inbox.as_ref().map(Prepared::recorder);
         let folder = CredentialFolder::new(&self.certs);
         let folder = if self.readable { folder.readable() } else { folder };

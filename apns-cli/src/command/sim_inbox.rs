@@ -61,7 +61,9 @@ pub(super) struct Prepared {
 
 impl InboxFlags {
     /// The inbox, unless none is wanted.
-    pub(super) fn prepare(&self, certs: &Path) -> Result<Option<Prepared>, Failure> {
+    ///
+    /// With the folder of the certificates, and a signing key that is not there.
+    pub(super) fn prepare(&self, certs: &Path, signing_key: Option<&Path>) -> Result<Option<Prepared>, Failure> {
         let address = match self.inbox {
             Some(Place::Off) => return Ok(None),
             Some(Place::At(address)) => Some(address),
@@ -73,6 +75,7 @@ impl InboxFlags {
         };
         let keep = usize::try_from(self.inbox_keep).unwrap_or(usize::MAX);
         let settings = Settings::default().keep(keep).names(names).certificates(certs.to_string_lossy());
+        let settings = signing_key.iter().fold(settings, |settings, file| settings.signing_key(file.to_string_lossy()));
         let settings = self.inbox_host.iter().fold(settings, |settings, host| settings.host(host.as_str()));
         Ok(Some(Prepared { inbox: Inbox::new(settings), address }))
     }

@@ -46,6 +46,8 @@ pub(crate) struct Inner {
     pub(crate) hosts: Vec<String>,
     /// The folder with the certificates, as it is shown.
     pub(crate) certs: String,
+    /// The file of the signing key, as it is shown; none where it is with the certificates.
+    pub(crate) signing_key: Option<String>,
     /// What a form has to bring, so that only forms of these pages count.
     pub(crate) secret: String,
     pub(crate) stop: watch::Receiver<bool>,
@@ -72,6 +74,12 @@ impl Shared {
 
     pub(crate) fn certs(&self) -> &str {
         &self.0.certs
+    }
+
+    /// The file of the signing key, as commands name it.
+    pub(crate) fn signing_key(&self) -> String {
+        let with_certificates = || format!("{}/AuthKey_{}.p8", self.certs(), self.simulator().key_id());
+        self.0.signing_key.clone().unwrap_or_else(with_certificates)
     }
 
     pub(crate) fn secret(&self) -> &str {
@@ -119,6 +127,7 @@ impl Shared {
             http2_port: simulator.http2_address().port(),
             gateway_port: simulator.gateway_address().port(),
             certs: self.certs(),
+            signing_key: &self.signing_key(),
             key_id: simulator.key_id(),
             team_id: simulator.team_id(),
         };

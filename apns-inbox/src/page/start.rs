@@ -22,15 +22,16 @@ fn content(shared: &Shared, snapshot: &Snapshot, now: WallTime) -> Markup {
     let (port, certs) = (simulator.http2_address().port(), shared.certs());
     let (key_id, team_id, topic) = (simulator.key_id(), simulator.team_id(), simulator.topic());
     let file = |name: &str| quoted(&format!("{certs}/{name}"));
+    let signing_key = shared.signing_key();
     let send = format!(
         "apns send --host localhost --port {port} --ca {} \\\n  --p8 {} --key-id {key_id} --team-id {team_id} \\\n  \
          --topic {topic} --token {TOKEN} \\\n  --title Kitchen --body 'Tea is ready'",
         file("ca.pem"),
-        file(&format!("AuthKey_{key_id}.p8"))
+        quoted(&signing_key)
     );
     let node = format!(
         "const apn = require('@parse/node-apn')\nconst provider = new apn.Provider({{\n  token: {{ key: \
-         '{certs}/AuthKey_{key_id}.p8', keyId: '{key_id}', teamId: '{team_id}' }},\n  address: 'localhost', port: {port}, \
+         '{signing_key}', keyId: '{key_id}', teamId: '{team_id}' }},\n  address: 'localhost', port: {port}, \
          ca: ['{certs}/ca.pem'],\n}})\nconst note = new apn.Notification({{\n  topic: '{topic}', pushType: 'alert', alert: \
          'Tea is ready',\n}})\nprovider.send(note, '{TOKEN}')\n  .then((result) => {{ console.log(result); \
          provider.shutdown() }})"

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use apns_sim::{Entry, Simulator};
+use apns_sim::{AuthenticatedBy, Entry, Simulator};
 use bytes::Bytes;
 use proptest::collection::{hash_map, vec};
 use proptest::prelude::*;
@@ -18,17 +18,41 @@ use crate::store::Store;
 use crate::testing::{Push, TOKEN};
 
 async fn shared() -> Shared {
+    with_signing_key(None).await
+}
+
+async fn with_signing_key(signing_key: Option<String>) -> Shared {
     let simulator = Arc::new(Simulator::start().await.unwrap());
     let store = Arc::new(Store::new(100));
     let (hosts, certs, secret) = (Vec::new(), "certs".to_owned(), "secret".to_owned());
     let names = Names::from_json(r#"{"devices": {"00fc": "Test <b>phone</b>"}}"#).unwrap();
     let stop = watch::channel(false).1;
     let gone_away = parking_lot::Mutex::new(None);
-    Shared::new(Inner { store, simulator, names, hosts, certs, secret, stop, gone_away })
+    Shared::new(Inner { store, simulator, names, hosts, certs, signing_key, secret, stop, gone_away })
 }
 
 fn html(shared: &Shared, query: &str) -> String {
     draw(shared, &View::read(query), clock::now()).into_string()
+}
+
+/// A key that the simulator was given is not with its certificates.
+#[tokio::test]
+async fn commands_name_the_signing_key_where_it_is() {
+    let made = shared().await;
+    let with_certificates = format!("certs/AuthKey_{}.p8", made.simulator().key_id());
+    for (shared, file) in
+        [(made, &*with_certificates), (with_signing_key(Some("own/key.p8".into())).await, "own/key.p8")]
+    {
+        let first = html(&shared, "");
+        assert!(first.contains(&format!("--p8 {file}")) && first.contains(&format!("key: '{file}'")), "{first}");
+        let mut record = Push::new(r#"{"aps":{"alert":"x"}}"#).record(1);
+        record.authenticated_by = AuthenticatedBy::Token { key_id: "KEY".into(), team_id: "TEAM".into() };
+        shared.store().note(&Entry::Request(Arc::new(record)));
+        let again = shared.again(&shared.store().push(1).unwrap());
+        for command in [again.send.unwrap(), again.curl.unwrap()] {
+            assert!(command.contains(&format!("--p8 {file} ")), "{command}");
+        }
+    }
 }
 
 /// Text that would become part of a page, put wherever a client can put text.
