@@ -24,21 +24,25 @@ type Make = dyn Fn(TlsConnectorBuilder) -> TlsConnector + Send + Sync;
 
 /// async-std with a [`TlsConnector`] of async-native-tls that the application makes.
 ///
-/// [`AsyncStd`] suits most applications. Use this where your application has settings of TLS that this crate does not have,
-/// such as a newer version as the oldest one allowed. Pass it to [`BinaryBuilder::on`](crate::BinaryBuilder),
-/// `Http2Builder::on` or `feedback::Fetch::on` of `apns-driver`.
+/// [`AsyncStd`] suits most applications. Use this if your application has settings of TLS that this crate does not
+/// have, for example TLS 1.2 as the newest version. The builders of this crate are for [`AsyncStd`]: add `apns-driver`
+/// to your dependencies, and pass the runtime to its [`BinaryBuilder::on`](apns_driver::BinaryBuilder::on),
+/// `Http2Builder::on` or [`feedback::Fetch::on`](apns_driver::feedback::Fetch::on).
 ///
-/// async-native-tls does not report which protocol ALPN selected. So a server that does not speak HTTP/2 is found by what
-/// it sends, and the error does not mention ALPN.
+/// async-native-tls does not report which protocol ALPN selected. So a server that does not speak HTTP/2 is found by
+/// what it sends, and the error does not mention ALPN.
 ///
 /// ```
 /// use apns_async_std::AsyncNativeTls;
+/// use apns_driver::{BinaryBuilder, BuildError, Client, Endpoint, Identity};
 /// use async_native_tls::{Protocol, TlsConnector};
 ///
-/// let runtime = AsyncNativeTls::new(|prepared| {
-///     TlsConnector::from(prepared).min_protocol_version(Some(Protocol::Tlsv12)).use_sni(true)
-/// });
-/// # let _ = runtime;
+/// fn client(identity: Identity) -> Result<Client<AsyncNativeTls>, BuildError> {
+///     let runtime = AsyncNativeTls::new(|prepared| {
+///         TlsConnector::from(prepared).max_protocol_version(Some(Protocol::Tlsv12))
+///     });
+///     BinaryBuilder::on(runtime, Endpoint::new("gateway.example.com", 2195), identity).start()
+/// }
 /// ```
 #[derive(Clone)]
 pub struct AsyncNativeTls {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use apns_credentials::{SigningKey, SigningSource};
 use apns_proto::encoding;
-use apns_proto::http2::{Authentication, KeyId, Requests, TeamId};
+use apns_proto::http2::{Authentication, KeyId, Requests, TeamId, TokenPolicy};
 use apns_proto::proxy::{Proxy, ProxyUrlError};
 use apns_proto::{TextError, WallTime};
 use apns_tokio::{
@@ -194,7 +194,8 @@ impl KeyFile {
         let team_id = team_id.parse::<TeamId>().map_err(|error| id_failure("--team-id", &error))?;
         let bytes = self.p8.read(LARGEST_KEY)?;
         let key = SigningKey::read(&bytes).map_err(|error| Failure::Key { place: self.p8.to_string(), error })?;
-        Ok(SigningSource::new(key, key_id, team_id))
+        // Commands that follow each other show the service one token.
+        Ok(SigningSource::with_policy(key, key_id, team_id, TokenPolicy::shared()))
     }
 
     /// The id in the name of the file.

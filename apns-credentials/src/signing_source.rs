@@ -54,11 +54,14 @@ impl SigningSource {
 
 impl TokenSource for SigningSource {
     fn token(&self, now: Now) -> Result<ProviderToken, TokenError> {
-        let current = self.schedule().current(now).cloned();
-        if let Some(token) = current {
-            return Ok(token);
-        }
-        let token = self.key.provider_token(&self.key_id, &self.team_id, now);
+        let issue_time = {
+            let schedule = self.schedule();
+            if let Some(token) = schedule.current(now) {
+                return Ok(token.clone());
+            }
+            schedule.issue_time(now)
+        };
+        let token = self.key.provider_token(&self.key_id, &self.team_id, issue_time);
         Ok(self.schedule().signed(token))
     }
 

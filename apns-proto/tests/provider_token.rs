@@ -331,3 +331,80 @@ fn nothing_of_a_source_is_printed() {
     let printed = format!("{source:?} {connection:?}");
     assert!(!printed.contains("eyJ") && printed.contains("ABC123DEFG"), "{printed}");
 }
+
+fn shared_source() -> SigningSource {
+    let key = SigningKey::read(include_bytes!("../../apns-credentials/tests/keys/p8.pem")).unwrap();
+    let (key_id, team_id) = (KeyId::new("ABC123DEFG").unwrap(), TeamId::new("DEF123GHIJ").unwrap());
+    SigningSource::with_policy(key, key_id, team_id, TokenPolicy::shared())
+}
+
+/// So far into the pretended hours of these tests, on a clock that is some seconds wrong, after a day without anything: what is
+/// issued at a full half hour may have to be issued before the start.
+fn wrong_by(clocks: Clocks, seconds: u64, wrong: i64) -> Now {
+    clocks.apart(24 * 3600 + seconds, 24 * HOUR + i64::try_from(seconds).unwrap() + wrong)
+}
+
+#[test]
+fn processes_that_share_a_key_sign_the_same_token_at_the_same_time() {
+    let clocks = Clocks::new();
+    let wrong = [0, 90, -90];
+    let mut nodes: Vec<_> = wrong.iter().map(|_| shared_source()).collect();
+    // Who saw which token: the text, and when it was first and last used.
+    let mut used: Vec<(String, u64, u64)> = Vec::new();
+    for second in (0..3 * 3600).step_by(7) {
+        // Each of them is restarted now and then.
+        if second % 11 == 0 {
+            nodes[usize::try_from(second % 3).unwrap()] = shared_source();
+        }
+        for (node, wrong) in nodes.iter().zip(wrong) {
+            let token = node.token(wrong_by(clocks, second, wrong)).unwrap();
+            match used.iter_mut().find(|(text, ..)| text == token.jwt()) {
+                Some((.., last)) => *last = second,
+                None => used.push((token.jwt().to_owned(), second, second)),
+            }
+        }
+    }
+    assert!((6..=8).contains(&used.len()), "{}", used.len());
+    for second in 0..3 * 3600 {
+        let at_a_time = used.iter().filter(|(_, first, last)| (*first..=*last).contains(&second)).count();
+        assert!(at_a_time <= 2, "{at_a_time} at {second}");
+    }
+    // The first is in use already when the hours begin.
+    for pair in used[1..].windows(2) {
+        assert!(pair[1].1 - pair[0].1 >= 20 * 60, "{pair:?}");
+    }
+}
+
+#[test]
+fn a_shared_token_that_is_called_expired_is_followed_by_another_one() {
+    let clocks = Clocks::new();
+    // Whatever the half hour has reached when it happens.
+    for minute in 0..60 {
+        let source = shared_source();
+        let now = wrong_by(clocks, minute * 60, 0);
+        let first = source.token(now).unwrap();
+        assert!(first.issued_at() <= now.wall && first.issued_at().as_secs() % 1800 == 0);
+        assert_eq!(source.rejected(now, &first, &Reason::ExpiredProviderToken, None), AfterRejection::NewConnection);
+        let second = source.token(now).unwrap();
+        assert_eq!(second.issued_at(), now.wall, "another one, whatever the half hour");
+        // It lasts for 20 minutes at least and 50 at most, and then comes that of a half hour.
+        let (mut later, mut third) = (0, second.clone());
+        while third == second {
+            later += 1;
+            third = source.token(wrong_by(clocks, minute * 60 + later, 0)).unwrap();
+        }
+        assert!((20 * 60..=50 * 60).contains(&later), "{minute}: {later}");
+        assert_eq!(third.issued_at().as_secs() % 1800, 0);
+        // The service has not been told of two changes within 20 minutes.
+        assert_eq!(source.token(wrong_by(clocks, minute * 60 + later + 20 * 60 - 1, 0)).unwrap(), third);
+    }
+}
+
+#[test]
+fn a_shared_token_is_signed_again_when_the_clock_was_set() {
+    let (clocks, source) = (Clocks::new(), shared_source());
+    let before = source.token(wrong_by(clocks, 60, 0)).unwrap();
+    assert_eq!(source.token(wrong_by(clocks, 70, 59)).unwrap(), before, "a clock may drift");
+    let after = source.token(wrong_by(clocks, 80, 7200)).unwrap();
+    assert_eq!(after.issued_at(), before.issued_at().saturating_add(Duration::from_secs(7200)));
+}

@@ -4,13 +4,13 @@
 //! # The pieces
 //!
 //! ```text
-//! interfaces ──► Service ──► Outbox (SQLite)
+//! interfaces ──► Service ──► Outbox (SQLite or PostgreSQL)
 //!                   │           ▲
 //!                   └► Engine ──┴──► apns_tokio::Client      one engine for each app
 //! ```
 //!
 //! * [`config`]: the configuration file, and the definition of an app from any source.
-//! * [`outbox`]: the trait of the store, and its implementation in one file.
+//! * [`outbox`]: the trait of the store, and its implementations: one file, or (feature `postgres`) a shared PostgreSQL.
 //! * [`Service`]: the API that every interface uses. Interfaces hold no delivery state and never use a client:
 //!   [`submit`](Service::submit) stores notifications, [`wait`](Service::wait) and [`outcomes`](Service::outcomes) report
 //!   their outcomes, [`feedback`](Service::feedback) returns the device tokens that an app is no longer installed on, and

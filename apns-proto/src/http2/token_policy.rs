@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{ClockSkew, ProviderToken, Reason};
-use crate::Now;
+use crate::{Now, WallTime};
 
 /// When a provider token is due for renewal.
 ///
@@ -13,7 +13,16 @@ use crate::Now;
 /// set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenPolicy {
-    renew_after: Duration,
+    renewal: Renewal,
+}
+
+/// When a token is followed by another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Renewal {
+    /// At this age.
+    After(Duration),
+    /// At the beginning of each period of the wall clock, counted from 1970.
+    EachPeriod(Duration),
 }
 
 const fn minutes(count: u64) -> Duration {
@@ -31,12 +40,43 @@ impl TokenPolicy {
     /// From when on a wall clock that moved against the monotonic one counts as set: one minute.
     pub const CLOCK_STEP: Duration = minutes(1);
 
+    /// A policy for several processes that use one key and do not know of each other, and for one that is restarted often. A
+    /// token is issued at every full half hour of the wall clock, whenever it is signed. A signature that is deterministic
+    /// (RFC 6979) then makes it the same token in all of them, so that the service sees one change in half an hour.
+    ///
+    /// After the service called a token expired, the next one is issued at that moment. It is followed by that of a full half
+    /// hour, 20 minutes later at the earliest.
+    #[must_use]
+    pub const fn shared() -> Self {
+        Self { renewal: Renewal::EachPeriod(minutes(30)) }
+    }
+
     /// Sets after what time a token is renewed. Default: 50 minutes. What is outside 20 to 55 minutes becomes the nearer
     /// of the two.
     #[must_use]
     pub fn renew_after(mut self, span: Duration) -> Self {
-        self.renew_after = span.clamp(Self::MIN_INTERVAL, Self::USABLE_FOR);
+        self.renewal = Renewal::After(span.clamp(Self::MIN_INTERVAL, Self::USABLE_FOR));
         self
+    }
+
+    /// At what age this token is renewed.
+    fn lasts(self, token: &ProviderToken) -> Duration {
+        match self.renewal {
+            Renewal::After(span) => span,
+            Renewal::EachPeriod(period) => {
+                let passed = passed_of(period, token.issued_at().saturating_add(Self::MIN_INTERVAL));
+                Self::MIN_INTERVAL + if passed.is_zero() { passed } else { period - passed }
+            }
+        }
+    }
+
+    /// The time that a token has which is signed now.
+    fn issue(self, now: Now) -> Now {
+        let Renewal::EachPeriod(period) = self.renewal else { return now };
+        let passed = passed_of(period, now.wall);
+        // A monotonic clock that started less than this ago cannot say when that was.
+        let Some(instant) = now.instant.checked_sub(passed) else { return now };
+        Now::new(instant, WallTime::EPOCH.saturating_add(now.wall.saturating_since(WallTime::EPOCH) - passed))
     }
 
     /// How a token stands.
@@ -46,14 +86,20 @@ impl TokenPolicy {
         if now.stepped_since(token.issued()) > Self::CLOCK_STEP {
             return Standing::ClockMoved;
         }
-        if monotonic.max(wall) >= self.renew_after { Standing::Due } else { Standing::Good }
+        if monotonic.max(wall) >= self.lasts(token) { Standing::Due } else { Standing::Good }
     }
 }
 
 impl Default for TokenPolicy {
     fn default() -> Self {
-        Self { renew_after: minutes(50) }
+        Self { renewal: Renewal::After(minutes(50)) }
     }
+}
+
+/// How much has passed at this time of the period that it is in.
+fn passed_of(period: Duration, time: WallTime) -> Duration {
+    let whole = u64::try_from(period.as_millis()).unwrap_or(u64::MAX).max(1);
+    Duration::from_millis(time.as_millis() % whole)
 }
 
 /// A token's age by the monotonic and by the wall clock.
@@ -135,6 +181,13 @@ impl TokenSchedule {
         self.current.as_ref().filter(is_good)
     }
 
+    /// When the token is to be issued, by its `iat`, that is signed now because [`current`](Self::current) has none.
+    #[must_use]
+    pub fn issue_time(&self, now: Now) -> Now {
+        // Another one than that which the service calls expired.
+        if self.wanted { now } else { self.policy.issue(now) }
+    }
+
     /// A token was signed after [`current`](Self::current) had none. Hand out what this returns: if somebody else was
     /// quicker with the same order, theirs, so that all use one token.
     pub fn signed(&mut self, token: ProviderToken) -> ProviderToken {
@@ -143,7 +196,7 @@ impl TokenSchedule {
             return current.clone();
         }
         // Whatever the wall clock or the service made old: the monotonic clock, which nobody sets, does not say so.
-        let out_of_turn = self.current.as_ref().is_some_and(|old| ages(old, now).0 < self.policy.renew_after);
+        let out_of_turn = self.current.as_ref().is_some_and(|old| ages(old, now).0 < self.policy.lasts(old));
         if out_of_turn {
             self.forced = Some(now.instant);
         }

@@ -209,8 +209,8 @@ const TABLES: &[SettingsTable] = &[
     ),
     table(
         "[store]",
-        "One PostgreSQL, version 15 or later, for the outbox of several daemons, in the place of the files in `data`. See \
-         `docs/cluster.md`. It needs a program that was built with the feature `postgres`.",
+        "One PostgreSQL, version 15 or later, for the outbox of several daemons, in place of the outbox file in `data`: see \
+         [several daemons](cluster.md). It needs a program that was built with the feature `postgres`.",
         &[
             setting(
                 "url",
@@ -338,7 +338,7 @@ const TABLES: &[SettingsTable] = &[
                 "max_requests",
                 ONE_OR_MORE,
                 Value("20000"),
-                "The most requests at a time on all connections, and half of it with one access token; beyond it 429.",
+                "The most requests at a time on all connections. One access token may have half of them. Beyond it the answer is 429.",
             ),
         ],
     ),
@@ -588,7 +588,12 @@ const TABLES: &[SettingsTable] = &[
         "What is sent again after the service refused it for the time being.",
         &[
             setting("attempts", ANY, Value("5"), "How often; 0 for never."),
-            setting("within", SPAN, Value("\"1d\""), "For how long after it was taken."),
+            setting(
+                "within",
+                SPAN,
+                Value("\"1d\""),
+                "For how long after it was taken, or after its `send_at`; also how far ahead `send_at` may be.",
+            ),
             setting("longest_wait", SPAN, Value("\"1h\""), "Between two attempts, unless the service asks for more."),
         ],
     ),

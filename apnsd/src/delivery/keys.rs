@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use apns_credentials::{SigningKey, SigningSource};
-use apns_proto::http2::{KeyId, TeamId, TokenSource};
+use apns_proto::http2::{KeyId, TeamId, TokenPolicy, TokenSource};
 use parking_lot::Mutex;
 
 /// The name of a key, and the key itself: another key under the same name is another one.
@@ -23,7 +23,9 @@ impl KeyRing {
         if let Some(source) = sources.get(&name).and_then(Weak::upgrade) {
             return source;
         }
-        let source = Arc::new(SigningSource::new(key.clone(), key_id.clone(), team_id.clone()));
+        // Other nodes have the key as well, and this process may be restarted.
+        let policy = TokenPolicy::shared();
+        let source = Arc::new(SigningSource::with_policy(key.clone(), key_id.clone(), team_id.clone(), policy));
         sources.insert(name, Arc::downgrade(&source));
         source
     }

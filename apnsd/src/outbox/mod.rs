@@ -61,8 +61,9 @@ pub trait Outbox: fmt::Debug + Send + Sync + 'static {
     /// process has to itself gives it at once.
     fn hold(self: Arc<Self>, app: &AppName) -> Answer<'static, Arc<dyn Lane>>;
 
-    /// Settles what is left of an app whose engine has ended, and whose lane was released: what waits as not sent for this reason, what is in flight or
-    /// may have arrived as unknown. At most some thousand of them: to be called until it gives none.
+    /// Settles what is left of an app whose engine has ended, and whose lane was released: what waits as not sent for
+    /// this reason, what is in flight or may have arrived as unknown. At most some thousand of them: to be called
+    /// until it gives none.
     fn abandon(&self, app: &AppName, why: &str, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>>;
 
     /// Ends, as not sent, what waits and is selected; what may have arrived ends as unknown. What is in flight stays. Looks

@@ -11,7 +11,8 @@ use crate::outbox::OutboxError;
 const VERSION: i64 = 6;
 
 /// `pending` has what has no outcome yet: `state` is 0 for waiting and 1 for in flight, `once` is 1 for what asks for one
-/// attempt, `claim` counts how often it was claimed, `send_at` is the time before which it is not sent. Only what waits is in the indexes.
+/// attempt, `claim` counts how often it was claimed, `send_at` is the time before which it is not sent. Only what waits
+/// is in the indexes.
 const TABLES: &str = "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE app (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, definition TEXT, paused_at INTEGER,
