@@ -354,7 +354,7 @@ impl Outbox for PostgresOutbox {
     }
 
     fn sweep(&self, now: WallTime) -> Answer<'_, bool> {
-        Box::pin(self.shared.read(move |shared, link| async move { shared.sweep(&link, now).await }))
+        Box::pin(self.shared.sweep(now))
     }
 
     fn probe(&self) -> Answer<'_, Disk> {

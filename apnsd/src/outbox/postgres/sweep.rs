@@ -1,14 +1,19 @@
 //! What is forgotten in its time, and what a clock that was set does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use apns_proto::WallTime;
 
 use super::connections::{Link, Trouble};
 use super::{AppNumber, Shared, millis, schema, span};
+use crate::outbox::OutboxError;
 
-/// What is forgotten at most in one step.
+/// What is forgotten at most in one step, of all apps together.
 const SWEEP: i64 = 5000;
+
+/// So many of each app are looked at in one step.
+const LOOK: i64 = 1000;
 
 /// A time so far ahead is of a clock that was set back since.
 const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
@@ -16,63 +21,82 @@ const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 /// What an outcome takes up beside its record: the row and its places in two indexes.
 const OUTCOME_OVERHEAD: f64 = 100.0;
 
+/// A part of a sweep. Each is a transaction: one that fails takes nothing back of those before it.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// What is older than it is kept.
+    Old { delete: &'static str, kept: Duration },
+    /// Outcomes beyond their bytes.
+    Bytes,
+    /// What this store notes for itself.
+    Notes,
+    /// What waits for a time of a clock that was set back.
+    Forward,
+}
+
 impl Shared {
     /// One node at a time.
-    pub(super) async fn sweep(&self, link: &Link, now: WallTime) -> Result<bool, Trouble> {
+    pub(super) async fn sweep(self: &Arc<Self>, now: WallTime) -> Result<bool, OutboxError> {
+        let steps = [
+            Step::Old {
+                // In the order of their places, which is that of their times but where a clock was set. Those of the
+                // future are passed over: they would be in the way of all behind them.
+                delete: "DELETE FROM outcome AS o USING (SELECT f.app, f.place FROM app AS a CROSS JOIN LATERAL
+                    (SELECT app, place, at FROM outcome WHERE app = a.number AND at <= $3 ORDER BY place LIMIT $4) AS f
+                    WHERE f.at < $1 LIMIT $2) AS old WHERE o.app = old.app AND o.place = old.place",
+                kept: self.bounds.outcomes,
+            },
+            Step::Old {
+                delete: "DELETE FROM gone AS g USING (SELECT f.app, f.place FROM app AS a CROSS JOIN LATERAL
+                    (SELECT app, place, found_at FROM gone WHERE app = a.number AND found_at <= $3 ORDER BY place LIMIT $4)
+                    AS f WHERE f.found_at < $1 LIMIT $2) AS old WHERE g.app = old.app AND g.place = old.place",
+                kept: self.bounds.gone_tokens,
+            },
+            Step::Old {
+                delete: "DELETE FROM key AS k USING (SELECT app, key FROM key WHERE at < $1 AND at <= $3 ORDER BY at
+                    LIMIT least($2::int8, $4::int8)) AS old WHERE k.app = old.app AND k.key = old.key AND k.at < $1",
+                kept: self.bounds.idempotency,
+            },
+            Step::Bytes,
+            Step::Notes,
+            Step::Forward,
+        ];
+        let mut more = false;
+        for step in steps {
+            more |= self.read(move |shared, link| async move { shared.sweep_alone(&link, step, now).await }).await?;
+        }
+        Ok(more)
+    }
+
+    async fn sweep_alone(&self, link: &Link, step: Step, now: WallTime) -> Result<bool, Trouble> {
         link.batch("BEGIN").await?;
         let alone: bool = link.one("SELECT pg_try_advisory_xact_lock($1)", &[&schema::SWEEPING]).await?.get(0);
-        let more = alone && self.sweep_alone(link, now).await?;
+        let more = alone
+            && match step {
+                Step::Old { delete, kept } => {
+                    let oldest = millis(now).saturating_sub(span(kept));
+                    let future = millis(now).saturating_add(span(AHEAD));
+                    let gone = link.run(delete, &[&oldest, &SWEEP, &future, &LOOK]).await?;
+                    // Also where some of those that were looked at are not old: more of them may stand behind.
+                    i64::try_from(gone).is_ok_and(|gone| gone > LOOK / 2)
+                }
+                Step::Bytes => self.forget_beyond_bytes(link).await?,
+                Step::Notes => forget_notes(link).await?,
+                Step::Forward => self.bring_forward(link, now).await?,
+            };
         link.batch("COMMIT").await?;
         Ok(more)
     }
 
-    async fn sweep_alone(&self, link: &Link, now: WallTime) -> Result<bool, Trouble> {
-        let future = millis(now).saturating_add(span(AHEAD));
-        let steps = [
-            (
-                // In the order of their places, which is that of their times but where a clock was set. Those of the
-                // future are passed over: they would be in the way of all behind them.
-                "DELETE FROM outcome AS o USING (SELECT f.app, f.place FROM app AS a CROSS JOIN LATERAL
-                    (SELECT app, place, at FROM outcome WHERE app = a.number AND at <= $3 ORDER BY place LIMIT $2) AS f
-                    WHERE f.at < $1) AS old WHERE o.app = old.app AND o.place = old.place",
-                self.bounds.outcomes,
-            ),
-            (
-                "DELETE FROM gone AS g USING (SELECT f.app, f.place FROM app AS a CROSS JOIN LATERAL
-                    (SELECT app, place, found_at FROM gone WHERE app = a.number AND found_at <= $3 ORDER BY place LIMIT $2)
-                    AS f WHERE f.found_at < $1) AS old WHERE g.app = old.app AND g.place = old.place",
-                self.bounds.gone_tokens,
-            ),
-            (
-                "DELETE FROM key AS k USING (SELECT app, key FROM key WHERE at < $1 AND at <= $3 ORDER BY at LIMIT $2) AS old
-                    WHERE k.app = old.app AND k.key = old.key AND k.at < $1",
-                self.bounds.idempotency,
-            ),
-        ];
-        let mut more = false;
-        for (delete, kept) in steps {
-            let oldest = millis(now).saturating_sub(span(kept));
-            let gone = link.run(delete, &[&oldest, &SWEEP, &future]).await?;
-            // Also where some of those that were looked at are not old: more of them may stand behind.
-            more |= i64::try_from(gone).is_ok_and(|gone| gone > SWEEP / 2);
-        }
-        more |= self.forget_beyond_bytes(link).await?;
-        // A caller is told within seconds whether its batch is there.
-        link.run("DELETE FROM batch WHERE at < clock_timestamp() - interval '10 minutes'", &[]).await?;
-        link.run("DELETE FROM node WHERE until < clock_timestamp() - interval '1 day'", &[]).await?;
-        // Sessions that have ended write no more.
-        let merge =
-            "WITH ended AS (DELETE FROM tally WHERE writer <> 0 AND writer NOT IN (SELECT pid FROM pg_stat_activity)
-                RETURNING app, waiting, in_flight, bytes)
-            INSERT INTO tally AS t SELECT app, 0, sum(waiting), sum(in_flight), sum(bytes) FROM ended GROUP BY app
-                ON CONFLICT (app, writer) DO UPDATE SET waiting = t.waiting + excluded.waiting,
-                    in_flight = t.in_flight + excluded.in_flight, bytes = t.bytes + excluded.bytes";
-        link.run(merge, &[]).await?;
-        // What was never refused was never put off, and is due at once, or when it is to be sent. A later time is of a clock that was set back since.
-        let forward = "UPDATE pending SET due = greatest($1, send_at) WHERE state = 0 AND due > greatest($1, send_at) AND retries = 0
-            AND app IN (SELECT app FROM lane WHERE node = $2 AND incarnation = $3)";
-        link.run(forward, &[&millis(now), &self.node.name(), &self.node.incarnation()]).await?;
-        Ok(more)
+    /// What was never refused was never put off, and is due at once, or when it is to be sent. A later time is of a clock that
+    /// was set back since.
+    async fn bring_forward(&self, link: &Link, now: WallTime) -> Result<bool, Trouble> {
+        let forward = "UPDATE pending SET due = greatest($1, send_at) WHERE row IN (SELECT row FROM pending
+            WHERE state = 0 AND due > $1 AND due > greatest($1, send_at) AND retries = 0
+            AND app IN (SELECT app FROM lane WHERE node = $2 AND incarnation = $3) LIMIT $4)
+            AND state = 0 AND due > greatest($1, send_at) AND retries = 0";
+        let params: [super::Param<'_>; 4] = [&millis(now), &self.node.name(), &self.node.incarnation(), &SWEEP];
+        Ok(is_full(link.run(forward, &params).await?))
     }
 
     /// Forgets the oldest outcomes where all of them take up too much, of each app its share. Counted by their places and by the
@@ -94,11 +118,15 @@ impl Shared {
         if bytes <= most {
             return Ok(false);
         }
-        let mut more = false;
+        let (mut more, mut left) = (false, SWEEP);
         for (app, count, _) in apps {
-            let excess = (count * (1.0 - most / bytes)).ceil();
-            let limit = excess.min(SWEEP as f64) as i64;
-            more |= excess > SWEEP as f64;
+            let excess = (count * (1.0 - most / bytes)).ceil() as i64;
+            let limit = excess.min(left);
+            left -= limit;
+            more |= excess > limit;
+            if limit == 0 {
+                continue;
+            }
             let forget = "DELETE FROM outcome WHERE app = $1 AND place IN
                 (SELECT place FROM outcome WHERE app = $1 ORDER BY place LIMIT $2)";
             link.run(forget, &[&app, &limit]).await?;
@@ -113,4 +141,26 @@ impl Shared {
         let params: [super::Param<'_>; 4] = [&millis(now), &span(by), &self.node.name(), &self.node.incarnation()];
         link.run(shift, &params).await.map(drop)
     }
+}
+
+/// What nobody asks for any more: batches, nodes that are long gone, tallies of sessions that have ended.
+async fn forget_notes(link: &Link) -> Result<bool, Trouble> {
+    // A caller is told within seconds whether its batch is there.
+    let batches = "DELETE FROM batch WHERE id IN
+        (SELECT id FROM batch WHERE at < clock_timestamp() - interval '10 minutes' LIMIT $1)";
+    let gone = link.run(batches, &[&SWEEP]).await?;
+    link.run("DELETE FROM node WHERE until < clock_timestamp() - interval '1 day'", &[]).await?;
+    let merge =
+        "WITH ended AS (DELETE FROM tally WHERE writer <> 0 AND writer NOT IN (SELECT pid FROM pg_stat_activity)
+            RETURNING app, waiting, in_flight, bytes)
+        INSERT INTO tally AS t SELECT app, 0, sum(waiting), sum(in_flight), sum(bytes) FROM ended GROUP BY app
+            ON CONFLICT (app, writer) DO UPDATE SET waiting = t.waiting + excluded.waiting,
+                in_flight = t.in_flight + excluded.in_flight, bytes = t.bytes + excluded.bytes";
+    link.run(merge, &[]).await?;
+    Ok(is_full(gone))
+}
+
+/// Whether a step did as much as one does.
+fn is_full(done: u64) -> bool {
+    i64::try_from(done).is_ok_and(|done| done >= SWEEP)
 }

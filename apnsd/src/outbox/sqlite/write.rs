@@ -657,7 +657,7 @@ impl Work<'_> {
     fn bring_forward(&self, now: WallTime) -> rusqlite::Result<()> {
         let mut update = self.connection.prepare_cached(
             "UPDATE pending SET due = max(?2, coalesce(send_at, 0))
-                 WHERE app = ?1 AND state = 0 AND due > max(?2, coalesce(send_at, 0)) AND retries = 0",
+                 WHERE app = ?1 AND state = 0 AND due > ?2 AND due > coalesce(send_at, 0) AND retries = 0",
         )?;
         for app in self.books.totals.apps.values() {
             update.execute(params![app, millis(now)])?;
