@@ -58,18 +58,22 @@ impl Pending {
         self.key.as_deref().map(|key| String::from_utf8_lossy(key).into())
     }
 
+    const fn ends(&self, state: i16, record: OutcomeRecord) -> Ending {
+        Ending { row: self.row, state, claim: self.claim, record }
+    }
+
     pub(super) const fn accepted_at(&self) -> WallTime {
         self.accepted_at
     }
 }
 
-/// Ends rows that are in flight under these claims, whoever asks; a claim of -1 stands for what waits. The places of the
-/// outcomes are those after the last one that was committed.
+/// Ends rows that are still as they were read, whoever asks: in the same state, under the same claim. A row that was put back
+/// keeps its last claim, so one that was claimed since it was read is another one, and its record would be wrong. The places
+/// of the outcomes are those after the last one that was committed.
 const END: &str = "
-    WITH s AS (SELECT * FROM unnest($2::int8[], $3::int8[], $4::int8[], $5::text[]) WITH ORDINALITY
-        AS t(row, claim, at, record, nth)),
-    d AS (DELETE FROM pending AS p USING s WHERE p.row = s.row AND p.app = $1
-            AND CASE WHEN s.claim = -1 THEN p.state = 0 ELSE p.state = 1 AND p.claim = s.claim END
+    WITH s AS (SELECT * FROM unnest($2::int8[], $3::int8[], $4::int8[], $5::text[], $12::int2[]) WITH ORDINALITY
+        AS t(row, claim, at, record, state, nth)),
+    d AS (DELETE FROM pending AS p USING s WHERE p.row = s.row AND p.app = $1 AND p.state = s.state AND p.claim = s.claim
         RETURNING p.row, s.at, s.record, s.nth),
     g AS (SELECT t.*, row_number() OVER (ORDER BY t.nth) AS place
         FROM unnest($6::int8[], $7::bytea[], $8::bytea[], $9::int8[], $10::int8[], $11::bytea[]) WITH ORDINALITY
@@ -83,8 +87,17 @@ const END: &str = "
         SELECT $1, n.outcome - (SELECT count(*) FROM d) + row_number() OVER (ORDER BY d.nth), d.row, d.at, d.record FROM d, n
         RETURNING row, place";
 
-/// The claim that [`END`] takes for what waits.
-const WAITS: i64 = -1;
+/// A row to be ended, as it was read.
+struct Ending {
+    row: i64,
+    state: i16,
+    claim: i64,
+    record: OutcomeRecord,
+}
+
+/// The states of a row, as in the table.
+const WAITING: i16 = 0;
+const IN_FLIGHT: i16 = 1;
 
 fn text(record: &OutcomeRecord) -> String {
     serde_json::to_string(record).expect("a record has text keys and numbers only")
@@ -101,17 +114,17 @@ impl Shared {
             if let Some(token) = token {
                 gone.push((row, token));
             }
-            rows.push((row, claim.get(), record));
+            rows.push(Ending { row, state: IN_FLIGHT, claim: claim.get(), record });
         }
         let mut ended = self.end(link, app, &rows, &gone).await?;
         let missing: Vec<i64> =
-            rows.iter().map(|(row, ..)| *row).filter(|row| !ended.iter().any(|(ended, _)| ended == row)).collect();
+            rows.iter().map(|one| one.row).filter(|row| !ended.iter().any(|(ended, _)| ended == row)).collect();
         if !missing.is_empty() {
             let find = "SELECT row, place, record FROM outcome WHERE app = $1 AND row = ANY($2)";
             let found = link.rows(find, &[&app, &missing]).await?;
             ended.extend(found.iter().filter_map(|found| {
                 let row = found.get(0);
-                let ours = rows.iter().any(|(one, _, record)| *one == row && text(record) == found.get::<_, &str>(2));
+                let ours = rows.iter().any(|one| one.row == row && text(&one.record) == found.get::<_, &str>(2));
                 ours.then(|| (row, found.get(1)))
             }));
         }
@@ -123,22 +136,23 @@ impl Shared {
         &self,
         link: &Link,
         app: AppNumber,
-        rows: &[(i64, i64, OutcomeRecord)],
+        rows: &[Ending],
         gone: &[(i64, GoneToken)],
     ) -> Result<Vec<(i64, i64)>, Trouble> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let numbers: Vec<i64> = rows.iter().map(|(row, ..)| *row).collect();
-        let claims: Vec<i64> = rows.iter().map(|(_, claim, _)| *claim).collect();
+        let numbers: Vec<i64> = rows.iter().map(|one| one.row).collect();
+        let states: Vec<i16> = rows.iter().map(|one| one.state).collect();
+        let claims: Vec<i64> = rows.iter().map(|one| one.claim).collect();
         let at: Vec<i64> =
-            rows.iter().map(|(.., record)| i64::try_from(record.settled_at).unwrap_or(super::LIKE_NEVER)).collect();
-        let records: Vec<String> = rows.iter().map(|(.., record)| text(record)).collect();
+            rows.iter().map(|one| i64::try_from(one.record.settled_at).unwrap_or(super::LIKE_NEVER)).collect();
+        let records: Vec<String> = rows.iter().map(|one| text(&one.record)).collect();
         let tokens = Tokens::of(gone.iter().map(|(_, token)| token));
         let of: Vec<i64> = gone.iter().map(|(row, _)| *row).collect();
         let Tokens { tokens, topics, since, found_at, reasons } = &tokens;
-        let params: [super::Param<'_>; 11] =
-            [&app, &numbers, &claims, &at, &records, &of, tokens, topics, since, found_at, reasons];
+        let params: [super::Param<'_>; 12] =
+            [&app, &numbers, &claims, &at, &records, &of, tokens, topics, since, found_at, reasons, &states];
         let ended = link.rows(END, &params).await?;
         let mut ended: Vec<(i64, i64)> = ended.iter().map(|row| (row.get(0), row.get(1))).collect();
         ended.sort_unstable_by_key(|(_, place)| *place);
@@ -163,17 +177,12 @@ impl Shared {
     ) -> Result<Ended, Trouble> {
         let rows = ending
             .into_iter()
-            .map(|(pending, outcome)| (pending.row, pending.claim, self.record(app, &pending, &outcome, now)))
+            .map(|(pending, outcome)| pending.ends(IN_FLIGHT, self.record(app, &pending, &outcome, now)))
             .collect();
         self.end_all(link, number, rows).await
     }
 
-    async fn end_all(
-        &self,
-        link: &Link,
-        number: AppNumber,
-        rows: Vec<(i64, i64, OutcomeRecord)>,
-    ) -> Result<Ended, Trouble> {
+    async fn end_all(&self, link: &Link, number: AppNumber, rows: Vec<Ending>) -> Result<Ended, Trouble> {
         let ended = self.end(link, number, &rows, &[]).await?;
         Ok(with_records(ended, rows))
     }
@@ -196,7 +205,7 @@ impl Shared {
         let rows = found.iter().map(|row| {
             let pending = Pending::read(row);
             let outcome = if pending.tries.replays == 0 { Outcome::Expired } else { too_late() };
-            (pending.row, WAITS, self.record(app, &pending, &outcome, now))
+            pending.ends(WAITING, self.record(app, &pending, &outcome, now))
         });
         self.end_all(link, number, rows.collect()).await
     }
@@ -217,7 +226,7 @@ impl Shared {
                 // A copy may have arrived.
                 _ => unknown(),
             };
-            (pending.row, WAITS, self.record(app, &pending, &outcome, now))
+            pending.ends(WAITING, self.record(app, &pending, &outcome, now))
         });
         let mut ended = self.end_all(link, number, rows.collect()).await?;
         let in_flight = concat!(
@@ -272,7 +281,7 @@ impl Shared {
                 // A copy may have arrived.
                 _ => Outcome::Unknown { cause: UnknownCause::ConnectionLost(words.into()) },
             };
-            (pending.row, WAITS, self.record(app, &pending, &outcome, now).with_withdrawal(why))
+            pending.ends(WAITING, self.record(app, &pending, &outcome, now).with_withdrawal(why))
         });
         let settled = self.end_all(link, number, rows.collect()).await?;
         Ok(Withdrawn { settled, next: next.map(Turn::cursor) })
@@ -302,9 +311,9 @@ impl Shared {
 }
 
 /// The records of those that ended, in the order of their places.
-fn with_records(ended: Vec<(i64, i64)>, rows: Vec<(i64, i64, OutcomeRecord)>) -> Ended {
+fn with_records(ended: Vec<(i64, i64)>, rows: Vec<Ending>) -> Ended {
     let mut records: std::collections::HashMap<i64, OutcomeRecord> =
-        rows.into_iter().map(|(row, _, record)| (row, record)).collect();
+        rows.into_iter().map(|one| (one.row, one.record)).collect();
     ended.into_iter().filter_map(|(row, place)| Some((cursor(place), records.remove(&row)?))).collect()
 }
 
