@@ -266,6 +266,11 @@ impl Writer {
             link.batch("ROLLBACK").await?;
             return Ok(Written::Refused(full));
         }
+        if !fresh {
+            // Stored before, perhaps by a session that was cut while it waited for a standby: a write of its own has this
+            // commit wait for the standbys too.
+            link.run("UPDATE batch SET at = clock_timestamp() WHERE id = $1", &[&batch]).await?;
+        }
         // What did not get its key has a name already.
         let had: Vec<i64> = taken.iter().map(|row| row.get(0)).collect();
         let known = self.known(&link, &new, &had, fresh).await?;
