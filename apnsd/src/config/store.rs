@@ -14,7 +14,7 @@ use super::{ConfigError, Secret};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreConfig {
-    /// Where it is, and as whom: `postgres://apnsd@db1,db2/apnsd?sslmode=verify-full&target_session_attrs=read-write`.
+    /// Where it is, and as whom: `postgres://apnsd@db1,db2/apnsd?sslmode=verify-full`.
     /// Without a password.
     pub url: String,
     /// The file with the password of the role, in its first line.

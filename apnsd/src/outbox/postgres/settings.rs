@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use apns_driver::tls::TlsSettings;
 use apns_driver::tls::rustls::client::Base;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connections::Address;
@@ -98,9 +98,9 @@ fn shown(host: &Host) -> String {
 }
 
 impl PostgresSettings {
-    /// From a URL such as `postgres://apnsd@db1,db2/apnsd?sslmode=verify-full&target_session_attrs=read-write`, and this
-    /// node's name, which no other node has. Authorities are those of the system; the lease is 20 s, and there are 8
-    /// connections.
+    /// From a URL such as `postgres://apnsd@db1,db2/apnsd?sslmode=verify-full`, and this node's name, which no
+    /// other node has. Of several hosts it is the one that accepts writes. Authorities are those of the system; the lease is
+    /// 20 s, and there are 8 connections.
     ///
     /// # Errors
     ///
@@ -126,12 +126,17 @@ impl PostgresSettings {
         if config.get_hosts().is_empty() {
             return Err(SettingsError::Url("it names no host".to_owned()));
         }
-        if let Some(host) = config.get_hosts().iter().find(|host| !is_here(host))
+        // With `hostaddr`, that is where it connects, and the host is only a name.
+        let elsewhere = config.get_hosts().iter().find(|host| !is_here(host)).map(shown);
+        let address = config.get_hostaddrs().iter().find(|address| !address.is_loopback());
+        if let Some(host) = elsewhere.or_else(|| address.map(ToString::to_string))
             && protection != Protection::Full
         {
-            return Err(SettingsError::Unverified { host: shown(host) });
+            return Err(SettingsError::Unverified { host });
         }
         config.ssl_mode(if protection == Protection::Full { SslMode::Require } else { SslMode::Disable });
+        // A server that was the primary and is a standby now is passed over, by whichever session.
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         config.connect_timeout(Duration::from_secs(5));
         config.keepalives_idle(Duration::from_secs(10));
         config.tcp_user_timeout(Duration::from_secs(10));
@@ -206,9 +211,15 @@ mod tests {
         let unverified = SettingsError::Unverified { host: "db1".to_owned() };
         assert_eq!(read("postgres://a@db1/a").unwrap_err(), unverified);
         assert_eq!(read("postgres://a@localhost,db1/a?sslmode=disable").unwrap_err(), unverified);
+        for address in ["10.0.0.7", "127.0.0.1,10.0.0.7"] {
+            let url = format!("postgres://a@localhost,localhost/a?hostaddr={address}");
+            assert_eq!(read(&url).unwrap_err(), SettingsError::Unverified { host: "10.0.0.7".to_owned() });
+        }
+        read("postgres://a@localhost/a?hostaddr=127.0.0.1").unwrap();
         assert_eq!(read("postgres://a@db1/a?sslmode=require").unwrap_err(), SettingsError::Mode("require".to_owned()));
-        let both = read("postgres://a@db1,db2/a?sslmode=verify-full&target_session_attrs=read-write").unwrap();
+        let both = read("postgres://a@db1,db2/a?sslmode=verify-full&target_session_attrs=any").unwrap();
         assert_eq!((both.config.get_ssl_mode(), both.config.get_hosts().len()), (SslMode::Require, 2));
+        assert_eq!(both.config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
         assert_eq!(read("postgres://a:secret@localhost/a").unwrap_err(), SettingsError::Password);
         assert!(matches!(read("mysql://localhost"), Err(SettingsError::Url(_))));
         assert!(!format!("{:?}", read("postgres://a@localhost/a").unwrap().with_password("secret")).contains("secret"));

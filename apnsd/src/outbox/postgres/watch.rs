@@ -24,7 +24,8 @@ const APART: Duration = Duration::from_millis(50);
 /// What was seen last.
 #[derive(Default)]
 struct Seen {
-    outcomes: HashMap<AppNumber, i64>,
+    /// `None` before the first look: what was there before is no news.
+    outcomes: Option<HashMap<AppNumber, i64>>,
     registry: Option<i64>,
 }
 
@@ -94,10 +95,14 @@ async fn look(shared: &Shared, link: &Link, bells: &mpsc::Sender<Bell>, seen: &m
     let others = rows.iter().filter(|row| !row.get::<_, bool>(4));
     node.compare(&others.map(|row| (row.get(0), row.get(3))).collect());
     let mut news = Vec::new();
+    let mut outcomes = HashMap::with_capacity(rows.len());
     for row in &rows {
         let Ok(app) = AppName::new(row.get::<_, String>(1)) else { continue };
         let place: i64 = row.get(2);
-        let before = seen.outcomes.insert(row.get(0), place).unwrap_or(place);
+        let number: AppNumber = row.get(0);
+        // An app that was not there at an earlier look had no outcomes.
+        let before = seen.outcomes.as_ref().map_or(place, |seen| seen.get(&number).copied().unwrap_or(0));
+        outcomes.insert(number, place);
         if before != place {
             news.push(Bell::Settled { app: app.clone(), after: cursor(before) });
         }
@@ -105,6 +110,7 @@ async fn look(shared: &Shared, link: &Link, bells: &mpsc::Sender<Bell>, seen: &m
             news.push(Bell::Accepted(app));
         }
     }
+    seen.outcomes = Some(outcomes);
     let registry = rows.first().map(|row| row.get(6));
     if registry.is_some() && seen.registry.replace(registry.unwrap_or_default()) != registry && registry != Some(0) {
         news.push(Bell::Apps);
