@@ -10,6 +10,7 @@ use apnsd::outbox::{Bounds, Change, Cursor, Lane, Outbox, OutboxError, Tries};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::nodes::Session;
 use crate::{again, app, at, entry, hold, postpone, settle};
 
 /// Between an outbox and its server.
@@ -113,6 +114,9 @@ async fn what_was_stored_without_an_answer_is_stored_once() {
         assert_eq!(accepted.iter().map(|one| one.duplicate).collect::<Vec<_>>(), [false, false, true]);
         let found = again(async || outbox.lookup(accepted.iter().map(|one| one.id).collect()).await).await;
         assert!(found.iter().all(Option::is_some));
+        // The commit that is answered waits for standbys: it wrote something.
+        let wrote = "SELECT (SELECT max(xmin::text::int8) FROM batch) > (SELECT max(xmin::text::int8) FROM pending)";
+        assert_eq!(Session::to(&wire.url).await.ask(wrote).await, "t");
         let counts = again(async || outbox.counts(&app).await).await;
         assert_eq!(counts.waiting, 2 * (u64::from(round) + 1));
     }

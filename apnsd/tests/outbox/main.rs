@@ -9,6 +9,8 @@ mod contract;
 mod home;
 mod model;
 #[cfg(feature = "postgres")]
+mod nodes;
+#[cfg(feature = "postgres")]
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod sqlite;

@@ -15,6 +15,7 @@ use tokio_postgres::Row;
 
 use super::connections::{Link, Trouble};
 use super::ends::{Pending, pending_columns};
+use super::node::Wish;
 use super::settings::session_name;
 use super::{AppNumber, Shared, millis, time, unsigned};
 use crate::outbox::outcome::abandoned;
@@ -27,7 +28,7 @@ use crate::{AppName, NotificationId};
 /// How often it is tried to take a lane that another node has.
 const TRIED_EVERY: Duration = Duration::from_secs(1);
 
-/// A node that has its share of the lanes tries that many times less often.
+/// A node tries that many times less often where another one wants the lane and holds fewer.
 const RELUCTANCE: u32 = 4;
 
 /// How many are recovered in one transaction.
@@ -62,19 +63,22 @@ struct Claims {
 /// Waits until this node has the lane.
 pub(super) async fn hold(shared: Arc<Shared>, app: AppName) -> Result<PostgresLane, OutboxError> {
     let mut tries = 0_u32;
+    let mut wish: Option<Wish> = None;
     loop {
         let name = app.clone();
-        let reluctant = tries > 0 && shared.node.has_its_share() && !tries.is_multiple_of(RELUCTANCE);
+        let yields = wish.as_ref().is_some_and(|wish| shared.node.yields(wish.app()));
+        let reluctant = yields && !tries.is_multiple_of(RELUCTANCE);
         tries += 1;
         if !reluctant {
             let taken = shared.read(move |shared, link| async move {
                 let number = shared.number_of(&link, &name).await?;
                 if shared.node.just_gave(number) {
-                    return Ok(None);
+                    return Ok((number, None));
                 }
-                Ok(shared.take(&link, number).await?.map(|epoch| (number, epoch)))
+                Ok((number, shared.take(&link, number).await?))
             });
-            if let Some((number, epoch)) = taken.await? {
+            let (number, epoch) = taken.await?;
+            if let Some(epoch) = epoch {
                 let leaving = shared.node.took(number, epoch);
                 let claims = Mutex::new(Claims { epoch, last: 0, unsure: None });
                 return Ok(PostgresLane {
@@ -87,6 +91,8 @@ pub(super) async fn hold(shared: Arc<Shared>, app: AppName) -> Result<PostgresLa
                     waiting: Arc::default(),
                 });
             }
+            // The holder learns of it with the next renewal of the lease.
+            wish.get_or_insert_with(|| Wish::new(shared.clone(), number));
         }
         sleep(TRIED_EVERY).await;
     }
@@ -122,10 +128,10 @@ impl Shared {
         Ok(taken.first().map(|row| row.get(0)))
     }
 
-    /// Gives a lane back, if this is its holder still.
+    /// Gives a lane back, if this holding of it lasts still; a later one of this node is not meant.
     pub(super) async fn give_back(&self, link: &Link, app: AppNumber, epoch: i64) -> Result<(), Trouble> {
         let give = "UPDATE lane SET node = NULL, incarnation = NULL
-            WHERE app = $1 AND node = $2 AND incarnation = $3 AND epoch IN ($4::int8, $4::int8 + 1)";
+            WHERE app = $1 AND node = $2 AND incarnation = $3 AND epoch = $4";
         link.run(give, &[&app, &self.node.name(), &self.node.incarnation(), &epoch]).await.map(drop)
     }
 }

@@ -1,6 +1,7 @@
 //! This process among the others: its lease, and the lanes that it holds.
 
-use std::collections::HashMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,10 +35,49 @@ pub(super) struct Node {
     /// The lease has to be renewed now.
     renew: Notify,
     lanes: Mutex<HashMap<AppNumber, Held>>,
-    /// How many nodes there were, and how many lanes were held, when that was last known.
-    seen: Mutex<(usize, usize)>,
+    /// The apps whose lanes this node waits for, and how often it does.
+    wishes: Mutex<BTreeMap<AppNumber, usize>>,
+    /// The other nodes, when that was last known.
+    peers: Mutex<Peers>,
     gave: Mutex<HashMap<AppNumber, Instant>>,
     closed: CancellationToken,
+}
+
+/// The nodes beside this one whose leases last.
+#[derive(Debug, Default)]
+struct Peers {
+    count: usize,
+    /// For each app that one of them waits for, how many lanes the one of these has that has the fewest.
+    fewest: HashMap<AppNumber, usize>,
+}
+
+/// This node waits for the lane of an app, for as long as this lives.
+pub(super) struct Wish {
+    shared: Arc<Shared>,
+    app: AppNumber,
+}
+
+impl Wish {
+    pub(super) fn new(shared: Arc<Shared>, app: AppNumber) -> Self {
+        *shared.node.wishes.lock().entry(app).or_default() += 1;
+        Self { shared, app }
+    }
+
+    pub(super) const fn app(&self) -> AppNumber {
+        self.app
+    }
+}
+
+impl Drop for Wish {
+    fn drop(&mut self) {
+        let mut wishes = self.shared.node.wishes.lock();
+        if let Entry::Occupied(mut times) = wishes.entry(self.app) {
+            *times.get_mut() -= 1;
+            if *times.get() == 0 {
+                times.remove();
+            }
+        }
+    }
 }
 
 /// A lane that is held.
@@ -56,7 +96,8 @@ impl Node {
             good_until: watch::Sender::new(Instant::now()),
             renew: Notify::new(),
             lanes: Mutex::default(),
-            seen: Mutex::new((1, 0)),
+            wishes: Mutex::default(),
+            peers: Mutex::default(),
             gave: Mutex::default(),
             closed,
         }
@@ -89,13 +130,13 @@ impl Node {
 
     /// Whether there may be others who want to hear of something.
     pub(super) fn has_peers(&self) -> bool {
-        self.seen.lock().0 > 1
+        self.peers.lock().count > 0
     }
 
-    /// Whether this node holds as many lanes as is its share.
-    pub(super) fn has_its_share(&self) -> bool {
-        let (nodes, lanes) = *self.seen.lock();
-        self.lanes.lock().len() >= (lanes + 1).div_ceil(nodes.max(1))
+    /// Whether another node that waits for this lane comes first: it holds fewer.
+    pub(super) fn yields(&self, app: AppNumber) -> bool {
+        let fewest = self.peers.lock().fewest.get(&app).copied();
+        fewest.is_some_and(|fewest| fewest < self.lanes.lock().len())
     }
 
     /// Whether it gave this lane away a moment ago.
@@ -109,7 +150,7 @@ impl Node {
         let take = "INSERT INTO node (name, incarnation, until, version)
             VALUES ($1, $2, clock_timestamp() + $3::int8 * interval '1 ms', $4)
             ON CONFLICT (name) DO UPDATE SET incarnation = excluded.incarnation, until = excluded.until,
-                version = excluded.version";
+                version = excluded.version, wants = excluded.wants";
         link.run(take, &[&self.name, &self.incarnation, &super::span(self.lease), &env!("CARGO_PKG_VERSION")]).await?;
         self.renewed(before);
         self.look_around(link).await
@@ -123,9 +164,10 @@ impl Node {
     /// Says whether this process is the node's still.
     async fn extend(&self, link: &Link) -> Result<bool, Trouble> {
         let before = Instant::now();
-        let extend = "UPDATE node SET until = clock_timestamp() + $3::int8 * interval '1 ms'
+        let wants: Vec<AppNumber> = self.wishes.lock().keys().copied().collect();
+        let extend = "UPDATE node SET until = clock_timestamp() + $3::int8 * interval '1 ms', wants = $4
             WHERE name = $1 AND incarnation = $2";
-        if link.run(extend, &[&self.name, &self.incarnation, &super::span(self.lease)]).await? == 0 {
+        if link.run(extend, &[&self.name, &self.incarnation, &super::span(self.lease), &wants]).await? == 0 {
             return Ok(false);
         }
         self.renewed(before);
@@ -133,21 +175,36 @@ impl Node {
         Ok(true)
     }
 
-    /// How many nodes there are, and whether this one has lanes to give.
+    /// Looks who else is there, and gives a lane to one that waits for it and holds fewer, also afterwards. One that cannot
+    /// deliver an app does not wait for it, and is given nothing in vain.
     async fn look_around(&self, link: &Link) -> Result<(), Trouble> {
-        let count = "SELECT (SELECT count(*) FROM node WHERE until > clock_timestamp()), count(*) FROM lane
-            JOIN node ON node.name = lane.node AND node.incarnation = lane.incarnation AND node.until > clock_timestamp()";
-        let row = link.one(count, &[]).await?;
-        let number = |column| usize::try_from(row.get::<_, i64>(column)).unwrap_or_default();
-        let (nodes, lanes) = (number(0).max(1), number(1));
-        *self.seen.lock() = (nodes, lanes);
-        let held = self.lanes.lock();
-        if held.len() > lanes.div_ceil(nodes)
-            && let Some((app, one)) = held.iter().find(|(_, one)| one.left.borrow().is_none())
-        {
-            self.gave.lock().insert(*app, Instant::now());
-            one.left.send_replace(Some(Left::Wanted(HANDED_OVER_WITHIN)));
+        let look =
+            "SELECT n.wants, (SELECT count(*) FROM lane AS l WHERE l.node = n.name AND l.incarnation = n.incarnation)
+            FROM node AS n WHERE n.until > clock_timestamp() AND n.name <> $1";
+        let rows = link.rows(look, &[&self.name]).await?;
+        let mut peers = Peers { count: rows.len(), fewest: HashMap::new() };
+        for row in &rows {
+            let holds = usize::try_from(row.get::<_, i64>(1)).unwrap_or_default();
+            for app in row.get::<_, Vec<AppNumber>>(0) {
+                let fewest = peers.fewest.entry(app).or_insert(holds);
+                *fewest = holds.min(*fewest);
+            }
         }
+        {
+            let held = self.lanes.lock();
+            let staying = || held.iter().filter(|(_, one)| one.left.borrow().is_none());
+            // Those that are leaving count for the others.
+            let leaving = held.len() - staying().count();
+            let given = staying()
+                .filter_map(|(app, one)| Some((*peers.fewest.get(app)?, *app, one)))
+                .min_by_key(|(fewest, app, _)| (*fewest, *app))
+                .filter(|(fewest, ..)| fewest + leaving + 2 <= held.len() - leaving);
+            if let Some((_, app, one)) = given {
+                self.gave.lock().insert(app, Instant::now());
+                one.left.send_replace(Some(Left::Wanted(HANDED_OVER_WITHIN)));
+            }
+        }
+        *self.peers.lock() = peers;
         Ok(())
     }
 
@@ -200,6 +257,8 @@ impl Node {
         loop {
             let until = *good_until.borrow_and_update();
             tokio::select! {
+                // A process that stood still finds both: its time was over before it was renewed.
+                biased;
                 () = tokio::time::sleep_until(until) => return,
                 // The sender is there for as long as the node is.
                 _renewed = good_until.changed() => {}
@@ -217,7 +276,7 @@ impl Node {
 pub(super) async fn keep(shared: Arc<Shared>, address: Address, link: Link) {
     let node = &shared.node;
     let mut link = Some(link);
-    let mut lapsed = false;
+    let (mut lapsed, mut replaced) = (false, false);
     loop {
         let wait = if link.is_some() { node.lease / 4 } else { RETRY };
         tokio::select! {
@@ -236,6 +295,7 @@ pub(super) async fn keep(shared: Arc<Shared>, address: Address, link: Link) {
         match timeout(ANSWERS_WITHIN.min(node.lease / 4), extended).await.unwrap_or(Err(Trouble::Silent)) {
             Ok((true, kept)) => {
                 link = Some(kept);
+                replaced = false;
                 if std::mem::take(&mut lapsed) {
                     tracing::info!("node {}: its lease is renewed again", node.name);
                 }
@@ -245,6 +305,7 @@ pub(super) async fn keep(shared: Arc<Shared>, address: Address, link: Link) {
                 node.lost_all();
                 match node.claim_back(&kept).await {
                     Ok(true) => tracing::warn!("node {}: its lease was removed, and is taken again", node.name),
+                    Ok(false) if std::mem::replace(&mut replaced, true) => {}
                     Ok(false) => {
                         tracing::error!(
                             "node {}: another process runs under this name, and this one delivers nothing: give each its own name",

@@ -1,10 +1,12 @@
 //! The tables, and how a database is made ready.
 
+use tokio_postgres::Row;
+
 use super::connections::{Link, Trouble};
 use crate::outbox::OutboxError;
 
 /// The version of the tables, in `meta`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// Held while the tables are made or changed, by whoever starts first.
 const MIGRATING: i64 = 0x6170_6e73_6400_0001;
@@ -25,7 +27,7 @@ const TABLES: &str = "
     CREATE TABLE apnsd.app_place (app int PRIMARY KEY, outcome bigint NOT NULL DEFAULT 0, gone bigint NOT NULL DEFAULT 0)
         WITH (fillfactor = 10);
     CREATE TABLE apnsd.node (name text PRIMARY KEY, incarnation bigint NOT NULL, until timestamptz NOT NULL,
-        version text NOT NULL) WITH (fillfactor = 10);
+        version text NOT NULL, wants int[] NOT NULL DEFAULT '{}') WITH (fillfactor = 10);
     CREATE TABLE apnsd.lane (app int PRIMARY KEY, node text, incarnation bigint, epoch bigint NOT NULL DEFAULT 0)
         WITH (fillfactor = 10);
     CREATE TABLE apnsd.pending (
@@ -86,6 +88,10 @@ const TABLES: &str = "
     CREATE TRIGGER moved AFTER UPDATE ON apnsd.pending REFERENCING OLD TABLE AS went NEW TABLE AS came
         FOR EACH STATEMENT EXECUTE FUNCTION apnsd.note();
 ";
+
+/// What a node waits for is new in version 2.
+const FROM_1: &str = "BEGIN; ALTER TABLE apnsd.node ADD COLUMN wants int[] NOT NULL DEFAULT '{}';
+    UPDATE apnsd.meta SET value = 2 WHERE name = 'version'; COMMIT";
 
 fn unusable(why: impl std::fmt::Display) -> Trouble {
     Trouble::Store(OutboxError::Unusable(why.to_string()))
@@ -149,9 +155,16 @@ async fn migrate_alone(link: &Link) -> Result<i64, Trouble> {
         ))
         .await?;
     }
-    let meta = link.rows("SELECT name, value FROM apnsd.meta", &[]).await?;
-    let value = |name: &str| meta.iter().find(|row| row.get::<_, &str>(0) == name).map(|row| row.get::<_, i64>(1));
-    match value("version") {
+    let read = async || link.rows("SELECT name, value FROM apnsd.meta", &[]).await;
+    let value = |meta: &[Row], name: &str| {
+        meta.iter().find(|row| row.get::<_, &str>(0) == name).map(|row| row.get::<_, i64>(1))
+    };
+    let mut meta = read().await?;
+    if value(&meta, "version") == Some(1) {
+        link.batch(FROM_1).await?;
+        meta = read().await?;
+    }
+    match value(&meta, "version") {
         Some(VERSION) => {}
         version => {
             let version = version.map_or_else(|| "none".to_owned(), |version| version.to_string());
@@ -161,7 +174,7 @@ async fn migrate_alone(link: &Link) -> Result<i64, Trouble> {
             )));
         }
     }
-    value("tag").ok_or_else(|| unusable("the schema apnsd is damaged: its tag is missing"))
+    value(&meta, "tag").ok_or_else(|| unusable("the schema apnsd is damaged: its tag is missing"))
 }
 
 /// A number that nobody else has.
