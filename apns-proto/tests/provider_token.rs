@@ -383,7 +383,7 @@ fn a_shared_token_that_is_called_expired_is_followed_by_another_one() {
         let source = shared_source();
         let now = wrong_by(clocks, minute * 60, 0);
         let first = source.token(now).unwrap();
-        assert!(first.issued_at() <= now.wall && first.issued_at().as_secs() % 1800 == 0);
+        assert!(first.issued_at() <= now.wall && first.issued_at().as_secs().is_multiple_of(1800));
         assert_eq!(source.rejected(now, &first, &Reason::ExpiredProviderToken, None), AfterRejection::NewConnection);
         let second = source.token(now).unwrap();
         assert_eq!(second.issued_at(), now.wall, "another one, whatever the half hour");

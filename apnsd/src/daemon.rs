@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{Config, ConfigError};
 use crate::interface::{Active, Bound, ListeningPort, Start, Starting};
+use crate::outbox::Outbox;
 use crate::server_files::ServerFiles;
 use crate::service::{Service, StartError};
 use crate::service_manager::{self, State};
@@ -75,6 +76,19 @@ impl Daemon {
     ///
     /// [`DaemonError`].
     pub async fn start(config: Config) -> Result<Self, DaemonError> {
+        Self::start_on(config, None).await
+    }
+
+    /// The same with an outbox of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_with(config: Config, outbox: Arc<dyn Outbox>) -> Result<Self, DaemonError> {
+        Self::start_on(config, Some(outbox)).await
+    }
+
+    async fn start_on(config: Config, outbox: Option<Arc<dyn Outbox>>) -> Result<Self, DaemonError> {
         config.check()?;
         let (mut ports, mut certificates, mut starts) = (Vec::new(), Vec::new(), Vec::new());
         for Bound { ports: taken, certificate, start } in config.bind()? {
@@ -84,7 +98,10 @@ impl Daemon {
         }
         let server_files = Arc::new(ServerFiles::new(certificates));
         server_files.show(server_files.read(&config)?);
-        let service = Service::start(&config).await?;
+        let service = match outbox {
+            Some(outbox) => Service::start_with(&config, outbox).await?,
+            None => Service::start(&config).await?,
+        };
         let (stop, stopping) = watch::channel(false);
         let (stop_within, tasks, active) = (config.stop_within, Vec::new(), Vec::new());
         let grace = stop_within + GRACE;

@@ -30,13 +30,13 @@ impl<'a> Attempts<'a> {
     }
 
     /// What was accepted before this has had its attempt: nobody could be reached for it, or the process that took it has
-    /// ended.
+    /// ended. Where others store notifications as well, these are not older than what took them.
     fn before(&self) -> WallTime {
         let now = clocks::both();
-        let begun = clocks::by_present_clock(self.engine.begun, now);
+        let begun = (!self.lane.is_shared()).then(|| clocks::by_present_clock(self.engine.begun, now).as_millis());
         // Times are kept in milliseconds, and the one of the attempt is over.
         let in_vain = self.in_vain.map(|at| clocks::by_present_clock(at, now).as_millis().saturating_add(1));
-        WallTime::from_millis(begun.as_millis().max(in_vain.unwrap_or_default()))
+        WallTime::from_millis(begun.max(in_vain).unwrap_or_default())
     }
 
     /// Whether a notification asks for one attempt and had it.

@@ -53,6 +53,9 @@ pub enum OutboxError {
     /// The store failed.
     #[error("the outbox failed: {0}")]
     Failed(String),
+    /// The store was told to take notifications, and did not answer. They may have been taken.
+    #[error("the outbox did not answer, and may have stored it: ask again with the same idempotency key ({0})")]
+    Unsure(String),
     /// Another process has it, or it cannot be used for another lasting reason.
     #[error("the outbox cannot be opened: {0}")]
     Unusable(String),

@@ -48,6 +48,12 @@ pub trait Lane: fmt::Debug + Send + Sync + 'static {
     /// The answer has the records that were really settled, with their cursors.
     fn change(&self, changes: Vec<Change>) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>>;
 
+    /// Whether other processes may store notifications for the app at the same time. Where none can, what this process has
+    /// not stored is of one that has ended.
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     /// About how many wait; known without asking the store.
     fn waiting(&self) -> u64;
 

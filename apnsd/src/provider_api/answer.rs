@@ -207,6 +207,7 @@ impl From<SubmitError> for Refusal {
             SubmitError::Outbox(OutboxError::Closed) => {
                 Self::of(Reason::Shutdown).detail("the daemon is stopping").retry_after(Duration::from_secs(1))
             }
+            SubmitError::Outbox(error @ OutboxError::Unsure(_)) => Self::in_doubt().detail(error),
             SubmitError::Outbox(error) => {
                 let problem = Problem::from(error);
                 let refusal = Self::of(Reason::ServiceUnavailable).detail(problem.in_one_line());

@@ -141,8 +141,13 @@ impl ProviderApi {
     async fn push(&self, found: Found, asked: &Asked<'_>, token: &str) -> Result<Response, Refusal> {
         let service = &self.0.service;
         let notification = request::notification(&found, asked, token)?;
-        let stored = found.mode == ProviderApiMode::Stored;
-        let idempotency_key = stored.then(|| key_of(&notification)).flatten();
+        if found.mode == ProviderApiMode::Through {
+            let attended = service.submit_attended(&found.app, notification.into()).await?;
+            let id = attended.id();
+            let passed = attended.answer(self.0.settings.answer_within).await;
+            return answer::passed_on(id, &passed);
+        }
+        let idempotency_key = key_of(&notification);
         let submission = Submission { idempotency_key: idempotency_key.clone(), ..notification.into() };
         let id = match (service.submit(&found.app, vec![submission]).await, idempotency_key) {
             (Ok(accepted), _) => accepted.first().map(|one| one.id),
@@ -152,12 +157,7 @@ impl ProviderApi {
             }
             (Err(error), _) => return Err(error.into()),
         };
-        let Some(id) = id else { return Err(Refusal::of(Reason::InternalServerError)) };
-        if stored {
-            return Ok(answer::stored(id));
-        }
-        let passed = service.pass_on(&found.app, id, self.0.settings.answer_within).await;
-        answer::passed_on(id, &passed)
+        id.map(answer::stored).ok_or_else(|| Refusal::of(Reason::InternalServerError))
     }
 }
 

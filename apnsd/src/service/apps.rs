@@ -157,7 +157,8 @@ impl Service {
             let name = &running.name;
             if provisioned(&running) && !kept.iter().any(|app| app.name == *name) {
                 match self.filed(name) {
-                    None => self.take_out(name).await,
+                    // Whoever removed it ends what waits for it. It may have come into a file that this process has not read.
+                    None => drop(self.uninstall(name).await),
                     Some(definition) => match resolve(definition, FilesToldTo::Owner).await {
                         Ok(resolved) => self.install(name, resolved, Origin::File),
                         Err(error) => tracing::warn!("app {name} cannot be used as its file defines it: {error}"),
@@ -344,6 +345,10 @@ impl Service {
 
     async fn abandon(&self, name: &AppName) -> Result<(), OutboxError> {
         loop {
+            // Another daemon may have provisioned it again.
+            if self.0.outbox.kept_apps().await?.iter().any(|app| app.name == *name) {
+                return Ok(());
+            }
             let settled = self.0.outbox.abandon(name, "its app was removed", now()).await?;
             if settled.is_empty() {
                 break;

@@ -305,12 +305,13 @@ impl Service {
         for (index, submission) in submissions.into_iter().enumerate() {
             let Submission { mut notification, idempotency_key, send_at } = submission;
             findings.push(examine(index, &notification, &current.app)?);
+            // As the caller said it: who asks again after that time asks for the same.
+            let digest = idempotency_key.is_some().then(|| later::digest_with(digest(&notification), send_at));
             let send_at = send_at.filter(|send_at| *send_at > at);
             if let Some(send_at) = send_at {
                 later::check(&notification, send_at, at, &current.app)
                     .map_err(|cause| SubmitError::SendAt { index, cause })?;
             }
-            let digest = idempotency_key.is_some().then(|| later::digest_with(digest(&notification), send_at));
             // What only the payload's builder was told does not survive its being written down.
             if let (None, Some(declared)) = (notification.push_type(), notification.payload().declared_push_type()) {
                 let declared = declared.clone();
@@ -328,8 +329,11 @@ impl Service {
         let (service, name) = (self.clone(), app.clone());
         in_a_task(async move {
             let accepted = service.0.outbox.accept(&name, entries).await.inspect_err(|error| {
-                if matches!(error, OutboxError::Failed(_)) {
+                if matches!(error, OutboxError::Failed(_) | OutboxError::Unsure(_)) {
                     service.0.store.doubt.notify_one();
+                }
+                if matches!(error, OutboxError::Unsure(_)) {
+                    running.wake.notify_one();
                 }
             });
             let mut accepted = match accepted {

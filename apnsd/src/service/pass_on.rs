@@ -6,9 +6,9 @@ use apns_proto::Rejection;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::{Cancelled, Forget, Service};
+use super::{Cancelled, Forget, Service, Submission, SubmitError, in_a_task};
 use crate::delivery::Answered;
-use crate::outbox::{OutcomeRecord, State};
+use crate::outbox::{OutboxError, OutcomeRecord, State};
 use crate::{AppName, NotificationId};
 
 /// What came of a notification whose caller waits for the service's answer.
@@ -34,17 +34,17 @@ enum End {
 }
 
 impl Service {
-    /// Waits for the service's first answer to a notification that was accepted. Where there is none within `limit`, when the
-    /// daemon stops, and when the caller hangs up, which drops this future, it is taken back if it has not left.
-    pub(crate) async fn pass_on(&self, app: &AppName, id: NotificationId, limit: Duration) -> PassedOn {
-        let deadline = Instant::now() + limit;
-        let mut hung_up = HungUp { service: self, app, id, waits: true };
-        let _passing = self.0.passing.read().await;
-        let ids = [id];
-        let _forgotten = Forget { waiters: &self.0.waiters, ids: &ids };
-        let passed = self.first_answer(app, id, deadline).await;
-        hung_up.waits = false;
-        passed
+    /// Accepts a notification whose caller waits for the service's answer. A caller that hangs up before this returns, which
+    /// drops the future, has it taken back as well.
+    pub(crate) async fn submit_attended(&self, app: &AppName, submission: Submission) -> Result<Attended, SubmitError> {
+        let (service, app) = (self.clone(), app.clone());
+        // What the task gives is dropped when nobody waits for it any more.
+        in_a_task(async move {
+            let accepted = service.submit(&app, vec![submission]).await?;
+            let one = accepted.first().ok_or_else(|| OutboxError::Failed("it gave no name".to_owned()))?;
+            Ok(Attended { id: one.id, service, app, waits: true })
+        })
+        .await
     }
 
     async fn first_answer(&self, app: &AppName, id: NotificationId, deadline: Instant) -> PassedOn {
@@ -89,15 +89,36 @@ impl Service {
     }
 }
 
-/// Takes a notification back when its caller has hung up.
-struct HungUp<'a> {
-    service: &'a Service,
-    app: &'a AppName,
+/// A notification whose caller waits for the service's answer. Dropping it, when the caller hangs up, takes the notification
+/// back if it has not left.
+pub(crate) struct Attended {
+    service: Service,
+    app: AppName,
     id: NotificationId,
     waits: bool,
 }
 
-impl Drop for HungUp<'_> {
+impl Attended {
+    /// The name of the notification.
+    pub(crate) const fn id(&self) -> NotificationId {
+        self.id
+    }
+
+    /// Waits for the service's first answer. Where there is none within `limit`, and when the daemon stops, the notification is
+    /// taken back if it has not left.
+    pub(crate) async fn answer(mut self, limit: Duration) -> PassedOn {
+        let deadline = Instant::now() + limit;
+        let service = self.service.clone();
+        let _passing = service.0.passing.read().await;
+        let ids = [self.id];
+        let _forgotten = Forget { waiters: &service.0.waiters, ids: &ids };
+        let passed = service.first_answer(&self.app, self.id, deadline).await;
+        self.waits = false;
+        passed
+    }
+}
+
+impl Drop for Attended {
     fn drop(&mut self) {
         if let (true, Ok(runtime)) = (self.waits, Handle::try_current()) {
             let (service, app, id) = (self.service.clone(), self.app.clone(), self.id);

@@ -111,3 +111,18 @@ async fn no_more_are_sent_in_a_second_than_the_app_may() {
     assert!(took >= 2000, "{took} ms for 120 at 50 a second");
     service.stop(SOON).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_again_after_the_time_is_told_of_the_first() {
+    let world = World::new().await;
+    let daemon = Daemon::start(world.config("")).await.unwrap();
+    let api = daemon.address("api.listen").unwrap();
+    let body = at(now() + 500, &json!({"idempotency_key": "tea"}));
+    let first = post(api, NOTIFICATIONS, &body).await.json();
+    world.simulator.wait_for(|log| log.counts().requests == 1).await;
+    let again = post(api, NOTIFICATIONS, &body).await;
+    assert_eq!(again.json()["id"], first["id"], "{again:?}");
+    assert_eq!(again.json()["duplicate"], true);
+    daemon.stop().await;
+    assert_eq!(world.simulator.counts().requests, 1);
+}

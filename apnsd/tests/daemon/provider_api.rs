@@ -1,15 +1,19 @@
 //! Apple's provider API, answered by the daemon.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use apns_sim::Script;
 use apnsd::Daemon;
 use apnsd::config::Config;
+use apnsd::outbox::Cursor;
 use serde_json::{Value, json};
 
 use crate::http::{call, get};
 use crate::http2::Http2;
+use crate::store::Flaky;
 use crate::support::{SOON, World, shop, token, until, until_some};
 
 pub(crate) const BODY: &str = r#"{"aps": {"alert": "Tea is ready"}}"#;
@@ -299,5 +303,53 @@ async fn requests_beyond_what_may_be_under_way_are_told_to_come_again() {
     let slowed = slowed.await;
     assert_eq!((slowed.status, slowed.reason()), (429, "TooManyRequests".to_owned()));
     assert!(slowed.header("retry-after").is_some());
+    daemon.stop().await;
+}
+
+/// A daemon on a store that the test slows down or cuts off.
+async fn start_on_flaky(world: &World) -> (Daemon, Arc<Flaky>) {
+    let config = Config::parse(&text(world, "", ""), world.folder.path()).unwrap();
+    let outbox = Arc::new(Flaky::never(&config));
+    (Daemon::start_with(config, outbox.clone()).await.unwrap(), outbox)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_hangs_up_while_it_is_stored_takes_it_back_too() {
+    let world = World::new().await;
+    let (daemon, outbox) = start_on_flaky(&world).await;
+    // Nothing leaves, so that it can be taken back whatever is quicker.
+    daemon.service().pause(&shop(), None).await.unwrap();
+    outbox.held.store(1, Ordering::SeqCst);
+    let address = daemon.address("provider_api.listen").unwrap();
+    let caller = Http2::connect(address).await;
+    let number = path(0);
+    let mut post = Box::pin(caller.try_post(&number, &[TOPIC], BODY));
+    tokio::select! {
+        answer = &mut post => panic!("{answer:?}"),
+        () = until("it is being stored", async || outbox.held.load(Ordering::SeqCst) == 0) => {}
+    }
+    drop(post);
+    caller.hang_up();
+    // The daemon has seen that by the time it answers somebody who came later.
+    let later = Http2::connect(address).await.post("/3/device/none", &[TOPIC], BODY).await;
+    assert_eq!(later.status, 400);
+    outbox.gate.add_permits(1);
+    let mut outcomes = daemon.service().outcomes(&shop(), Some(Cursor::default())).await.unwrap();
+    let (_, record) = outcomes.next().await.unwrap().unwrap();
+    assert_eq!((&*record.outcome, record.reason.as_deref()), ("not_sent", Some("cancelled")), "{record:?}");
+    assert_eq!(world.simulator.counts().requests, 0);
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_have_been_stored_is_not_said_to_be_refused() {
+    let world = World::new().await;
+    let (daemon, outbox) = start_on_flaky(&world).await;
+    outbox.lost.store(1, Ordering::SeqCst);
+    let caller = Http2::connect(daemon.address("provider_api.listen").unwrap()).await;
+    let doubt = caller.post(&path(0), &[TOPIC], BODY).await;
+    assert_eq!((doubt.status, doubt.reason()), (504, "OutcomeUnknown".to_owned()), "{doubt:?}");
+    assert_eq!(doubt.header("apnsd-state"), Some("unknown"));
+    world.simulator.wait_for(|log| log.counts().requests == 1).await;
     daemon.stop().await;
 }

@@ -29,8 +29,10 @@ pub(crate) struct Flaky {
     abandons: AtomicU32,
     pub(crate) probes: AtomicU32,
     /// So many calls are not stored before this opens.
-    held: AtomicU32,
-    gate: Semaphore,
+    pub(crate) held: AtomicU32,
+    pub(crate) gate: Semaphore,
+    /// So many calls are stored, and their answer is lost.
+    pub(crate) lost: AtomicU32,
 }
 
 impl Flaky {
@@ -45,6 +47,7 @@ impl Flaky {
             abandons: never(),
             probes: never(),
             held: never(),
+            lost: never(),
             gate: Semaphore::new(0),
         }
     }
@@ -62,6 +65,13 @@ impl Outbox for Flaky {
     fn accept(&self, app: &AppName, entries: Vec<NewEntry>) -> Answer<'_, Vec<Accepted>> {
         if fails(&self.accepts) {
             return failure();
+        }
+        if fails(&self.lost) {
+            let accepted = self.works.accept(app, entries);
+            return Box::pin(async {
+                accepted.await?;
+                Err(OutboxError::Unsure("the connection broke".to_owned()))
+            });
         }
         if !fails(&self.held) {
             return self.works.accept(app, entries);
@@ -207,6 +217,10 @@ impl Lane for FlakyLane {
 
     fn change(&self, changes: Vec<Change>) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
         if fails(&self.flaky.changes) { failure() } else { self.works.change(changes) }
+    }
+
+    fn is_shared(&self) -> bool {
+        self.works.is_shared()
     }
 
     fn waiting(&self) -> u64 {

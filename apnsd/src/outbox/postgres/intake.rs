@@ -198,9 +198,7 @@ impl Writer {
                 Err(trouble) => {
                     let error = OutboxError::from(trouble);
                     return Err(match error {
-                        OutboxError::Failed(why) if sent => OutboxError::Failed(format!(
-                            "{why}; whether it was stored is not known: ask again with the same idempotency key"
-                        )),
+                        OutboxError::Failed(why) if sent => OutboxError::Unsure(why),
                         error => error,
                     });
                 }

@@ -72,6 +72,10 @@ impl Lane for SqliteLane {
         })
     }
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn waiting(&self) -> u64 {
         self.outbox.writer.counts(Some(&self.app)).waiting
     }
