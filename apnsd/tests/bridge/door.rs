@@ -206,9 +206,15 @@ async fn strangers_make_room_for_each_other_and_nobody_who_is_in_leaves_for_them
     assert!(ended.is_ok() && answer.is_empty(), "the first of them had to leave");
     old.write(&frame(1, &token(1), &payload(1))).await;
     until("it arrives", || async { bridged.accepted().len() == 1 }).await;
-    let mut other = bridged.connect().await;
-    other.write(&frame(1, &token(2), &payload(2))).await;
-    until("it arrives", || async { bridged.accepted().len() == 2 }).await;
+    // Who comes while the first notification is still being noted as stored finds no idle connection, and comes again.
+    loop {
+        let mut other = bridged.connect().await;
+        other.write(&frame(1, &token(2), &payload(2))).await;
+        tokio::select! {
+            _turned_away = other.read_to_end() => {}
+            () = until("it arrives", async || bridged.accepted().len() == 2) => break,
+        }
+    }
     assert_eq!(old.response().await.identifier, 1, "for somebody who is known it does");
     bridged.daemon.stop().await;
 }
