@@ -106,7 +106,8 @@ impl Settings {
                 (identity.into(), requests)
             }
             Some(CredentialFiles::Key(file)) => {
-                (file.read()?.into(), Requests::new(endpoint.host(), Authentication::Token))
+                // Commands that follow each other show the service one token.
+                (file.read(TokenPolicy::shared())?.into(), Requests::new(endpoint.host(), Authentication::Token))
             }
             None => {
                 let message = "no credentials: give a signing key with --p8, or a client certificate with --cert";
@@ -181,7 +182,7 @@ impl CertificateFiles {
 
 impl KeyFile {
     /// Reads the key, and completes the ids.
-    pub(crate) fn read(&self) -> Result<SigningSource, Failure> {
+    pub(crate) fn read(&self, policy: TokenPolicy) -> Result<SigningSource, Failure> {
         let key_id = match &self.key_id {
             Some(text) => text.parse::<KeyId>().map_err(|error| id_failure("--key-id", &error))?,
             None => self.named_id().ok_or_else(|| {
@@ -194,8 +195,7 @@ impl KeyFile {
         let team_id = team_id.parse::<TeamId>().map_err(|error| id_failure("--team-id", &error))?;
         let bytes = self.p8.read(LARGEST_KEY)?;
         let key = SigningKey::read(&bytes).map_err(|error| Failure::Key { place: self.p8.to_string(), error })?;
-        // Commands that follow each other show the service one token.
-        Ok(SigningSource::with_policy(key, key_id, team_id, TokenPolicy::shared()))
+        Ok(SigningSource::with_policy(key, key_id, team_id, policy))
     }
 
     /// The id in the name of the file.

@@ -3,7 +3,7 @@
 use std::time::{Instant, SystemTime};
 
 use apns_proto::Now;
-use apns_proto::http2::TokenSource;
+use apns_proto::http2::{TokenPolicy, TokenSource};
 use clap::Args;
 use serde::Serialize;
 
@@ -55,7 +55,8 @@ impl TokenFlags {
         let Some(file) = settings.key() else {
             return Err(Failure::Usage("no --p8: a provider token is signed with a signing key".to_owned()));
         };
-        let source = file.read()?;
+        // Whoever gets it has the whole hour.
+        let source = file.read(TokenPolicy::default())?;
         let now = Now::new(Instant::now(), SystemTime::now().into());
         let token = source.token(now).map_err(|error| Failure::Usage(error.to_string()))?;
         let iat = token.issued_at().as_secs();
