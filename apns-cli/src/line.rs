@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use apns_credentials::disclosure::is_name;
 use apns_proto::encoding;
+use apns_proto::internal::Members;
 use apns_proto::{
     ApnsId, CollapseId, DeviceToken, Expiration, NotSeconds, Notification, Priority, PushType, Topic, WallTime,
 };
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::batch::form::{Columns, Form};
@@ -111,33 +112,6 @@ fn read_token(text: &str) -> (Option<String>, Result<DeviceToken, Invalid>) {
     match DeviceToken::from_hex(text) {
         Ok(token) => (Some(token.to_hex()), Ok(token)),
         Err(error) => (like_one().then(|| text.to_owned()), Err(error.into())),
-    }
-}
-
-/// The members of an object, in order, those with the same name included.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(Object)
     }
 }
 

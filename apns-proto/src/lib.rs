@@ -139,7 +139,7 @@ pub mod internal {
     pub use crate::hex::{HexError, from_hex, read_digits, to_hex};
     #[cfg(all(feature = "http2", feature = "server"))]
     pub use crate::http2::{ShownToken, asked};
-    pub use crate::payload::compact_json;
+    pub use crate::payload::{Members, compact_json};
     pub use crate::text::check as check_text;
     pub use crate::text_newtype;
 }

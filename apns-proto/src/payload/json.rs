@@ -1,12 +1,10 @@
 //! Writing JSON: compact, UTF-8 as it is, only what JSON requires escaped.
 
-use std::fmt;
 use std::ops::Range;
 
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
 
+use super::members::Members;
 use super::scan::{WHITE_SPACE, compact};
 use super::{PayloadError, finite::all_finite};
 
@@ -130,33 +128,7 @@ pub(super) fn encode_members(
 ) -> Result<Vec<(String, String)>, PayloadError> {
     let json = encode_object(key, value)?;
     let Members(members) = serde_json::from_str(&json).expect("what was written as an object is read as one");
-    Ok(members)
-}
-
-struct Members(Vec<(String, String)>);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-        let mut members = Vec::new();
-        while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
-            members.push((key, value.get().to_owned()));
-        }
-        Ok(Members(members))
-    }
+    Ok(members.into_iter().map(|(key, value)| (key, value.get().to_owned())).collect())
 }
 
 /// The JSON of a number with a fraction.

@@ -10,6 +10,7 @@ mod json;
 mod keys;
 mod limit;
 mod live_activity;
+mod members;
 mod scan;
 
 use std::fmt;
@@ -26,6 +27,8 @@ pub use keys::InterruptionLevel;
 pub use limit::PayloadLimit;
 pub use live_activity::{End, LiveActivity, LiveActivityEvent, Start, Update};
 
+#[doc(hidden)]
+pub use members::Members;
 pub(crate) use scan::Signs;
 #[doc(hidden)]
 pub use scan::compact as compact_json;

@@ -1,11 +1,11 @@
 //! One payload for many devices.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 
+use apns_proto::internal::Members;
 use apns_proto::{DeviceToken, Payload};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::problem::FieldProblem;
@@ -47,12 +47,18 @@ pub(super) fn read(mut call: Wire<'_>) -> Result<Many, Vec<FieldProblem>> {
     };
     let mut submissions = Vec::with_capacity(recipients.len());
     let mut problems = Vec::new();
+    let mut badged = None;
     for (index, Recipient { token, badge }) in recipients.into_iter().enumerate() {
-        let made = || -> Result<Submission, FieldProblem> {
+        let mut made = || -> Result<Submission, FieldProblem> {
             let token = read_token(&token)?;
             let payload = match badge {
                 None => payload.clone(),
-                Some(badge) => with_badge(call.payload.get(), badge)?,
+                Some(badge) => {
+                    if badged.is_none() {
+                        badged = Some(Badged::read(call.payload.get())?);
+                    }
+                    badged.as_ref().map_or_else(|| Ok(payload.clone()), |badged| badged.with(badge))?
+                }
             };
             let key = key.as_deref().map(|key| key_of(key, &token)).transpose()?;
             Ok(rest.submission(token, payload, key))
@@ -84,59 +90,33 @@ fn key_of(key: &str, token: &DeviceToken) -> Result<Arc<str>, FieldProblem> {
     Ok(whole.into())
 }
 
-/// The payload with this badge.
-fn with_badge(payload: &str, badge: u32) -> Result<Payload, FieldProblem> {
-    let unreadable = |error: serde_json::Error| {
-        FieldProblem::new("payload", apns_credentials::disclosure::without_values(&error.to_string()))
-    };
-    let members: Members<'_> = serde_json::from_str(payload).map_err(unreadable)?;
-    let aps = members.0.iter().rev().find(|(name, _)| name == "aps").map_or("{}", |(_, value)| value.get());
-    let mut aps: Members<'_> = serde_json::from_str(aps)
-        .map_err(|_| FieldProblem::new("payload.aps", "a badge needs an object to be put in"))?;
-    let number = RawValue::from_string(badge.to_string()).map_err(unreadable)?;
-    aps.0.retain(|(name, _)| name != "badge");
-    aps.0.push(("badge".into(), &number));
-    let aps = RawValue::from_string(aps.to_string()).map_err(unreadable)?;
-    let others = members.0.iter().filter(|(name, _)| name != "aps").map(|(name, value)| (name.clone(), *value));
-    let whole = Members([(Cow::Borrowed("aps"), &*aps)].into_iter().chain(others).collect());
-    read_payload(&whole.to_string())
+/// A payload around the number of its badge.
+struct Badged {
+    before: String,
+    behind: String,
 }
 
-/// The members of a JSON object, in their order, with values as they are written.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Vec::new();
-                while let Some((name, value)) = map.next_entry::<String, &'de RawValue>()? {
-                    members.push((name.into(), value));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Object)
+impl Badged {
+    fn read(payload: &str) -> Result<Self, FieldProblem> {
+        let unreadable = |error: serde_json::Error| {
+            FieldProblem::new("payload", apns_credentials::disclosure::without_values(&error.to_string()))
+        };
+        let Members(members) = serde_json::from_str(payload).map_err(unreadable)?;
+        let aps = members.iter().rev().find(|(name, _)| name == "aps").map_or("{}", |(_, value)| value.get());
+        let Members(aps) = serde_json::from_str(aps)
+            .map_err(|_| FieldProblem::new("payload.aps", "a badge needs an object to be put in"))?;
+        let written = |members: &[(String, &RawValue)], but: &str| {
+            let members = members.iter().filter(|(name, _)| name != but);
+            members.map(|(name, value)| format!("{}:{}", Value::from(&**name), value.get())).collect::<Vec<_>>()
+        };
+        let before = [written(&aps, "badge"), vec![r#""badge":"#.to_owned()]].concat().join(",");
+        let behind = [vec!["}".to_owned()], written(&members, "aps")].concat().join(",");
+        Ok(Self { before: format!(r#"{{"aps":{{{before}"#), behind: behind + "}" })
     }
-}
 
-/// As JSON.
-impl fmt::Display for Members<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("{")?;
-        for (place, (name, value)) in self.0.iter().enumerate() {
-            let comma = if place == 0 { "" } else { "," };
-            let name = serde_json::to_string(name).map_err(|_| fmt::Error)?;
-            write!(f, "{comma}{name}:{}", value.get())?;
-        }
-        f.write_str("}")
+    /// The payload with this badge.
+    fn with(&self, badge: u32) -> Result<Payload, FieldProblem> {
+        read_payload(&format!("{}{badge}{}", self.before, self.behind))
     }
 }
 
@@ -147,7 +127,9 @@ mod tests {
     #[test]
     fn a_badge_takes_its_place_and_all_else_stays_as_it_is_written() {
         let badged = |payload: &str| {
-            with_badge(payload, 7).map(|payload| String::from_utf8_lossy(payload.as_bytes()).into_owned())
+            Badged::read(payload)
+                .and_then(|badged| badged.with(7))
+                .map(|payload| String::from_utf8_lossy(payload.as_bytes()).into_owned())
         };
         let payload = r#"{"n": 1.0e2, "aps": {"alert": "\u00e9", "badge": 1}, "x": {"badge": 2}}"#;
         assert_eq!(
