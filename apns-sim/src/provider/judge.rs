@@ -62,10 +62,7 @@ impl ProviderState {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&mix(seed ^ mix(self.ids)).to_be_bytes());
         bytes[8..].copy_from_slice(&mix(self.ids).to_be_bytes());
-        // Version 4, variant 1 (RFC 9562 section 5.4).
-        bytes[6] = (bytes[6] & 0x0f) | 0x40;
-        bytes[8] = (bytes[8] & 0x3f) | 0x80;
-        ApnsId::from_bytes(bytes)
+        ApnsId::from_random(bytes)
     }
 }
 

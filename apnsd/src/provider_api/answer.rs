@@ -328,13 +328,11 @@ fn in_other_words(problem: &Problem) -> Refusal {
     Refusal { retry_after: problem.wait(), ..refusal.detail(problem.in_one_line()) }
 }
 
-/// A UUID of version 4 (RFC 9562 section 5.4).
 fn make_id(random: &SystemRandom) -> ApnsId {
     let mut bytes = [0; 16];
-    // Without randomness it is nil, and names nothing.
-    if random.fill(&mut bytes).is_ok() {
-        bytes[6] = (bytes[6] & 0x0f) | 0x40;
-        bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    match random.fill(&mut bytes) {
+        Ok(()) => ApnsId::from_random(bytes),
+        // It is nil, and names nothing.
+        Err(_) => ApnsId::from_bytes([0; 16]),
     }
-    ApnsId::from_bytes(bytes)
 }
