@@ -77,14 +77,34 @@ impl ListeningPort {
     }
 }
 
+/// What ports with TLS show, with the table of the configuration that names the files.
+pub(crate) type Shown = (&'static str, Arc<ServerCertificate>);
+
 /// An interface whose ports are taken.
 #[derive(Default)]
 pub(crate) struct Bound {
     pub(crate) ports: Vec<ListeningPort>,
-    /// What its ports show, with the table of the configuration that names the files.
-    pub(crate) certificate: Option<(&'static str, Arc<ServerCertificate>)>,
+    pub(crate) certificate: Option<Shown>,
     /// Answers from now on.
     pub(crate) start: Option<Start>,
+}
+
+/// Takes the ports of an interface that listens without TLS, with it, or both; and reads what it shows there.
+pub(crate) fn bind_plain_and_tls(
+    plain: Option<SocketAddr>,
+    tls: Option<(SocketAddr, CertificateFiles)>,
+    bind: impl Fn(SocketAddr, Option<Arc<ServerCertificate>>) -> Result<Port, DaemonError>,
+) -> Result<(Vec<Port>, Option<Shown>), DaemonError> {
+    let mut ports = Vec::new();
+    if let Some(address) = plain {
+        ports.push(bind(address, None)?);
+    }
+    let mut certificate = None;
+    if let Some((address, files)) = tls {
+        let (_, shown) = certificate.insert((files.table, ServerCertificate::new(files.read()?)));
+        ports.push(bind(address, Some(shown.clone()))?);
+    }
+    Ok((ports, certificate))
 }
 
 pub(crate) type Start = Box<dyn FnOnce(&mut Starting<'_>) + Send>;

@@ -165,6 +165,13 @@ const SPAN: Kind = Kind::Span { least: Duration::ZERO, most: LONGEST };
 use Kind::{Address, Directory, File, Flag, Secret, Table, Text, Texts, Word};
 use Preset::{Nothing, Required, Value, Words};
 
+/// The table of a port with TLS.
+const TLS_PORT: &[Setting] = &[
+    setting("listen", Address, Required, "The address of the port."),
+    setting("certificate", File, Required, "The certificate and its chain, in PEM."),
+    setting("key", File, Required, "The key of the certificate, in PEM."),
+];
+
 const TABLES: &[SettingsTable] = &[
     table(
         "",
@@ -306,15 +313,7 @@ const TABLES: &[SettingsTable] = &[
             setting("body_idle", SPAN, Value("\"30s\""), "How long a body may be without a new byte."),
         ],
     ),
-    table(
-        "[api.tls]",
-        "A port with TLS.",
-        &[
-            setting("listen", Address, Required, "The address of the port."),
-            setting("certificate", File, Required, "The certificate and its chain, in PEM."),
-            setting("key", File, Required, "The key of the certificate, in PEM."),
-        ],
-    ),
+    table("[api.tls]", "A port with TLS.", TLS_PORT),
     table(
         "[provider_api]",
         "Apple's provider API, for clients that get this machine's address in place of Apple's: HTTP/2 and HTTP/1.1. \
@@ -342,15 +341,7 @@ const TABLES: &[SettingsTable] = &[
             ),
         ],
     ),
-    table(
-        "[provider_api.tls]",
-        "A port with TLS.",
-        &[
-            setting("listen", Address, Required, "The address of the port."),
-            setting("certificate", File, Required, "The certificate and its chain, in PEM."),
-            setting("key", File, Required, "The key of the certificate, in PEM."),
-        ],
-    ),
+    table("[provider_api.tls]", "A port with TLS.", TLS_PORT),
     table(
         "[pyapns]",
         "The interfaces of pyapns. Requests of web pages of other sites are refused there (`Origin`, `Sec-Fetch-Site`), with \

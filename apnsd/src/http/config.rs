@@ -9,8 +9,8 @@ use serde::Deserialize;
 use super::router;
 use crate::config::{Config, ConfigError, Span, at_least, set};
 use crate::daemon::DaemonError;
-use crate::interface::{Bound, Interface, check_port};
-use crate::listen::{CertificateFiles, Port, ServerCertificate};
+use crate::interface::{Bound, Interface, bind_plain_and_tls, check_port};
+use crate::listen::{CertificateFiles, Port};
 
 /// The JSON API.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,11 @@ impl TlsConfig {
     /// Makes relative paths start at this directory.
     pub(crate) fn rebased(self, base: &Path) -> Self {
         Self { listen: self.listen, certificate: base.join(self.certificate), key: base.join(self.key) }
+    }
+
+    /// What is shown at the port, which this table of the configuration is about.
+    pub(crate) fn files(&self, table: &'static str) -> CertificateFiles {
+        CertificateFiles { table, certificate: self.certificate.clone(), key: self.key.clone() }
     }
 }
 
@@ -149,21 +154,21 @@ impl Interface for ApiConfig {
     }
 
     fn certificate(&self) -> Option<CertificateFiles> {
-        let TlsConfig { certificate, key, .. } = self.tls.clone()?;
-        Some(CertificateFiles { table: "api.tls", certificate, key })
+        self.tls.as_ref().map(|tls| tls.files("api.tls"))
     }
 
     fn bind(&self, _: &Config) -> Result<Bound, DaemonError> {
-        let mut ports = Vec::new();
-        if let Some(address) = self.listen {
-            ports.push(Port::bind("api.listen", "the JSON API and the status page", address, None, self.limits)?);
-        }
-        let mut certificate = None;
-        if let (Some(tls), Some(files)) = (&self.tls, self.certificate()) {
-            let (_, shown) = certificate.insert((files.table, ServerCertificate::new(files.read()?)));
-            let shown = Some(shown.clone());
-            ports.push(Port::bind("api.tls.listen", "the JSON API with TLS", tls.listen, shown, self.limits)?);
-        }
+        let (ports, certificate) = bind_plain_and_tls(
+            self.listen,
+            self.tls.as_ref().map(|tls| tls.listen).zip(self.certificate()),
+            |address, shown| {
+                let (field, what) = match shown {
+                    None => ("api.listen", "the JSON API and the status page"),
+                    Some(_) => ("api.tls.listen", "the JSON API with TLS"),
+                };
+                Port::bind(field, what, address, shown, self.limits)
+            },
+        )?;
         Ok(Bound {
             ports: ports.iter().map(|port| port.shown).collect(),
             certificate,

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use super::{INTERFACE, ProviderApi, router, within_bounds};
 use crate::config::{Config, ConfigError, Limits, Span, TlsConfig, at_least, set};
 use crate::daemon::DaemonError;
-use crate::interface::{Bound, Interface, check_port};
-use crate::listen::{CertificateFiles, Port, ServerCertificate, Versions};
+use crate::interface::{Bound, Interface, bind_plain_and_tls, check_port};
+use crate::listen::{CertificateFiles, Port, Versions};
 
 /// Apple's provider API, for clients that are given this machine in place of Apple's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,8 +76,7 @@ impl Interface for ProviderApiConfig {
     }
 
     fn certificate(&self) -> Option<CertificateFiles> {
-        let TlsConfig { certificate, key, .. } = self.tls.clone()?;
-        Some(CertificateFiles { table: "provider_api.tls", certificate, key })
+        self.tls.as_ref().map(|tls| tls.files("provider_api.tls"))
     }
 
     fn bind(&self, config: &Config) -> Result<Bound, DaemonError> {
@@ -85,17 +84,17 @@ impl Interface for ProviderApiConfig {
         // One token may use half of what there is, so that others are served.
         let token_requests = self.requests.div_ceil(2);
         let limits = Limits { body: BODY, token_requests, ..config.api.limits };
-        let bind = |field, what, address, shown| Port::bind_for(versions, field, what, address, shown, limits);
-        let mut ports = Vec::new();
-        if let Some(address) = self.listen {
-            ports.push(bind("provider_api.listen", "Apple's provider API", address, None)?);
-        }
-        let mut certificate = None;
-        if let (Some(tls), Some(files)) = (&self.tls, self.certificate()) {
-            let (_, shown) = certificate.insert((files.table, ServerCertificate::new(files.read()?)));
-            let shown = Some(shown.clone());
-            ports.push(bind("provider_api.tls.listen", "Apple's provider API with TLS", tls.listen, shown)?);
-        }
+        let (ports, certificate) = bind_plain_and_tls(
+            self.listen,
+            self.tls.as_ref().map(|tls| tls.listen).zip(self.certificate()),
+            |address, shown| {
+                let (field, what) = match shown {
+                    None => ("provider_api.listen", "Apple's provider API"),
+                    Some(_) => ("provider_api.tls.listen", "Apple's provider API with TLS"),
+                };
+                Port::bind_for(versions, field, what, address, shown, limits)
+            },
+        )?;
         let settings = self.clone();
         Ok(Bound {
             ports: ports.iter().map(|port| port.shown).collect(),
