@@ -110,18 +110,19 @@ impl Shown {
                 .map(Authority::Caller)
                 .map_err(|denied| Refusal::of(Reason::MissingProviderToken).detail(denied).unproved());
         };
-        // Access tokens may have dots as well.
         let token = crate::http::token(headers);
-        let known = token.as_ref().filter(|_| !access.is_open()).map(|token| access.check(Some(token.as_str())));
-        if let Some(Ok(caller)) = known {
-            return Ok(Authority::Caller(caller));
-        }
+        let checked = access.check(token.as_ref().map(|token| token.as_str()));
+        // Access tokens may have dots as well. Without any, a provider token still says who calls.
+        let checked = match checked {
+            Ok(caller) if !access.is_open() => return Ok(Authority::Caller(caller)),
+            checked => checked,
+        };
         let fault = match self.signer(service, shown, now) {
             Ok(signer) => return signer.map(Authority::Signer),
             Err(fault) => fault,
         };
         let looks_like_one = shown.iter().filter(|byte| **byte == b'.').count() >= 2;
-        match access.check(token.as_ref().map(|token| token.as_str())) {
+        match checked {
             Ok(caller) if !looks_like_one => Ok(Authority::Caller(caller)),
             Err(denied) if !looks_like_one => Err(Refusal::of(Reason::InvalidProviderToken).detail(denied).unproved()),
             _ => Err(Refusal::of(Reason::InvalidProviderToken).detail(fault).unproved()),

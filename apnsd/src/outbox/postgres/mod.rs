@@ -199,14 +199,12 @@ impl Shared {
         F: Future<Output = Result<T, Trouble>> + Send + 'static,
         T: Send + 'static,
     {
-        let shared = self.clone();
-        self.work
-            .run(move |link| async move {
-                let done = job(shared.clone(), link).await;
-                shared.ring.notify_one();
-                done
-            })
-            .await
+        self.read(move |shared, link| async move {
+            let done = job(shared.clone(), link).await;
+            shared.ring.notify_one();
+            done
+        })
+        .await
     }
 
     /// What the registry holds has changed.
