@@ -9,6 +9,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test, although it brings its own main")]
 
+mod account;
 #[cfg(unix)]
 mod clocks;
 #[cfg(all(unix, feature = "postgres"))]
@@ -47,6 +48,7 @@ struct Extent {
     /// How many wait for a credential to be mended, and how long that takes at least.
     refused: (u64, Duration),
     /// How many several daemons deliver, and how many faults there are meanwhile.
+    #[cfg(all(unix, feature = "postgres"))]
     cluster: (u64, u64),
 }
 
@@ -125,6 +127,7 @@ fn main() {
         notifications: number("APNSD_KILL_NOTIFICATIONS", 6000),
         kills: number("APNSD_KILLS", 5),
         seed: number("APNSD_KILL_SEED", u64::from(std::process::id())),
+        #[cfg(all(unix, feature = "postgres"))]
         cluster: (number("APNSD_CLUSTER_NOTIFICATIONS", 20_000), number("APNSD_CLUSTER_FAULTS", 6)),
         refused: (number("APNSD_REFUSED_NOTIFICATIONS", 500), Duration::from_secs(number("APNSD_REFUSED_SECONDS", 0))),
     };
