@@ -55,7 +55,7 @@ impl TokenFlags {
         let Some(file) = settings.key() else {
             return Err(Failure::Usage("no --p8: a provider token is signed with a signing key".to_owned()));
         };
-        // Whoever gets it has the whole hour.
+        // It is valid for the whole hour.
         let source = file.read(TokenPolicy::default())?;
         let now = Now::new(Instant::now(), SystemTime::now().into());
         let token = source.token(now).map_err(|error| Failure::Usage(error.to_string()))?;

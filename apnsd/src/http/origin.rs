@@ -34,7 +34,7 @@ pub(crate) fn is_loopback(name: &str) -> bool {
         || std::net::IpAddr::from_str(name).is_ok_and(|address| address.is_loopback())
 }
 
-/// Whether a browser says that a page from elsewhere makes the request. Images and the like have no origin.
+/// Whether a browser marks the request as cross-site (`Sec-Fetch-Site`, `Origin`). Requests for images have no `Origin`.
 pub(crate) fn comes_from_another_site(headers: &HeaderMap) -> bool {
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     let elsewhere = site.is_some_and(|site| site != b"same-origin" && site != b"none");

@@ -15,7 +15,7 @@ use crate::NotificationId;
 /// # Contract
 ///
 /// * What is claimed is claimed under this holding of the lane. A change counts for the claim that it is about, and for no
-///   later one, whoever made that.
+///   later one.
 /// * [`recover`](Self::recover) comes before the first claim.
 /// * A lane that another holder may have is over: it claims nothing and gives up nothing. A change still counts for what the
 ///   next holder has not recovered yet.

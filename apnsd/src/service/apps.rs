@@ -157,7 +157,7 @@ impl Service {
             let name = &running.name;
             if provisioned(&running) && !kept.iter().any(|app| app.name == *name) {
                 match self.filed(name) {
-                    // Whoever removed it ends what waits for it. It may have come into a file that this process has not read.
+                    // The daemon that removed it ends what waits for it. It may now be in a file that this process has not read.
                     None => drop(self.uninstall(name).await),
                     Some(definition) => match resolve(definition, FilesToldTo::Owner).await {
                         Ok(resolved) => self.install(name, resolved, Origin::File),

@@ -27,7 +27,7 @@ pub(super) fn listen(inner: &Arc<Inner>) -> Vec<JoinHandle<()>> {
 }
 
 async fn hear(inner: Weak<Inner>, mut bells: mpsc::Receiver<Bell>, registry: Arc<Notify>) {
-    // Where outcomes begin that were not read yet.
+    // Behind these cursors are outcomes that were not read yet.
     let mut unread: BTreeMap<AppName, Cursor> = BTreeMap::new();
     loop {
         let bell = if unread.is_empty() { Ok(bells.recv().await) } else { timeout(RETRY, bells.recv()).await };
@@ -72,7 +72,7 @@ async fn follow_registry(inner: Weak<Inner>, changed: Arc<Notify>) {
 }
 
 impl Service {
-    /// Tells who waits what ended behind this place, whoever delivered it. Gives the place where to go on if the store fails.
+    /// Tells the outcomes after this cursor to callers who wait for them. Gives the cursor where to continue if the store fails.
     async fn tell_outcomes(&self, app: &AppName, mut after: Cursor) -> Result<(), Cursor> {
         // Who begins to wait now finds what has ended.
         while !self.0.waiters.is_empty() {

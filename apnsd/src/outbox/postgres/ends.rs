@@ -67,7 +67,7 @@ impl Pending {
     }
 }
 
-/// Ends rows that are still as they were read, whoever asks: in the same state, under the same claim. A row that was put back
+/// Ends rows that are still as they were read: in the same state, under the same claim. A row that was put back
 /// keeps its last claim, so one that was claimed since it was read is another one, and its record would be wrong. The places
 /// of the outcomes are those after the last one that was committed.
 const END: &str = "
@@ -238,7 +238,7 @@ impl Shared {
         if in_flight.is_empty() {
             return Ok(ended);
         }
-        // Whoever has the lane hears of these still, or is to be found dead first.
+        // The holder of the lane may still get their answers, unless its lease has ended.
         match self.take(link, number).await? {
             Some(epoch) => {
                 let ending = in_flight.iter().map(|row| (Pending::read(row), unknown())).collect();

@@ -8,7 +8,7 @@ use crate::outbox::OutboxError;
 /// The version of the tables, in `meta`.
 const VERSION: i64 = 2;
 
-/// Held while the tables are made or changed, by whoever starts first.
+/// Held by the node that makes or changes the tables.
 const MIGRATING: i64 = 0x6170_6e73_6400_0001;
 
 /// Held by the one that forgets what is old.
