@@ -10,6 +10,7 @@ mod lane;
 mod read;
 mod schema;
 mod sent;
+mod sweep;
 mod thread;
 mod withdraw;
 mod write;

@@ -46,6 +46,11 @@ pub(super) fn millis(time: WallTime) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(LIKE_NEVER)
 }
 
+/// A span as it stands in a row.
+pub(super) fn span(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(LIKE_NEVER)
+}
+
 /// A time from a row.
 pub(super) fn time(millis: i64) -> WallTime {
     WallTime::from_millis(millis.try_into().unwrap_or_default())
@@ -53,9 +58,6 @@ pub(super) fn time(millis: i64) -> WallTime {
 
 /// The name under which openings of the tables are counted.
 const OPENING: &str = "opening";
-
-/// What is forgotten at most in one step.
-const SWEEP: usize = 5000;
 
 /// A pending row without its body.
 pub(super) struct Pending {
@@ -576,108 +578,10 @@ impl Work<'_> {
         self.books.troubled = false;
         Ok(())
     }
-
-    pub(super) fn sweep(&mut self, now: WallTime) -> Done<bool> {
-        let steps = [
-            (
-                // In the order of their places, which is that of their times but where a clock was set. Those of the
-                // future are passed over: they would be in the way of all behind them.
-                "DELETE FROM outcome WHERE at < ?1
-                 AND place IN (SELECT place FROM outcome WHERE at <= ?3 ORDER BY place LIMIT ?2)",
-                self.bounds.outcomes,
-            ),
-            (
-                "DELETE FROM gone WHERE found_at < ?1
-                 AND place IN (SELECT place FROM gone WHERE found_at <= ?3 ORDER BY place LIMIT ?2)",
-                self.bounds.gone_tokens,
-            ),
-            (
-                "DELETE FROM key WHERE (app, key) IN
-                 (SELECT app, key FROM key WHERE at < ?1 AND at <= ?3 ORDER BY at LIMIT ?2)",
-                self.bounds.idempotency,
-            ),
-        ];
-        let mut more = false;
-        for (delete, kept) in steps {
-            let oldest = millis(now).saturating_sub(span(kept));
-            let limit = i64::try_from(SWEEP).unwrap_or(i64::MAX);
-            let future = millis(now).saturating_add(span(AHEAD));
-            let gone = self
-                .connection
-                .prepare_cached(delete)
-                .and_then(|mut delete| delete.execute(params![oldest, limit, future]))
-                .map_err(|error| failed(&error))?;
-            // Also where some of those that were looked at are not old: more of them may stand behind.
-            more |= gone > SWEEP / 2;
-        }
-        more |= self.forget_beyond_bytes().map_err(|error| failed(&error))?;
-        self.bring_forward(now).map_err(|error| failed(&error))?;
-        Ok(more)
-    }
-
-    /// Forgets the oldest outcomes where all of them take up too much. Says whether there is more to do. Counted by how many
-    /// there are and by the length of the last ones: looking at all would take longer the more there are.
-    fn forget_beyond_bytes(&self) -> rusqlite::Result<bool> {
-        let (count, length): (i64, f64) = self
-            .connection
-            .prepare_cached(
-                "SELECT coalesce((SELECT max(place) FROM outcome) - (SELECT min(place) FROM outcome) + 1, 0),
-                 coalesce((SELECT avg(length(record)) FROM (SELECT record FROM outcome ORDER BY place DESC LIMIT 500)), 0)",
-            )?
-            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let fit = self.bounds.outcome_bytes as f64 / (length + OUTCOME_OVERHEAD);
-        let excess = (count as f64 - fit).ceil();
-        if excess <= 0.0 {
-            return Ok(false);
-        }
-        let limit = excess.min(SWEEP as f64) as i64;
-        self.connection
-            .prepare_cached("DELETE FROM outcome WHERE place IN (SELECT place FROM outcome ORDER BY place LIMIT ?)")?
-            .execute([limit])?;
-        Ok(excess > SWEEP as f64)
-    }
-
-    /// What waits for a time waits for the same moment by the clock as it is now.
-    pub(super) fn clock_set_back(&self, by: Duration, now: WallTime) -> Done<()> {
-        let mut update = self
-            .connection
-            .prepare_cached(
-                "UPDATE pending SET due = max(?2, due - ?3, coalesce(send_at, 0))
-                 WHERE app = ?1 AND state = 0 AND due > ?2",
-            )
-            .map_err(|error| failed(&error))?;
-        for app in self.books.totals.apps.values() {
-            update.execute(params![app, millis(now), span(by)]).map_err(|error| failed(&error))?;
-        }
-        Ok(())
-    }
-
-    /// What was never refused was never put off, and is due at once, or when it is to be sent. A later time is of a clock that
-    /// was set back since.
-    fn bring_forward(&self, now: WallTime) -> rusqlite::Result<()> {
-        let mut update = self.connection.prepare_cached(
-            "UPDATE pending SET due = max(?2, coalesce(send_at, 0))
-                 WHERE app = ?1 AND state = 0 AND due > ?2 AND due > coalesce(send_at, 0) AND retries = 0",
-        )?;
-        for app in self.books.totals.apps.values() {
-            update.execute(params![app, millis(now)])?;
-        }
-        Ok(())
-    }
 }
-
-/// A time so far ahead is of a clock that was set back since.
-const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// What an outcome takes up beside its record: the row and its places in two indexes.
-const OUTCOME_OVERHEAD: f64 = 60.0;
 
 /// What is stored to find out whether a disk that failed takes something again.
 const BALLAST: i64 = 256 * 1024;
 
 /// How many notifications are ended at once that nobody sends any more.
 pub(super) const STEP: i64 = 2000;
-
-fn span(span: Duration) -> i64 {
-    i64::try_from(span.as_millis()).unwrap_or(LIKE_NEVER)
-}
