@@ -11,7 +11,9 @@ use parking_lot::Mutex;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::watch;
 
-use crate::http::{Inner, Listener, Listening, Shared, router};
+#[cfg(feature = "file")]
+use crate::file::{File, FileError, Writing};
+use crate::http::{FileView, Inner, Listener, Listening, Shared, router};
 use crate::names::Names;
 use crate::store::Store;
 
@@ -95,13 +97,33 @@ impl Settings {
 pub struct Inbox {
     store: Arc<Store>,
     settings: Settings,
+    #[cfg(feature = "file")]
+    file: Option<Arc<File>>,
 }
 
 impl Inbox {
     /// One that has nothing yet.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { store: Arc::new(Store::new(settings.keep)), settings }
+        Self {
+            store: Arc::new(Store::new(settings.keep)),
+            settings,
+            #[cfg(feature = "file")]
+            file: None,
+        }
+    }
+
+    /// One that has what the file has, and that is written to it while it is served. A file that is not there is made,
+    /// readable for its owner alone. What cannot be written stays in memory and is tried again; the page says so.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] when the file cannot be opened, is another program's, or another inbox has it open.
+    #[cfg(feature = "file")]
+    pub fn in_file(settings: Settings, path: impl AsRef<std::path::Path>) -> Result<Self, FileError> {
+        let mut inbox = Self::new(settings);
+        inbox.file = Some(Arc::new(File::open(path.as_ref(), &inbox.store)?));
+        Ok(inbox)
     }
 
     /// What tells it of a simulator, by [`Builder::on_entry`](apns_sim::Builder::on_entry).
@@ -135,9 +157,26 @@ impl Inbox {
             secret: to_hex(&secret),
             stop: stopped,
             gone_away: Mutex::new(None),
+            file: self.file_view(),
         });
         let address = listener.address();
-        Ok(Serving { address, listening: listener.serve(router(shared), stop) })
+        Ok(Serving {
+            address,
+            listening: listener.serve(router(shared), stop),
+            #[cfg(feature = "file")]
+            writing: self.file.as_ref().map(|file| file.write(Arc::clone(&self.store))),
+        })
+    }
+
+    #[cfg(feature = "file")]
+    fn file_view(&self) -> Option<FileView> {
+        let file = self.file.as_ref()?;
+        Some(FileView { path: file.path().display().to_string(), trouble: file.trouble() })
+    }
+
+    #[cfg(not(feature = "file"))]
+    const fn file_view(&self) -> Option<FileView> {
+        None
     }
 }
 
@@ -162,6 +201,8 @@ impl Recorder {
 pub struct Serving {
     address: SocketAddr,
     listening: Listening,
+    #[cfg(feature = "file")]
+    writing: Option<Writing>,
 }
 
 impl Serving {
@@ -171,9 +212,13 @@ impl Serving {
         self.address
     }
 
-    /// Closes everything and waits until it is, for two seconds at most.
+    /// Closes everything and waits until it is, for two seconds at most; then what is to be kept in a file is written.
     pub async fn stop(self) {
         self.listening.stop().await;
+        #[cfg(feature = "file")]
+        if let Some(writing) = self.writing {
+            writing.stop().await;
+        }
     }
 }
 

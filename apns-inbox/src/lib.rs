@@ -24,7 +24,8 @@
 //! # }
 //! ```
 //!
-//! Memory is bounded: the inbox keeps the last 10 000 pushes, or the number in [`Settings::keep`]. It has no password:
+//! Memory is bounded: the inbox keeps the last 10 000 pushes, or the number in [`Settings::keep`]. With the feature `file`
+//! an inbox can keep them in a file, so that they are there after a restart (`Inbox::in_file`). It has no password:
 //! anyone who can connect to its port can read payloads and device tokens. Use it for test data, and let it listen on
 //! loopback. Web pages of other sites can neither read it nor change anything in it.
 
@@ -33,6 +34,8 @@ mod api;
 mod bad_day;
 mod clock;
 mod content;
+#[cfg(feature = "file")]
+mod file;
 mod filter;
 mod http;
 mod inbox;
@@ -47,6 +50,8 @@ mod store;
 #[cfg(test)]
 mod testing;
 
+#[cfg(feature = "file")]
+pub use file::FileError;
 pub use inbox::{Inbox, InboxError, Recorder, Serving, Settings};
 pub use names::{Names, NamesError};
 pub use simulator_file::simulator_file;

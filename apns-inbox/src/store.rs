@@ -56,7 +56,54 @@ struct State {
     failures: Failures,
     devices: BTreeMap<Bytes, Device>,
     /// For pushes that were not shown at once: what became of them, for each device.
-    fates: HashMap<u64, Vec<(Bytes, Fate)>>,
+    fates: Fates,
+    /// What changed since it was written to a file, where there is one.
+    unwritten: Option<Unwritten>,
+}
+
+/// What became of pushes, for each device.
+pub(crate) type Fates = HashMap<u64, Vec<(Bytes, Fate)>>;
+
+/// What of the state is not in the file. It is bounded by what is kept.
+#[derive(Debug, Default)]
+struct Unwritten {
+    /// The last push that is in the file.
+    written: u64,
+    looked_at: BTreeSet<u64>,
+    fates: BTreeSet<u64>,
+    devices: BTreeSet<Bytes>,
+    closed: Vec<Arc<Connection>>,
+}
+
+/// What is to be written to a file.
+#[cfg(feature = "file")]
+#[derive(Debug, Default)]
+pub(crate) struct Unsaved {
+    /// The last that came.
+    pub(crate) newest: u64,
+    pub(crate) dropped: u64,
+    /// What is older than this one is forgotten.
+    pub(crate) oldest: u64,
+    /// Oldest first.
+    pub(crate) pushes: Vec<Arc<Push>>,
+    pub(crate) looked_at: BTreeSet<u64>,
+    pub(crate) fates: Fates,
+    /// `None` where there is nothing more to say of one.
+    pub(crate) devices: Vec<(Bytes, Option<Device>)>,
+    pub(crate) closed: Vec<Arc<Connection>>,
+    written: u64,
+}
+
+/// What was read from a file.
+#[cfg(feature = "file")]
+#[derive(Debug)]
+pub(crate) struct Restored {
+    pub(crate) newest: u64,
+    pub(crate) dropped: u64,
+    /// Oldest first.
+    pub(crate) pushes: Vec<Arc<Push>>,
+    pub(crate) fates: Fates,
+    pub(crate) devices: BTreeMap<Bytes, Device>,
 }
 
 /// What is known of a device beside the pushes to it.
@@ -67,7 +114,7 @@ pub(crate) struct Device {
     /// The broadcast channels whose Live Activities it shows.
     pub(crate) follows: BTreeSet<String>,
     /// What the service keeps for it: the latest of each app, and of each channel.
-    held: BTreeMap<String, u64>,
+    pub(crate) held: BTreeMap<String, u64>,
 }
 
 /// What became of a push that a device did not get at once.
@@ -119,7 +166,7 @@ pub(crate) struct Snapshot {
     pub(crate) pushes: Vec<Arc<Push>>,
     pub(crate) dropped: u64,
     pub(crate) devices: BTreeMap<Bytes, Device>,
-    fates: HashMap<u64, Vec<(Bytes, Fate)>>,
+    fates: Fates,
     pub(crate) failures: Failures,
 }
 
@@ -188,9 +235,17 @@ impl Store {
                 self.state.lock().open.insert((*service, number), Arc::new(opened));
             }
             Entry::Closed { service, connection, end, at, .. } => {
-                if let Some(over) = self.state.lock().open.remove(&(*service, *connection)) {
+                let mut state = self.state.lock();
+                if let Some(over) = state.open.remove(&(*service, *connection)) {
                     // It ends once.
                     let _ = over.closed.set((*at, end.clone()));
+                    if let Some(unwritten) = &mut state.unwritten
+                        && over.pushes.load(Ordering::Relaxed) > 0
+                    {
+                        unwritten.closed.push(over);
+                        drop(state);
+                        self.changed();
+                    }
                 }
             }
             Entry::HandshakeFailed { service, peer, error, should, at, .. } => {
@@ -293,10 +348,14 @@ impl Store {
         state.pushes.clear();
         state.fates.clear();
         state.dropped = 0;
-        for device in state.devices.values_mut() {
+        let State { devices, unwritten, .. } = &mut *state;
+        for (token, device) in devices.iter_mut().filter(|(_, device)| !device.held.is_empty()) {
             device.held.clear();
+            if let Some(unwritten) = unwritten {
+                unwritten.devices.insert(token.clone());
+            }
         }
-        state.devices.retain(|_, device| *device != Device::default());
+        devices.retain(|_, device| *device != Device::default());
         drop(state);
         self.changed();
     }
@@ -304,6 +363,9 @@ impl Store {
     /// A person has seen it.
     pub(crate) fn look_at(&self, push: &Push) {
         if push.look_at() {
+            if let Some(unwritten) = &mut self.state.lock().unwritten {
+                unwritten.looked_at.insert(push.seq);
+            }
             self.changed();
         }
     }
@@ -346,6 +408,9 @@ impl Store {
         let state = &mut *guard;
         let Some(device) = state.devices.get_mut(token) else { return };
         device.offline_since = None;
+        if let Some(unwritten) = &mut state.unwritten {
+            unwritten.devices.insert(Bytes::copy_from_slice(token));
+        }
         for seq in std::mem::take(&mut device.held).into_values() {
             let Ok(place) = state.pushes.binary_search_by_key(&seq, |push| push.seq) else { continue };
             let over = state.pushes[place].expiration().is_some_and(|end| WallTime::from_secs(end) < now);
@@ -374,6 +439,68 @@ impl Store {
     }
 }
 
+#[cfg(feature = "file")]
+impl Store {
+    /// Begins with what was read from a file, and takes note of what changes from now on.
+    pub(crate) fn restore(&self, restored: Restored) {
+        let mut state = self.state.lock();
+        let unwritten = Unwritten { written: restored.newest, ..Unwritten::default() };
+        state.newest = restored.newest;
+        state.dropped = restored.dropped;
+        state.pushes = restored.pushes.into();
+        state.fates = restored.fates;
+        state.devices = restored.devices;
+        state.unwritten = Some(unwritten);
+        drop(state);
+        self.changes.send_modify(|version| version.newest = restored.newest);
+    }
+
+    /// What has to be written. It counts as written unless it is [put back](Self::put_back).
+    pub(crate) fn take_unsaved(&self) -> Unsaved {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let Some(unwritten) = &mut state.unwritten else { return Unsaved::default() };
+        let first = state.pushes.partition_point(|push| push.seq <= unwritten.written);
+        let pushes: Vec<_> = state.pushes.range(first..).cloned().collect();
+        let oldest = state.pushes.front().map_or(state.newest + 1, |oldest| oldest.seq);
+        let taken = std::mem::replace(unwritten, Unwritten { written: state.newest, ..Unwritten::default() });
+        let known = |seq: u64| Some((seq, state.fates.get(&seq)?.clone()));
+        Unsaved {
+            newest: state.newest,
+            dropped: state.dropped,
+            oldest,
+            pushes,
+            looked_at: taken.looked_at,
+            fates: taken.fates.into_iter().filter_map(known).collect(),
+            devices: taken
+                .devices
+                .into_iter()
+                .map(|token| (token.clone(), state.devices.get(&token).cloned()))
+                .collect(),
+            closed: taken.closed,
+            written: taken.written,
+        }
+    }
+
+    /// It could not be written. What is forgotten by now need not be.
+    pub(crate) fn put_back(&self, unsaved: Unsaved) {
+        let mut state = self.state.lock();
+        let oldest = state.pushes.front().map_or(state.newest + 1, |oldest| oldest.seq);
+        let Some(unwritten) = &mut state.unwritten else { return };
+        unwritten.written = unsaved.written;
+        unwritten.looked_at.extend(unsaved.looked_at.into_iter().filter(|seq| *seq >= oldest));
+        unwritten.fates.extend(unsaved.fates.into_keys().filter(|seq| *seq >= oldest));
+        unwritten.devices.extend(unsaved.devices.into_iter().map(|(token, _)| token));
+        // Of those that are over, the ones that only forgotten pushes came over are forgotten too.
+        unwritten.closed.extend(unsaved.closed);
+        let keep = self.keep;
+        if unwritten.closed.len() > keep {
+            let surplus = unwritten.closed.len() - keep;
+            unwritten.closed.drain(..surplus);
+        }
+    }
+}
+
 impl Device {
     fn follow(&mut self, channel: String) -> Result<(), DeviceError> {
         if self.follows.len() >= MAX_FOLLOWED && !self.follows.contains(&channel) {
@@ -390,7 +517,11 @@ impl State {
             return Err(DeviceError::TooMany);
         }
         // A copy: the token that arrived keeps its payload alive.
-        Ok(self.devices.entry(Bytes::copy_from_slice(token)).or_default())
+        let token = Bytes::copy_from_slice(token);
+        if let Some(unwritten) = &mut self.unwritten {
+            unwritten.devices.insert(token.clone());
+        }
+        Ok(self.devices.entry(token).or_default())
     }
 
     /// Keeps a push for the devices that are away. *Sending notification requests to APNs*: one is stored for each app and
@@ -422,6 +553,9 @@ impl State {
                 // What the inbox itself has dropped is not delivered any more.
                 device.held.retain(|_, seq| *seq >= oldest);
             }
+            if let Some(unwritten) = &mut self.unwritten {
+                unwritten.devices.insert(token.clone());
+            }
             if let Some(earlier) = device.held.insert(key.clone(), push.seq) {
                 self.decide(&token, earlier, Fate::Replaced(push.seq));
             }
@@ -430,6 +564,9 @@ impl State {
     }
 
     fn decide(&mut self, token: &Bytes, seq: u64, fate: Fate) {
+        if let Some(unwritten) = &mut self.unwritten {
+            unwritten.fates.insert(seq);
+        }
         let fates = self.fates.entry(seq).or_default();
         match fates.iter_mut().find(|(owner, _)| owner == token) {
             Some((_, known)) => *known = fate,

@@ -25,6 +25,7 @@ mod service;
 mod simulator;
 mod spoken;
 mod state;
+mod stored;
 mod stream;
 mod thread;
 mod tls;
@@ -42,6 +43,7 @@ pub use script::{
     TokenPattern, TokenTopic, Unregistered,
 };
 pub use simulator::{Builder, Simulator, StartError};
+pub use stored::StoredError;
 pub use tls::{ClientAuth, ProviderAuth, TlsVersion};
 
 /// Runs the program of this crate's README.

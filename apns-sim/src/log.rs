@@ -9,13 +9,13 @@ use apns_proto::WallTime;
 use apns_proto::binary::server::Verdict;
 use apns_proto::binary::{DecodedNotification, Format, ItemOrder, Status};
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::line;
 use crate::provider::RequestRecord;
 
 /// One of the services that a simulator offers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Service {

@@ -29,9 +29,10 @@ pub(crate) struct InboxFlags {
     /// anybody who reaches the address reads payloads and device tokens
     #[arg(long, value_name = "ADDR|off", value_parser = parse_place)]
     inbox: Option<Place>,
-    /// How many pushes the inbox keeps in memory, the last ones
-    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    inbox_keep: u32,
+    /// How many pushes the inbox keeps, the last ones, by default 10000; or the file in which it keeps them over restarts,
+    /// beside memory. May be given once for each. A file whose name is a number is ./N
+    #[arg(long, value_name = "N|FILE", value_parser = parse_keep)]
+    inbox_keep: Vec<Keep>,
     /// What the inbox calls devices, apps and the buttons of categories, in JSON
     #[arg(long, value_name = "FILE.json")]
     inbox_names: Option<PathBuf>,
@@ -49,6 +50,27 @@ enum Place {
 
 fn parse_place(text: &str) -> Result<Place, String> {
     if text == "off" { Ok(Place::Off) } else { parse_address(text).map(Place::At) }
+}
+
+/// What `--inbox-keep` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Keep {
+    Pushes(usize),
+    In(PathBuf),
+}
+
+/// The most pushes that can be kept.
+const MOST_KEPT: usize = 10_000_000;
+
+fn parse_keep(text: &str) -> Result<Keep, String> {
+    if text.is_empty() {
+        return Err("give a number or a file".to_owned());
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(Keep::In(text.into()));
+    }
+    let pushes = text.parse().ok().filter(|pushes| (1..=MOST_KEPT).contains(pushes));
+    pushes.map(Keep::Pushes).ok_or_else(|| format!("1 to {MOST_KEPT} can be kept"))
 }
 
 /// An inbox that takes note already, and is not served yet.
@@ -73,11 +95,33 @@ impl InboxFlags {
             Some(path) => read_names(path)?,
             None => Names::default(),
         };
-        let keep = usize::try_from(self.inbox_keep).unwrap_or(usize::MAX);
-        let settings = Settings::default().keep(keep).names(names).certificates(certs.to_string_lossy());
+        let pushes = self.only(|keep| match keep {
+            Keep::Pushes(pushes) => Some(*pushes),
+            Keep::In(_) => None,
+        })?;
+        let file = self.only(|keep| match keep {
+            Keep::In(file) => Some(file),
+            Keep::Pushes(_) => None,
+        })?;
+        let settings = pushes.into_iter().fold(Settings::default(), Settings::keep);
+        let settings = settings.names(names).certificates(certs.to_string_lossy());
         let settings = signing_key.iter().fold(settings, |settings, file| settings.signing_key(file.to_string_lossy()));
         let settings = self.inbox_host.iter().fold(settings, |settings, host| settings.host(host.as_str()));
-        Ok(Some(Prepared { inbox: Inbox::new(settings), address }))
+        let inbox = match file {
+            Some(file) => Inbox::in_file(settings, file).map_err(|error| Failure::Special(Box::new(error)))?,
+            None => Inbox::new(settings),
+        };
+        Ok(Some(Prepared { inbox, address }))
+    }
+
+    /// What `--inbox-keep` says of one thing.
+    fn only<'a, T>(&'a self, of: impl Fn(&'a Keep) -> Option<T>) -> Result<Option<T>, Failure> {
+        let mut said = self.inbox_keep.iter().filter_map(of);
+        let first = said.next();
+        match said.next() {
+            Some(_) => Err(Failure::Usage("--inbox-keep takes one number and one file".to_owned())),
+            None => Ok(first),
+        }
     }
 }
 
@@ -126,5 +170,15 @@ mod tests {
         assert_eq!(parse_place("off"), Ok(Place::Off));
         assert_eq!(parse_place("127.0.0.1:0"), Ok(Place::At("127.0.0.1:0".parse().unwrap())));
         assert!(parse_place("of").is_err());
+    }
+
+    #[test]
+    fn what_is_kept_is_a_number_or_a_file() {
+        assert_eq!(parse_keep("7"), Ok(Keep::Pushes(7)));
+        assert_eq!(parse_keep("./7"), Ok(Keep::In("./7".into())));
+        assert_eq!(parse_keep("pushes.inbox"), Ok(Keep::In("pushes.inbox".into())));
+        for wrong in ["", "0", "10000001", "99999999999999999999999"] {
+            assert!(parse_keep(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -215,6 +215,35 @@ fn the_inbox_shows_what_was_sent_by_the_names_it_was_given() {
 }
 
 #[test]
+fn an_inbox_in_a_file_is_there_after_a_restart() {
+    let folder = Folder::new();
+    let file = folder.path("pushes.inbox");
+    let options = ["--http2", "127.0.0.1:0", "--inbox", "127.0.0.1:0", "--inbox-keep", &file, "--inbox-keep", "2"];
+    for (round, title) in ["one", "two", "three"].into_iter().enumerate() {
+        let process = Process::start(&folder, &options);
+        let (address, port) = (process.inbox.clone().unwrap(), process.http2.clone());
+        let sending = ["--token", &token(1), "--topic", "com.example.app", "--title", title];
+        run(client(&["send"], &folder, &port, &sending)).expect(0);
+        let found: Value = serde_json::from_str(&ask(&address, &format!("/v1/pushes?wait=30s&q={title}"))).unwrap();
+        assert_eq!(found["pushes"][0]["seq"], json!(round + 1));
+        let all: Value = serde_json::from_str(&ask(&address, "/v1/pushes")).unwrap();
+        assert_eq!((&all["kept"], &all["dropped"]), (&json!(2.min(round + 1)), &json!(round.saturating_sub(1))));
+        let status: Value = serde_json::from_str(&ask(&address, "/v1/status")).unwrap();
+        assert_eq!(status["file"], json!({"path": file, "trouble": null}));
+        if round == 0 {
+            let second =
+                ["sim", "--gateway", "127.0.0.1:0", "--feedback", "127.0.0.1:0", "--certs", &folder.path("certs")];
+            let second = run(second.iter().chain(&["--inbox-keep", &file])).expect(2);
+            assert!(second.stderr.contains("another program has it open"), "{}", second.stderr);
+        }
+        let (status, _, stderr) = process.stop("TERM");
+        assert_eq!(status, 0, "{stderr}");
+    }
+    let twice = run(["sim", "--inbox-keep", "1", "--inbox-keep", "2", "--certs", &folder.path("certs")]).expect(2);
+    assert!(twice.stderr.contains("one number and one file"), "{}", twice.stderr);
+}
+
+#[test]
 fn an_inbox_that_cannot_be_is_named() {
     let folder = Folder::new();
     let certs = folder.path("certs");

@@ -36,6 +36,7 @@ pub(super) async fn status(State(shared): State<Shared>) -> Json<Value> {
         "keep": shared.store().keep(),
         "dropped": counts.dropped,
         "newest": counts.newest,
+        "file": shared.file().map(|(path, trouble)| json!({"path": path, "trouble": trouble})),
         "handshakes_failed": {"count": failures.count, "last": last},
         "counts": simulator.counts(),
     }))

@@ -53,6 +53,15 @@ pub(crate) struct Inner {
     pub(crate) stop: watch::Receiver<bool>,
     /// When GOAWAY was said last.
     pub(crate) gone_away: Mutex<Option<WallTime>>,
+    /// The file that the inbox is kept in, if there is one.
+    pub(crate) file: Option<FileView>,
+}
+
+/// What is said of the file that the inbox is kept in.
+pub(crate) struct FileView {
+    pub(crate) path: String,
+    /// Why the last write failed; `None` where it did not.
+    pub(crate) trouble: watch::Receiver<Option<String>>,
 }
 
 impl Shared {
@@ -70,6 +79,12 @@ impl Shared {
 
     pub(crate) fn names(&self) -> &Names {
         &self.0.names
+    }
+
+    /// The file that the inbox is kept in, and why it cannot be written now.
+    pub(crate) fn file(&self) -> Option<(&str, Option<String>)> {
+        let file = self.0.file.as_ref()?;
+        Some((&file.path, file.trouble.borrow().clone()))
     }
 
     pub(crate) fn certs(&self) -> &str {

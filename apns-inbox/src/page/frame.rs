@@ -118,26 +118,46 @@ fn ends(shared: &Shared, view: &View) -> Markup {
     }
 }
 
-/// Clients that knocked and did not come in, unless some have since.
+/// What a person should know: the file cannot be written, or clients knocked and did not come in, unless some have since.
 fn alerts(snapshot: &Snapshot, scene: &Scene<'_>) -> Option<Markup> {
+    let alerts: Vec<Markup> = [unwritten(scene), failed_handshakes(snapshot, scene)].into_iter().flatten().collect();
+    let some = !alerts.is_empty();
+    some.then(|| {
+        html! {
+            div {
+                @for alert in alerts {
+                    p.alert.care role="status" { (icon("warn")) (alert) }
+                }
+            }
+        }
+    })
+}
+
+fn unwritten(scene: &Scene<'_>) -> Option<Markup> {
+    let (path, trouble) = scene.shared.file()?;
+    let why = trouble?;
+    Some(html! {
+        span {
+            b { "What came last is only in memory" } ": " code { (path) } " cannot be written (" (why) "). It is tried again every \
+             second."
+        }
+    })
+}
+
+fn failed_handshakes(snapshot: &Snapshot, scene: &Scene<'_>) -> Option<Markup> {
     let last = snapshot.failures.last.back()?;
     if snapshot.pushes.last().is_some_and(|push| push.at > last.at) {
         return None;
     }
     let count = snapshot.failures.count;
     Some(html! {
-        div {
-            p.alert.care role="status" {
-                (icon("warn"))
-                span {
-                    b { @if count == 1 { "A client knocked and left" } @else { (grouped(count)) " clients knocked and left" } }
-                    ", the last at " (clock::short(last.at, scene.now))
-                    @if let Some(peer) = last.peer { " from " (peer) }
-                    ": " (last.why) ". Let it trust " code { (scene.shared.certs()) "/ca.pem" } ", and call this "
-                    code { "localhost" } ". "
-                    a href="?connections=failed" { "All failed connections" }
-                }
-            }
+        span {
+            b { @if count == 1 { "A client knocked and left" } @else { (grouped(count)) " clients knocked and left" } }
+            ", the last at " (clock::short(last.at, scene.now))
+            @if let Some(peer) = last.peer { " from " (peer) }
+            ": " (last.why) ". Let it trust " code { (scene.shared.certs()) "/ca.pem" } ", and call this "
+            code { "localhost" } ". "
+            a href="?connections=failed" { "All failed connections" }
         }
     })
 }

@@ -28,7 +28,7 @@ async fn with_signing_key(signing_key: Option<String>) -> Shared {
     let names = Names::from_json(r#"{"devices": {"00fc": "Test <b>phone</b>"}}"#).unwrap();
     let stop = watch::channel(false).1;
     let gone_away = parking_lot::Mutex::new(None);
-    Shared::new(Inner { store, simulator, names, hosts, certs, signing_key, secret, stop, gone_away })
+    Shared::new(Inner { store, simulator, names, hosts, certs, signing_key, secret, stop, gone_away, file: None })
 }
 
 fn html(shared: &Shared, query: &str) -> String {

@@ -5,7 +5,7 @@ use std::fmt;
 use apns_lint::{Finding, Lint};
 use apns_proto::{Priority, PushType, WallTime};
 use bytes::Bytes;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::deviation::Deviation;
@@ -84,7 +84,7 @@ pub struct RequestRecord {
 }
 
 /// How the sender of a request proved who it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AuthenticatedBy {

@@ -90,6 +90,18 @@ pub struct ItemOrder {
 }
 
 impl ItemOrder {
+    /// These ids in this order; `None` unless each is of 1 to 5 and none comes twice.
+    #[must_use]
+    pub fn new(ids: &[u8]) -> Option<Self> {
+        ids.iter().try_fold(Self::default(), |mut order, id| {
+            let fits = (item::TOKEN..=item::PRIORITY).contains(id) && !order.as_slice().contains(id);
+            fits.then(|| {
+                order.push(*id);
+                order
+            })
+        })
+    }
+
     /// The ids, each of 1 to 5.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
