@@ -47,6 +47,7 @@ mod service;
 mod service_manager;
 mod signals;
 pub mod span;
+mod webhook;
 
 pub use access::{Access, Caller, Denied};
 pub use app_name::AppName;
@@ -61,3 +62,4 @@ pub use service::{
     Submission, SubmitError, UnknownApp,
 };
 pub use signals::Signals;
+pub use webhook::{WebhookFailure, WebhookFigures, WebhookInfo, WebhookState};

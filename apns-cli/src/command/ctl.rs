@@ -233,6 +233,20 @@ impl Line for AppLine {
     }
 }
 
+/// How a webhook of this name stands with one app.
+struct WebhookLine<'a>(&'a str);
+
+impl Line for WebhookLine<'_> {
+    fn write(&self, told: &Value, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (app, state, behind) = (text(told, "app"), text(told, "state"), number(told, "behind"));
+        write!(f, "webhook {} of {app}: {state}, behind by {behind}", self.0)?;
+        match told["why"].as_str() {
+            Some(why) => write!(f, "\n      {why}"),
+            None => Ok(()),
+        }
+    }
+}
+
 struct PurgedLine;
 
 impl Line for PurgedLine {
@@ -335,9 +349,10 @@ async fn status(daemon: &Daemon, as_json: bool, output: &mut Output) -> Result<E
     let answers = |status: StatusCode| status.is_success() || status == StatusCode::SERVICE_UNAVAILABLE;
     let ready = daemon.ask_for(Method::GET, "/readyz", None, answers).await?;
     let apps = daemon.ask(Method::GET, "/v1/apps", None).await?;
+    let webhooks = daemon.ask(Method::GET, "/v1/webhooks", None).await?;
     let is_ready = ready["ready"] == true;
     if as_json {
-        output.json(&json!({ "ready": is_ready, "outbox": ready["outbox"], "apps": apps }));
+        output.json(&json!({ "ready": is_ready, "outbox": ready["outbox"], "apps": apps, "webhooks": webhooks }));
     } else {
         match ready["outbox"]["why"].as_str() {
             Some(why) => output.line(format_args!("the daemon takes nothing: {why}")),
@@ -345,9 +360,16 @@ async fn status(daemon: &Daemon, as_json: bool, output: &mut Output) -> Result<E
             None => output.line("the daemon is not ready"),
         }
         show_each(&apps, false, output, &AppLine);
+        for webhook in webhooks.as_array().into_iter().flatten() {
+            show_each(&webhook["apps"], false, output, &WebhookLine(text(webhook, "name")));
+        }
     }
-    let failing = |app: &Value| app["health"] == "failing" || app["paused"].is_object();
-    let all_well = is_ready && !apps.as_array().is_some_and(|apps| apps.iter().any(failing));
+    let some = |all: &Value, is: fn(&Value) -> bool| all.as_array().is_some_and(|all| all.iter().any(is));
+    let app_fails = some(&apps, |app| app["health"] == "failing" || app["paused"].is_object());
+    let webhook_fails = webhooks.as_array().is_some_and(|webhooks| {
+        webhooks.iter().any(|webhook| some(&webhook["apps"], |told| told["state"] == "failing"))
+    });
+    let all_well = is_ready && !app_fails && !webhook_fails;
     Ok(if all_well { Exit::Fine } else { Exit::Partly })
 }
 
@@ -397,5 +419,19 @@ async fn tail(
         if output.is_closed() {
             return Ok(Exit::Fine);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_webhook_has_a_line_for_each_app_that_says_what_is_wrong() {
+        let told = json!({"app": "shop", "state": "failing", "behind": 17, "why": "it answers 500"});
+        let line = Shown(&told, &WebhookLine("crm")).to_string();
+        assert_eq!(line, "webhook crm of shop: failing, behind by 17\n      it answers 500");
+        let told = json!({"app": "shop", "state": "working", "behind": 0});
+        assert_eq!(Shown(&told, &WebhookLine("crm")).to_string(), "webhook crm of shop: working, behind by 0");
     }
 }

@@ -578,7 +578,7 @@ pub(crate) fn read(field: &str, path: &Path, told: FilesToldTo) -> Result<zeroiz
 }
 
 /// The first line of a file that holds a secret.
-pub(super) fn first_line(field: &str, path: &Path, told: FilesToldTo) -> Result<Secret, ConfigError> {
+pub(crate) fn first_line(field: &str, path: &Path, told: FilesToldTo) -> Result<Secret, ConfigError> {
     let bytes = read(field, path, told)?;
     let cannot = |error| ConfigError::at(field, format_args!("{} cannot be read: {error}", shown(path)));
     encoding::first_line(&bytes).map(Secret::new).map_err(cannot)

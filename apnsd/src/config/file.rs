@@ -13,6 +13,7 @@ use super::{AppDefinition, Config, ConfigError, Secret, StoreConfig, TokenConfig
 use crate::AppName;
 use crate::interface::{Interface, interfaces};
 use crate::log::{LogFormat, LogLevel};
+use crate::webhook::{self, WebhookSection};
 
 macro_rules! file {
     ($($(#[$doc:meta])* $name:ident: $interface:ty,)*) => {
@@ -29,6 +30,8 @@ macro_rules! file {
             log: LogSection,
             #[serde(default)]
             token: Vec<TokenSection>,
+            #[serde(default)]
+            webhook: Vec<WebhookSection>,
             #[serde(default)]
             apps: BTreeMap<AppName, AppDefinition>,
         }
@@ -104,6 +107,7 @@ pub(super) fn parse(text: &str, base: &Path) -> Result<Config, ConfigError> {
     for (index, token) in file.token.into_iter().enumerate() {
         config.tokens.push(read_token(token, base).map_err(|error| error.within(&format!("token[{index}]")))?);
     }
+    config.webhooks = webhook::read(file.webhook, base)?;
     config.log.format = file.log.format;
     config.log.level = file.log.level;
     config.apps = file.apps;

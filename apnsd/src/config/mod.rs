@@ -22,7 +22,7 @@ use apns_proto::WallTime;
 use apns_tokio::{Certificate, IdentityError, Validity};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
-pub(crate) use app::{App, Credential, FilesToldTo, read as read_file};
+pub(crate) use app::{App, Credential, FilesToldTo, first_line, read as read_file};
 pub use app::{AppDefinition, EnvironmentWord, Loss, ProviderApiMode, RetryDefinition, Transport, Validate};
 pub use error::ConfigError;
 pub(crate) use file::{at_least, set};
@@ -47,6 +47,7 @@ use crate::log::LogConfig;
 use crate::outbox::Bounds;
 pub use crate::provider_api::ProviderApiConfig;
 pub use crate::pyapns::PyapnsConfig;
+pub use crate::webhook::{Network, NetworkError, Target, TargetError, WebhookConfig, WebhookFilter};
 
 macro_rules! config {
     ($($(#[$doc:meta])* $name:ident: $interface:ty,)*) => {
@@ -69,6 +70,8 @@ macro_rules! config {
             pub log: LogConfig,
             /// Who may do what. Empty on loopback: anybody may do anything.
             pub tokens: Vec<TokenConfig>,
+            /// Who is told of outcomes.
+            pub webhooks: Vec<WebhookConfig>,
             /// The apps that the file defines.
             pub apps: BTreeMap<AppName, AppDefinition>,
         }
@@ -85,6 +88,7 @@ macro_rules! config {
                     $($name: Default::default(),)*
                     log: LogConfig::default(),
                     tokens: Vec::new(),
+                    webhooks: Vec::new(),
                     apps: BTreeMap::new(),
                 }
             }
@@ -224,6 +228,7 @@ impl Config {
                 (Ok(_), None) => {}
             }
         }
+        findings.problems.extend(crate::webhook::check_files(&self.webhooks));
         for files in self.certificates() {
             match files.read() {
                 Ok(read) => {

@@ -160,6 +160,7 @@ const ANY: Kind = Kind::Number { least: 0, most: None };
 const ONE_OR_MORE: Kind = Kind::Number { least: 1, most: None };
 const PORT: Kind = Kind::Number { least: 1, most: Some(65_535) };
 const BYTES: Kind = Kind::Bytes { least: 0, most: None };
+const WITHIN: Kind = Kind::Span { least: Duration::from_millis(100), most: Duration::from_secs(5 * 60) };
 const SPAN: Kind = Kind::Span { least: Duration::ZERO, most: LONGEST };
 
 use Kind::{Address, Directory, File, Flag, Secret, Table, Text, Texts, Word};
@@ -455,6 +456,72 @@ const TABLES: &[SettingsTable] = &[
         ],
     ),
     table(
+        "[[webhook]]",
+        "Who is told of outcomes: see [webhooks](daemon.md#webhooks).",
+        &[
+            setting(
+                "name",
+                Text,
+                Required,
+                "Its name: letters, digits, `.`, `_` and `-`. Its place among the outcomes is kept under this name.",
+            ),
+            setting(
+                "url",
+                Text,
+                Required,
+                "Where outcomes are sent. `http://` is used only for addresses that `allow` names.",
+            ),
+            setting(
+                "secret_files",
+                Texts,
+                Required,
+                "Files whose first lines are secrets, `whsec_` and 24 to 64 bytes in base64. Each request is signed with all \
+                 of them, at most 5.",
+            ),
+            setting("apps", Texts, Words("all apps"), "The apps whose outcomes it is told."),
+            setting(
+                "only",
+                Word(&["all", "failures", "dropped_tokens"]),
+                Value("\"all\""),
+                "Which outcomes it is told: all, those that are not `accepted`, or those that say that a device token is no \
+                 longer valid.",
+            ),
+            setting(
+                "from",
+                Word(&["newest", "beginning"]),
+                Value("\"newest\""),
+                "Where a webhook begins that is new: with the outcomes that come from then on, or with the oldest that is kept.",
+            ),
+            setting(
+                "allow",
+                Texts,
+                Nothing,
+                "Addresses, or ranges such as `10.0.0.0/8`, that it may be at although they are not public.",
+            ),
+            setting("ca", File, Words("the system's authorities"), "The certificate authorities to trust, in PEM."),
+            setting(
+                "max_batch",
+                Kind::Number { least: 1, most: Some(10_000) },
+                Value("1000"),
+                "The most outcomes in one request.",
+            ),
+            setting(
+                "max_body",
+                Kind::Bytes { least: 1024, most: Some(16 << 20) },
+                Value("1048576"),
+                "The most bytes of outcomes in one request that has more than one.",
+            ),
+            setting(
+                "wait",
+                Kind::Span { least: Duration::ZERO, most: Duration::from_secs(60 * 60) },
+                Value("\"500ms\""),
+                "How long a request that is not full waits for more outcomes.",
+            ),
+            setting("connect_within", WITHIN, Value("\"5s\""), "The time limit for a connection, with TLS."),
+            setting("answer_within", WITHIN, Value("\"30s\""), "The time limit for an answer."),
+        ],
+    ),
+    table(
         "[apps.NAME]",
         "An app. `NAME` is what callers name it by. A certificate or a signing key is needed.",
         &[
@@ -645,12 +712,29 @@ mod tests {
             "[[token]]" => {
                 format!("[[token]]\nname = \"a\"\nsecret = \"0123456789abcdef\"\napps = []\n{name} = {value}\n{shop}")
             }
+            "[[webhook]]" => {
+                let needed = [
+                    ("name", "\"a\"".to_owned()),
+                    ("url", "\"http://localhost\"".to_owned()),
+                    ("secret_files", format!("[{:?}]", SECRET.path().join("secret"))),
+                ];
+                let rest = needed.iter().filter(|(needed, _)| *needed != name);
+                let rest: String = rest.map(|(name, value)| format!("{name} = {value}\n")).collect();
+                format!("{shop}{}{rest}", said("[[webhook]]"))
+            }
             "[store]" if name != "url" => {
                 format!("{shop}{}url = \"postgres://apnsd@localhost/apnsd\"\n", said("[store]"))
             }
             heading => format!("{shop}{}", said(heading)),
         }
     }
+
+    /// A folder with a secret of a webhook.
+    static SECRET: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("secret"), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").unwrap();
+        folder
+    });
 
     fn read(text: &str) -> Result<Config, String> {
         let config = Config::parse(text, Path::new("/etc/apnsd")).map_err(|error| error.to_string())?;

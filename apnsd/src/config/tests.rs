@@ -310,6 +310,7 @@ fn no_field_brings_a_secret_out() {
         "[bridge]\n",
         "[[bridge.client]]\n",
         "[[token]]\n",
+        "[[webhook]]\n",
         "[apps.shop]\n",
         "[apps.shop.retry]\n",
     ];
@@ -325,6 +326,10 @@ fn no_field_brings_a_secret_out() {
                     "[apps.shop]\n" if name != "environment" => "environment = \"sandbox\"\n",
                     "[[token]]\n" if name != "name" => "name = \"x\"\n",
                     "[[bridge.client]]\n" if name != "app" => "app = \"x\"\n",
+                    "[[webhook]]\n" if name == "name" => "url = \"http://x\"\nsecret_files = [\"a\"]\n",
+                    "[[webhook]]\n" if name == "url" => "name = \"x\"\nsecret_files = [\"a\"]\n",
+                    "[[webhook]]\n" if name == "secret_files" => "name = \"x\"\nurl = \"http://x\"\n",
+                    "[[webhook]]\n" => "name = \"x\"\nurl = \"http://x\"\nsecret_files = [\"a\"]\n",
                     "[api.tls]\n" if name == "certificate" => "listen = \"127.0.0.1:1\"\nkey = \"a.pem\"\n",
                     "[api.tls]\n" if name == "key" => "listen = \"127.0.0.1:1\"\ncertificate = \"a.pem\"\n",
                     _ => "",

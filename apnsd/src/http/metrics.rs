@@ -12,10 +12,13 @@ use axum::routing::get;
 use tokio::sync::watch;
 
 use super::problem::Problem;
+use super::webhooks::Told;
 use super::{Api, Limits};
 use crate::daemon::DaemonError;
 use crate::delivery::{Snapshot, Spans, now};
 use crate::listen::Port;
+use crate::outbox::Backlog;
+use crate::webhook::{WebhookInfo, WebhookState};
 
 /// A port that answers with the figures of a program, under `/metrics`, until it is dropped.
 #[derive(Debug)]
@@ -51,6 +54,35 @@ impl MetricsPort {
 }
 
 const TEXT: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
+
+fn add_webhook(families: &mut Families, info: &WebhookInfo, backlog: Backlog) {
+    let labels = &[("webhook", &*info.name), ("app", info.app.as_str())];
+    let oldest = backlog.oldest.map_or(0, |oldest| now().saturating_since(oldest).as_secs());
+    let behind = "Outcomes that the receiver of a webhook does not have.";
+    families.gauge("apnsd_webhook_behind", behind, labels, backlog.outcomes);
+    let behind = "How long ago the oldest of these outcomes was known; 0 where there is none.";
+    families.gauge("apnsd_webhook_behind_seconds", behind, labels, oldest);
+    let figures = &info.figures;
+    for (name, help, value) in [
+        ("apnsd_webhook_batches_total", "Batches that the receiver of a webhook took.", figures.batches),
+        ("apnsd_webhook_outcomes_total", "Outcomes in these batches.", figures.outcomes),
+        (
+            "apnsd_webhook_gaps_total",
+            "How often the receiver was told that outcomes were forgotten before it could be told of them.",
+            figures.gaps,
+        ),
+    ] {
+        families.counter(name, help, labels, value);
+    }
+    for (kind, count) in &figures.failures {
+        let help = "Attempts to send a batch that failed, by kind.";
+        families.counter("apnsd_webhook_failures_total", help, &[labels[0], labels[1], ("kind", kind)], *count);
+    }
+    for state in WebhookState::WORDS {
+        let (is, help) = (u64::from(info.state.word() == state), "1 for the state that a webhook is in.");
+        families.gauge("apnsd_webhook_state", help, &[labels[0], labels[1], ("state", state)], is);
+    }
+}
 
 /// `GET /metrics`
 pub(super) async fn metrics(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Problem> {
@@ -112,6 +144,9 @@ pub(super) async fn metrics(State(api): State<Api>, headers: HeaderMap) -> Resul
             let help = "When a certificate ends, in seconds since 1970.";
             families.gauge("apnsd_credential_expires_seconds", help, app, end.as_secs());
         }
+    }
+    for Told { info, backlog } in api.webhooks_of(&caller).await? {
+        add_webhook(&mut families, &info, backlog);
     }
     for ((interface, status), count) in api.service().refusals().calls() {
         let status = status.to_string();

@@ -18,6 +18,7 @@ pub(crate) mod problem;
 pub(crate) mod shares;
 mod status;
 pub(crate) mod watched;
+mod webhooks;
 mod wire;
 
 use std::sync::Arc;
@@ -73,6 +74,8 @@ fn router(service: Service, limits: Limits) -> Router {
         .route("/v1/apps/{app}/outcomes", get(outcomes::outcomes))
         .route("/v1/apps/{app}/invalid-tokens", get(apps::invalid_tokens))
         .route("/v1/notifications/{id}", get(notifications::show))
+        .route("/v1/webhooks", get(webhooks::list))
+        .route("/v1/webhooks/{name}/test", post(webhooks::test))
         .fallback(|| async { Problem::no_such_resource() })
         .method_not_allowed_fallback(|| async { Problem::method() })
         .layer(DefaultBodyLimit::disable())

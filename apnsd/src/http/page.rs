@@ -10,6 +10,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::forms::Forms;
 use super::problem::Problem;
+use super::webhooks::Told;
 use super::{Api, buttons};
 use crate::access::Caller;
 use crate::delivery::{Credential, Snapshot, now};
@@ -44,8 +45,9 @@ pub(super) async fn page(State(api): State<Api>, headers: HeaderMap) -> Result<R
     let known: u64 = rows.iter().map(|row| row.counts.waiting + row.counts.in_flight).sum();
     let orphans = if caller.is_admin() { (total.waiting + total.in_flight).saturating_sub(known) } else { 0 };
     let store = api.service().store_health().await;
+    let webhooks = api.webhooks_of(&caller).await?;
     let hand = api.forms().map(|forms| Hand { forms, caller: &caller });
-    let html = render(&rows, &store, orphans, api.service().started(), now(), hand);
+    let html = render(&rows, &webhooks, &store, orphans, (api.service().started(), now()), hand);
     Ok((self::headers(), Html(html.into_string())).into_response())
 }
 
@@ -84,10 +86,10 @@ pub(super) fn document(title: &str, refresh: Option<u32>, body: &Markup) -> Mark
 
 fn render(
     rows: &[Row],
+    told: &[Told],
     store: &StoreHealth,
     orphans: u64,
-    started: WallTime,
-    now: WallTime,
+    (started, now): (WallTime, WallTime),
     hand: Option<Hand<'_>>,
 ) -> Markup {
     let sum = |of: fn(&Row) -> u64| rows.iter().map(of).sum::<u64>();
@@ -98,6 +100,13 @@ fn render(
                         p.warning.failing #outbox { b { "nothing can be stored" } " and callers are refused: " (why) }
                     }
                     @for row in rows { (warnings(row, now)) }
+                    @for Told { info, .. } in told {
+                        @if let Some(why) = info.state.why() {
+                            p.warning.failing {
+                                "webhook " b { (info.name) } " is not told the outcomes of " b { (info.app.as_str()) } ": " (why)
+                            }
+                        }
+                    }
                     @if orphans > 0 {
                         p.warning.expiring { b { (orphans) } " notifications wait for apps that are not configured" }
                     }
@@ -108,6 +117,7 @@ fn render(
                         p #taken { b { (sum(|row| row.snapshot.taken)) } " taken since the start" }
                     }
                     section { h2 { "Apps" } (apps(rows, now, hand)) }
+                    @if !told.is_empty() { section { h2 { "Webhooks" } (webhooks(told, now)) } }
                     section { h2 { "Outcomes since the start" } (reasons(rows)) }
                     (last(rows, now))
                 }
@@ -176,6 +186,31 @@ fn apps(rows: &[Row], now: WallTime, hand: Option<Hand<'_>>) -> Markup {
                             }
                             (buttons::question_button(&info.name))
                         } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn webhooks(told: &[Told], now: WallTime) -> Markup {
+    let ago = |time: WallTime| span(now.saturating_since(time));
+    html! {
+        table #webhooks {
+            thead { tr {
+                th { "webhook" } th { "app" } th { "state" } th { "to" }
+                th.n { "behind by" } th.n { "oldest of these" } th.n { "last taken" }
+            } }
+            tbody {
+                @for Told { info, backlog } in told {
+                    tr {
+                        th { (info.name) }
+                        td { (info.app.as_str()) }
+                        td class=(info.state.word()) title=(info.state.why().unwrap_or_default()) { (info.state.word()) }
+                        td { (info.url) }
+                        td.n { (backlog.outcomes) }
+                        td.n { @if let Some(oldest) = backlog.oldest { (ago(oldest)) " ago" } }
+                        td.n { @if let Some(at) = info.figures.delivered_at { (ago(at)) " ago" } }
                     }
                 }
             }
@@ -269,7 +304,8 @@ mod tests {
     #[test]
     fn nothing_from_outside_becomes_part_of_the_document() {
         let store = StoreHealth { why: Some("<a b='c' d=\"e\">&".to_owned()), ..StoreHealth::default() };
-        let html = render(&[], &store, 0, WallTime::from_secs(100), WallTime::from_secs(200), None).into_string();
+        let html =
+            render(&[], &[], &store, 0, (WallTime::from_secs(100), WallTime::from_secs(200)), None).into_string();
         assert!(html.contains("refused: &lt;a b='c' d=&quot;e&quot;&gt;&amp;</p>"), "{html}");
     }
 
@@ -283,8 +319,8 @@ mod tests {
 
     #[test]
     fn a_service_without_apps_has_a_page() {
-        let html = render(&[], &StoreHealth::default(), 3, WallTime::from_secs(100), WallTime::from_secs(200), None)
-            .into_string();
+        let times = (WallTime::from_secs(100), WallTime::from_secs(200));
+        let html = render(&[], &[], &StoreHealth::default(), 3, times, None).into_string();
         assert!(
             html.contains("There is no app yet")
                 && html.contains("<b>3</b> notifications wait for apps")

@@ -60,6 +60,7 @@ impl Problem {
         no_such_resource: NOT_FOUND, "#not-found", "There is nothing at this address";
         unknown_app: NOT_FOUND, "#unknown-app", "There is no app of this name";
         unknown_notification: NOT_FOUND, "#unknown-notification", "There is no notification of this id";
+        unknown_webhook: NOT_FOUND, "#unknown-webhook", "There is no webhook of this name";
         method: METHOD_NOT_ALLOWED, "#method", "This address does not take this method";
         unauthorized: UNAUTHORIZED, "#unauthorized", "An access token is needed";
         forbidden: FORBIDDEN, "#forbidden", "This access token is not good for this";

@@ -22,6 +22,9 @@ struct Readiness {
     outbox: StoreView,
     /// Only for callers who may see it.
     failing: Vec<Failing>,
+    /// The same of webhooks, which change nothing of the readiness: outcomes are kept for them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failing_webhooks: Vec<FailingWebhook>,
 }
 
 #[derive(Serialize)]
@@ -35,6 +38,13 @@ struct StoreView {
 
 #[derive(Serialize)]
 struct Failing {
+    app: AppName,
+    why: String,
+}
+
+#[derive(Serialize)]
+struct FailingWebhook {
+    webhook: String,
     app: AppName,
     why: String,
 }
@@ -56,12 +66,14 @@ pub(super) async fn readyz(
     let failing = api.service().failing();
     let ready = store.is_ready() && (!all_apps || failing.is_empty());
     let caller = api.caller(&headers).ok();
-    let failing = failing
-        .into_iter()
-        .filter(|(app, _)| caller.as_ref().is_some_and(|caller| caller.may_use(app)))
-        .map(|(app, why)| Failing { app, why })
-        .collect();
+    let may_see = |app: &AppName| caller.as_ref().is_some_and(|caller| caller.may_use(app));
+    let failing_webhooks = api.service().webhooks().into_iter().filter(|info| may_see(&info.app)).filter_map(|info| {
+        let why = info.state.why()?.to_owned();
+        Some(FailingWebhook { webhook: info.name, app: info.app, why })
+    });
+    let failing_webhooks = failing_webhooks.collect();
+    let failing = failing.into_iter().filter(|(app, _)| may_see(app)).map(|(app, why)| Failing { app, why }).collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let outbox = StoreView { ready: store.is_ready(), free_bytes: store.disk.free, why: store.why };
-    Ok((status, Json(Readiness { ready, outbox, failing })).into_response())
+    Ok((status, Json(Readiness { ready, outbox, failing, failing_webhooks })).into_response())
 }

@@ -12,6 +12,7 @@ mod lane;
 mod outcome;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod reading;
 pub mod sqlite;
 mod tag;
 
@@ -33,6 +34,7 @@ pub use error::OutboxError;
 pub use lane::{Lane, Left};
 pub use outcome::OutcomeRecord;
 pub(crate) use outcome::too_late;
+pub use reading::{Backlog, ReadFrom, Unread};
 
 use crate::{AppName, NotificationId};
 
@@ -105,8 +107,34 @@ pub trait Outbox: fmt::Debug + Send + Sync + 'static {
     /// What [`gone`](Self::gone) has behind the place up to which this reader has read.
     fn unread(&self, app: &AppName, reader: &str, limit: usize) -> Answer<'_, FeedbackPage>;
 
-    /// Moves the reader's place. It never moves back.
+    /// Moves the reader's place, among invalid tokens or among outcomes. It never moves back.
     fn mark_read(&self, app: &AppName, reader: &str, upto: &Cursor) -> Answer<'_, ()>;
+
+    /// Notes that this reader of the app's outcomes is there at `now`. One that is new gets its place; the place of one that
+    /// is not noted for 90 days, or for as long as outcomes are kept if that is longer, is forgotten.
+    fn begin_reading(&self, app: &AppName, reader: &str, from: ReadFrom, now: WallTime) -> Answer<'_, ()>;
+
+    /// Outcomes of the app that this reader has not read, behind `after` if that is later than its place. `None` for a reader
+    /// that is not known, and where another process reads under this name: one at a time does, if it can the one that delivers
+    /// the app. Moved on by [`mark_read`](Self::mark_read).
+    fn unread_outcomes(
+        &self,
+        app: &AppName,
+        reader: &str,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Answer<'_, Option<Unread>>;
+
+    /// How much of the app this reader has not read; `None` for one that is not known.
+    fn backlog(&self, app: &AppName, reader: &str) -> Answer<'_, Option<Backlog>>;
+
+    /// The readers of outcomes that are known, with the app of each.
+    fn readers(&self) -> Answer<'_, Vec<(AppName, String)>>;
+
+    /// Waits until another process may read under the names under which this one does.
+    fn lapsed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::pending())
+    }
 
     /// How much of the app is waiting and in flight.
     fn counts(&self, app: &AppName) -> Answer<'_, Counts>;

@@ -131,6 +131,12 @@ impl OutcomeRecord {
         self.outcome == "accepted"
     }
 
+    /// Whether it says that the device token is not valid any more, or was not at some time.
+    #[must_use]
+    pub fn drops_token(&self) -> bool {
+        matches!(self.token.as_deref(), Some("drop" | "drop_if_registered_before"))
+    }
+
     /// With the word for why it was taken back, where nothing of it has left.
     #[must_use]
     pub(crate) fn with_withdrawal(mut self, why: Withdrawal) -> Self {

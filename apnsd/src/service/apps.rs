@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use apns_proto::WallTime;
 use apns_tokio::Environment;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use parking_lot::RwLock;
 use tokio::sync::{Notify, watch};
 
@@ -122,6 +122,7 @@ impl Service {
             }
         }
         *self.0.paused.lock() = self.0.outbox.pauses().await?.into_iter().collect();
+        try_join_all(apps.keys().map(|name| self.0.webhooks.attend(name))).await?;
         for (name, (resolved, origin)) in apps {
             self.install(&name, resolved, origin);
         }
@@ -222,6 +223,7 @@ impl Service {
         };
         let task = tokio::spawn(engine.run(inbox));
         *running.task.lock() = Some(task);
+        self.0.webhooks.start(name, &running.announcer.outcomes.subscribe());
         self.0.apps.write().insert(name.clone(), running);
     }
 
@@ -263,6 +265,7 @@ impl Service {
             let same = known && running.as_ref().is_ok_and(|running| *running.now().app == resolved.app);
             if !known || running.as_ref().is_ok_and(|running| running.now().origin == Origin::File) {
                 let text = serde_json::to_string(&resolved.definition).map_err(ConfigError::whole)?;
+                service.0.webhooks.attend(&name).await?;
                 service.0.outbox.keep_app(StoredApp { name: name.clone(), definition: text.into() }).await?;
             }
             match running {
@@ -389,6 +392,7 @@ impl Service {
         }
         // All that can fail comes first: where it does, no app is another one than before.
         for (name, _) in &changed {
+            self.0.webhooks.attend(name).await.map_err(ConfigError::whole)?;
             self.0.outbox.forget_app(name).await.map_err(ConfigError::whole)?;
         }
         for (name, resolved) in changed {
@@ -414,6 +418,7 @@ impl Service {
     pub(crate) async fn read_files_again(&self) {
         let _one_after_another = self.0.changing.lock().await;
         self.renew(true).await;
+        self.0.webhooks.mended();
         tracing::info!("the files of all apps were read again");
     }
 

@@ -12,6 +12,7 @@ mod stream;
 mod submit;
 mod summary;
 mod validation;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -45,6 +46,7 @@ use crate::http::shares::Shares;
 use crate::http::watched::Refusals;
 use crate::outbox::{AppPause, Counts, Cursor, FeedbackPage, Outbox, OutboxError, OutcomeRecord, State, Tracked};
 use crate::rate::RateLimit;
+use crate::webhook::{self, Webhooks};
 use crate::{AppName, NotificationId};
 
 /// A handle to the running service; cheap to clone.
@@ -99,6 +101,7 @@ struct Inner {
     started: WallTime,
     refusals: Refusals,
     shares: Shares,
+    webhooks: Webhooks,
 }
 
 /// An app, its engine, and what both sides share.
@@ -166,6 +169,7 @@ impl Service {
     ///
     /// When an app of the configuration cannot be used, or the outbox fails.
     pub async fn start_with(config: &Config, outbox: Arc<dyn Outbox>) -> Result<Self, StartError> {
+        let webhooks = Webhooks::new(outbox.clone(), webhook::load_all(config.webhooks.clone()).await?);
         let service = Self(Arc::new(Inner {
             store: Arc::new(Store::new(outbox.clone())),
             outbox,
@@ -184,8 +188,10 @@ impl Service {
             started: now(),
             refusals: Refusals::default(),
             shares: Shares::default(),
+            webhooks,
         }));
         service.start_apps(config).await?;
+        service.0.webhooks.start_left(|app| service.knows(app)).await?;
         service.start_housekeeping();
         Ok(service)
     }
@@ -196,7 +202,9 @@ impl Service {
             loop {
                 tokio::time::sleep(FILES_EVERY).await;
                 let Some(inner) = inner.upgrade() else { return };
-                Self(inner).look_at_files().await;
+                let service = Self(inner);
+                service.look_at_files().await;
+                service.0.webhooks.look_at_files(|| service.changes()).await;
             }
         });
         let store = self.0.store.clone();
@@ -478,7 +486,7 @@ impl Service {
         self.0.started
     }
 
-    /// Takes what changed in the configuration: access tokens, and the apps whose definitions are not what they were.
+    /// Takes what changed in the configuration: access tokens, webhooks, and the apps whose definitions are not what they were.
     /// When something is wrong with any of it, all stays as it was.
     ///
     /// The data directory, the bounds of the outbox and the ports are read at the start only.
@@ -488,7 +496,9 @@ impl Service {
     /// [`ConfigError`] names the field.
     pub async fn reload(&self, config: &Config) -> Result<(), ConfigError> {
         config.check()?;
+        let webhooks = webhook::load_all(config.webhooks.clone()).await?;
         self.reload_apps(config.apps.clone()).await?;
+        self.0.webhooks.replace(webhooks, &self.changes());
         *self.0.access.write() = Arc::new(Access::new(&config.tokens));
         Ok(())
     }
@@ -517,6 +527,7 @@ impl Service {
                 tracing::info!("app {}: {summary}", app.name);
             }
         }
+        self.0.webhooks.stop(deadline).await;
         self.0.stopped.cancel();
         for task in self.0.housekeeping.lock().drain(..) {
             task.abort();

@@ -146,7 +146,9 @@ fn words(text: &str, prefix: &str) -> std::collections::BTreeSet<String> {
 async fn alerts_and_dashboard_ask_for_figures_that_there_are() {
     let world = World::new().await;
     let more = "[bridge]\nlisten = \"127.0.0.1:0\"\nfeedback_listen = \"127.0.0.1:0\"\n\
+                [[webhook]]\nname = \"crm\"\nurl = \"https://crm.example\"\nsecret_files = [\"crm.secret\"]\n\
                 [apps.old]\nenvironment = \"sandbox\"\ncertificate = \"client.pem\"\nkey = \"client.key\"\n";
+    std::fs::write(world.folder.path().join("crm.secret"), crate::receiver::SECRET).unwrap();
     let daemon = Daemon::start(world.config(more)).await.unwrap();
     let api = daemon.address("api.listen").unwrap();
     let ids = submit(daemon.service(), 1).await;
@@ -156,8 +158,13 @@ async fn alerts_and_dashboard_ask_for_figures_that_there_are() {
     let mut families = words(&told, "apnsd_");
     // There is none before the first of these happens.
     families.extend(
-        ["apnsd_refused_calls_total", "apnsd_bridge_error_responses_total", "apnsd_credential_refusals_total"]
-            .map(str::to_owned),
+        [
+            "apnsd_refused_calls_total",
+            "apnsd_bridge_error_responses_total",
+            "apnsd_credential_refusals_total",
+            "apnsd_webhook_failures_total",
+        ]
+        .map(str::to_owned),
     );
     for (file, text) in [
         ("alerts", include_str!("../../packaging/prometheus-alerts.yml")),

@@ -20,9 +20,12 @@ mod proxies;
 mod pyapns;
 mod pyapns_rest;
 mod pyapns_rpc;
+#[path = "../support/receiver.rs"]
+mod receiver;
 mod renewal;
 mod sharing;
 mod store;
 mod support;
 mod validation;
 mod watching;
+mod webhooks;

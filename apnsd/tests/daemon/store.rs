@@ -9,8 +9,9 @@ use apns_proto::{LossPolicy, WallTime};
 use apnsd::config::Config;
 use apnsd::outbox::sqlite::SqliteOutbox;
 use apnsd::outbox::{
-    Accepted, Answer, AppPause, Change, Claim, Counts, Cursor, Disk, FeedbackPage, GoneToken, Lane, Left, NewEntry,
-    Outbox, OutboxError, OutcomeRecord, Recovered, Selection, StoredApp, Tracked, Withdrawal, Withdrawn,
+    Accepted, Answer, AppPause, Backlog, Change, Claim, Counts, Cursor, Disk, FeedbackPage, GoneToken, Lane, Left,
+    NewEntry, Outbox, OutboxError, OutcomeRecord, ReadFrom, Recovered, Selection, StoredApp, Tracked, Unread,
+    Withdrawal, Withdrawn,
 };
 use apnsd::{AppName, NotificationId, Service, SubmitError};
 use tokio::sync::Semaphore;
@@ -132,6 +133,28 @@ impl Outbox for Flaky {
 
     fn note_gone(&self, app: &AppName, tokens: Vec<GoneToken>) -> Answer<'_, ()> {
         self.works.note_gone(app, tokens)
+    }
+
+    fn begin_reading(&self, app: &AppName, reader: &str, from: ReadFrom, now: WallTime) -> Answer<'_, ()> {
+        self.works.begin_reading(app, reader, from, now)
+    }
+
+    fn unread_outcomes(
+        &self,
+        app: &AppName,
+        reader: &str,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Answer<'_, Option<Unread>> {
+        self.works.unread_outcomes(app, reader, after, limit)
+    }
+
+    fn backlog(&self, app: &AppName, reader: &str) -> Answer<'_, Option<Backlog>> {
+        self.works.backlog(app, reader)
+    }
+
+    fn readers(&self) -> Answer<'_, Vec<(AppName, String)>> {
+        self.works.readers()
     }
 
     fn gone(&self, app: &AppName, after: &Cursor, since: WallTime, limit: usize) -> Answer<'_, FeedbackPage> {

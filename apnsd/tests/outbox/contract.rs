@@ -1,11 +1,12 @@
 //! What every store does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use apns_proto::{DeviceToken, Expiration, LossPolicy};
 use apnsd::outbox::{
-    AppPause, Bounds, Change, Cursor, GoneToken, NewEntry, Outbox, OutboxError, Selection, State, StoredApp, Tries,
-    Withdrawal,
+    AppPause, Bounds, Change, Cursor, GoneToken, NewEntry, Outbox, OutboxError, ReadFrom, Selection, State, StoredApp,
+    Tries, Unread, Withdrawal,
 };
 use apnsd::{AppName, NotificationId};
 
@@ -345,5 +346,94 @@ pub(crate) async fn what_is_to_be_sent_later_waits_for_its_time_whatever_the_clo
     outbox.clock_set_back(Duration::from_secs(60), at(55_000)).await.unwrap();
     assert_eq!(lane.claim(9, at(54_999)).await.unwrap().entries, []);
     assert_eq!(lane.claim(9, at(55_000)).await.unwrap().entries.len(), 1);
+    outbox.close().await.unwrap();
+}
+
+/// Has so many notifications of an app end at this time, and gives their ids.
+async fn end(outbox: &Arc<dyn Outbox>, app: &AppName, count: u8, now: u64) -> Vec<NotificationId> {
+    outbox.accept(app, (0..count).map(|number| entry(number, None, now)).collect()).await.unwrap();
+    let lane = hold(outbox, app).await;
+    let claimed = lane.claim(count.into(), at(now)).await.unwrap().entries;
+    assert_eq!(claimed.len(), usize::from(count));
+    let changes = claimed.iter().map(|one| settle(one.id, one.claim, app, Tries::default(), now)).collect();
+    let settled = lane.change(changes).await.unwrap();
+    lane.release().await.unwrap();
+    settled.into_iter().map(|(_, record)| record.id).collect()
+}
+
+pub(crate) async fn a_reader_is_told_every_outcome_or_that_some_were_forgotten(home: &Home) {
+    let outbox = home.open(Bounds::default().with_outcomes(Duration::from_secs(5))).await;
+    let (app, other) = (app("one"), app("two"));
+    assert_eq!(outbox.unread_outcomes(&app, "a", None, 9).await.unwrap(), None, "nobody knows it");
+    let first = end(&outbox, &app, 2, 1000).await;
+    outbox.begin_reading(&app, "new", ReadFrom::Newest, at(1000)).await.unwrap();
+    outbox.begin_reading(&app, "old", ReadFrom::Beginning, at(1000)).await.unwrap();
+    end(&outbox, &other, 3, 1500).await;
+    let second = end(&outbox, &app, 3, 2000).await;
+    let read = async |reader: &str, after: Option<&Cursor>, limit: usize| {
+        let unread = outbox.unread_outcomes(&app, reader, after, limit).await.unwrap().unwrap();
+        let ids: Vec<_> = unread.outcomes.iter().map(|(_, record)| record.id).collect();
+        (ids, unread)
+    };
+    let all: Vec<_> = first.iter().chain(&second).copied().collect();
+    assert_eq!(read("new", None, 9).await.0, second);
+    let (ids, unread) = read("old", None, 2).await;
+    assert_eq!((ids, unread.forgotten), (first.clone(), None));
+    // Nothing moves until it is said to.
+    assert_eq!(read("old", None, 9).await.0, all);
+    let behind = &unread.outcomes[1].0;
+    assert_eq!(read("old", Some(behind), 9).await.0, second);
+    let backlog = outbox.backlog(&app, "old").await.unwrap().unwrap();
+    assert_eq!((backlog.outcomes, backlog.oldest), (5, Some(at(1000))));
+    outbox.mark_read(&app, "old", behind).await.unwrap();
+    let (ids, unread) = read("old", None, 1).await;
+    assert_eq!((&ids[..], &unread.after), (&second[..1], behind));
+    outbox.mark_read(&app, "old", &unread.outcomes[0].0).await.unwrap();
+    assert_eq!(outbox.backlog(&app, "old").await.unwrap().unwrap().outcomes, 2);
+    // Two of them are forgotten before they were read, and one comes later.
+    while outbox.sweep(at(7001)).await.unwrap() {}
+    let (ids, unread) = read("old", None, 9).await;
+    assert_eq!(ids, []);
+    let upto = unread.forgotten.expect("something was forgotten");
+    let last = end(&outbox, &app, 1, 7100).await;
+    let (ids, unread) = read("old", None, 9).await;
+    assert_eq!((ids, unread.forgotten.as_ref()), (last.clone(), Some(&upto)), "it is said until it is read");
+    outbox.mark_read(&app, "old", &unread.outcomes[0].0).await.unwrap();
+    assert_eq!(read("old", None, 9).await, (Vec::new(), outbox_unread(unread.outcomes[0].0.clone())));
+    // Who begins now has missed nothing.
+    for (reader, from, told) in [("late", ReadFrom::Newest, vec![]), ("later", ReadFrom::Beginning, last)] {
+        outbox.begin_reading(&app, reader, from, at(7200)).await.unwrap();
+        let (ids, unread) = read(reader, None, 9).await;
+        assert_eq!((ids, unread.forgotten), (told, None), "{reader}");
+    }
+    outbox.close().await.unwrap();
+}
+
+/// Nothing is there, and nothing was forgotten.
+fn outbox_unread(after: Cursor) -> Unread {
+    Unread { after, ..Unread::default() }
+}
+
+pub(crate) async fn a_reader_has_its_place_until_it_is_not_used_for_long(home: &Home) {
+    let outbox = home.open(Bounds::default()).await;
+    let app = app("one");
+    let day = 24 * 60 * 60 * 1000;
+    outbox.begin_reading(&app, "a", ReadFrom::Newest, at(day)).await.unwrap();
+    outbox.begin_reading(&app, "b", ReadFrom::Newest, at(day)).await.unwrap();
+    outbox.mark_read(&app, "feedback", &Cursor::new("7")).await.unwrap();
+    let sorted = async || {
+        let mut readers = outbox.readers().await.unwrap();
+        readers.sort();
+        readers.into_iter().map(|(of, reader)| (of == app).then_some(reader).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(sorted().await, ["a", "b"], "of outcomes alone");
+    end(&outbox, &app, 1, 2 * day).await;
+    // It keeps its place when it is there again.
+    outbox.begin_reading(&app, "b", ReadFrom::Newest, at(50 * day)).await.unwrap();
+    assert_eq!(outbox.unread_outcomes(&app, "b", None, 9).await.unwrap().unwrap().outcomes.len(), 1);
+    outbox.sweep(at(91 * day)).await.unwrap();
+    assert_eq!(sorted().await, ["a", "b"]);
+    outbox.sweep(at(91 * day + 1)).await.unwrap();
+    assert_eq!(sorted().await, ["b"]);
     outbox.close().await.unwrap();
 }

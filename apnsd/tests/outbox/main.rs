@@ -102,4 +102,6 @@ each_store!(
     definitions_are_kept_and_shown_to_nobody,
     a_change_counts_for_its_own_claim,
     what_is_to_be_sent_later_waits_for_its_time_whatever_the_clock_did,
+    a_reader_is_told_every_outcome_or_that_some_were_forgotten,
+    a_reader_has_its_place_until_it_is_not_used_for_long,
 );

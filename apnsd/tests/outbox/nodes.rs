@@ -6,7 +6,7 @@ use std::time::Duration;
 use apns_proto::{Expiration, LossPolicy};
 use apnsd::AppName;
 use apnsd::outbox::postgres::{PostgresOutbox, PostgresSettings};
-use apnsd::outbox::{Bell, Bounds, Cursor, Left, Outbox, Selection, State, Tries, Withdrawal};
+use apnsd::outbox::{Bell, Bounds, Cursor, Left, Outbox, ReadFrom, Selection, State, Tries, Withdrawal};
 use futures_util::future::select_all;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
@@ -248,9 +248,46 @@ async fn tables_of_version_1_go_on() {
     let url = server.database().await;
     open(&url, "one", LONG, Bounds::default()).await.close().await.unwrap();
     let other = Session::to(&url).await;
-    other.run("ALTER TABLE node DROP COLUMN wants; UPDATE meta SET value = 1 WHERE name = 'version'").await;
+    let newest = other.ask("SELECT value FROM meta WHERE name = 'version'").await;
+    other
+        .run(
+            "ALTER TABLE reader DROP COLUMN used_at, DROP COLUMN node, DROP COLUMN incarnation;
+             ALTER TABLE node DROP COLUMN wants; UPDATE meta SET value = 1 WHERE name = 'version'",
+        )
+        .await;
     let outbox = open(&url, "one", LONG, Bounds::default()).await;
-    assert_eq!(other.ask("SELECT value FROM meta WHERE name = 'version'").await, "2");
+    assert_eq!(other.ask("SELECT value FROM meta WHERE name = 'version'").await, newest);
     assert_eq!(other.ask("SELECT wants::text FROM node").await, "{}");
+    assert_eq!(other.ask("SELECT count(used_at) FROM reader").await, "0");
     outbox.close().await.unwrap();
+}
+
+/// A reader's place is used by one node at a time: the one that delivers the app, and any where none does. It changes hands
+/// when the node ends, is not heard of, or gives the lane away.
+#[tokio::test]
+async fn one_node_at_a_time_reads_under_a_name() {
+    let Some(server) = crate::postgres::server() else { return };
+    let url = server.database().await;
+    let look = Session::to(&url).await;
+    let (one, two) =
+        (open(&url, "one", LONG, Bounds::default()).await, open(&url, "two", LONG, Bounds::default()).await);
+    let app = app("one");
+    for outbox in [&one, &two] {
+        outbox.begin_reading(&app, "r", ReadFrom::Newest, at(1)).await.unwrap();
+    }
+    let reads = async |outbox: &Arc<dyn Outbox>| outbox.unread_outcomes(&app, "r", None, 9).await.unwrap().is_some();
+    assert_eq!((reads(&one).await, reads(&two).await, reads(&one).await), (true, false, true), "the first that asks");
+    // The node that delivers is preferred: the other one leaves it the place, once it asks again.
+    let lane = two.clone().hold(&app).await.unwrap();
+    assert!(!reads(&two).await, "the other one may be at it");
+    assert_eq!((reads(&one).await, reads(&two).await, reads(&one).await), (false, true, false));
+    lane.release().await.unwrap();
+    assert_eq!((reads(&one).await, reads(&two).await), (false, true), "nothing is gained by a change");
+    look.run("UPDATE node SET until = '-infinity' WHERE name = 'two'").await;
+    assert_eq!((reads(&two).await, reads(&one).await, reads(&two).await), (false, true, false), "a node that died");
+    one.close().await.unwrap();
+    let later = open(&url, "one", LONG, Bounds::default()).await;
+    assert!(reads(&later).await, "the next process of a node");
+    later.close().await.unwrap();
+    two.close().await.unwrap();
 }

@@ -2,10 +2,11 @@
 //!
 //! ```sh
 //! APNSD_KILL_NOTIFICATIONS=200000 APNSD_KILLS=20 cargo test -p apnsd --release --test process nothing_is_lost
+//! APNSD_WEBHOOK_OUTCOMES=200000 APNSD_WEBHOOK_KILLS=5 cargo test -p apnsd --release --test process webhook
 //! APNSD_REFUSED_NOTIFICATIONS=10000 APNSD_REFUSED_SECONDS=30 cargo test -p apnsd --test process refused
 //! ```
 //!
-//! Called with `daemon FILE` this program is that daemon.
+//! Called with `daemon FILE` this program is that daemon, with `receiver ADDRESS FILE` a receiver of webhooks.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test, although it brings its own main")]
 
@@ -23,6 +24,8 @@ mod loss;
 #[cfg(all(unix, feature = "postgres"))]
 #[path = "../support/postgres.rs"]
 mod postgres;
+#[path = "../support/receiver.rs"]
+mod receiver;
 #[cfg(unix)]
 mod refused;
 #[cfg(unix)]
@@ -30,6 +33,7 @@ mod restarts;
 #[cfg(unix)]
 mod stop;
 mod victim;
+mod webhooks;
 
 use std::future::Future;
 use std::path::Path;
@@ -50,6 +54,8 @@ struct Extent {
     /// How many several daemons deliver, and how many faults there are meanwhile.
     #[cfg(all(unix, feature = "postgres"))]
     cluster: (u64, u64),
+    /// How many outcomes a webhook is told, and how often its receiver and the daemon are killed meanwhile.
+    webhook: (u64, u64),
 }
 
 type Test = fn(Extent) -> Pin<Box<dyn Future<Output = ()>>>;
@@ -85,6 +91,15 @@ const TESTS: &[(&str, Test)] = &[
     }),
     #[cfg(unix)]
     ("a_clock_that_is_set_costs_nothing_but_time", |_| Box::pin(clocks::a_clock_that_is_set_costs_nothing_but_time())),
+    ("a_webhook_is_told_each_outcome_whoever_is_killed", |extent| {
+        let (outcomes, kills) = extent.webhook;
+        Box::pin(webhooks::each_outcome_is_told_whoever_is_killed(outcomes, kills, extent.seed))
+    }),
+    #[cfg(all(unix, feature = "postgres"))]
+    ("a_webhook_is_told_by_another_node_when_one_is_killed", |extent| {
+        let (outcomes, kills) = extent.webhook;
+        Box::pin(webhooks::another_node_tells_when_one_is_killed(outcomes, kills, extent.seed))
+    }),
     #[cfg(all(unix, feature = "postgres"))]
     ("each_node_of_several_tells_the_same", |_| Box::pin(cluster::each_node_of_several_tells_the_same())),
     #[cfg(all(unix, feature = "postgres"))]
@@ -105,6 +120,12 @@ fn main() {
         && word == "daemon"
     {
         runtime.block_on(be_the_daemon(Path::new(file)));
+        return;
+    }
+    if let [_, word, address, file] = &arguments[..]
+        && word == webhooks::RECEIVER
+    {
+        runtime.block_on(webhooks::be_the_receiver(address, Path::new(file)));
         return;
     }
     #[cfg(target_os = "linux")]
@@ -129,6 +150,7 @@ fn main() {
         seed: number("APNSD_KILL_SEED", u64::from(std::process::id())),
         #[cfg(all(unix, feature = "postgres"))]
         cluster: (number("APNSD_CLUSTER_NOTIFICATIONS", 20_000), number("APNSD_CLUSTER_FAULTS", 6)),
+        webhook: (number("APNSD_WEBHOOK_OUTCOMES", 4000), number("APNSD_WEBHOOK_KILLS", 3)),
         refused: (number("APNSD_REFUSED_NOTIFICATIONS", 500), Duration::from_secs(number("APNSD_REFUSED_SECONDS", 0))),
     };
     for (name, test) in TESTS.iter().filter(|(name, _)| filter.is_none_or(|filter| name.contains(filter.as_str()))) {

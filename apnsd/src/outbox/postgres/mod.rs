@@ -9,6 +9,7 @@ mod intake;
 mod lane;
 mod node;
 mod read;
+mod reading;
 mod schema;
 mod settings;
 mod sweep;
@@ -16,6 +17,8 @@ mod watch;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,8 +34,8 @@ use self::node::Node;
 pub use self::settings::{PostgresSettings, SettingsError};
 use super::tag::Tag;
 use super::{
-    Accepted, Answer, AppPause, Bell, Bounds, Counts, Cursor, Disk, FeedbackPage, GoneToken, Lane, NewEntry, Outbox,
-    OutboxError, OutcomeRecord, Selection, StoredApp, Tracked, Withdrawal, Withdrawn, encode,
+    Accepted, Answer, AppPause, Backlog, Bell, Bounds, Counts, Cursor, Disk, FeedbackPage, GoneToken, Lane, NewEntry,
+    Outbox, OutboxError, OutcomeRecord, ReadFrom, Selection, StoredApp, Tracked, Unread, Withdrawal, Withdrawn, encode,
 };
 use crate::{AppName, NotificationId};
 
@@ -316,6 +319,40 @@ impl Outbox for PostgresOutbox {
                 ON CONFLICT (app, name) DO UPDATE SET place = greatest(r.place, excluded.place)";
             link.run(mark, &[&number, &reader.as_bytes(), &upto]).await.map(drop)
         }))
+    }
+
+    fn begin_reading(&self, app: &AppName, reader: &str, from: ReadFrom, now: WallTime) -> Answer<'_, ()> {
+        let (app, reader) = (app.clone(), reader.to_owned());
+        Box::pin(
+            self.shared
+                .read(move |shared, link| async move { shared.begin_reading(&link, &app, &reader, from, now).await }),
+        )
+    }
+
+    fn unread_outcomes(
+        &self,
+        app: &AppName,
+        reader: &str,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Answer<'_, Option<Unread>> {
+        let (app, reader, after) = (app.clone(), reader.to_owned(), after.map(place).transpose());
+        Box::pin(self.shared.read(move |shared, link| async move {
+            shared.unread_outcomes(&link, &app, &reader, after?.unwrap_or_default(), limit).await
+        }))
+    }
+
+    fn backlog(&self, app: &AppName, reader: &str) -> Answer<'_, Option<Backlog>> {
+        let (app, reader) = (app.clone(), reader.to_owned());
+        Box::pin(self.shared.read(move |_, link| async move { reading::backlog(&link, &app, &reader).await }))
+    }
+
+    fn readers(&self) -> Answer<'_, Vec<(AppName, String)>> {
+        Box::pin(self.shared.read(|_, link| async move { reading::readers(&link).await }))
+    }
+
+    fn lapsed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.shared.node.lapsed())
     }
 
     fn counts(&self, app: &AppName) -> Answer<'_, Counts> {

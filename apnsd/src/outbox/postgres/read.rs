@@ -11,16 +11,16 @@ use crate::outbox::{
 };
 use crate::{AppName, NotificationId};
 
-fn limited(limit: usize) -> i64 {
+pub(super) fn limited(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-fn parse_record(text: &str) -> Result<OutcomeRecord, Trouble> {
+pub(super) fn parse_record(text: &str) -> Result<OutcomeRecord, Trouble> {
     let failed = |error| Trouble::Store(OutboxError::Failed(format!("an outcome cannot be read: {error}")));
     serde_json::from_str(text).map_err(failed)
 }
 
-fn app_name(name: String) -> Result<AppName, Trouble> {
+pub(super) fn app_name(name: String) -> Result<AppName, Trouble> {
     AppName::new(name)
         .map_err(|error| Trouble::Store(OutboxError::Failed(format!("the name of an app cannot be read: {error}"))))
 }

@@ -6,7 +6,7 @@ use super::connections::{Link, Trouble};
 use crate::outbox::OutboxError;
 
 /// The version of the tables, in `meta`.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// Held by the node that makes or changes the tables.
 const MIGRATING: i64 = 0x6170_6e73_6400_0001;
@@ -18,6 +18,9 @@ pub(super) const SWEEPING: i64 = 0x6170_6e73_6400_0002;
 /// the number of the claim within it, and `send_at` the time before which it is not sent. The places of an app's outcomes are handed out by its row in `app_place`, which is
 /// locked until the commit: so they become visible in their order. Texts of others are kept as bytes, because a text of
 /// PostgreSQL cannot hold every character.
+///
+/// `reader` has places of readers: in `outcome` where `used_at` says when the reader was last there, otherwise in `gone`. Its
+/// node is the one that reads.
 ///
 /// `tally` has differences, a row for each app and session, so that sessions do not wait for each other; the sum is the truth.
 const TABLES: &str = "
@@ -55,7 +58,8 @@ const TABLES: &str = "
     CREATE INDEX key_at ON apnsd.key (at);
     CREATE TABLE apnsd.gone (app int NOT NULL, place bigint NOT NULL, token bytea NOT NULL, topic bytea, since bigint,
         found_at bigint NOT NULL, reason bytea NOT NULL, PRIMARY KEY (app, place));
-    CREATE TABLE apnsd.reader (app int NOT NULL, name bytea NOT NULL, place bigint NOT NULL, PRIMARY KEY (app, name));
+    CREATE TABLE apnsd.reader (app int NOT NULL, name bytea NOT NULL, place bigint NOT NULL, used_at bigint, node text,
+        incarnation bigint, PRIMARY KEY (app, name));
     CREATE TABLE apnsd.batch (id bigint PRIMARY KEY, at timestamptz NOT NULL DEFAULT clock_timestamp());
     CREATE TABLE apnsd.tally (app int NOT NULL, writer int NOT NULL, waiting bigint NOT NULL, in_flight bigint NOT NULL,
         bytes bigint NOT NULL, PRIMARY KEY (app, writer)) WITH (fillfactor = 10);
@@ -92,6 +96,11 @@ const TABLES: &str = "
 /// What a node waits for is new in version 2.
 const FROM_1: &str = "BEGIN; ALTER TABLE apnsd.node ADD COLUMN wants int[] NOT NULL DEFAULT '{}';
     UPDATE apnsd.meta SET value = 2 WHERE name = 'version'; COMMIT";
+
+/// Readers of outcomes are new in version 3.
+const FROM_2: &str = "BEGIN; ALTER TABLE apnsd.reader ADD COLUMN used_at bigint, ADD COLUMN node text,
+        ADD COLUMN incarnation bigint;
+    UPDATE apnsd.meta SET value = 3 WHERE name = 'version'; COMMIT";
 
 fn unusable(why: impl std::fmt::Display) -> Trouble {
     Trouble::Store(OutboxError::Unusable(why.to_string()))
@@ -160,9 +169,11 @@ async fn migrate_alone(link: &Link) -> Result<i64, Trouble> {
         meta.iter().find(|row| row.get::<_, &str>(0) == name).map(|row| row.get::<_, i64>(1))
     };
     let mut meta = read().await?;
-    if value(&meta, "version") == Some(1) {
-        link.batch(FROM_1).await?;
-        meta = read().await?;
+    for (earlier, step) in (1..).zip([FROM_1, FROM_2]) {
+        if value(&meta, "version") == Some(earlier) {
+            link.batch(step).await?;
+            meta = read().await?;
+        }
     }
     match value(&meta, "version") {
         Some(VERSION) => {}

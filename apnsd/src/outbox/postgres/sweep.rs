@@ -8,6 +8,7 @@ use apns_proto::WallTime;
 use super::connections::{Link, Trouble};
 use super::{AppNumber, Shared, millis, schema, span};
 use crate::outbox::OutboxError;
+use crate::outbox::reading::UNUSED;
 
 /// What is forgotten at most in one step, of all apps together.
 const SWEEP: i64 = 5000;
@@ -81,7 +82,11 @@ impl Shared {
                     i64::try_from(gone).is_ok_and(|gone| gone > LOOK / 2)
                 }
                 Step::Bytes => self.forget_beyond_bytes(link).await?,
-                Step::Notes => forget_notes(link).await?,
+                Step::Notes => {
+                    let unused = millis(now).saturating_sub(span(self.bounds.outcomes.max(UNUSED)));
+                    link.run("DELETE FROM reader WHERE used_at < $1", &[&unused]).await?;
+                    forget_notes(link).await?
+                }
                 Step::Forward => self.bring_forward(link, now).await?,
             };
         link.batch("COMMIT").await?;

@@ -8,6 +8,7 @@ mod disk;
 
 mod lane;
 mod read;
+mod reading;
 mod schema;
 mod sent;
 mod sweep;
@@ -31,8 +32,8 @@ use self::sent::Sent;
 use self::thread::{Reader, Writer};
 use super::tag::Tag;
 use super::{
-    Accepted, Answer, AppPause, Bounds, Counts, Cursor, Disk, FeedbackPage, GoneToken, Lane, NewEntry, Outbox,
-    OutboxError, OutcomeRecord, Selection, StoredApp, Tracked, Withdrawal, Withdrawn, encode,
+    Accepted, Answer, AppPause, Backlog, Bounds, Counts, Cursor, Disk, FeedbackPage, GoneToken, Lane, NewEntry, Outbox,
+    OutboxError, OutcomeRecord, ReadFrom, Selection, StoredApp, Tracked, Unread, Withdrawal, Withdrawn, encode,
 };
 use crate::{AppName, NotificationId};
 
@@ -290,6 +291,31 @@ impl Outbox for SqliteOutbox {
     fn mark_read(&self, app: &AppName, reader: &str, upto: &Cursor) -> Answer<'_, ()> {
         let (app, reader, upto) = (app.clone(), reader.to_owned(), upto.clone());
         self.writer.ask(move |work| work.mark_read(&app, &reader, &upto))
+    }
+
+    fn begin_reading(&self, app: &AppName, reader: &str, from: ReadFrom, now: WallTime) -> Answer<'_, ()> {
+        let (app, reader) = (app.clone(), reader.to_owned());
+        self.writer.ask(move |work| work.begin_reading(&app, &reader, from, now))
+    }
+
+    fn unread_outcomes(
+        &self,
+        app: &AppName,
+        reader: &str,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Answer<'_, Option<Unread>> {
+        let (app, reader, after) = (app.clone(), reader.to_owned(), after.cloned());
+        self.reader.ask(move |view| view.unread_outcomes(&app, &reader, after.as_ref(), limit))
+    }
+
+    fn backlog(&self, app: &AppName, reader: &str) -> Answer<'_, Option<Backlog>> {
+        let (app, reader) = (app.clone(), reader.to_owned());
+        self.reader.ask(move |view| view.backlog(&app, &reader))
+    }
+
+    fn readers(&self) -> Answer<'_, Vec<(AppName, String)>> {
+        self.reader.ask(move |view| view.readers())
     }
 
     fn counts(&self, app: &AppName) -> Answer<'_, Counts> {

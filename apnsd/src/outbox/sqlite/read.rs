@@ -39,7 +39,7 @@ pub(super) fn place(cursor: &Cursor) -> Done<i64> {
     }
 }
 
-fn parse_record(text: &str) -> Done<OutcomeRecord> {
+pub(super) fn parse_record(text: &str) -> Done<OutcomeRecord> {
     serde_json::from_str(text).map_err(|error| OutboxError::Failed(format!("an outcome cannot be read: {error}")))
 }
 
@@ -184,11 +184,11 @@ impl View<'_> {
     }
 }
 
-fn app_name(row: &Row<'_>, column: usize) -> rusqlite::Result<AppName> {
+pub(super) fn app_name(row: &Row<'_>, column: usize) -> rusqlite::Result<AppName> {
     AppName::new(row.get::<_, String>(column)?)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into()))
 }
 
-fn limited(limit: usize) -> i64 {
+pub(super) fn limited(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }

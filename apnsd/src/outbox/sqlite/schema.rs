@@ -8,15 +8,18 @@ use super::{keep_statements, unusable};
 use crate::outbox::OutboxError;
 
 /// The version of the tables, in the file's `user_version`.
-const VERSION: i64 = 6;
+const VERSION: i64 = 7;
 
 /// `pending` has what has no outcome yet: `state` is 0 for waiting and 1 for in flight, `once` is 1 for what asks for one
 /// attempt, `claim` counts how often it was claimed, `send_at` is the time before which it is not sent. Only what waits
 /// is in the indexes.
+///
+/// `forgotten` of an app is the last place at which an outcome was forgotten. `reader` has places of readers: in `outcome`
+/// where `used_at` says when the reader was last there, otherwise in `gone`.
 const TABLES: &str = "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE app (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, definition TEXT, paused_at INTEGER,
-        pause_reason TEXT);
+        pause_reason TEXT, forgotten INTEGER NOT NULL DEFAULT 0);
     CREATE TABLE pending (
         row INTEGER PRIMARY KEY,
         app INTEGER NOT NULL,
@@ -61,19 +64,20 @@ const TABLES: &str = "
         reason TEXT NOT NULL
     );
     CREATE INDEX gone_app ON gone (app, place);
-    CREATE TABLE reader (app INTEGER NOT NULL, name TEXT NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (app, name))
-        WITHOUT ROWID;
+    CREATE TABLE reader (app INTEGER NOT NULL, name TEXT NOT NULL, place INTEGER NOT NULL, used_at INTEGER,
+        PRIMARY KEY (app, name)) WITHOUT ROWID;
 ";
 
 /// What each version has that the one before did not, from the second on. What asked for one attempt before the third is
 /// found when its turn comes.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     "ALTER TABLE key ADD COLUMN digest BLOB",
     "ALTER TABLE pending ADD COLUMN once INTEGER NOT NULL DEFAULT 0;
      CREATE INDEX pending_once ON pending (app, accepted_at) WHERE state = 0 AND once = 1",
     "ALTER TABLE app ADD COLUMN paused_at INTEGER; ALTER TABLE app ADD COLUMN pause_reason TEXT",
     "ALTER TABLE pending ADD COLUMN claim INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE pending ADD COLUMN send_at INTEGER",
+    "ALTER TABLE app ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0; ALTER TABLE reader ADD COLUMN used_at INTEGER",
 ];
 
 /// Opens the file for writing, and makes or checks its tables.

@@ -21,13 +21,6 @@ impl Work<'_> {
     pub(super) fn sweep(&mut self, now: WallTime) -> Done<bool> {
         let steps = [
             (
-                // In the order of their places, which is that of their times but where a clock was set. Those of the
-                // future are passed over: they would be in the way of all behind them.
-                "DELETE FROM outcome WHERE at < ?1
-                 AND place IN (SELECT place FROM outcome WHERE at <= ?3 ORDER BY place LIMIT ?2)",
-                self.bounds.outcomes,
-            ),
-            (
                 "DELETE FROM gone WHERE found_at < ?1
                  AND place IN (SELECT place FROM gone WHERE found_at <= ?3 ORDER BY place LIMIT ?2)",
                 self.bounds.gone_tokens,
@@ -38,20 +31,26 @@ impl Work<'_> {
                 self.bounds.idempotency,
             ),
         ];
-        let mut more = false;
+        let limit = i64::try_from(SWEEP).unwrap_or(i64::MAX);
+        let future = millis(now).saturating_add(span(AHEAD));
+        let oldest = |kept| millis(now).saturating_sub(span(kept));
+        // In the order of their places, which is that of their times but where a clock was set. Those of the
+        // future are passed over: they would be in the way of all behind them.
+        let outcomes = "DELETE FROM outcome WHERE at < ?1
+             AND place IN (SELECT place FROM outcome WHERE at <= ?3 ORDER BY place LIMIT ?2) RETURNING app, place";
+        let gone = self.forget_outcomes(outcomes, params![oldest(self.bounds.outcomes), limit, future]);
+        let mut more = gone.map_err(|error| failed(&error))? > SWEEP / 2;
         for (delete, kept) in steps {
-            let oldest = millis(now).saturating_sub(span(kept));
-            let limit = i64::try_from(SWEEP).unwrap_or(i64::MAX);
-            let future = millis(now).saturating_add(span(AHEAD));
             let gone = self
                 .connection
                 .prepare_cached(delete)
-                .and_then(|mut delete| delete.execute(params![oldest, limit, future]))
+                .and_then(|mut delete| delete.execute(params![oldest(kept), limit, future]))
                 .map_err(|error| failed(&error))?;
             // Also where some of those that were looked at are not old: more of them may stand behind.
             more |= gone > SWEEP / 2;
         }
         more |= self.forget_beyond_bytes().map_err(|error| failed(&error))?;
+        self.forget_readers(now).map_err(|error| failed(&error))?;
         self.bring_forward(now).map_err(|error| failed(&error))?;
         Ok(more)
     }
@@ -72,9 +71,9 @@ impl Work<'_> {
             return Ok(false);
         }
         let limit = excess.min(SWEEP as f64) as i64;
-        self.connection
-            .prepare_cached("DELETE FROM outcome WHERE place IN (SELECT place FROM outcome ORDER BY place LIMIT ?)")?
-            .execute([limit])?;
+        let forget = "DELETE FROM outcome WHERE place IN (SELECT place FROM outcome ORDER BY place LIMIT ?) \
+                      RETURNING app, place";
+        self.forget_outcomes(forget, params![limit])?;
         Ok(excess > SWEEP as f64)
     }
 

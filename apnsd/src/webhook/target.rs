@@ -1,0 +1,117 @@
+//! Where a webhook is.
+
+use std::fmt;
+use std::str::FromStr;
+
+use http::Uri;
+use serde::Deserialize;
+
+/// The URL of a webhook. Shown without its query, which may hold a secret.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Target {
+    pub(super) tls: bool,
+    /// A name or an address, without brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// As it stands in the header `Host`.
+    pub(super) authority: String,
+    /// What is asked for, with the query.
+    pub(super) path: String,
+}
+
+/// A text that is no URL of a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// It is not an URL of HTTP.
+    #[error("it has to be a URL such as https://crm.example.com/apns")]
+    Url,
+    /// It has a user or a password in it.
+    #[error("a user or a password in the URL would be shown; requests are signed instead")]
+    User,
+}
+
+impl FromStr for Target {
+    type Err = TargetError;
+
+    fn from_str(text: &str) -> Result<Self, TargetError> {
+        let url: Uri = text.parse().map_err(|_| TargetError::Url)?;
+        let tls = match url.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(TargetError::Url),
+        };
+        let authority = url.authority().ok_or(TargetError::Url)?;
+        if authority.as_str().contains('@') {
+            return Err(TargetError::User);
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        // A port that is none has been read as none at all.
+        let has_port = authority.as_str().len() > authority.host().len();
+        if host.is_empty() || has_port && authority.port_u16().is_none_or(|port| port == 0) {
+            return Err(TargetError::Url);
+        }
+        Ok(Self {
+            tls,
+            host: host.to_owned(),
+            port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }),
+            authority: authority.as_str().to_owned(),
+            path: match url.path_and_query().map_or("/", |path| path.as_str()) {
+                query if query.starts_with('?') => format!("/{query}"),
+                path => path.to_owned(),
+            },
+        })
+    }
+}
+
+impl TryFrom<String> for Target {
+    type Error = TargetError;
+
+    fn try_from(text: String) -> Result<Self, TargetError> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, path) = (if self.tls { "https" } else { "http" }, self.path.split('?').next().unwrap_or_default());
+        write!(f, "{scheme}://{}{path}", self.authority)
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_says_where_and_is_shown_without_its_query() {
+        let target: Target = "https://crm.example.com/apns?key=hunter2".parse().unwrap();
+        assert_eq!((&*target.host, target.port, target.tls), ("crm.example.com", 443, true));
+        assert_eq!(target.path, "/apns?key=hunter2");
+        assert_eq!(format!("{target} {target:?}"), "https://crm.example.com/apns Target(https://crm.example.com/apns)");
+        let bare: Target = "http://[::1]:8080".parse().unwrap();
+        assert_eq!((&*bare.host, bare.port, bare.tls, &*bare.path), ("::1", 8080, false, "/"));
+        assert_eq!(bare.authority, "[::1]:8080");
+        let query: Target = "https://crm.example.com?a=b".parse().unwrap();
+        assert_eq!((&*query.path, &*query.to_string()), ("/?a=b", "https://crm.example.com/"));
+        for (wrong, error) in [
+            ("", TargetError::Url),
+            ("crm.example.com", TargetError::Url),
+            ("/apns", TargetError::Url),
+            ("ftp://crm.example.com", TargetError::Url),
+            ("https://", TargetError::Url),
+            ("https://crm.example.com:0", TargetError::Url),
+            ("https://crm.example.com:99999", TargetError::Url),
+            ("https://me:hunter2@crm.example.com", TargetError::User),
+        ] {
+            assert_eq!(wrong.parse::<Target>(), Err(error), "{wrong}");
+        }
+    }
+}
