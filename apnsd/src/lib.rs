@@ -52,14 +52,14 @@ mod webhook;
 pub use access::{Access, Caller, Denied};
 pub use app_name::AppName;
 pub use daemon::{Daemon, DaemonError};
-pub use delivery::{BridgeFigures, Credential, Health, Snapshot, Spans};
+pub use delivery::{BridgeFigures, Credential, EnvironmentStanding, Health, ProbeFigures, Snapshot, Spans};
 pub use http::MetricsPort;
 pub use interface::ListeningPort;
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use notification_id::NotificationId;
 pub use service::{
-    AppInfo, Cancelled, Origin, OutcomeStream, ProvisionError, Purged, SendAtError, Service, StartError, StoreHealth,
-    Submission, SubmitError, UnknownApp,
+    AppInfo, Cancelled, EnvironmentInfo, Origin, OutcomeStream, ProvisionError, Purged, SendAtError, Service,
+    StartError, StoreHealth, Submission, SubmitError, UnknownApp,
 };
 pub use signals::Signals;
 pub use webhook::{WebhookFailure, WebhookFigures, WebhookInfo, WebhookState};

@@ -220,6 +220,13 @@ impl Line for AppLine {
         let (name, health) = (text(app, "name"), text(app, "health"));
         let (waiting, in_flight) = (number(app, "waiting"), number(app, "in_flight"));
         write!(f, "{name}: {health}, {waiting} waiting, {in_flight} in flight")?;
+        if let Some(environments) = app["environments"].as_array().filter(|environments| environments.len() > 1) {
+            let each: Vec<String> = environments
+                .iter()
+                .map(|one| format!("{} {}", text(one, "environment"), text(one, "health")))
+                .collect();
+            write!(f, " ({})", each.join(", "))?;
+        }
         if let Some(since) = date(&app["paused"], "since") {
             write!(f, "; paused since {since}")?;
             if let Some(reason) = app["paused"]["reason"].as_str() {

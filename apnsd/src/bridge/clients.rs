@@ -82,9 +82,11 @@ impl Admission {
 
     fn by_credential(&self, service: &Service, certificate: &Certificate) -> Option<AppName> {
         let wanted = certificate.fingerprint().to_string();
-        let is_own = |app: &AppInfo| match &app.credential {
-            Credential::Certificate { fingerprint, .. } => *fingerprint == wanted,
-            Credential::SigningKey { .. } => false,
+        let is_own = |app: &AppInfo| {
+            app.environments.iter().any(|one| match &one.credential {
+                Credential::Certificate { fingerprint, .. } => *fingerprint == wanted,
+                Credential::SigningKey { .. } => false,
+            })
         };
         service.list().into_iter().find(is_own).map(|app| app.name)
     }
@@ -99,7 +101,8 @@ impl Admission {
         }
         let suits = |app: &AppInfo| {
             let topic = app.topic.as_deref();
-            named().any(|named| topic == Some(named)) && suits_environment(certificate, app.environment)
+            named().any(|named| topic == Some(named))
+                && app.environments.iter().any(|one| suits_environment(certificate, one.environment))
         };
         let mut apps: Vec<AppName> = service.list().into_iter().filter(suits).map(|app| app.name).collect();
         match apps.len() {

@@ -318,9 +318,12 @@ impl Intake {
                 Some(Box::pin(async move { service.room(STORE_RETRY).await }))
             }
             // Old clients give no idempotency keys.
-            Err(SubmitError::Outbox(_) | SubmitError::KeyReused { .. } | SubmitError::SendAt { .. }) => {
-                Some(Box::pin(sleep(STORE_RETRY)))
-            }
+            Err(
+                SubmitError::Outbox(_)
+                | SubmitError::KeyReused { .. }
+                | SubmitError::SendAt { .. }
+                | SubmitError::Environment { .. },
+            ) => Some(Box::pin(sleep(STORE_RETRY))),
         };
         self.put_back(arrivals);
         self.pause = pause;

@@ -1,18 +1,15 @@
 //! One app: what it is, and what becomes of it when its files are read.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use apns_credentials::SigningKey;
 use apns_credentials::disclosure::shown;
 use apns_driver::files::open_regular;
-use apns_proto::http2::{Authentication, CertificateTopics, KeyId, Requests, TeamId};
-use apns_proto::{LossPolicy, RetryPolicy, Topic, WallTime, encoding};
-use apns_tokio::{Endpoint, Environment, Identity, Purpose, Roots, Verdict};
+use apns_proto::{LossPolicy, RetryPolicy, Topic, encoding};
+use apns_tokio::{Environment, Roots};
 use serde::{Deserialize, Serialize};
 
-use super::proxy::Way;
+use super::destination::{Credential, Destination, EnvironmentChoice, EnvironmentDefinition};
 use super::span::Span;
 use super::{ConfigError, Secret};
 use apns_credentials::is_path;
@@ -20,12 +17,22 @@ use apns_credentials::is_path;
 /// An app as it is written in the configuration file, in a request that provisions it, and in the store.
 ///
 /// Either a client certificate (`certificate`, with its `key` where that is apart) or a signing key with `key_id` and
-/// `team_id`.
+/// `team_id`; in `production` and `sandbox` where each environment has its own.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AppDefinition {
-    /// Production or sandbox.
-    pub environment: EnvironmentWord,
+    /// Production, sandbox, or to be found out for each device token: where notifications go that name none.
+    pub environment: EnvironmentChoice,
+    /// What is the app's for production alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub production: Option<EnvironmentDefinition>,
+    /// What is the app's for the sandbox alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<EnvironmentDefinition>,
+    /// How many device tokens at most the wrong environment is asked for in a minute, where the daemon finds out. Default:
+    /// 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wrong_probes: Option<u32>,
     /// The file with the client certificate: PEM or PKCS#12.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<PathBuf>,
@@ -126,7 +133,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// [`Environment`] in files.
+/// [`Environment`] in the words of pyapns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EnvironmentWord {
@@ -231,39 +238,19 @@ pub struct RetryDefinition {
     pub(crate) longest_wait: Option<Span>,
 }
 
-/// How an app proves who it is.
-#[derive(Debug, Clone)]
-pub(crate) enum Credential {
-    Certificate(Identity),
-    SigningKey { key: SigningKey, key_id: KeyId, team_id: TeamId },
-}
-
-impl PartialEq for Credential {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Certificate(one), Self::Certificate(other)) => one == other,
-            (Self::SigningKey { key, key_id, team_id }, Self::SigningKey { key: other, key_id: id, team_id: team }) => {
-                key.public_key() == other.public_key() && key_id == id && team_id == team
-            }
-            (Self::Certificate(_), Self::SigningKey { .. }) | (Self::SigningKey { .. }, Self::Certificate(_)) => false,
-        }
-    }
-}
-
 /// An app with all its files read.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct App {
-    pub(crate) environment: Environment,
+    /// Where notifications go that name no environment.
+    pub(crate) environment: EnvironmentChoice,
+    /// One for each environment that it sends to: one or two.
+    pub(crate) destinations: Vec<Destination>,
     pub(crate) transport: Transport,
-    pub(crate) credential: Credential,
     pub(crate) topic: Option<Topic>,
-    /// What the certificate says about topics.
-    pub(crate) certificate_topics: Option<Arc<CertificateTopics>>,
-    pub(crate) endpoint: Endpoint,
-    pub(crate) feedback: Endpoint,
     pub(crate) feedback_every: Duration,
     pub(crate) roots: Roots,
-    pub(crate) way: Way,
+    /// How many device tokens the wrong environment is asked for in a minute at most.
+    pub(crate) wrong_probes: u32,
     pub(crate) connections: usize,
     pub(crate) in_flight: usize,
     pub(crate) patience: Duration,
@@ -279,39 +266,34 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// How its client turns notifications into requests; `None` on the binary protocol. Whom they go to makes no difference
-    /// here.
-    pub(crate) fn requests(&self) -> Option<Requests> {
-        let authentication = match (self.transport, &self.credential) {
-            (Transport::Binary, _) => return None,
-            (Transport::Http2, Credential::SigningKey { .. }) => Authentication::Token,
-            (Transport::Http2, Credential::Certificate(_)) => Authentication::Certificate,
-        };
-        let mut requests = Requests::new("", authentication);
-        if let Some(topic) = &self.topic {
-            requests = requests.with_topic(topic.clone());
+    /// What it has for an environment.
+    pub(crate) fn to(&self, environment: Environment) -> Option<&Destination> {
+        self.destinations.iter().find(|one| one.environment == environment)
+    }
+
+    /// Where it sends by default, which is one of both where that is found out.
+    pub(crate) fn main(&self) -> &Destination {
+        let named = self.environment.environment().and_then(|environment| self.to(environment));
+        named.or(self.destinations.first()).expect("an app has a destination")
+    }
+
+    /// Whether it sends to both environments.
+    pub(crate) fn has_both(&self) -> bool {
+        self.destinations.len() > 1
+    }
+
+    /// Where a notification may go whose caller made this choice; nothing where the app lacks what it needs.
+    pub(crate) fn destinations_of(&self, choice: Option<EnvironmentChoice>) -> Vec<&Destination> {
+        match choice.unwrap_or(self.environment).environment() {
+            Some(environment) => self.to(environment).into_iter().collect(),
+            None if self.has_both() => self.destinations.iter().collect(),
+            None => Vec::new(),
         }
-        Some(match &self.certificate_topics {
-            Some(topics) => requests.with_certificate_topics(Arc::clone(topics)),
-            None => requests,
-        })
     }
 }
 
-impl App {
-    /// What there is to say about its certificate before it is used. The topic is none of it where the app does not name
-    /// one, and where nobody looks at it, as the binary protocol does not.
-    pub(crate) fn judge(&self, now: WallTime) -> Option<Verdict> {
-        let Credential::Certificate(identity) = &self.credential else { return None };
-        let topic = match self.transport {
-            Transport::Http2 => self.topic.as_ref().map(Topic::as_str),
-            Transport::Binary => None,
-        };
-        let purpose = Purpose::default().with_topic(topic).with_environment(Some(self.environment));
-        Some(identity.judge(purpose, now))
-    }
-}
-
+/// The most wrong probes of one app in a minute.
+const MOST_WRONG_PROBES: u32 = 10_000;
 /// The most connections of one app.
 const MOST_CONNECTIONS: usize = 64;
 /// The most notifications in flight of one app.
@@ -336,6 +318,8 @@ impl AppDefinition {
     pub(crate) fn with_the_rest_of(self, other: Self) -> Self {
         Self {
             environment: self.environment,
+            production: None,
+            sandbox: None,
             certificate: self.certificate,
             certificate_data: self.certificate_data,
             key: self.key,
@@ -378,7 +362,9 @@ impl AppDefinition {
             &mut self.proxy_password_file,
             &mut self.proxy_ca,
         ];
-        for path in paths.into_iter().flatten() {
+        let others = [&mut self.production, &mut self.sandbox];
+        let others = others.into_iter().flatten().flat_map(EnvironmentDefinition::paths_mut);
+        for path in paths.into_iter().chain(others).flatten() {
             *path = base.join(&*path);
         }
     }
@@ -394,46 +380,26 @@ impl AppDefinition {
             &self.proxy_password_file,
             &self.proxy_ca,
         ];
-        paths.into_iter().filter_map(|path| path.as_deref())
+        let others = [&self.production, &self.sandbox].into_iter().flatten().flat_map(EnvironmentDefinition::paths);
+        paths.into_iter().chain(others).filter_map(|path| path.as_deref())
     }
 
     /// Reads the files and checks what can be checked without a connection. Blocks: deriving a key from a password
     /// alone may take a second.
     pub(crate) fn resolve(&self, told: FilesToldTo) -> Result<App, ConfigError> {
-        let environment = Environment::from(self.environment);
-        let credential = self.credential(told)?;
-        if matches!((&credential, self.transport), (Credential::SigningKey { .. }, Transport::Binary)) {
-            return Err(ConfigError::at("signing_key", "the binary transport needs a certificate"));
-        }
-        let topic = match (&self.topic, &credential) {
-            (Some(topic), _) => Some(Topic::new(topic.as_str()).map_err(|error| ConfigError::at("topic", error))?),
+        let destinations = self.destinations(told)?;
+        let topic = match &self.topic {
+            Some(topic) => Some(Topic::new(topic.as_str()).map_err(|error| ConfigError::at("topic", error))?),
             // A certificate whose name is no topic may still be good for notifications that name their own.
-            (None, Credential::Certificate(identity)) => {
-                identity.default_topic().and_then(|topic| Topic::new(topic).ok())
-            }
-            (None, Credential::SigningKey { .. }) => None,
+            None => destinations.iter().find_map(|destination| match &destination.credential {
+                Credential::Certificate(identity) => identity.default_topic().and_then(|topic| Topic::new(topic).ok()),
+                Credential::SigningKey { .. } => None,
+            }),
         };
-        let certificate_topics = match &credential {
-            Credential::Certificate(identity) => Some(Arc::new(identity.certificate().push_topics())),
-            Credential::SigningKey { .. } => None,
-        };
-        let at = |endpoint: Endpoint, host: &Option<String>, port: Option<u16>| {
-            Endpoint::new(host.as_deref().unwrap_or(endpoint.host()), port.unwrap_or(endpoint.port()))
-        };
-        let standard = match self.transport {
-            Transport::Http2 => Endpoint::provider_api(environment),
-            Transport::Binary => Endpoint::gateway(environment),
-        };
-        if self.port == Some(0) || self.feedback_port == Some(0) {
-            return Err(ConfigError::at("port", "a port is a number from 1 to 65535"));
-        }
         let roots = match &self.ca {
             None => Roots::Platform,
             Some(path) => Roots::only_pem(&read("ca", path, told)?).map_err(|error| ConfigError::at("ca", error))?,
         };
-        let endpoint = at(standard, &self.host, self.port);
-        let feedback = at(Endpoint::feedback(environment), &self.feedback_host, self.feedback_port);
-        let way = Way::resolve(self, &endpoint, &feedback, told)?;
         let connections = self.connections.unwrap_or(1);
         if !(1..=MOST_CONNECTIONS).contains(&connections) {
             let expected = format!("it has to be a number from 1 to {MOST_CONNECTIONS}");
@@ -445,6 +411,11 @@ impl AppDefinition {
         });
         if !(1..=MOST_IN_FLIGHT).contains(&in_flight) {
             return Err(ConfigError::at("in_flight", format!("it has to be a number from 1 to {MOST_IN_FLIGHT}")));
+        }
+        let wrong_probes = self.wrong_probes.unwrap_or(100);
+        if !(1..=MOST_WRONG_PROBES).contains(&wrong_probes) {
+            let expected = format!("it has to be a number from 1 to {MOST_WRONG_PROBES}");
+            return Err(ConfigError::at("wrong_probes", expected));
         }
         if self.rate == Some(0) {
             return Err(ConfigError::at("rate", "it has to be above zero; leave it out for no limit"));
@@ -460,16 +431,13 @@ impl AppDefinition {
         }
         let retry_within = span(self.retry.within, 24 * HOUR);
         Ok(App {
-            environment,
+            environment: self.environment,
+            destinations,
             transport: self.transport,
-            credential,
             topic,
-            certificate_topics,
-            endpoint,
-            feedback,
             feedback_every,
             roots,
-            way,
+            wrong_probes,
             connections,
             in_flight,
             patience: span(self.patience, Duration::from_secs(60)).max(Duration::from_millis(100)),
@@ -488,44 +456,6 @@ impl AppDefinition {
             rate: self.rate,
         })
     }
-
-    fn credential(&self, told: FilesToldTo) -> Result<Credential, ConfigError> {
-        let certificate = either("certificate", self.certificate.as_deref(), self.certificate_data.as_ref(), told)?;
-        let signing_key = either("signing_key", self.signing_key.as_deref(), self.signing_key_data.as_ref(), told)?;
-        match (certificate, signing_key) {
-            (Some(certificate), None) => self.identity(&certificate, told).map(Credential::Certificate),
-            (None, Some(signing_key)) => {
-                let key = SigningKey::read(&signing_key).map_err(|error| ConfigError::at("signing_key", error))?;
-                let key_id =
-                    self.key_id.as_deref().ok_or_else(|| ConfigError::at("key_id", "a signing key needs it"))?;
-                let team_id =
-                    self.team_id.as_deref().ok_or_else(|| ConfigError::at("team_id", "a signing key needs it"))?;
-                Ok(Credential::SigningKey {
-                    key,
-                    key_id: KeyId::new(key_id).map_err(|error| ConfigError::at("key_id", error))?,
-                    team_id: TeamId::new(team_id).map_err(|error| ConfigError::at("team_id", error))?,
-                })
-            }
-            (Some(_), Some(_)) => Err(ConfigError::at("signing_key", "give a certificate or a signing key, not both")),
-            (None, None) => Err(ConfigError::at("certificate", "a certificate or a signing key is needed")),
-        }
-    }
-
-    fn identity(&self, certificate: &[u8], told: FilesToldTo) -> Result<Identity, ConfigError> {
-        let password = match (&self.password, &self.password_file) {
-            (Some(_), Some(_)) => return Err(ConfigError::at("password", "give a password or a file, not both")),
-            (Some(password), None) => Some(password.clone()),
-            (None, Some(path)) => Some(first_line("password_file", path, told)?),
-            (None, None) => None,
-        };
-        let password = password.as_ref().map(Secret::expose);
-        let key = either("key", self.key.as_deref(), self.key_data.as_ref(), told)?;
-        let identity = match key {
-            Some(key) => Identity::from_pem(certificate, Some(&key), password),
-            None => Identity::from_bytes(certificate, password),
-        };
-        identity.map_err(|error| ConfigError::at("certificate", error))
-    }
 }
 
 /// Who hears of what is wrong with a file.
@@ -535,21 +465,6 @@ pub(crate) enum FilesToldTo {
     Owner,
     /// A caller who provisions an app: not whether a file is there that may not be read.
     Caller,
-}
-
-/// A thing that is in a file or in the definition itself.
-fn either(
-    field: &str,
-    path: Option<&Path>,
-    data: Option<&Secret>,
-    told: FilesToldTo,
-) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, ConfigError> {
-    match (path, data) {
-        (Some(_), Some(_)) => Err(ConfigError::at(field, format_args!("give {field} or {field}_data, not both"))),
-        (Some(path), None) => read(field, path, told).map(Some),
-        (None, Some(data)) => Ok(Some(data.expose().as_bytes().to_vec().into())),
-        (None, None) => Ok(None),
-    }
 }
 
 /// Reads a small file.

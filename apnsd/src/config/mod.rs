@@ -1,6 +1,7 @@
 //! The configuration file: TOML, or pyapns's own JSON file as it is.
 
 mod app;
+mod destination;
 mod error;
 mod file;
 mod file_state;
@@ -22,8 +23,10 @@ use apns_proto::WallTime;
 use apns_tokio::{Certificate, IdentityError, Validity};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
-pub(crate) use app::{App, Credential, FilesToldTo, first_line, read as read_file};
+pub(crate) use app::{App, FilesToldTo, first_line, read as read_file};
 pub use app::{AppDefinition, EnvironmentWord, Loss, ProviderApiMode, RetryDefinition, Transport, Validate};
+pub(crate) use destination::{Credential, Destination};
+pub use destination::{EnvironmentChoice, EnvironmentDefinition};
 pub use error::ConfigError;
 pub(crate) use file::{at_least, set};
 pub(crate) use file_state::FileState;
@@ -220,10 +223,16 @@ impl Config {
             match (definition.resolve(FilesToldTo::Owner), now) {
                 (Err(error), _) => findings.problems.push(within(error)),
                 (Ok(app), Some(now)) => {
-                    let Some(verdict) = app.judge(now) else { continue };
-                    let at = |what: &dyn std::fmt::Display| within(ConfigError::at("certificate", what));
-                    findings.problems.extend(verdict.problems.iter().map(|problem| at(problem)));
-                    findings.warnings.extend(verdict.warnings.iter().map(|warning| at(warning)));
+                    for destination in &app.destinations {
+                        let Some(verdict) = destination.judge(&app, now) else { continue };
+                        let own = definition.has_credential_of_its_own(destination.environment);
+                        let at = |what: &dyn std::fmt::Display| {
+                            let error = ConfigError::at("certificate", what);
+                            within(if own { error.within(destination.environment.word()) } else { error })
+                        };
+                        findings.problems.extend(verdict.problems.iter().map(|problem| at(problem)));
+                        findings.warnings.extend(verdict.warnings.iter().map(|warning| at(warning)));
+                    }
                 }
                 (Ok(_), None) => {}
             }

@@ -84,7 +84,7 @@ pub(super) fn parse(text: &str, base: &Path) -> Result<Config, ConfigError> {
         definition.rebase(base);
         let name = match config.apps.get(&app.app_id) {
             // The REST interface tells apps of one name apart by their environment.
-            Some(other) if other.environment != app.environment => {
+            Some(other) if other.environment != environment.into() => {
                 app.app_id.in_environment(environment).map_err(|error| at("app_id", &error))?
             }
             _ => app.app_id,

@@ -527,9 +527,19 @@ const TABLES: &[SettingsTable] = &[
         &[
             setting(
                 "environment",
-                Word(&["production", "sandbox"]),
+                Word(&["production", "sandbox", "auto"]),
                 Required,
-                "Which of Apple's environments it is in.",
+                "Which of Apple's environments notifications go to that name none (`sandbox` is `development` as well); with \
+                 `auto` the daemon finds out where each device token belongs: see [both \
+                 environments](daemon.md#both-environments).",
+            ),
+            setting("production", Table, Nothing, "`[apps.NAME.production]`: what is for production alone."),
+            setting("sandbox", Table, Nothing, "`[apps.NAME.sandbox]`: what is for the sandbox alone."),
+            setting(
+                "wrong_probes",
+                Kind::Number { least: 1, most: Some(10_000) },
+                Value("100"),
+                "How many device tokens the wrong environment is asked for in a minute at most, with `auto`; others wait.",
             ),
             setting("certificate", File, Nothing, "The client certificate: PEM or PKCS#12."),
             setting("certificate_data", Secret, Nothing, "The certificate itself: PEM, or PKCS#12 in base64."),
@@ -642,6 +652,13 @@ const TABLES: &[SettingsTable] = &[
         ],
     ),
     table(
+        "[apps.NAME.production]",
+        "What an app has for production alone. Without a certificate or a signing key here the credential is that of \
+         `[apps.NAME]`.",
+        ENVIRONMENT,
+    ),
+    table("[apps.NAME.sandbox]", "The same for the sandbox.", ENVIRONMENT),
+    table(
         "[apps.NAME.retry]",
         "What is sent again after the service refused it for the time being.",
         &[
@@ -655,6 +672,22 @@ const TABLES: &[SettingsTable] = &[
             setting("longest_wait", SPAN, Value("\"1h\""), "Between two attempts, unless the service asks for more."),
         ],
     ),
+];
+
+/// What an environment of an app has for itself.
+const ENVIRONMENT: &[Setting] = &[
+    setting("certificate", File, Nothing, "The client certificate: PEM or PKCS#12."),
+    setting("certificate_data", Secret, Nothing, "The certificate itself: PEM, or PKCS#12 in base64."),
+    setting("key", File, Nothing, "The key of the certificate in PEM, where it has a file of its own."),
+    setting("key_data", Secret, Nothing, "That key itself."),
+    setting("password", Secret, Nothing, "The password of the key or of the PKCS#12 file."),
+    setting("password_file", File, Nothing, "A file whose first line is that password."),
+    setting("signing_key", File, Nothing, "The key for provider tokens (`.p8`); `key_id` goes with it."),
+    setting("signing_key_data", Secret, Nothing, "That key itself."),
+    setting("key_id", Text, Nothing, "The id of the signing key: ten characters."),
+    setting("team_id", Text, Words("that of `[apps.NAME]`"), "The id of the team that the key belongs to."),
+    setting("host", Text, Words("Apple's for the environment"), "The server."),
+    setting("port", PORT, Words("443"), "The port there."),
 ];
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! Notifications that ask for one attempt: what becomes of them where nobody can be reached.
 
-use apns_proto::{Expiration, Now, WallTime};
+use apns_proto::{Expiration, Notification, Now, WallTime};
 
 use super::clocks;
 use super::engine::{Asked, Engine, asked};
-use crate::outbox::{Claimed, Cursor, Lane, OutboxError, OutcomeRecord};
+use crate::outbox::{Cursor, Lane, OutboxError, OutcomeRecord, Routes};
 
 /// The attempts of one client.
 pub(super) struct Attempts<'a> {
@@ -40,14 +40,14 @@ impl<'a> Attempts<'a> {
     }
 
     /// Whether a notification asks for one attempt and had it.
-    pub(super) fn had_its_own(&self, claimed: &Claimed) -> bool {
-        claimed.notification.expiration() == Expiration::Immediately && claimed.begun() < self.before()
+    pub(super) fn had_its_own(&self, notification: &Notification, begun: WallTime) -> bool {
+        notification.expiration() == Expiration::Immediately && begun < self.before()
     }
 
-    /// Has those ended that had their attempt and wait.
-    pub(super) fn end(&mut self) {
+    /// Has those ended that had their attempt and wait on these routes.
+    pub(super) fn end(&mut self, routes: impl FnOnce() -> Routes) {
         if self.ending.is_none() && std::mem::take(&mut self.over) {
-            self.ending = Some(self.lane.end_attempts(self.before(), clocks::now()));
+            self.ending = Some(self.lane.end_attempts(routes(), self.before(), clocks::now()));
         }
     }
 

@@ -6,7 +6,7 @@ use apns_proto::RetryPolicy;
 use apns_tokio::{BuildError, Client, Credentials};
 
 use super::KeyRing;
-use crate::config::{App, Credential, Transport};
+use crate::config::{App, Credential, Destination, Transport};
 
 /// What the client sends again on its own: only what wants no wait, such as a refused provider token. All else waits in
 /// the outbox, where it outlives this process.
@@ -15,29 +15,27 @@ fn at_once(policy: RetryPolicy) -> RetryPolicy {
     RetryPolicy::default().with_retries(if off { 0 } else { 1 }).with_budget(Duration::from_secs(1))
 }
 
-/// Starts the client of an app.
-pub(super) fn start(app: &App, keys: &KeyRing) -> Result<Client, BuildError> {
-    match (app.transport, &app.credential) {
-        (Transport::Binary, Credential::Certificate(identity)) => {
-            Client::binary(app.endpoint.clone(), identity.clone())
-                .roots(app.roots.clone())
-                .proxy(app.way.proxy.clone())
-                .proxy_roots(app.way.roots.clone())
-                .connections(app.connections)
-                .queue(app.in_flight)
-                .loss_policy(app.loss)
-                .patience(app.patience)
-                .start()
-        }
+/// Starts the client of an app for one environment.
+pub(super) fn start(app: &App, to: &Destination, keys: &KeyRing) -> Result<Client, BuildError> {
+    match (app.transport, &to.credential) {
+        (Transport::Binary, Credential::Certificate(identity)) => Client::binary(to.endpoint.clone(), identity.clone())
+            .roots(app.roots.clone())
+            .proxy(to.way.proxy.clone())
+            .proxy_roots(to.way.roots.clone())
+            .connections(app.connections)
+            .queue(app.in_flight)
+            .loss_policy(app.loss)
+            .patience(app.patience)
+            .start(),
         (Transport::Http2 | Transport::Binary, credential) => {
             let credentials: Credentials = match credential {
                 Credential::Certificate(identity) => identity.clone().into(),
                 Credential::SigningKey { key, key_id, team_id } => keys.source(key, key_id, team_id).into(),
             };
-            let mut builder = Client::http2(app.endpoint.clone(), credentials)
+            let mut builder = Client::http2(to.endpoint.clone(), credentials)
                 .roots(app.roots.clone())
-                .proxy(app.way.proxy.clone())
-                .proxy_roots(app.way.roots.clone())
+                .proxy(to.way.proxy.clone())
+                .proxy_roots(to.way.roots.clone())
                 .connections(app.connections)
                 .queue(app.in_flight)
                 .loss_policy(app.loss)

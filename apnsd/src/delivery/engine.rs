@@ -1,22 +1,24 @@
 //! The engine of one app: out of the outbox, through the client, and back into the outbox.
 
 mod client_run;
+mod side;
+mod sorting;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apns_proto::Now;
-use apns_tokio::{BuildError, IdentityError};
+use apns_proto::{Environment, Now};
 use futures_util::FutureExt;
+use futures_util::future::join_all;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use self::client_run::ClientRun;
-use super::client::start;
+use self::side::{Shared, Side};
 use super::clocks::now;
-use super::{Announcer, Health, KeyRing, Standing};
+use super::{Announcer, Health, KeyRing, Router, Standing};
 use crate::AppName;
 use crate::config::App;
 use crate::outbox::{Lane, Outbox, OutboxError};
@@ -49,12 +51,10 @@ pub(crate) struct Engine {
     pub(crate) store_doubt: Arc<Notify>,
     /// When it was made.
     pub(crate) begun: Now,
+    /// Where device tokens belong, as far as that was learned.
+    pub(crate) router: Mutex<Router>,
 }
 
-/// The wait before a client that cannot be started, for what its settings are, is tried anew.
-const RESTART: Duration = Duration::from_secs(30);
-/// The same where only the clock may be wrong, by which a certificate is not valid now.
-const CLOCK_LOOK: Duration = Duration::from_secs(5);
 /// The wait before a store that failed is asked again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 /// How long giving a lane back may take.
@@ -103,35 +103,29 @@ impl Engine {
     async fn deliver(&self, lane: &Arc<dyn Lane>, orders: &mut watch::Receiver<Order>) {
         let mut left = lane.left();
         loop {
-            if left.as_mut().now_or_never().is_some() {
+            if left.as_mut().now_or_never().is_some() || orders.has_changed().is_err() {
                 return;
             }
             let order = orders.borrow_and_update().clone();
             let Order::Run(app) = order else { return };
-            let error = match start(&app, &self.keys) {
-                Ok(client) => {
-                    if ClientRun::new(self, lane, &app, client).run(orders).await {
-                        return;
-                    }
-                    continue;
-                }
-                Err(error) => error,
-            };
-            let pause = match &error {
-                BuildError::Identity(IdentityError::Expired { .. } | IdentityError::NotYetValid { .. }) => CLOCK_LOOK,
-                _ => RESTART,
-            };
-            self.note(Health::Failing { why: error.to_string() });
+            self.router.lock().set_bound(app.wrong_probes);
+            let shared = Shared::new(&app);
+            let sides: Vec<Side<'_>> =
+                app.destinations.iter().map(|to| Side { engine: self, lane, app: &app, to, shared: &shared }).collect();
+            let runs = join_all(sides.iter().map(|side| side.run(orders.clone())));
             tokio::select! {
-                () = sleep(pause) => {}
-                () = self.mended.notified() => {}
-                _left = &mut left => return,
-                changed = orders.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
-                    orders.mark_changed();
-                }
+                _ended = runs => {}
+                never = self.pass_on(&shared) => match never {},
+            }
+        }
+    }
+
+    /// Tells each side what the engine is told.
+    async fn pass_on(&self, shared: &Shared) -> std::convert::Infallible {
+        loop {
+            tokio::select! {
+                () = self.wake.notified() => shared.wake(),
+                () = self.mended.notified() => shared.mended(),
             }
         }
     }
@@ -158,30 +152,26 @@ impl Engine {
         }
     }
 
-    /// Notes how the app stands, and says so when that is news.
-    fn note(&self, health: Health) {
+    /// Notes how the app stands with an environment, and says so when that is news.
+    fn note(&self, app: &App, environment: Environment, health: Health) {
         let line = match &health {
             Health::Failing { why } => format!("it cannot send until somebody acts: {why}"),
             Health::NoConnection { why } => format!("no connection: {why}"),
             Health::Untried | Health::Working => "it sends".to_owned(),
         };
         let news = match &health {
-            Health::NoConnection { why } => self.standing.no_connection(why),
-            Health::Untried | Health::Working | Health::Failing { .. } => self.standing.set_health(health),
+            Health::NoConnection { why } => self.standing.no_connection(environment, why),
+            Health::Untried | Health::Working | Health::Failing { .. } => self.standing.set_health(environment, health),
         };
         if news {
-            let app = self.name.as_str();
-            match self.standing.health() {
-                Health::Untried | Health::Working => tracing::info!("app {app}: {line}"),
-                Health::NoConnection { .. } => tracing::warn!("app {app}: {line}"),
-                Health::Failing { .. } => tracing::error!("app {app}: {line}"),
+            let name = self.name.as_str();
+            let place = if app.has_both() { format!(" ({})", environment.word()) } else { String::new() };
+            match self.standing.health_in(environment) {
+                Health::Untried | Health::Working => tracing::info!("app {name}{place}: {line}"),
+                Health::NoConnection { .. } => tracing::warn!("app {name}{place}: {line}"),
+                Health::Failing { .. } => tracing::error!("app {name}{place}: {line}"),
             }
         }
-    }
-
-    /// No connection can be had.
-    fn note_trouble(&self, why: &dyn std::fmt::Display) {
-        self.note(Health::NoConnection { why: why.to_string() });
     }
 }
 

@@ -15,14 +15,15 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// Reads the feedback service of a private gateway from time to time. The provider API has none: there the answers tell.
 pub(super) async fn read_feedback(engine: &Engine, app: &App) {
-    let (Transport::Binary, Credential::Certificate(identity)) = (app.transport, &app.credential) else {
+    let to = app.main();
+    let (Transport::Binary, Credential::Certificate(identity)) = (app.transport, &to.credential) else {
         return std::future::pending().await;
     };
     loop {
-        let fetch = apns_tokio::feedback::fetch(app.feedback.clone(), identity.clone())
+        let fetch = apns_tokio::feedback::fetch(to.feedback.clone(), identity.clone())
             .roots(app.roots.clone())
-            .proxy(app.way.feedback.clone())
-            .proxy_roots(app.way.roots.clone());
+            .proxy(to.way.feedback.clone())
+            .proxy_roots(to.way.roots.clone());
         if let Ok(records) = fetch.start() {
             let found_at = now();
             let tokens: Vec<GoneToken> = records

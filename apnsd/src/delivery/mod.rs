@@ -9,6 +9,7 @@ mod feedback;
 mod judge;
 mod keys;
 mod pace;
+mod router;
 mod standing;
 mod waiters;
 
@@ -16,6 +17,7 @@ pub(crate) use announcer::Announcer;
 pub(crate) use clocks::now;
 pub(crate) use engine::{Engine, Order};
 pub(crate) use keys::KeyRing;
+pub(crate) use router::Router;
 pub(crate) use standing::Standing;
-pub use standing::{BridgeFigures, Credential, Health, Snapshot, Spans};
+pub use standing::{BridgeFigures, Credential, EnvironmentStanding, Health, ProbeFigures, Snapshot, Spans};
 pub(crate) use waiters::{Answered, Listener, Waiters};

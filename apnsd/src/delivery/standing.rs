@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use apns_proto::WallTime;
+use apns_proto::{Environment, WallTime};
 use parking_lot::Mutex;
 
-use crate::config::{App, Credential as AppCredential};
+use crate::config::{Credential as AppCredential, Destination};
 use crate::outbox::{AppPause, OutcomeRecord};
 
 /// What is known of an app's connection to the service.
@@ -38,6 +38,16 @@ impl Health {
             Self::Working => "working",
             Self::NoConnection { .. } => "no_connection",
             Self::Failing { .. } => "failing",
+        }
+    }
+
+    /// How bad it is.
+    const fn rank(&self) -> u8 {
+        match self {
+            Self::Untried => 0,
+            Self::Working => 1,
+            Self::NoConnection { .. } => 2,
+            Self::Failing { .. } => 3,
         }
     }
 
@@ -85,8 +95,14 @@ impl Credential {
         }
     }
 
-    pub(crate) fn of(app: &App) -> Self {
-        match &app.credential {
+    /// When it ends, if that is within thirty days or over.
+    pub(crate) fn expires_soon(&self, now: WallTime) -> Option<WallTime> {
+        let soon = now.saturating_add(apns_tokio::Validity::SOON);
+        self.not_after().filter(|end| *end <= soon)
+    }
+
+    pub(crate) fn of(destination: &Destination) -> Self {
+        match &destination.credential {
             AppCredential::Certificate(identity) => Self::Certificate {
                 subject: identity.subject().to_owned(),
                 fingerprint: identity.fingerprint().to_string(),
@@ -104,8 +120,12 @@ impl Credential {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// Its connection to the service.
+    /// Its connection to the service: the worst of its environments.
     pub health: Health,
+    /// The same of each environment that it sends to.
+    pub environments: Vec<EnvironmentStanding>,
+    /// What was tried to find out where device tokens belong.
+    pub probes: ProbeFigures,
     /// Somebody ordered that nothing is sent for now.
     pub pause: Option<AppPause>,
     /// How many connections are open.
@@ -126,6 +146,30 @@ pub struct Snapshot {
     pub last: Vec<OutcomeRecord>,
     /// What the bridge did for it.
     pub bridge: BridgeFigures,
+}
+
+/// How an app stands with one environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EnvironmentStanding {
+    /// The environment.
+    pub environment: Environment,
+    /// Its connection to the service there.
+    pub health: Health,
+    /// How many connections are open.
+    pub connections: usize,
+}
+
+/// What was tried to find out where device tokens belong, of an app that leaves that to the daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ProbeFigures {
+    /// How many device tokens the wrong environment was asked for since the start.
+    pub wrong: u64,
+    /// How many notifications had to wait until another device token could be asked for, since the start.
+    pub held: u64,
+    /// Some wait for that now.
+    pub waits: bool,
 }
 
 /// How long notifications took from being accepted to their end, counted by the length.
@@ -176,11 +220,10 @@ pub(crate) struct Standing(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    health: Health,
-    /// The state that was last news: a connection that opens is none, for the next may fail like the one before.
-    told: &'static str,
+    /// One for each environment that the app sends to.
+    sides: Vec<Side>,
+    probes: ProbeFigures,
     pause: Option<AppPause>,
-    connections: usize,
     refusals: BTreeMap<String, u64>,
     taken: u64,
     ended: BTreeMap<String, u64>,
@@ -192,13 +235,41 @@ struct State {
     bridge: BridgeFigures,
 }
 
+/// An app in one environment.
+#[derive(Debug)]
+struct Side {
+    environment: Environment,
+    health: Health,
+    /// The state that was last news: a connection that opens is none, for the next may fail like the one before.
+    told: &'static str,
+    connections: usize,
+}
+
+impl Side {
+    const fn new(environment: Environment) -> Self {
+        Self { environment, health: Health::Untried, told: Health::Untried.word(), connections: 0 }
+    }
+
+    fn standing(&self) -> EnvironmentStanding {
+        EnvironmentStanding {
+            environment: self.environment,
+            health: self.health.clone(),
+            connections: self.connections,
+        }
+    }
+
+    fn turn_to(&mut self, health: Health) -> bool {
+        self.health = health;
+        std::mem::replace(&mut self.told, self.health.word()) != self.health.word()
+    }
+}
+
 impl Standing {
     pub(crate) fn new() -> Self {
         Self(Mutex::new(State {
-            health: Health::Untried,
-            told: Health::Untried.word(),
+            sides: Vec::new(),
+            probes: ProbeFigures::default(),
             pause: None,
-            connections: 0,
             refusals: BTreeMap::new(),
             taken: 0,
             ended: BTreeMap::new(),
@@ -225,9 +296,27 @@ impl Standing {
         self.change(|state| note(&mut state.bridge));
     }
 
+    /// The app sends to these environments from now on, and nothing was tried yet.
+    pub(crate) fn begin(&self, environments: impl Iterator<Item = Environment>) {
+        self.change(|state| {
+            let before = std::mem::take(&mut state.sides);
+            state.sides = environments.map(Side::new).collect();
+            for side in &mut state.sides {
+                if let Some(before) = before.iter().find(|before| before.environment == side.environment) {
+                    side.connections = before.connections;
+                }
+            }
+        });
+    }
+
     /// Says whether that is news.
-    pub(crate) fn set_health(&self, health: Health) -> bool {
-        self.change(|state| state.turn_to(health))
+    pub(crate) fn set_health(&self, environment: Environment, health: Health) -> bool {
+        self.change(|state| state.side(environment).turn_to(health))
+    }
+
+    /// It was tried to find out where device tokens belong.
+    pub(crate) fn note_probes(&self, note: impl FnOnce(&mut ProbeFigures)) {
+        self.change(|state| note(&mut state.probes));
     }
 
     /// The service refused the credential.
@@ -236,20 +325,21 @@ impl Standing {
     }
 
     /// A new connection says nothing against a failing credential; only an answer does.
-    pub(crate) fn connected(&self, open: usize) {
+    pub(crate) fn connected(&self, environment: Environment, open: usize) {
         self.change(|state| {
-            state.connections = open;
-            if open > 0 && matches!(state.health, Health::NoConnection { .. }) {
-                state.health = Health::Untried;
+            let side = state.side(environment);
+            side.connections = open;
+            if open > 0 && matches!(side.health, Health::NoConnection { .. }) {
+                side.health = Health::Untried;
             }
         });
     }
 
     /// Says whether that is news. A failing app stays one: what fails then is no more than that.
-    pub(crate) fn no_connection(&self, why: &str) -> bool {
+    pub(crate) fn no_connection(&self, environment: Environment, why: &str) -> bool {
         self.change(|state| {
-            !matches!(state.health, Health::Failing { .. })
-                && state.turn_to(Health::NoConnection { why: why.to_owned() })
+            let side = state.side(environment);
+            !matches!(side.health, Health::Failing { .. }) && side.turn_to(Health::NoConnection { why: why.to_owned() })
         })
     }
 
@@ -268,8 +358,18 @@ impl Standing {
         });
     }
 
+    /// The worst of its environments.
     pub(crate) fn health(&self) -> Health {
-        self.change(|state| state.health.clone())
+        self.change(|state| state.health())
+    }
+
+    pub(crate) fn health_in(&self, environment: Environment) -> Health {
+        self.change(|state| state.side(environment).health.clone())
+    }
+
+    /// Whether nothing is known that keeps it from sending there.
+    pub(crate) fn is_usable(&self, environment: Environment) -> bool {
+        self.change(|state| matches!(state.side(environment).health, Health::Untried | Health::Working))
     }
 
     /// Somebody ordered that nothing is sent for now, or that it is sent again.
@@ -286,17 +386,19 @@ impl Standing {
     }
 
     /// Whether the service takes what it is sent.
-    pub(crate) fn works(&self) -> bool {
-        self.change(|state| state.health == Health::Working)
+    pub(crate) fn works(&self, environment: Environment) -> bool {
+        self.change(|state| state.side(environment).health == Health::Working)
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         self.change(|state| {
             state.turn();
             Snapshot {
-                health: state.health.clone(),
+                health: state.health(),
+                environments: state.sides.iter().map(Side::standing).collect(),
+                probes: state.probes.clone(),
                 pause: state.pause.clone(),
-                connections: state.connections,
+                connections: state.sides.iter().map(|side| side.connections).sum(),
                 refusals: state.refusals.clone(),
                 taken: state.taken,
                 ended: state.ended.clone(),
@@ -321,9 +423,33 @@ fn count(counts: &mut BTreeMap<String, u64>, reason: &str) {
 }
 
 impl State {
-    fn turn_to(&mut self, health: Health) -> bool {
-        self.health = health;
-        std::mem::replace(&mut self.told, self.health.word()) != self.health.word()
+    fn side(&mut self, environment: Environment) -> &mut Side {
+        let place = self.sides.iter().position(|side| side.environment == environment).unwrap_or_else(|| {
+            self.sides.push(Side::new(environment));
+            self.sides.len() - 1
+        });
+        &mut self.sides[place]
+    }
+
+    /// The worst; what is wrong names the environment where there are two.
+    fn health(&self) -> Health {
+        let Some(worst) = self.sides.iter().max_by_key(|side| side.health.rank()) else { return Health::Untried };
+        let alike = |side: &&Side| side.health.rank() == worst.health.rank();
+        let why = || {
+            if self.sides.len() == 1 {
+                return worst.health.why().unwrap_or_default().to_owned();
+            }
+            let each = self.sides.iter().filter(alike);
+            let each: Vec<String> = each
+                .map(|side| format!("{}: {}", side.environment.word(), side.health.why().unwrap_or_default()))
+                .collect();
+            each.join("; ")
+        };
+        match &worst.health {
+            Health::NoConnection { .. } => Health::NoConnection { why: why() },
+            Health::Failing { .. } => Health::Failing { why: why() },
+            health @ (Health::Untried | Health::Working) => health.clone(),
+        }
     }
 
     /// Begins the seconds that have begun since the last look.

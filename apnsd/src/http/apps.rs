@@ -1,5 +1,6 @@
 //! Apps, and the device tokens on which they are gone.
 
+use apns_proto::WallTime;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
@@ -28,6 +29,7 @@ pub(super) struct AppView {
     proxy: Option<String>,
     topic: Option<String>,
     credential: CredentialView,
+    environments: Vec<EnvironmentView>,
     origin: &'static str,
     health: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,6 +38,19 @@ pub(super) struct AppView {
     paused: Option<PausedView>,
     waiting: u64,
     in_flight: u64,
+}
+
+/// An app in one environment.
+#[derive(Serialize)]
+struct EnvironmentView {
+    environment: &'static str,
+    endpoint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy: Option<String>,
+    credential: CredentialView,
+    health: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -52,26 +67,39 @@ enum CredentialView {
     SigningKey { key_id: String, team_id: String },
 }
 
+impl CredentialView {
+    fn of(credential: Credential, now: WallTime) -> Self {
+        let expires_soon = credential.expires_soon(now).is_some();
+        match credential {
+            Credential::Certificate { subject, fingerprint, topics, not_after } => {
+                Self::Certificate { subject, fingerprint, topics, not_after: not_after.as_millis(), expires_soon }
+            }
+            Credential::SigningKey { key_id, team_id } => Self::SigningKey { key_id, team_id },
+        }
+    }
+}
+
 impl Api {
     pub(super) async fn view(&self, info: AppInfo) -> Result<AppView, Problem> {
         let counts = self.service().counts(&info.name).await?;
-        let expires_soon = info.expires_soon(now()).is_some();
+        let now = now();
+        let environments = info.environments.into_iter().map(|one| EnvironmentView {
+            environment: one.environment.word(),
+            endpoint: one.endpoint,
+            proxy: one.proxy,
+            health: one.health.word(),
+            why: one.health.why().map(str::to_owned),
+            credential: CredentialView::of(one.credential, now),
+        });
+        let environments = environments.collect();
         Ok(AppView {
             environment: info.environment.word(),
             transport: info.transport.word(),
             endpoint: info.endpoint,
             proxy: info.proxy,
             topic: info.topic,
-            credential: match info.credential {
-                Credential::Certificate { subject, fingerprint, topics, not_after } => CredentialView::Certificate {
-                    subject,
-                    fingerprint,
-                    topics,
-                    not_after: not_after.as_millis(),
-                    expires_soon,
-                },
-                Credential::SigningKey { key_id, team_id } => CredentialView::SigningKey { key_id, team_id },
-            },
+            credential: CredentialView::of(info.credential, now),
+            environments,
             origin: info.origin.word(),
             health: info.health.word(),
             why: info.health.why().map(str::to_owned),
@@ -172,11 +200,11 @@ pub(super) async fn invalid_tokens(
     let limit = number("limit", limit, PAGE as u64)?.clamp(1, PAGE as u64);
     let limit = usize::try_from(limit).unwrap_or(PAGE);
     let after = Cursor::new(after.unwrap_or_default());
-    let page = api.service().invalid_tokens(&app, &after, apns_proto::WallTime::from_millis(since), limit).await?;
+    let page = api.service().invalid_tokens(&app, &after, WallTime::from_millis(since), limit).await?;
     let tokens = page.tokens.into_iter().map(|gone| InvalidToken {
         token: gone.token.to_hex(),
         topic: gone.topic.as_deref().map(str::to_owned),
-        gone_since: gone.since.map(apns_proto::WallTime::as_millis),
+        gone_since: gone.since.map(WallTime::as_millis),
         found_at: gone.found_at.as_millis(),
         reason: gone.reason.as_ref().to_owned(),
     });

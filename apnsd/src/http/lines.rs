@@ -212,6 +212,8 @@ impl Taking {
                 Err(
                     error @ (SubmitError::Invalid { index, .. }
                     | SubmitError::Payload { index, .. }
+                    | SubmitError::SendAt { index, .. }
+                    | SubmitError::Environment { index, .. }
                     | SubmitError::KeyReused { index }),
                 ) => {
                     submissions.remove(index);

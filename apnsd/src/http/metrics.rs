@@ -84,6 +84,9 @@ fn add_webhook(families: &mut Families, info: &WebhookInfo, backlog: Backlog) {
     }
 }
 
+/// What an app's health may be.
+const STATES: [&str; 4] = ["untried", "working", "no_connection", "failing"];
+
 /// `GET /metrics`
 pub(super) async fn metrics(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Problem> {
     let caller = api.caller(&headers)?;
@@ -136,13 +139,32 @@ pub(super) async fn metrics(State(api): State<Api>, headers: HeaderMap) -> Resul
             let status = [app[0], ("status", &*status.to_string())];
             families.counter("apnsd_bridge_error_responses_total", help, &status, *count);
         }
-        for state in ["untried", "working", "no_connection", "failing"] {
+        for state in STATES {
             let (is, help) = (u64::from(info.health.word() == state), "1 for the state that an app is in.");
             families.gauge("apnsd_app_health", help, &[app[0], ("state", state)], is);
         }
-        if let Some(end) = info.credential.not_after() {
+        for one in &snapshot.environments {
+            let environment = ("environment", one.environment.word());
+            let help = "Open connections to the service in an environment.";
+            families.gauge("apnsd_environment_connections", help, &[app[0], environment], one.connections as u64);
+            for state in STATES {
+                let help = "1 for the state that an app is in, in an environment.";
+                let is = u64::from(one.health.word() == state);
+                families.gauge("apnsd_environment_health", help, &[app[0], environment, ("state", state)], is);
+            }
+        }
+        if let Some(end) = info.environments.iter().filter_map(|one| one.credential.not_after()).min() {
             let help = "When a certificate ends, in seconds since 1970.";
             families.gauge("apnsd_credential_expires_seconds", help, app, end.as_secs());
+        }
+        if info.environments.len() > 1 {
+            let help = "Device tokens that the wrong environment was asked for.";
+            families.counter("apnsd_wrong_probes_total", help, app, snapshot.probes.wrong);
+            let help =
+                "Notifications that had to wait until the environment of another device token could be asked for.";
+            families.counter("apnsd_probes_held_total", help, app, snapshot.probes.held);
+            let help = "1 while notifications wait because of `wrong_probes`.";
+            families.gauge("apnsd_probes_wait", help, app, u64::from(snapshot.probes.waits));
         }
     }
     for Told { info, backlog } in api.webhooks_of(&caller).await? {

@@ -137,6 +137,12 @@ fn warnings(row: &Row, now: WallTime) -> Markup {
         @if let Some(why) = row.info.health.why() {
             p class={ "warning " (row.info.health.word()) } { b { (name) } " " (why) }
         }
+        @if row.snapshot.probes.waits {
+            p.warning.expiring {
+                b { (name) } " notifications wait because of wrong_probes: the environment of their device tokens is not \
+                    known, and as many as may be were asked for in vain in the last minute"
+            }
+        }
         @match row.info.expires_soon(now) {
             Some(end) if end < now => p.warning.failing { b { (name) } " its certificate has expired: renew it" },
             Some(end) => p.warning.expiring {
@@ -164,16 +170,23 @@ fn apps(rows: &[Row], now: WallTime, hand: Option<Hand<'_>>) -> Markup {
                     tr {
                         th { (info.name.as_str()) }
                         td {
-                            span class={ "state " (info.health.word()) } { (info.health.word().replace('_', " ")) }
+                            @for one in &info.environments {
+                                span class={ "state " (one.health.word()) } {
+                                    (one.health.word().replace('_', " "))
+                                }
+                                " "
+                            }
                             @if info.pause.is_some() { " " span.state.paused { "paused" } }
                         }
                         td {
-                            (info.endpoint) " " small {
-                                (info.environment.word()) ", " (info.transport.word())
-                                @if let Some(proxy) = &info.proxy { ", through " (proxy) }
-                            }
+                            @for one in &info.environments { div {
+                                (one.endpoint) " " small {
+                                    (one.environment.word()) ", " (info.transport.word())
+                                    @if let Some(proxy) = &one.proxy { ", through " (proxy) }
+                                }
+                            } }
                         }
-                        td { (credential(&info.credential, now)) }
+                        td { @for one in &info.environments { div { (credential(&one.credential, now)) } } }
                         td.n { (snapshot.connections) }
                         td.n { (counts.waiting) }
                         td.n { (counts.in_flight) }

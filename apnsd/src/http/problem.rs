@@ -193,6 +193,7 @@ impl From<SubmitError> for Problem {
                 problem.field(format!("[{index}].payload{dot}{}", finding.at), &finding.what)
             }),
             SubmitError::SendAt { index, cause } => Self::invalid().field(format!("[{index}].send_at"), cause),
+            SubmitError::Environment { index, .. } => Self::invalid().field(format!("[{index}].environment"), &error),
             SubmitError::KeyReused { index } => Self::invalid().field(format!("[{index}].idempotency_key"), &error),
             SubmitError::TooFast { wait } => Self::too_fast().detail(&error).retry_after(wait),
             SubmitError::Outbox(error) => error.into(),

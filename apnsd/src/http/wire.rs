@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::problem::FieldProblem;
+use crate::config::EnvironmentChoice;
 use crate::service::Submission;
 
 /// A notification in JSON, to one device or to many.
@@ -41,6 +42,7 @@ pub(super) struct Wire<'a> {
     pub(super) idempotency_key: Option<String>,
     /// Milliseconds since 1970.
     send_at: Option<u64>,
+    environment: Option<String>,
 }
 
 /// A device among many.
@@ -92,6 +94,7 @@ pub(super) struct Rest {
     collapse_id: Option<CollapseId>,
     apns_id: Option<ApnsId>,
     send_at: Option<WallTime>,
+    environment: Option<EnvironmentChoice>,
 }
 
 impl Rest {
@@ -117,7 +120,7 @@ impl Rest {
         if let Some(id) = self.apns_id {
             notification = notification.with_apns_id(id);
         }
-        Submission { notification, idempotency_key, send_at: self.send_at }
+        Submission { notification, idempotency_key, send_at: self.send_at, environment: self.environment }
     }
 }
 
@@ -185,6 +188,7 @@ impl Wire<'_> {
             collapse_id: collapse_id.map_err(|error| FieldProblem::new("collapse_id", error))?,
             apns_id: apns_id.map_err(|error: apns_proto::ApnsIdError| FieldProblem::new("apns_id", error))?,
             send_at: self.send_at.map(read_send_at).transpose()?,
+            environment: self.environment.as_deref().map(read_environment).transpose()?,
         })
     }
 }
@@ -199,6 +203,12 @@ fn read_send_at(millis: u64) -> Result<WallTime, FieldProblem> {
         return Err(FieldProblem::new("send_at", "it has to be in milliseconds since 1970"));
     }
     Ok(WallTime::from_millis(millis))
+}
+
+/// The environment that a notification goes to.
+fn read_environment(word: &str) -> Result<EnvironmentChoice, FieldProblem> {
+    let problem = || FieldProblem::new("environment", "it has to be `production`, `sandbox`, `development` or `auto`");
+    EnvironmentChoice::from_word(word).ok_or_else(problem)
 }
 
 /// Whether this may be an idempotency key.

@@ -7,7 +7,7 @@ use apns_lint::Finding;
 use apns_proto::{CollapseId, DeviceToken, Notification, PushType, Topic, WallTime};
 use serde::{Deserialize, Serialize};
 
-use super::OutcomeRecord;
+use super::{OutcomeRecord, Route};
 use crate::{AppName, NotificationId};
 
 /// A notification to be accepted.
@@ -24,6 +24,8 @@ pub struct NewEntry {
     pub at: WallTime,
     /// It is not sent before this time. What is counted from when a notification came is counted from then.
     pub send_at: Option<WallTime>,
+    /// Which environment it is for.
+    pub route: Route,
 }
 
 /// A notification that was accepted.
@@ -42,7 +44,8 @@ pub struct Accepted {
 pub struct Claim {
     /// Oldest first.
     pub entries: Vec<Claimed>,
-    /// When the next one's time comes, of those that were not handed out; in the past where the limit held some back.
+    /// When the next one's time comes, of those on the same routes that were not handed out; in the past where a limit held
+    /// some back.
     pub next_due: Option<WallTime>,
 }
 
@@ -59,6 +62,8 @@ pub struct Claimed {
     pub accepted_at: WallTime,
     /// The time before which it was not to be sent.
     pub send_at: Option<WallTime>,
+    /// The route on which it waited.
+    pub route: Route,
     /// How far it came before.
     pub tries: Tries,
     /// Which claim this is.
@@ -150,6 +155,8 @@ pub struct Postponement {
     pub id: NotificationId,
     /// Not before this time.
     pub due: WallTime,
+    /// On this route.
+    pub route: Route,
     /// How far it came.
     pub tries: Tries,
     /// The claim that ends with it.

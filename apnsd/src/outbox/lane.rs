@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use apns_proto::{LossPolicy, WallTime};
 
-use super::{Answer, Change, Claim, Cursor, OutcomeRecord, Recovered};
+use super::{Answer, Change, Claim, Cursor, OutcomeRecord, Recovered, Routes, Share};
 use crate::NotificationId;
 
 /// The right to deliver the notifications of one app, which one process has at a time.
@@ -26,13 +26,19 @@ pub trait Lane: fmt::Debug + Send + Sync + 'static {
     /// possible duplicate; otherwise, and when it was sent again often enough, it is settled as unknown.
     fn recover(&self, policy: LossPolicy, now: WallTime) -> Answer<'_, Recovered>;
 
-    /// Marks up to `limit` notifications as in flight whose time has come, oldest first, and hands them out. From here on they
-    /// may have left.
-    fn claim(&self, limit: usize, now: WallTime) -> Answer<'_, Claim>;
+    /// Marks notifications as in flight whose time has come, and hands them out: of each share its oldest, at most as many
+    /// as it says. From here on they may have left. No route may be in two shares.
+    fn claim_from(&self, shares: Vec<Share>, now: WallTime) -> Answer<'_, Claim>;
 
-    /// Ends as expired what waits, asks for one attempt, and was accepted before this time: an attempt was made in vain. What
-    /// may have arrived ends as unknown. At most some thousand of them: to be called until it gives none.
-    fn end_attempts(&self, before: WallTime, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>>;
+    /// The same on all routes.
+    fn claim(&self, limit: usize, now: WallTime) -> Answer<'_, Claim> {
+        self.claim_from(vec![Share { routes: Routes::ALL, limit }], now)
+    }
+
+    /// Ends as expired what waits on these routes, asks for one attempt, and was accepted before this time: an attempt was made
+    /// in vain. What may have arrived ends as unknown. At most some thousand of them: to be called until it gives none.
+    fn end_attempts(&self, routes: Routes, before: WallTime, now: WallTime)
+    -> Answer<'_, Vec<(Cursor, OutcomeRecord)>>;
 
     /// Notes, before it returns, that these were claimed and are about to be handed to the transport. The note outlives the
     /// process, and perhaps not the machine. A store that keeps such notes puts back at its next opening what was claimed and

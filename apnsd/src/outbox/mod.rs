@@ -13,6 +13,7 @@ mod outcome;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod reading;
+mod route;
 pub mod sqlite;
 mod tag;
 
@@ -35,6 +36,7 @@ pub use lane::{Lane, Left};
 pub use outcome::OutcomeRecord;
 pub(crate) use outcome::too_late;
 pub use reading::{Backlog, ReadFrom, Unread};
+pub use route::{Route, Routes, Share};
 
 use crate::{AppName, NotificationId};
 

@@ -1,6 +1,6 @@
 //! The end of a notification as it is kept and told.
 
-use apns_proto::{ApnsId, NotSentCause, Outcome, Rejection, UnknownCause, WallTime};
+use apns_proto::{ApnsId, Environment, NotSentCause, Outcome, Rejection, UnknownCause, WallTime};
 use serde::{Deserialize, Serialize};
 
 use super::{Tries, Withdrawal};
@@ -48,6 +48,9 @@ pub struct OutcomeRecord {
     /// The caller's own name for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// The environment that answered, or that had it in hand when the answer was lost: `production` or `sandbox`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
     /// How often it was written, sent again in doubt, and sent again after a refusal.
     #[serde(flatten)]
     pub tries: Tries,
@@ -84,6 +87,7 @@ impl OutcomeRecord {
             gone_since: None,
             detail: None,
             idempotency_key: None,
+            environment: None,
             tries: Tries::default(),
             accepted_at: accepted_at.as_millis(),
             send_at: None,
@@ -115,6 +119,20 @@ impl OutcomeRecord {
     #[must_use]
     pub fn with_send_at(mut self, send_at: Option<WallTime>) -> Self {
         self.send_at = send_at.map(WallTime::as_millis);
+        self
+    }
+
+    /// With the environment that answered.
+    #[must_use]
+    pub fn with_environment(mut self, environment: Option<Environment>) -> Self {
+        self.environment = environment.map(|environment| environment.word().to_owned());
+        self
+    }
+
+    /// With another text for a person.
+    #[must_use]
+    pub(crate) fn with_detail(mut self, detail: &str) -> Self {
+        self.detail = Some(detail.to_owned());
         self
     }
 

@@ -202,6 +202,7 @@ impl From<SubmitError> for Refusal {
             SubmitError::Payload { .. } => Self::new(400, "PayloadInvalid").detail(error),
             // Nobody can ask for it here.
             SubmitError::SendAt { cause, .. } => Self::of(Reason::BadExpirationDate).detail(cause),
+            SubmitError::Environment { .. } => Self::of(Reason::TopicDisallowed).detail(error),
             SubmitError::KeyReused { .. } => Self::of(Reason::BadMessageId).detail(error),
             SubmitError::TooFast { wait } => Self::of(Reason::TooManyRequests).detail(&error).retry_after(wait),
             SubmitError::Outbox(OutboxError::Closed) => {

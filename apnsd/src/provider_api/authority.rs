@@ -36,14 +36,14 @@ pub(super) struct Signer {
 
 impl Signer {
     fn is_that_of(&self, app: &App) -> bool {
-        match &app.credential {
+        app.destinations.iter().any(|to| match &to.credential {
             Credential::SigningKey { key, key_id, team_id } => {
                 key_id.as_str() == self.key_id
                     && team_id.as_str() == self.team_id
                     && key.public_key() == self.public_key
             }
             Credential::Certificate(_) => false,
-        }
+        })
     }
 }
 
@@ -165,11 +165,13 @@ impl Shown {
 fn verified(service: &Service, token: &ShownToken<'_>) -> Option<Signer> {
     let mut keys = Vec::new();
     service.each_app(|_, app| {
-        if let Credential::SigningKey { key, key_id, team_id } = &app.credential
-            && key_id.as_str() == token.key_id
-            && team_id.as_str() == token.team_id
-        {
-            keys.push(key.public_key());
+        for to in &app.destinations {
+            if let Credential::SigningKey { key, key_id, team_id } = &to.credential
+                && key_id.as_str() == token.key_id
+                && team_id.as_str() == token.team_id
+            {
+                keys.push(key.public_key());
+            }
         }
     });
     keys.sort_unstable();

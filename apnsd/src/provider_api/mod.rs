@@ -30,7 +30,7 @@ use self::answer::Refusal;
 use self::authority::Shown;
 use self::request::Asked;
 use self::routing::Found;
-use crate::config::{Limits, ProviderApiMode};
+use crate::config::{EnvironmentChoice, Limits, ProviderApiMode};
 use crate::delivery::now;
 use crate::http::origin;
 use crate::http::shares::{Counted, bounded};
@@ -52,6 +52,9 @@ struct Shared {
     /// The provider tokens that were found good.
     shown: Shown,
 }
+
+/// The header that names the environment of a push.
+const ENVIRONMENT: &str = "apnsd-environment";
 
 /// Its name in figures.
 const INTERFACE: &str = "provider_api";
@@ -134,7 +137,18 @@ impl ProviderApi {
             return Err(Refusal::new(403, Reason::Forbidden.as_str()).detail("pages of other sites are not answered"));
         }
         let topic = asked::named_topic(&asked).map_err(Refusal::of)?;
-        routing::find(service, &authority, topic, host.and_then(routing::environment))
+        let environment = match parts.headers.get(ENVIRONMENT) {
+            Some(word) => {
+                let choice = word.to_str().ok().and_then(EnvironmentChoice::from_word);
+                let unknown = || {
+                    Refusal::new(400, "BadEnvironment")
+                        .detail("apnsd-environment has to be production, sandbox, development or auto")
+                };
+                Some(choice.ok_or_else(unknown)?)
+            }
+            None => host.and_then(routing::environment).map(EnvironmentChoice::from),
+        };
+        routing::find(service, &authority, topic, environment)
     }
 
     /// A push to a device.
@@ -142,13 +156,18 @@ impl ProviderApi {
         let service = &self.0.service;
         let notification = request::notification(&found, asked, token)?;
         if found.mode == ProviderApiMode::Through {
-            let attended = service.submit_attended(&found.app, notification.into()).await?;
+            let submission = Submission { environment: found.environment, ..notification.into() };
+            let attended = service.submit_attended(&found.app, submission).await?;
             let id = attended.id();
             let passed = attended.answer(self.0.settings.answer_within).await;
             return answer::passed_on(id, &passed);
         }
         let idempotency_key = key_of(&notification);
-        let submission = Submission { idempotency_key: idempotency_key.clone(), ..notification.into() };
+        let submission = Submission {
+            idempotency_key: idempotency_key.clone(),
+            environment: found.environment,
+            ..notification.into()
+        };
         let id = match (service.submit(&found.app, vec![submission]).await, idempotency_key) {
             (Ok(accepted), _) => accepted.first().map(|one| one.id),
             // The same, but for headers that a client makes anew when it sends again.

@@ -9,7 +9,7 @@ use apns_proto::internal::asked::is_topic_of;
 use super::answer::Refusal;
 use super::authority::Authority;
 use crate::AppName;
-use crate::config::{App, ProviderApiMode};
+use crate::config::{App, Destination, EnvironmentChoice, ProviderApiMode};
 use crate::service::Service;
 
 /// The app of a request.
@@ -17,6 +17,8 @@ use crate::service::Service;
 pub(super) struct Found {
     pub(super) app: AppName,
     pub(super) mode: ProviderApiMode,
+    /// The environment that the caller named, where it makes a difference.
+    pub(super) environment: Option<EnvironmentChoice>,
     /// The topic that the request names.
     pub(super) topic: Option<Box<str>>,
     /// It is the app's own, whatever it ends in.
@@ -36,7 +38,8 @@ enum Fit {
 
 impl Fit {
     fn of(app: &App, topic: &str) -> Option<Self> {
-        let listed = app.certificate_topics.as_ref().is_some_and(|topics| topics.covers(topic));
+        let listed = |to: &Destination| to.certificate_topics.as_ref().is_some_and(|topics| topics.covers(topic));
+        let listed = app.destinations.iter().any(listed);
         match &app.topic {
             Some(own) if own.as_str() == topic => Some(Self::Own),
             _ if listed => Some(Self::Own),
@@ -60,12 +63,12 @@ pub(super) fn environment(name: &str) -> Option<Environment> {
 }
 
 /// Finds the app among those that the caller may use: by the topic, and where several have it by the environment that the
-/// host name stands for.
+/// header or the host name stands for.
 pub(super) fn find(
     service: &Service,
     authority: &Authority,
     topic: Option<&str>,
-    environment: Option<Environment>,
+    environment: Option<EnvironmentChoice>,
 ) -> Result<Found, Refusal> {
     let mut known = false;
     let mut best: Option<Fit> = None;
@@ -76,8 +79,7 @@ pub(super) fn find(
         }
         known = true;
         let Some(fit) = topic.map_or(Some(Fit::Any), |topic| Fit::of(app, topic)) else { return };
-        if environment.is_some_and(|environment| environment != app.environment) || best.is_some_and(|best| best < fit)
-        {
+        if app.destinations_of(environment).is_empty() || best.is_some_and(|best| best < fit) {
             return;
         }
         if best != Some(fit) {
@@ -92,13 +94,15 @@ pub(super) fn find(
             is_bundle_id: best == Some(Fit::Own) && app.topic.as_ref().map(apns_proto::Topic::as_str) == topic,
             app: name,
             mode: app.provider_api,
+            environment: environment.filter(|_| app.has_both()),
             topic: topic.map(Box::from),
         }),
         (0, _) if !known => Err(authority.knows_nobody()),
         (0, _) if named => Err(Refusal::of(Reason::TopicDisallowed)
-            .detail("no app that this caller may use has this topic, in the environment of this host name")),
+            .detail("no app that this caller may use has this topic, in the environment that was named")),
         (_, _) if named => Err(Refusal::of(Reason::TopicDisallowed).detail(
-            "several apps have this topic: call Apple's host name for the environment, or use an access token for one app",
+            "several apps have this topic: name the environment, by Apple's host name or in `apnsd-environment`, or use an access \
+             token for one app",
         )),
         _ => Err(Refusal::of(Reason::MissingTopic)),
     }

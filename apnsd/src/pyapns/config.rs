@@ -102,9 +102,18 @@ impl Interface for PyapnsConfig {
 
 /// What apps have that are provisioned by pyapns's interfaces. Clients name environment and credential.
 fn app_template(mut table: toml::Table, base: &Path) -> Result<AppDefinition, ConfigError> {
-    for field in
-        ["environment", "certificate", "certificate_data", "key", "key_data", "signing_key", "signing_key_data"]
-    {
+    const NAMED: [&str; 9] = [
+        "environment",
+        "production",
+        "sandbox",
+        "certificate",
+        "certificate_data",
+        "key",
+        "key_data",
+        "signing_key",
+        "signing_key_data",
+    ];
+    for field in NAMED {
         if table.contains_key(field) {
             return Err(ConfigError::at(format!("pyapns.app.{field}"), "the client that provisions an app names it"));
         }

@@ -137,7 +137,7 @@ impl Pyapns {
             return Err(refused(Problem::forbidden()));
         }
         let is_there =
-            |name: &&AppName| self.service().info(name).is_ok_and(|info| info.environment == named.environment);
+            |name: &&AppName| self.service().info(name).is_ok_and(|info| info.environment == named.environment.into());
         let found = usable.iter().find(is_there).cloned();
         let taken = plain.as_ref().is_some_and(|plain| self.service().knows(plain));
         Ok((found, if taken { other } else { plain }))
@@ -211,7 +211,7 @@ impl Pyapns {
                 refused(json::error(StatusCode::BAD_REQUEST, &error.to_string(), &[("notification", &place)]))
             }
             // No call of this interface has one.
-            SubmitError::KeyReused { .. } | SubmitError::SendAt { .. } => {
+            SubmitError::KeyReused { .. } | SubmitError::SendAt { .. } | SubmitError::Environment { .. } => {
                 refused(json::error(StatusCode::BAD_REQUEST, &error.to_string(), &[]))
             }
             SubmitError::TooFast { .. } => refused(not_now(&error, StatusCode::TOO_MANY_REQUESTS)),

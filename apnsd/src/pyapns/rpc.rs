@@ -134,7 +134,9 @@ impl From<SubmitError> for Fault {
             SubmitError::UnknownApp(_) => Self::UnknownApp,
             SubmitError::Invalid { index, cause } => Self::failure(format_args!("notification {index}: {cause}")),
             SubmitError::Payload { index, .. } => Self::failure(format_args!("notification {index}: {error}")),
-            SubmitError::KeyReused { .. } | SubmitError::SendAt { .. } => Self::failure(error),
+            SubmitError::KeyReused { .. } | SubmitError::SendAt { .. } | SubmitError::Environment { .. } => {
+                Self::failure(error)
+            }
             SubmitError::TooFast { .. } | SubmitError::Outbox(_) => Self::NotStored(error.to_string()),
         }
     }

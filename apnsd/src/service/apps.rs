@@ -6,15 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use apns_proto::WallTime;
-use apns_tokio::Environment;
 use futures_util::future::{join_all, try_join_all};
 use parking_lot::RwLock;
 use tokio::sync::{Notify, watch};
 
 use super::{Current, RunningApp, Service, StartError, UnknownApp, in_a_task};
 use crate::AppName;
-use crate::config::{App, AppDefinition, Config, ConfigError, FileState, FilesToldTo, Transport};
-use crate::delivery::{Announcer, Credential, Engine, Health, Order, Standing, clocks, now};
+use crate::config::{App, AppDefinition, Config, ConfigError, EnvironmentChoice, FileState, FilesToldTo, Transport};
+use crate::delivery::{Announcer, Credential, Engine, Health, Order, Router, Standing, clocks, now};
 use crate::outbox::{AppPause, OutboxError, StoredApp};
 use crate::rate::RateLimit;
 
@@ -45,26 +44,44 @@ impl Origin {
 pub struct AppInfo {
     /// Its name.
     pub name: AppName,
-    /// Which of the two worlds it sends to.
-    pub environment: Environment,
+    /// Which environment notifications go to that name none.
+    pub environment: EnvironmentChoice,
+    /// What it has for each environment that it sends to.
+    pub environments: Vec<EnvironmentInfo>,
     /// By which protocol.
     pub transport: Transport,
-    /// Where it connects.
+    /// Where it connects, by default.
     pub endpoint: String,
     /// The URL of the proxy that it goes through, without user and password.
     pub proxy: Option<String>,
     /// The topic of notifications that name none.
     pub topic: Option<String>,
-    /// How it proves who it is.
+    /// How it proves who it is, by default.
     pub credential: Credential,
     /// How long one notification may wait for a connection in one go.
     pub patience: Duration,
     /// Who defined it.
     pub origin: Origin,
-    /// How it stands with the service.
+    /// How it stands with the service: the worst of its environments.
     pub health: Health,
     /// Somebody ordered that nothing is sent for now.
     pub pause: Option<AppPause>,
+}
+
+/// What may be told of an app in one environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EnvironmentInfo {
+    /// The environment.
+    pub environment: apns_tokio::Environment,
+    /// Where it connects.
+    pub endpoint: String,
+    /// The URL of the proxy that it goes through, without user and password.
+    pub proxy: Option<String>,
+    /// How it proves who it is.
+    pub credential: Credential,
+    /// How it stands with the service there.
+    pub health: Health,
 }
 
 /// Why an app was not provisioned, replaced or removed.
@@ -183,13 +200,15 @@ impl Service {
         if let Ok(running) = self.app(name) {
             *running.current.write() = current;
             running.rate.set(app.rate, Instant::now());
-            running.standing.set_health(Health::Untried);
+            running.standing.begin(app.destinations.iter().map(|to| to.environment));
             running.orders.send_replace(Order::Run(app));
             return;
         }
         let (orders, inbox) = watch::channel(Order::Run(app.clone()));
         let standing = Arc::new(Standing::new());
+        standing.begin(app.destinations.iter().map(|to| to.environment));
         standing.set_pause(self.0.paused.lock().get(name).cloned());
+        let router = Router::new(app.wrong_probes);
         let announcer = Announcer {
             standing: standing.clone(),
             waiters: self.0.waiters.clone(),
@@ -220,6 +239,7 @@ impl Service {
             wake: running.wake.clone(),
             mended: running.mended.clone(),
             store_doubt: self.0.store.doubt.clone(),
+            router: parking_lot::Mutex::new(router),
         };
         let task = tokio::spawn(engine.run(inbox));
         *running.task.lock() = Some(task);
@@ -487,11 +507,22 @@ impl Service {
         Ok(AppInfo {
             name: name.clone(),
             environment: app.environment,
+            environments: app
+                .destinations
+                .iter()
+                .map(|to| EnvironmentInfo {
+                    environment: to.environment,
+                    endpoint: to.endpoint.to_string(),
+                    proxy: to.way.proxy.as_ref().map(ToString::to_string),
+                    credential: Credential::of(to),
+                    health: running.standing.health_in(to.environment),
+                })
+                .collect(),
             transport: app.transport,
-            endpoint: app.endpoint.to_string(),
-            proxy: app.way.proxy.as_ref().map(ToString::to_string),
+            endpoint: app.main().endpoint.to_string(),
+            proxy: app.main().way.proxy.as_ref().map(ToString::to_string),
             topic: app.topic.as_ref().map(|topic| topic.as_str().to_owned()),
-            credential: Credential::of(&app),
+            credential: Credential::of(app.main()),
             patience: app.patience,
             origin,
             health: running.standing.health(),
@@ -508,11 +539,10 @@ impl Service {
 }
 
 impl AppInfo {
-    /// When its credential ends, if that is within thirty days or over.
+    /// When the first of its credentials ends, if that is within thirty days or over.
     #[must_use]
     pub fn expires_soon(&self, now: WallTime) -> Option<WallTime> {
-        let soon = now.saturating_add(apns_tokio::Validity::SOON);
-        self.credential.not_after().filter(|end| *end <= soon)
+        self.environments.iter().filter_map(|one| one.credential.expires_soon(now)).min()
     }
 }
 

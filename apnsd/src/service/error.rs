@@ -6,6 +6,7 @@ use apns_lint::Finding;
 use apns_proto::InvalidNotification;
 
 use super::later::SendAtError;
+use crate::config::EnvironmentChoice;
 use crate::outbox::OutboxError;
 
 /// There is no app of this name.
@@ -44,6 +45,14 @@ pub enum SubmitError {
         /// Why.
         cause: SendAtError,
     },
+    /// The app does not send to the environment that the caller named; `auto` needs both.
+    #[error("{}", lacks(*environment))]
+    Environment {
+        /// Its place, from 0.
+        index: usize,
+        /// What was named.
+        environment: EnvironmentChoice,
+    },
     /// Its idempotency key was given before, with another notification.
     #[error("the idempotency key was given before, with another notification")]
     KeyReused {
@@ -59,6 +68,14 @@ pub enum SubmitError {
     /// The outbox is full, or fails.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
+}
+
+const fn lacks(environment: EnvironmentChoice) -> &'static str {
+    match environment {
+        EnvironmentChoice::Production => "the app does not send to production: give it a credential for it",
+        EnvironmentChoice::Sandbox => "the app does not send to the sandbox: give it a credential for it",
+        EnvironmentChoice::Auto => "`auto` needs an app that sends to both environments",
+    }
 }
 
 fn told(findings: &[Finding]) -> String {

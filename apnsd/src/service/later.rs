@@ -5,7 +5,7 @@ use std::time::Duration;
 use apns_proto::{Expiration, Notification, WallTime};
 use ring::digest::{Context, SHA256};
 
-use crate::config::App;
+use crate::config::{App, EnvironmentChoice};
 
 /// Why a notification cannot be sent at the time that its caller wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,11 +38,22 @@ pub(super) fn check(
     }
 }
 
-/// What tells a notification from another one, with the time at which it is to be sent.
-pub(super) fn digest_with(digest: [u8; 32], send_at: Option<WallTime>) -> [u8; 32] {
-    let Some(send_at) = send_at else { return digest };
+/// What tells a notification from another one, with the time at which it is to be sent, and the environment.
+pub(super) fn digest_with(
+    digest: [u8; 32],
+    send_at: Option<WallTime>,
+    environment: Option<EnvironmentChoice>,
+) -> [u8; 32] {
+    if send_at.is_none() && environment.is_none() {
+        return digest;
+    }
     let mut all = Context::new(&SHA256);
     all.update(&digest);
-    all.update(&send_at.as_millis().to_be_bytes());
+    if let Some(send_at) = send_at {
+        all.update(&send_at.as_millis().to_be_bytes());
+    }
+    if let Some(environment) = environment {
+        all.update(environment.word().as_bytes());
+    }
     all.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
 }

@@ -27,7 +27,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use apps::{AppInfo, Origin, ProvisionError};
+pub use apps::{AppInfo, EnvironmentInfo, Origin, ProvisionError};
 pub use brake::{Cancelled, Purged};
 pub use error::{SubmitError, UnknownApp};
 pub use later::SendAtError;

@@ -10,9 +10,9 @@ use apns_proto::{InvalidNotification, Notification, WallTime};
 
 use super::{Service, SubmitError, in_a_task, later, validation};
 use crate::AppName;
-use crate::config::App;
+use crate::config::{App, Destination, EnvironmentChoice};
 use crate::delivery::now;
-use crate::outbox::{Accepted, NewEntry, OutboxError, digest};
+use crate::outbox::{Accepted, NewEntry, OutboxError, Route, digest};
 
 /// A notification as a caller hands it in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,11 +24,13 @@ pub struct Submission {
     /// Not to be sent before this time, which lies within the app's `retry.within` from now. A span in its expiration is
     /// counted from then. A time in the past is as good as none.
     pub send_at: Option<WallTime>,
+    /// Which environment it goes to. Default: that of the app.
+    pub environment: Option<EnvironmentChoice>,
 }
 
 impl From<Notification> for Submission {
     fn from(notification: Notification) -> Self {
-        Self { notification, idempotency_key: None, send_at: None }
+        Self { notification, idempotency_key: None, send_at: None, environment: None }
     }
 }
 
@@ -49,10 +51,11 @@ impl Service {
         let mut entries = Vec::with_capacity(submissions.len());
         let mut findings = Vec::with_capacity(submissions.len());
         for (index, submission) in submissions.into_iter().enumerate() {
-            let Submission { mut notification, idempotency_key, send_at } = submission;
-            findings.push(examine(index, &notification, &current.app)?);
+            let Submission { mut notification, idempotency_key, send_at, environment } = submission;
+            findings.push(examine(index, &notification, environment, &current.app)?);
             // As the caller said it: who asks again after that time asks for the same.
-            let digest = idempotency_key.is_some().then(|| later::digest_with(digest(&notification), send_at));
+            let digest =
+                idempotency_key.is_some().then(|| later::digest_with(digest(&notification), send_at, environment));
             let send_at = send_at.filter(|send_at| *send_at > at);
             if let Some(send_at) = send_at {
                 later::check(&notification, send_at, at, &current.app)
@@ -65,7 +68,8 @@ impl Service {
             }
             running.note_expiration(&notification, at);
             notification.hand_over(send_at.unwrap_or(at));
-            entries.push(NewEntry { notification, idempotency_key, digest, at, send_at });
+            let route = route_of(environment);
+            entries.push(NewEntry { notification, idempotency_key, digest, at, send_at, route });
         }
         if entries.is_empty() {
             return Ok(Vec::new());
@@ -110,22 +114,39 @@ impl Service {
     pub(crate) fn check(&self, app: &AppName, submissions: &[Submission]) -> Result<(), SubmitError> {
         let current = self.app(app)?.now();
         for (index, submission) in submissions.iter().enumerate() {
-            examine(index, &submission.notification, &current.app)?;
+            examine(index, &submission.notification, submission.environment, &current.app)?;
         }
         Ok(())
     }
 }
 
+/// The route of a notification whose caller chose this.
+fn route_of(environment: Option<EnvironmentChoice>) -> Route {
+    environment.map_or(Route::Default, |choice| choice.environment().map_or(Route::Auto, Route::Named))
+}
+
 /// What the client would refuse is refused before it is stored, and what the app's `validate` refuses. What is wrong with the
 /// payload otherwise comes back.
-fn examine(index: usize, notification: &Notification, app: &App) -> Result<Vec<Finding>, SubmitError> {
-    check(notification, app).map_err(|cause| SubmitError::Invalid { index, cause })?;
+fn examine(
+    index: usize,
+    notification: &Notification,
+    environment: Option<EnvironmentChoice>,
+    app: &App,
+) -> Result<Vec<Finding>, SubmitError> {
+    let destinations = app.destinations_of(environment);
+    if destinations.is_empty() {
+        return Err(SubmitError::Environment { index, environment: environment.unwrap_or(app.environment) });
+    }
+    for to in destinations {
+        check(notification, to, app).map_err(|cause| SubmitError::Invalid { index, cause })?;
+    }
+
     validation::judge(notification, app).map_err(|findings| SubmitError::Payload { index, findings })
 }
 
 /// What the client would refuse is refused before it is stored.
-fn check(notification: &Notification, app: &App) -> Result<(), InvalidNotification> {
-    match app.requests() {
+fn check(notification: &Notification, to: &Destination, app: &App) -> Result<(), InvalidNotification> {
+    match to.requests(app) {
         Some(requests) => requests.check(notification),
         None => Limits::default().check(notification),
     }

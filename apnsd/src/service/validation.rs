@@ -17,7 +17,7 @@ pub(super) fn judge(notification: &Notification, app: &App) -> Result<Vec<Findin
         return Ok(Vec::new());
     }
     // The binary protocol sends no push type, and the payload decides as it would on HTTP/2.
-    let requests = app.requests().unwrap_or_else(|| Requests::new("", Authentication::Certificate));
+    let requests = app.main().requests(app).unwrap_or_else(|| Requests::new("", Authentication::Certificate));
     let push_type = requests.sent_as(notification).push_type;
     let findings = Lint::new(notification.payload().as_bytes()).with_push_type(push_type).findings();
     let refused = app.validate == Validate::Refuse && findings.iter().any(|one| one.severity > Severity::Doubtful);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use apns_proto::{Expiration, LossPolicy, WallTime};
 use apnsd::config::Config;
 use apnsd::outbox::sqlite::SqliteOutbox;
-use apnsd::outbox::{NewEntry, Outbox as _};
+use apnsd::outbox::{NewEntry, Outbox as _, Route};
 use apnsd::{AppName, Daemon, Service, Signals};
 use futures_util::FutureExt as _;
 
@@ -162,7 +162,14 @@ async fn what_may_have_arrived_does_not_end_as_expired() {
     // As an earlier process left it: handed to the client, without an answer.
     let earlier = Arc::new(SqliteOutbox::open(&config.data, config.bounds.clone()).unwrap());
     let notification = notification(1).with_expiration(Expiration::At(soon));
-    let entry = NewEntry { notification, idempotency_key: None, digest: None, at: WallTime::EPOCH, send_at: None };
+    let entry = NewEntry {
+        notification,
+        idempotency_key: None,
+        digest: None,
+        at: WallTime::EPOCH,
+        send_at: None,
+        route: Route::Default,
+    };
     let id = earlier.accept(&shop(), vec![entry]).await.unwrap()[0].id;
     let lane = earlier.clone().hold(&shop()).await.unwrap();
     assert_eq!(lane.claim(1, WallTime::EPOCH).await.unwrap().entries.len(), 1);

@@ -7,6 +7,7 @@ mod brake;
 mod buttons;
 mod callers;
 mod delivery;
+mod environments;
 mod giving_up;
 mod health;
 mod http;
@@ -14,6 +15,9 @@ mod http2;
 mod later;
 mod many;
 mod meaning;
+#[cfg(feature = "postgres")]
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod provider_api;
 mod provider_api_callers;
 mod proxies;

@@ -414,7 +414,7 @@ async fn provisioning_again_replaces() {
     assert_eq!(old.call(&provision(&path, "production")).await, NIL);
     assert_eq!(old.call(&provision(&old.pem(), "sandbox")).await, NIL);
     let info = old.daemon.service().info(&"tea".parse().unwrap()).unwrap();
-    assert_eq!(info.environment, apns_tokio::Environment::Sandbox);
+    assert_eq!(info.environment, apns_tokio::Environment::Sandbox.into());
     assert_eq!(info.patience, Duration::from_secs(15), "the timeout when none is told");
     assert_eq!(old.call(&provision("/nowhere.pem", "sandbox")).await, fault(8002, "error"));
     assert_eq!(old.call(&notify("tea", text(&hex(1)), alert("x"))).await, NIL, "what could be used stays in use");

@@ -10,8 +10,8 @@ use apnsd::config::Config;
 use apnsd::outbox::sqlite::SqliteOutbox;
 use apnsd::outbox::{
     Accepted, Answer, AppPause, Backlog, Change, Claim, Counts, Cursor, Disk, FeedbackPage, GoneToken, Lane, Left,
-    NewEntry, Outbox, OutboxError, OutcomeRecord, ReadFrom, Recovered, Selection, StoredApp, Tracked, Unread,
-    Withdrawal, Withdrawn,
+    NewEntry, Outbox, OutboxError, OutcomeRecord, ReadFrom, Recovered, Routes, Selection, Share, StoredApp, Tracked,
+    Unread, Withdrawal, Withdrawn,
 };
 use apnsd::{AppName, NotificationId, Service, SubmitError};
 use tokio::sync::Semaphore;
@@ -222,12 +222,17 @@ impl Lane for FlakyLane {
         if fails(&self.flaky.recovers) { failure() } else { self.works.recover(policy, now) }
     }
 
-    fn claim(&self, limit: usize, now: WallTime) -> Answer<'_, Claim> {
-        if fails(&self.flaky.claims) { failure() } else { self.works.claim(limit, now) }
+    fn claim_from(&self, shares: Vec<Share>, now: WallTime) -> Answer<'_, Claim> {
+        if fails(&self.flaky.claims) { failure() } else { self.works.claim_from(shares, now) }
     }
 
-    fn end_attempts(&self, before: WallTime, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
-        self.works.end_attempts(before, now)
+    fn end_attempts(
+        &self,
+        routes: Routes,
+        before: WallTime,
+        now: WallTime,
+    ) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
+        self.works.end_attempts(routes, before, now)
     }
 
     fn leaving(&self, ids: &[NotificationId]) {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use apns_proto::{DeviceToken, Expiration, LossPolicy};
+use apns_proto::{DeviceToken, Environment, Expiration, LossPolicy};
 use apnsd::outbox::{
-    AppPause, Bounds, Change, Cursor, GoneToken, NewEntry, Outbox, OutboxError, ReadFrom, Selection, State, StoredApp,
-    Tries, Unread, Withdrawal,
+    AppPause, Bounds, Change, Claim, Cursor, GoneToken, NewEntry, Outbox, OutboxError, Postponement, ReadFrom, Route,
+    Routes, Selection, Share, State, StoredApp, Tries, Unread, Withdrawal,
 };
 use apnsd::{AppName, NotificationId};
 
@@ -231,15 +231,15 @@ pub(crate) async fn what_had_its_one_attempt_ends_while_it_waits(home: &Home) {
     // The first is in flight, and no attempt is over for it.
     let lane = hold(&outbox, &app).await;
     assert_eq!(lane.claim(1, at(1000)).await.unwrap().entries[0].id, ids[0]);
-    let ended = lane.end_attempts(at(1001), at(1500)).await.unwrap();
+    let ended = lane.end_attempts(Routes::ALL, at(1001), at(1500)).await.unwrap();
     let ended: Vec<_> = ended.iter().map(|(_, record)| (record.id, &*record.outcome)).collect();
     assert_eq!(ended, [(ids[2], "expired")]);
-    assert_eq!(lane.end_attempts(at(1001), at(1500)).await.unwrap(), []);
+    assert_eq!(lane.end_attempts(Routes::ALL, at(1001), at(1500)).await.unwrap(), []);
     // It comes back from a process that died, and may have arrived.
     lane.release().await.unwrap();
     let lane = hold(&outbox, &app).await;
     lane.recover(LossPolicy::Resend { at_most: 3 }, at(1600)).await.unwrap();
-    let ended = lane.end_attempts(at(1001), at(1700)).await.unwrap();
+    let ended = lane.end_attempts(Routes::ALL, at(1001), at(1700)).await.unwrap();
     let ended: Vec<_> = ended.iter().map(|(_, record)| (record.id, &*record.outcome)).collect();
     assert_eq!(ended, [(ids[0], "unknown")]);
     let counts = outbox.counts(&app).await.unwrap();
@@ -325,7 +325,7 @@ pub(crate) async fn what_is_to_be_sent_later_waits_for_its_time_whatever_the_clo
     // Neither a clock that is set back, nor the end of attempts that began before, nor housekeeping brings it forward.
     outbox.clock_set_back(Duration::from_secs(5), at(5000)).await.unwrap();
     outbox.sweep(at(5000)).await.unwrap();
-    assert_eq!(lane.end_attempts(at(50_000), at(45_000)).await.unwrap(), []);
+    assert_eq!(lane.end_attempts(Routes::ALL, at(50_000), at(45_000)).await.unwrap(), []);
     assert_eq!(lane.claim(9, at(49_999)).await.unwrap().entries, []);
     let waiting = outbox.lookup(vec![ids[1]]).await.unwrap().swap_remove(0).unwrap();
     assert!(matches!(waiting.state, State::Waiting { due, .. } if due == at(50_000)), "{waiting:?}");
@@ -435,5 +435,55 @@ pub(crate) async fn a_reader_has_its_place_until_it_is_not_used_for_long(home: &
     assert_eq!(sorted().await, ["a", "b"]);
     outbox.sweep(at(91 * day + 1)).await.unwrap();
     assert_eq!(sorted().await, ["b"]);
+    outbox.close().await.unwrap();
+}
+
+pub(crate) async fn each_route_is_claimed_for_itself_and_what_moves_waits_on_its_new_one(home: &Home) {
+    let outbox = home.open(Bounds::default()).await;
+    let app = app("one");
+    let (production, sandbox) = (Environment::Production, Environment::Sandbox);
+    let on = |number: u8, route: Route, time: u64| NewEntry { route, ..entry(number, None, time) };
+    let entries = vec![
+        on(1, Route::Named(sandbox), 10),
+        on(2, Route::Default, 20),
+        on(3, Route::Named(production), 15),
+        on(4, Route::Auto, 5),
+        on(5, Route::Default, 12),
+    ];
+    let ids: Vec<_> = outbox.accept(&app, entries).await.unwrap().into_iter().map(|one| one.id).collect();
+    let lane = hold(&outbox, &app).await;
+    let share = |routes: Routes, limit| Share { routes, limit };
+    let named = |claim: &Claim| claim.entries.iter().map(|one| one.id).collect::<Vec<_>>();
+
+    // Nothing of it, and when there is something.
+    let looked = lane.claim_from(vec![share([Route::Default].into(), 0)], at(100)).await.unwrap();
+    assert_eq!((looked.entries.len(), looked.next_due), (0, Some(at(12))));
+    let nothing = lane.claim_from(vec![share([Route::Probe].into(), 9)], at(100)).await.unwrap();
+    assert_eq!(nothing, Claim::default());
+
+    // The oldest of several routes come first, and each share has its own limit.
+    let to_production: Routes = [Route::Default, Route::Named(production)].into();
+    let shares = vec![share(to_production, 2), share([Route::Auto].into(), 1)];
+    let claim = lane.claim_from(shares, at(100)).await.unwrap();
+    assert_eq!(named(&claim), [ids[3], ids[4], ids[2]]);
+    assert_eq!(claim.next_due, Some(at(20)), "not that of the sandbox, of which nothing was asked");
+    let routes: Vec<Route> = claim.entries.iter().map(|one| one.route).collect();
+    assert_eq!(routes, [Route::Auto, Route::Default, Route::Named(production)]);
+
+    // It moves, and is where it moved to after the store was opened anew.
+    let moved = Postponement { route: Route::Last(sandbox), ..postpone(&claim.entries[0], 5, Tries::default()) };
+    let put_back = claim.entries[1..].iter().map(|one| postpone(one, 30, Tries::default()));
+    lane.change(put_back.chain([moved]).map(Change::Postpone).collect()).await.unwrap();
+    lane.release().await.unwrap();
+    outbox.close().await.unwrap();
+    let outbox = home.open(Bounds::default()).await;
+    let lane = hold(&outbox, &app).await;
+    assert_eq!(outbox.oldest_waiting(&app).await.unwrap(), Some(at(5)));
+    let to_sandbox: Routes = [Route::Named(sandbox), Route::Found(sandbox), Route::Last(sandbox)].into();
+    let claim = lane.claim_from(vec![share(to_sandbox, 9)], at(100)).await.unwrap();
+    assert_eq!((named(&claim), claim.next_due), (vec![ids[3], ids[0]], None));
+    assert_eq!(claim.entries[0].route, Route::Last(sandbox));
+    let left = lane.claim(9, at(100)).await.unwrap();
+    assert_eq!(named(&left), [ids[1], ids[2], ids[4]], "all routes, by time and by row");
     outbox.close().await.unwrap();
 }

@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 use apns_proto::{DeviceToken, Notification, Outcome, Payload, Proof, WallTime};
 use apnsd::outbox::{
-    Change, ClaimNumber, Claimed, Lane, NewEntry, Outbox, OutboxError, OutcomeRecord, Postponement, Settlement, Tries,
+    Change, ClaimNumber, Claimed, Lane, NewEntry, Outbox, OutboxError, OutcomeRecord, Postponement, Route, Settlement,
+    Tries,
 };
 use apnsd::{AppName, NotificationId};
 
@@ -37,7 +38,7 @@ fn entry(number: u8, key: Option<u8>, time: u64) -> NewEntry {
     let token = DeviceToken::from_bytes([number; 32]).unwrap();
     let notification = Notification::new(token, Payload::alert("Tea is ready"));
     let key = key.map(|key| format!("key {key}").into());
-    NewEntry { notification, idempotency_key: key, digest: None, at: at(time), send_at: None }
+    NewEntry { notification, idempotency_key: key, digest: None, at: at(time), send_at: None, route: Route::Default }
 }
 
 async fn hold(outbox: &Arc<dyn Outbox>, app: &AppName) -> Arc<dyn Lane> {
@@ -63,7 +64,7 @@ fn settle(id: NotificationId, claim: ClaimNumber, app: &AppName, tries: Tries, n
 }
 
 fn postpone(claimed: &Claimed, due: u64, tries: Tries) -> Postponement {
-    Postponement { id: claimed.id, due: at(due), tries, claim: claimed.claim }
+    Postponement { id: claimed.id, due: at(due), route: claimed.route, tries, claim: claimed.claim }
 }
 
 /// A test for each item of the contract, in each store.
@@ -104,4 +105,5 @@ each_store!(
     what_is_to_be_sent_later_waits_for_its_time_whatever_the_clock_did,
     a_reader_is_told_every_outcome_or_that_some_were_forgotten,
     a_reader_has_its_place_until_it_is_not_used_for_long,
+    each_route_is_claimed_for_itself_and_what_moves_waits_on_its_new_one,
 );

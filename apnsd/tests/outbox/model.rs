@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apns_proto::LossPolicy;
-use apnsd::outbox::{Bounds, Change, ClaimNumber, Cursor, Lane, NewEntry, Outbox, Postponement, State, Tries};
+use apnsd::outbox::{Bounds, Change, ClaimNumber, Cursor, Lane, NewEntry, Outbox, Postponement, Route, State, Tries};
 use apnsd::{AppName, NotificationId};
 use proptest::prelude::*;
 
@@ -191,7 +191,8 @@ impl Play<'_> {
                 let lanes = self.lanes.clone();
                 let Some((id, claim, known)) = self.nth_in_flight(which) else { return };
                 known.tries.retries += 1;
-                let postponement = Postponement { id, due: at(now + wait), tries: known.tries, claim };
+                let postponement =
+                    Postponement { id, due: at(now + wait), route: Route::Default, tries: known.tries, claim };
                 again(async || lanes[known.app].change(vec![Change::Postpone(postponement)]).await).await;
                 known.place = Place::Waiting { due: now + wait };
             }
@@ -253,7 +254,8 @@ impl Play<'_> {
                 // A process that is gone says nothing, and one that has the same file speaks for it.
                 let lane = if self.home.keeps_notes() { &self.lanes[known.app] } else { lane };
                 let ended = matches!(known.place, Place::Settled(_));
-                let back = Postponement { id: *id, due: at(0), tries: Tries::default(), claim: *claim };
+                let back =
+                    Postponement { id: *id, due: at(0), route: Route::Default, tries: Tries::default(), claim: *claim };
                 let change = settle(*id, *claim, &self.apps[known.app], Tries::default(), now + 1_000_000);
                 let changes = vec![Change::Postpone(back), change];
                 let settled = again(async || lane.change(changes.clone()).await).await;
@@ -350,7 +352,7 @@ impl Play<'_> {
         let (change, place, tries) = match wait {
             Some(wait) => {
                 let tries = Tries { attempts: known.tries.attempts + 1, ..known.tries };
-                let again = Postponement { id, due: at(now + wait), tries, claim };
+                let again = Postponement { id, due: at(now + wait), route: Route::Default, tries, claim };
                 (Change::Postpone(again), Place::Waiting { due: now + wait }, tries)
             }
             None => {

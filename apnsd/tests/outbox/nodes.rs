@@ -6,7 +6,7 @@ use std::time::Duration;
 use apns_proto::{Expiration, LossPolicy};
 use apnsd::AppName;
 use apnsd::outbox::postgres::{PostgresOutbox, PostgresSettings};
-use apnsd::outbox::{Bell, Bounds, Cursor, Left, Outbox, ReadFrom, Selection, State, Tries, Withdrawal};
+use apnsd::outbox::{Bell, Bounds, Cursor, Left, Outbox, ReadFrom, Routes, Selection, State, Tries, Withdrawal};
 use futures_util::future::select_all;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
@@ -110,7 +110,7 @@ async fn what_had_its_attempt_ends_as_it_was_read() {
     between(|outbox, app| {
         tokio::spawn(async move {
             let lane = outbox.clone().hold(&app).await.unwrap();
-            let ended = lane.end_attempts(at(1500), at(2000)).await.unwrap().len();
+            let ended = lane.end_attempts(Routes::ALL, at(1500), at(2000)).await.unwrap().len();
             lane.release().await.unwrap();
             ended
         })
@@ -251,7 +251,9 @@ async fn tables_of_version_1_go_on() {
     let newest = other.ask("SELECT value FROM meta WHERE name = 'version'").await;
     other
         .run(
-            "ALTER TABLE reader DROP COLUMN used_at, DROP COLUMN node, DROP COLUMN incarnation;
+            "DROP INDEX pending_waiting; ALTER TABLE pending DROP COLUMN route;
+             CREATE INDEX pending_waiting ON pending (app, due, row) WHERE state = 0;
+             ALTER TABLE reader DROP COLUMN used_at, DROP COLUMN node, DROP COLUMN incarnation;
              ALTER TABLE node DROP COLUMN wants; UPDATE meta SET value = 1 WHERE name = 'version'",
         )
         .await;

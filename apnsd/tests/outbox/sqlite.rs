@@ -41,7 +41,9 @@ async fn a_later_version_is_left_alone() {
 }
 
 /// What each version of the tables has that the one before did not, undone: the latest first.
-const UNDONE: [&str; 6] = [
+const UNDONE: [&str; 7] = [
+    "DROP INDEX pending_waiting; ALTER TABLE pending DROP COLUMN route;
+     CREATE INDEX pending_waiting ON pending (app, due, row) WHERE state = 0; PRAGMA user_version = 7",
     "ALTER TABLE reader DROP COLUMN used_at; ALTER TABLE app DROP COLUMN forgotten; PRAGMA user_version = 6",
     "ALTER TABLE pending DROP COLUMN send_at; PRAGMA user_version = 5",
     "ALTER TABLE pending DROP COLUMN claim; PRAGMA user_version = 4",

@@ -16,6 +16,7 @@ mod clocks;
 #[cfg(all(unix, feature = "postgres"))]
 mod cluster;
 mod doubt;
+mod environments;
 #[cfg(target_os = "linux")]
 mod full_disk;
 #[cfg(unix)]
@@ -72,6 +73,9 @@ const TESTS: &[(&str, Test)] = &[
     }),
     ("nothing_is_in_doubt_without_a_provider", |extent| {
         Box::pin(doubt::nothing_is_in_doubt_without_a_provider(extent.kills))
+    }),
+    ("a_daemon_that_is_killed_finds_out_what_it_had_not", |extent| {
+        Box::pin(environments::a_daemon_that_is_killed_finds_out_what_it_had_not(extent.kills, extent.seed))
     }),
     #[cfg(unix)]
     ("a_second_signal_ends_at_once", |_| Box::pin(stop::a_second_signal_ends_at_once())),

@@ -4,7 +4,6 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use apns_proto::{CloseReason, LinkId, NotSentCause, Notification, Outcome, Rejection, UnknownCause, WallTime};
@@ -13,16 +12,16 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use super::side::Side;
 use super::{Asked, Engine, Order, STORE_RETRY, asked};
 use crate::NotificationId;
-use crate::config::App;
 use crate::delivery::Health;
 use crate::delivery::attempts::Attempts;
 use crate::delivery::clocks::now;
 use crate::delivery::feedback::read_feedback;
 use crate::delivery::judge::{Judge, Ticket};
-use crate::delivery::pace::Pace;
-use crate::outbox::{Change, Claim, Cursor, Lane, Left, OutboxError, OutcomeRecord};
+use crate::delivery::router::TokenKey;
+use crate::outbox::{Change, Claim, Cursor, Lane, Left, OutboxError, OutcomeRecord, Route, Share};
 
 /// How much is claimed in one go.
 const CLAIM: usize = 1000;
@@ -49,34 +48,41 @@ fn receive(mut receiver: mpsc::Receiver<(Ticket, Notification)>) -> Received {
 
 /// A client at work, and what is under way with it.
 pub(super) struct ClientRun<'a> {
+    pub(super) side: Side<'a>,
     engine: &'a Engine,
     lane: &'a dyn Lane,
-    judge: Judge<'a>,
+    pub(super) judge: Judge<'a>,
     client: Client,
     events: apns_tokio::Events,
     events_over: bool,
     /// To the client; `None` when no more is handed to it.
-    feed: Option<mpsc::Sender<(Ticket, Notification)>>,
+    pub(super) feed: Option<mpsc::Sender<(Ticket, Notification)>>,
     outcomes: Pin<Box<SendAll<Source, Ticket>>>,
     /// Handed to the client, and no outcome yet.
-    under_way: usize,
+    pub(super) under_way: usize,
+    /// What waits for the answer to another notification for the same device token.
+    pub(super) behind: HashMap<TokenKey, Vec<(Ticket, Notification)>>,
+    /// How many these are.
+    pub(super) waits_behind: usize,
     links: HashSet<(usize, LinkId)>,
     /// How many may be with the client without one of them waiting in it. What is claimed is in doubt after a crash, so no
     /// more is claimed than can be written.
     capacity: usize,
     /// There may be something new to claim.
-    hungry: bool,
+    pub(super) hungry: bool,
     /// Something waits whose time has come.
     more: bool,
     /// The service has answered something since there was no connection.
     answered: bool,
     /// How many answers in a row said that the service has a problem of its own.
     errors_in_a_row: u32,
-    attempts: Attempts<'a>,
+    pub(super) attempts: Attempts<'a>,
     /// So many connections were ordered since one came or went, or began to take more or less.
     ordered: usize,
     claiming: Asked<'a, Claim>,
-    changes: Vec<Change>,
+    /// How many of those that wait for a guess it may give.
+    guesses_claimed: Option<usize>,
+    pub(super) changes: Vec<Change>,
     changing: Asked<'a, Vec<(Cursor, OutcomeRecord)>>,
     /// What is being written, in case the store fails.
     written: Vec<Change>,
@@ -84,10 +90,10 @@ pub(super) struct ClientRun<'a> {
     refused: HashMap<NotificationId, Rejection>,
     next_due: Pin<Box<Sleep>>,
     due_set: bool,
-    /// How fast the app may send.
-    pace: Pace,
-    /// Until it may send more.
+    /// Until the app may send more.
     paced: Option<Pin<Box<Sleep>>>,
+    /// Until the next guess may be made.
+    next_guess: Option<(std::time::Instant, Pin<Box<Sleep>>)>,
     store_rests: Option<Pin<Box<Sleep>>>,
     closing: Option<Pin<Box<dyn Future<Output = CloseReport> + Send + 'a>>>,
     /// When what is left is given up.
@@ -98,16 +104,18 @@ pub(super) struct ClientRun<'a> {
 }
 
 impl<'a> ClientRun<'a> {
-    pub(super) fn new(engine: &'a Engine, lane: &'a Arc<dyn Lane>, app: &'a App, client: Client) -> Self {
+    pub(super) fn new(side: Side<'a>, client: Client) -> Self {
+        let Side { engine, lane, app, to, .. } = side;
         let (feed, source) = mpsc::channel(app.in_flight);
         let source: Source = futures_util::stream::unfold(source, receive as fn(_) -> _);
         let noting = lane.clone();
         let sending =
             client.send_all(source).before_leaving(|ticket: &Ticket| ticket.id, move |ids| noting.leaving(ids));
         Self {
+            side,
             engine,
             lane: &**lane,
-            judge: Judge { name: &engine.name, app },
+            judge: Judge { name: &engine.name, app, environment: to.environment },
             events: client.events(),
             events_over: false,
             outcomes: Box::pin(sending),
@@ -115,6 +123,8 @@ impl<'a> ClientRun<'a> {
             feed: Some(feed),
             attempts: Attempts::new(engine, &**lane),
             under_way: 0,
+            behind: HashMap::new(),
+            waits_behind: 0,
             links: HashSet::new(),
             capacity: 0,
             hungry: true,
@@ -123,14 +133,15 @@ impl<'a> ClientRun<'a> {
             errors_in_a_row: 0,
             ordered: 0,
             claiming: None,
+            guesses_claimed: None,
             changes: Vec::new(),
             changing: None,
             written: Vec::new(),
             refused: HashMap::new(),
             next_due: Box::pin(sleep(Duration::ZERO)),
             due_set: false,
-            pace: Pace::new(app.send_rate, std::time::Instant::now()),
             paced: None,
+            next_guess: None,
             store_rests: None,
             closing: None,
             deadline: None,
@@ -145,10 +156,10 @@ impl<'a> ClientRun<'a> {
         loop {
             self.advance();
             if self.is_over() {
-                self.engine.standing.connected(0);
+                self.standing_connected(0);
                 return self.left;
             }
-            let wake = self.engine.wake.notified();
+            let side = self.side;
             let (client, capacity) = (self.client.clone(), self.capacity);
             tokio::select! {
                 biased;
@@ -188,8 +199,12 @@ impl<'a> ClientRun<'a> {
                     self.due_set = false;
                     self.hungry = true;
                 }
-                () = wake => self.hungry = true,
-                () = self.engine.mended.notified() => self.client.credential_changed(),
+                () = next_guess(&mut self.next_guess) => {
+                    self.next_guess = None;
+                    self.hungry = true;
+                }
+                () = side.woken() => self.hungry = true,
+                () = side.mended() => self.client.credential_changed(),
                 capacity = client.capacity_changed(capacity) => {
                     self.capacity = capacity;
                     self.ordered = 0;
@@ -207,7 +222,7 @@ impl<'a> ClientRun<'a> {
         loop {
             self.advance();
             if self.is_over() {
-                self.engine.standing.connected(0);
+                self.standing_connected(0);
                 return;
             }
             // A stop that comes while an app is being replaced may leave less time.
@@ -242,6 +257,7 @@ impl<'a> ClientRun<'a> {
     fn is_over(&self) -> bool {
         self.feed.is_none()
             && self.under_way == 0
+            && self.waits_behind == 0
             && self.claiming.is_none()
             && self.changing.is_none()
             && !self.attempts.are_ending()
@@ -254,7 +270,7 @@ impl<'a> ClientRun<'a> {
         if self.store_rests.is_some() {
             return;
         }
-        self.attempts.end();
+        self.attempts.end(|| self.side.routes_in_vain());
         let idle = self.changing.is_none();
         if idle && !self.changes.is_empty() {
             let rest = self.changes.split_off(self.changes.len().min(CHANGES));
@@ -266,15 +282,15 @@ impl<'a> ClientRun<'a> {
         }
         // Behind the changes, whose places become free with them; what is answered and not kept yet is in doubt as well.
         let window = self.capacity.min(self.judge.app.in_flight);
-        let room = window.saturating_sub(self.under_way + self.changes.len()).min(CLAIM);
+        let room = window.saturating_sub(self.under_way + self.waits_behind + self.changes.len()).min(CLAIM);
         // With the changes, which share their sync, or when it is worth one of its own.
         let worthwhile = idle || room >= (window / 4).clamp(1, CLAIM);
         // Without room it is only asked whether anything waits: then a connection is needed.
-        let allowed = self.pace.allows(room, std::time::Instant::now());
+        let allowed = self.side.shared.pace.lock().allows(room, std::time::Instant::now());
         if room > 0 && allowed == 0 && (self.hungry || self.more) {
             // Looked at again when there is a step's worth.
             if self.paced.is_none() {
-                self.paced = self.pace.wait().map(|wait| Box::pin(sleep(wait)));
+                self.paced = self.side.shared.pace.lock().wait().map(|wait| Box::pin(sleep(wait)));
             }
             self.order_connections();
             return;
@@ -288,7 +304,14 @@ impl<'a> ClientRun<'a> {
         let paused = self.engine.standing.is_paused();
         if wanted && !paused && self.claiming.is_none() {
             self.hungry = false;
-            self.claiming = Some(self.lane.claim(room, now()));
+            let shares = self.side.shares(room);
+            let of_probes = |share: &&Share| share.routes.has(Route::Probe);
+            self.guesses_claimed = shares.iter().find(of_probes).map(|share| share.limit);
+            self.claiming = Some(self.lane.claim_from(shares, now()));
+        }
+        let next = self.side.next_guess();
+        if next != self.next_guess.as_ref().map(|(at, _)| *at) {
+            self.next_guess = next.map(|at| (at, Box::pin(sleep_until(at.into()))));
         }
         self.order_connections();
     }
@@ -298,7 +321,7 @@ impl<'a> ClientRun<'a> {
     fn order_connections(&mut self) {
         let wanted = match () {
             () if !self.more || self.engine.standing.is_paused() => 0,
-            () if self.engine.standing.works() && self.lane.waiting() >= CROWD => {
+            () if self.engine.standing.works(self.side.to.environment) && self.lane.waiting() >= CROWD => {
                 (self.links.len() + 1).min(self.judge.app.connections)
             }
             () => 1,
@@ -311,6 +334,7 @@ impl<'a> ClientRun<'a> {
     /// Hands nothing more to the client, and has it settle what it has.
     fn wind_down(&mut self, within: Duration) {
         self.feed = None;
+        self.put_back_all_behind();
         if self.closing.is_none() && self.deadline.is_none() {
             self.deadline = Some(Instant::now() + within);
             let client = self.client.clone();
@@ -324,24 +348,15 @@ impl<'a> ClientRun<'a> {
             Err(_) => return self.on_store_failure(),
         };
         let now = now();
-        self.pace.spend(claim.entries.len());
+        let (guesses, claimed) = (self.guesses_claimed.take(), claim.entries.len());
+        let probes = claim.entries.iter().filter(|claimed| claimed.route == Route::Probe).count();
+        if guesses.is_some_and(|limit| probes < limit) {
+            self.side.router().held_back = false;
+        }
+        self.side.shared.pace.lock().spend(claimed);
         for claimed in claim.entries {
-            let expired = claimed.notification.expiration().has_passed(now) || self.attempts.had_its_own(&claimed);
             let (ticket, notification) = Ticket::issue(claimed);
-            let Some(feed) = self.feed.as_ref() else {
-                self.changes.push(Judge::put_back(&ticket, now));
-                continue;
-            };
-            if expired {
-                self.changes.push(self.judge.expired(&ticket, now));
-                continue;
-            }
-            match feed.try_send((ticket, notification)) {
-                Ok(()) => self.under_way += 1,
-                Err(mpsc::error::TrySendError::Full((ticket, _)) | mpsc::error::TrySendError::Closed((ticket, _))) => {
-                    self.changes.push(Judge::put_back(&ticket, now));
-                }
-            }
+            self.take(ticket, notification, now);
         }
         self.more = claim.next_due.is_some_and(|due| due <= now);
         match claim.next_due {
@@ -366,13 +381,15 @@ impl<'a> ClientRun<'a> {
         while let Some((ticket, delivery)) = next.take() {
             self.under_way -= 1;
             self.note_health(&delivery);
-            let change = self.judge.delivered(&ticket, &delivery, now);
-            if let (Change::Postpone(again), Outcome::Rejected(rejection)) = (&change, &delivery.outcome)
+            let judged = self.judged(&ticket, &delivery, now);
+            if let (Change::Postpone(again), Outcome::Rejected(rejection), false) =
+                (&judged.change, &delivery.outcome, judged.asks_on)
                 && self.engine.announcer.waiters.is_attended(again.id)
             {
                 self.refused.insert(again.id, rejection.clone());
             }
-            self.changes.push(change);
+            self.changes.push(judged.change);
+            self.go_on_behind(&ticket, now);
             if self.changes.len() < CHANGES && self.under_way > 0 {
                 next = self.outcomes.next().now_or_never().flatten();
             }
@@ -383,18 +400,17 @@ impl<'a> ClientRun<'a> {
     /// A peer that takes connections and says nothing is no service.
     fn note_silence(&self) {
         if !self.answered {
-            let why = format!("{} takes connections and does not answer", self.judge.app.endpoint);
-            self.engine.note(Health::Failing { why });
+            let why = format!("{} takes connections and does not answer", self.side.to.endpoint);
+            self.side.note(Health::Failing { why });
         }
     }
 
     fn note_working(&mut self) {
         self.errors_in_a_row = 0;
-        self.engine.note(Health::Working);
+        self.side.note(Health::Working);
     }
 
     fn note_health(&mut self, delivery: &Delivery) {
-        let engine = self.engine;
         self.answered |= matches!(delivery.outcome, Outcome::Accepted { .. } | Outcome::Rejected(_));
         match &delivery.outcome {
             Outcome::Accepted { .. } => self.note_working(),
@@ -403,8 +419,10 @@ impl<'a> ClientRun<'a> {
             Outcome::Rejected(rejection @ Rejection::Provider(_)) => {
                 self.errors_in_a_row = self.errors_in_a_row.saturating_add(1);
                 // One now and then is nothing unusual.
-                if self.errors_in_a_row >= ERRORS || engine.standing.health() == Health::Untried {
-                    engine.note_trouble(&format_args!(
+                if self.errors_in_a_row >= ERRORS
+                    || self.engine.standing.health_in(self.side.to.environment) == Health::Untried
+                {
+                    self.side.note_trouble(&format_args!(
                         "the service answers {} {}",
                         rejection.status(),
                         apns_proto::Escaped(rejection.reason())
@@ -423,6 +441,7 @@ impl<'a> ClientRun<'a> {
                 self.engine.announcer.publish(&settled);
                 // What waits again has a time of its own, which the next claim tells.
                 self.hungry |= written.iter().any(|change| matches!(change, Change::Postpone(_)));
+                self.tell_of_routes(&written);
                 if !self.refused.is_empty() {
                     for (id, rejection) in written.iter().filter_map(|change| self.refused.remove_entry(&change.id())) {
                         self.engine.announcer.waiters.refused(id, &rejection);
@@ -468,7 +487,11 @@ impl<'a> ClientRun<'a> {
             }
             None => cause.to_string(),
         };
-        self.engine.note(Health::Failing { why });
+        self.side.note(Health::Failing { why });
+    }
+
+    fn standing_connected(&self, open: usize) {
+        self.engine.standing.connected(self.side.to.environment, open);
     }
 
     fn on_event(&mut self, event: &ClientEvent) {
@@ -492,18 +515,18 @@ impl<'a> ClientRun<'a> {
                 // Where somebody has to act, the pause says so.
                 let says_more = report.reason.is_fatal() || report.reason.credential_refusal().is_some();
                 if self.links.is_empty() && !self.answered && wanted && !says_more {
-                    self.engine.note_trouble(&report.reason);
+                    self.side.note_trouble(&report.reason);
                 }
             }
             ClientEvent::DialFailed { failure, .. } if failure.fatal => {
-                self.engine.note(Health::Failing { why: failure.to_string() });
+                self.side.note(Health::Failing { why: failure.to_string() });
             }
-            ClientEvent::DialFailed { failure, .. } => self.engine.note_trouble(failure),
-            ClientEvent::GaveUp { why, .. } => self.engine.note_trouble(why),
+            ClientEvent::DialFailed { failure, .. } => self.side.note_trouble(failure),
+            ClientEvent::GaveUp { why, .. } => self.side.note_trouble(why),
             ClientEvent::Paused { cause, retry_in, .. } => self.on_pause(cause, *retry_in),
-            ClientEvent::Resumed { .. } => self.engine.note(Health::Working),
+            ClientEvent::Resumed { .. } => self.side.note(Health::Working),
             ClientEvent::TokenWanted { .. } => {
-                self.engine.note_trouble(&"the token source has no provider token");
+                self.side.note_trouble(&"the token source has no provider token");
             }
             ClientEvent::Warning { warning, .. } => {
                 tracing::warn!("app {}: {warning}", self.engine.name);
@@ -512,13 +535,20 @@ impl<'a> ClientRun<'a> {
             // An event of a later kind changes nothing that is known here.
             _ => {}
         }
-        self.engine.standing.connected(self.links.len());
+        self.standing_connected(self.links.len());
     }
 }
 
 async fn optional(sleep: &mut Option<Pin<Box<Sleep>>>) {
     match sleep {
         Some(sleep) => sleep.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_guess(sleep: &mut Option<(std::time::Instant, Pin<Box<Sleep>>)>) {
+    match sleep {
+        Some((_, sleep)) => sleep.as_mut().await,
         None => std::future::pending().await,
     }
 }

@@ -9,7 +9,8 @@ use super::connections::{Link, Trouble};
 use super::{AppNumber, Shared, cursor, millis, not_ours, time};
 use crate::outbox::outcome::{abandoned, too_late};
 use crate::outbox::{
-    Cursor, GoneToken, OutboxError, OutcomeRecord, Selection, Settlement, Tries, Withdrawal, Withdrawn, decode,
+    Cursor, GoneToken, OutboxError, OutcomeRecord, Route, Routes, Selection, Settlement, Tries, Withdrawal, Withdrawn,
+    decode,
 };
 use crate::{AppName, NotificationId};
 
@@ -22,35 +23,35 @@ type Ended = Vec<(Cursor, OutcomeRecord)>;
 pub(super) struct Pending {
     pub(super) row: i64,
     pub(super) claim: i64,
-    due: i64,
     accepted_at: WallTime,
     pub(super) tries: Tries,
     key: Option<Vec<u8>>,
     pub(super) send_at: Option<WallTime>,
+    pub(super) route: Route,
 }
 
 /// What [`Pending::read`] reads, before anything else.
 macro_rules! pending_columns {
     () => {
-        "row, claim, due, accepted_at, attempts, replays, retries, key, send_at"
+        "row, claim, due, accepted_at, attempts, replays, retries, key, send_at, route"
     };
 }
 pub(super) use pending_columns;
 
 impl Pending {
     /// How many columns that are.
-    pub(super) const WIDTH: usize = 9;
+    pub(super) const WIDTH: usize = 10;
 
     pub(super) fn read(row: &Row) -> Self {
         let count = |column| u32::try_from(row.get::<_, i64>(column)).unwrap_or(u32::MAX);
         Self {
             row: row.get(0),
             claim: row.get(1),
-            due: row.get(2),
             accepted_at: time(row.get(3)),
             tries: Tries { attempts: count(4), replays: count(5), retries: count(6) },
             key: row.get(7),
             send_at: row.get::<_, Option<i64>>(8).map(time),
+            route: Route::from_number(row.get::<_, i16>(9).into()),
         }
     }
 
@@ -192,6 +193,7 @@ impl Shared {
         link: &Link,
         app: &AppName,
         number: AppNumber,
+        routes: Routes,
         before: WallTime,
         now: WallTime,
     ) -> Result<Ended, Trouble> {
@@ -199,9 +201,10 @@ impl Shared {
             "SELECT ",
             pending_columns!(),
             " FROM pending WHERE app = $1 AND state = 0 AND once AND accepted_at < $2
-             AND coalesce(send_at, accepted_at) < $2 ORDER BY accepted_at, row LIMIT $3"
+             AND coalesce(send_at, accepted_at) < $2 AND route = ANY($4) ORDER BY accepted_at, row LIMIT $3"
         );
-        let found = link.rows(find, &[&number, &millis(before), &STEP]).await?;
+        let routes: Vec<i16> = routes.numbers().map(i16::from).collect();
+        let found = link.rows(find, &[&number, &millis(before), &STEP, &routes]).await?;
         let rows = found.iter().map(|row| {
             let pending = Pending::read(row);
             let outcome = if pending.tries.replays == 0 { Outcome::Expired } else { too_late() };
@@ -216,7 +219,7 @@ impl Shared {
         let waiting = concat!(
             "SELECT ",
             pending_columns!(),
-            " FROM pending WHERE app = $1 AND state = 0 ORDER BY due, row LIMIT $2"
+            " FROM pending WHERE app = $1 AND state = 0 ORDER BY route, due, row LIMIT $2"
         );
         let waiting = link.rows(waiting, &[&number, &STEP]).await?;
         let rows = waiting.iter().map(|row| {
@@ -338,9 +341,10 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// A place in the order of what waits: by time, then by row.
+/// A place in the order of what waits: by route, by time, then by row. What moves meanwhile moves towards the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Turn {
+    route: i16,
     due: i64,
     row: i64,
 }
@@ -348,17 +352,18 @@ struct Turn {
 impl Turn {
     fn read(cursor: &Cursor) -> Result<Self, OutboxError> {
         if cursor.as_str().is_empty() {
-            return Ok(Self { due: i64::MIN, row: 0 });
+            return Ok(Self { route: 0, due: i64::MIN, row: 0 });
         }
         let read = || {
-            let (due, row) = cursor.as_str().split_once(':')?;
-            Some(Self { due: due.parse().ok()?, row: row.parse().ok()? })
+            let (route, turn) = cursor.as_str().split_once(':')?;
+            let (due, row) = turn.split_once(':')?;
+            Some(Self { route: route.parse().ok()?, due: due.parse().ok()?, row: row.parse().ok()? })
         };
         read().ok_or_else(|| not_ours(cursor))
     }
 
     fn cursor(self) -> Cursor {
-        Cursor::new(format!("{}:{}", self.due, self.row))
+        Cursor::new(format!("{}:{}:{}", self.route, self.due, self.row))
     }
 }
 
@@ -379,11 +384,11 @@ async fn waiting_behind(
         "SELECT ",
         pending_columns!(),
         ", CASE WHEN $5 THEN body END FROM pending
-         WHERE app = $1 AND state = 0 AND (due, row) > ($2, $3) ORDER BY due, row LIMIT $4"
+         WHERE app = $1 AND state = 0 AND (route, due, row) > ($6, $2, $3) ORDER BY route, due, row LIMIT $4"
     );
-    let found = link.rows(find, &[&app, &after.due, &after.row, &STEP, &inside]).await?;
+    let found = link.rows(find, &[&app, &after.due, &after.row, &STEP, &inside, &after.route]).await?;
     let full = i64::try_from(found.len()).is_ok_and(|found| found == STEP);
-    let next = found.last().filter(|_| full).map(|row| Turn { due: Pending::read(row).due, row: row.get(0) });
+    let next = found.last().filter(|_| full).map(|row| Turn { route: row.get(9), due: row.get(2), row: row.get(0) });
     Ok((found, next))
 }
 

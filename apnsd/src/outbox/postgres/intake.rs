@@ -40,6 +40,7 @@ pub(super) struct NewRow {
     pub(super) digest: Option<[u8; 32]>,
     pub(super) at: i64,
     pub(super) send_at: Option<i64>,
+    pub(super) route: i16,
     /// It asks for one attempt.
     pub(super) once: bool,
 }
@@ -239,7 +240,7 @@ impl Writer {
         let (room, accept) = (link.statement(ROOM).await?, link.statement(ACCEPT).await?);
         let idempotency = span(self.shared.bounds.idempotency);
         // All in one round trip.
-        let params: [super::Param<'_>; 10] = [
+        let params: [super::Param<'_>; 11] = [
             &batch,
             &new.rows,
             &new.apps,
@@ -250,6 +251,7 @@ impl Writer {
             &new.bodies,
             &idempotency,
             &new.send_at,
+            &new.route,
         ];
         let (begun, held, taken) = future::join3(
             link.client.batch_execute("BEGIN"),
@@ -374,6 +376,7 @@ struct Columns<'a> {
     digests: Vec<Option<&'a [u8]>>,
     at: Vec<i64>,
     send_at: Vec<Option<i64>>,
+    route: Vec<i16>,
     once: Vec<bool>,
     bodies: Vec<&'a [u8]>,
 }
@@ -388,6 +391,7 @@ impl<'a> Columns<'a> {
             digests: each().map(|new| new.digest.as_ref().map(<[u8; 32]>::as_slice)).collect(),
             at: each().map(|new| new.at).collect(),
             send_at: each().map(|new| new.send_at).collect(),
+            route: each().map(|new| new.route).collect(),
             once: each().map(|new| new.once).collect(),
             bodies: each().map(|new| &*new.body).collect(),
         }
@@ -403,12 +407,13 @@ const ROOM: &str = "SELECT app, sum(waiting + in_flight)::int8, sum(bytes)::int8
 const ACCEPT: &str = "
     WITH b AS (INSERT INTO batch (id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING id),
     new AS (SELECT t.* FROM b, unnest($2::int8[], $3::int4[], $4::bytea[], $5::bytea[], $6::int8[], $7::bool[], $8::bytea[],
-        $10::int8[]) AS t(row, app, key, digest, at, once, body, send_at)),
+        $10::int8[], $11::int2[]) AS t(row, app, key, digest, at, once, body, send_at, route)),
     k AS (INSERT INTO key AS known (app, key, row, at, digest)
         SELECT DISTINCT ON (app, key) app, key, row, at, digest FROM new WHERE key IS NOT NULL ORDER BY app, key, row
         ON CONFLICT (app, key) DO UPDATE SET row = excluded.row, at = excluded.at, digest = excluded.digest
             WHERE known.at <= excluded.at - $9::int8
         RETURNING row),
-    p AS (INSERT INTO pending (row, app, once, due, accepted_at, send_at, key, body)
-        SELECT row, app, once, coalesce(send_at, at), at, send_at, key, body FROM new WHERE key IS NULL OR row IN (SELECT row FROM k))
+    p AS (INSERT INTO pending (row, app, once, due, accepted_at, send_at, route, key, body)
+        SELECT row, app, once, coalesce(send_at, at), at, send_at, route, key, body FROM new
+        WHERE key IS NULL OR row IN (SELECT row FROM k))
     SELECT -1::int8 FROM b UNION ALL SELECT row FROM k ORDER BY 1";

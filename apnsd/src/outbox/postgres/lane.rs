@@ -21,7 +21,7 @@ use super::{AppNumber, Shared, millis, time, unsigned};
 use crate::outbox::outcome::abandoned;
 use crate::outbox::{
     Answer, Change, Claim, ClaimNumber, Claimed, Cursor, Lane, Left, OutboxError, OutcomeRecord, Postponement,
-    Recovered, decode,
+    Recovered, Routes, Share, decode,
 };
 use crate::{AppName, NotificationId};
 
@@ -47,6 +47,8 @@ pub(super) struct PostgresLane {
     taken: i64,
     leaving: watch::Receiver<Option<Left>>,
     claims: Mutex<Claims>,
+    /// One claim at a time: one whose answer did not come is looked for by the next.
+    claiming: tokio::sync::Mutex<()>,
     waiting: Arc<AtomicU64>,
 }
 
@@ -88,6 +90,7 @@ pub(super) async fn hold(shared: Arc<Shared>, app: AppName) -> Result<PostgresLa
                     taken: epoch,
                     leaving,
                     claims,
+                    claiming: tokio::sync::Mutex::default(),
                     waiting: Arc::default(),
                 });
             }
@@ -139,10 +142,13 @@ impl Shared {
 /// Holds the lane's row, so that a claim and a take-over follow each other.
 const CLAIM: &str = concat!(
     "WITH l AS MATERIALIZED (SELECT 1 FROM lane WHERE app = $1 AND epoch = $2 FOR SHARE),
-     c AS MATERIALIZED (SELECT row FROM pending WHERE app = $1 AND state = 0 AND due <= $3 AND EXISTS (SELECT 1 FROM l)
-        ORDER BY due, row LIMIT $4),
+     t AS (SELECT w.row, row_number() OVER (PARTITION BY s.share ORDER BY w.due, w.row) AS place, s.most
+        FROM unnest($4::int4[], $6::int2[], $7::int8[]) AS s(share, route, most),
+        LATERAL (SELECT row, due FROM pending WHERE app = $1 AND route = s.route AND state = 0 AND due <= $3
+            AND EXISTS (SELECT 1 FROM l) ORDER BY due, row LIMIT s.most) AS w),
+     c AS MATERIALIZED (SELECT row FROM t WHERE place <= most),
      u AS (UPDATE pending AS p SET state = 1, claim = $5 FROM c WHERE p.row = c.row AND p.state = 0
-        RETURNING p.row, p.claim, p.due, p.accepted_at, p.attempts, p.replays, p.retries, p.key, p.send_at,
+        RETURNING p.row, p.claim, p.due, p.accepted_at, p.attempts, p.replays, p.retries, p.key, p.send_at, p.route,
             p.body)
      SELECT ",
     pending_columns!(),
@@ -151,14 +157,17 @@ const CLAIM: &str = concat!(
 
 /// What else is to be known after a claim.
 const AFTERWARDS: &str = "
-    SELECT (SELECT due FROM pending WHERE app = $1 AND state = 0 ORDER BY due, row LIMIT 1),
+    SELECT (SELECT min(w.due) FROM unnest($3::int2[]) AS r(route),
+            LATERAL (SELECT due FROM pending WHERE app = $1 AND pending.route = r.route AND state = 0
+                ORDER BY due, row LIMIT 1) AS w),
         (SELECT coalesce(sum(waiting), 0)::int8 FROM tally WHERE app = $1),
         EXISTS (SELECT 1 FROM lane WHERE app = $1 AND epoch = $2)";
 
 const POSTPONE: &str = "
-    UPDATE pending AS p SET state = 0, due = s.due, attempts = s.attempts, replays = s.replays, retries = s.retries
-    FROM unnest($2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::int8[], $7::int8[])
-        AS s(row, claim, due, attempts, replays, retries)
+    UPDATE pending AS p SET state = 0, due = s.due, attempts = s.attempts, replays = s.replays, retries = s.retries,
+        route = s.route
+    FROM unnest($2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::int8[], $7::int8[], $8::int2[])
+        AS s(row, claim, due, attempts, replays, retries, route)
     WHERE p.row = s.row AND p.app = $1 AND p.state = 1 AND p.claim = s.claim";
 
 /// A job for a lane: what it needs of it.
@@ -204,16 +213,24 @@ impl Held {
     async fn claim(
         self,
         link: Arc<Link>,
-        (limit, now): (usize, WallTime),
+        (shares, now): (Vec<Share>, WallTime),
         claim: i64,
         earlier: Vec<Row>,
         waiting: Arc<AtomicU64>,
     ) -> Result<Claim, Trouble> {
         let (claiming, afterwards) = (link.statement(CLAIM).await?, link.statement(AFTERWARDS).await?);
-        let limit = if earlier.is_empty() { i64::try_from(limit).unwrap_or(i64::MAX) } else { 0 };
+        let (mut numbers, mut routes, mut limits) = (Vec::<i32>::new(), Vec::<i16>::new(), Vec::<i64>::new());
+        for (number, share) in (0..).zip(&shares) {
+            for route in share.routes.numbers() {
+                numbers.push(number);
+                routes.push(route.into());
+                limits.push(if earlier.is_empty() { i64::try_from(share.limit).unwrap_or(i64::MAX) } else { 0 });
+            }
+        }
         let now_millis = millis(now);
-        let params: [super::Param<'_>; 5] = [&self.number, &self.epoch, &now_millis, &limit, &claim];
-        let about: [super::Param<'_>; 2] = [&self.number, &self.epoch];
+        let params: [super::Param<'_>; 7] =
+            [&self.number, &self.epoch, &now_millis, &numbers, &claim, &routes, &limits];
+        let about: [super::Param<'_>; 3] = [&self.number, &self.epoch, &routes];
         let (claimed, then) =
             future::join(link.client.query(&claiming, &params), link.client.query_one(&afterwards, &about)).await;
         let (claimed, then) = (claimed?, then?);
@@ -232,6 +249,7 @@ impl Held {
                     idempotency_key: pending.key(),
                     accepted_at: pending.accepted_at(),
                     send_at: pending.send_at,
+                    route: pending.route,
                     tries: pending.tries,
                     claim: ClaimNumber::new(pending.claim),
                 }),
@@ -304,7 +322,10 @@ impl Held {
         let (claims, due) = (column(&|one| one.claim.get()), column(&|one| millis(one.due)));
         let (attempts, replays) = (column(&|one| one.tries.attempts.into()), column(&|one| one.tries.replays.into()));
         let retries = column(&|one| one.tries.retries.into());
-        link.run(POSTPONE, &[&self.number, &rows, &claims, &due, &attempts, &replays, &retries]).await.map(drop)
+        let routes: Vec<i16> = known.iter().map(|(_, one)| one.route.number().into()).collect();
+        let params: [super::Param<'_>; 8] =
+            [&self.number, &rows, &claims, &due, &attempts, &replays, &retries, &routes];
+        link.run(POSTPONE, &params).await.map(drop)
     }
 }
 
@@ -328,9 +349,10 @@ impl Lane for PostgresLane {
         }))
     }
 
-    fn claim(&self, limit: usize, now: WallTime) -> Answer<'_, Claim> {
+    fn claim_from(&self, shares: Vec<Share>, now: WallTime) -> Answer<'_, Claim> {
         let waiting = self.waiting.clone();
         Box::pin(async move {
+            let _one_after_another = self.claiming.lock().await;
             if self.leaving.borrow().is_some() {
                 return Ok(Claim::default());
             }
@@ -364,17 +386,24 @@ impl Lane for PostgresLane {
                 number
             };
             let held = self.held();
-            let claimed =
-                self.shared.read(move |_, link| held.claim(link, (limit, now), number, earlier, waiting)).await?;
+            let claimed = self
+                .shared
+                .read(move |_, link| held.claim(link, (shares.clone(), now), number, earlier, waiting))
+                .await?;
             self.claims.lock().unsure = None;
             Ok(claimed)
         })
     }
 
-    fn end_attempts(&self, before: WallTime, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
+    fn end_attempts(
+        &self,
+        routes: Routes,
+        before: WallTime,
+        now: WallTime,
+    ) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
         let held = self.held();
         Box::pin(self.shared.change(move |shared, link| async move {
-            shared.end_attempts(&link, &held.app, held.number, before, now).await
+            shared.end_attempts(&link, &held.app, held.number, routes, before, now).await
         }))
     }
 

@@ -231,6 +231,7 @@ impl Outbox for PostgresOutbox {
                 digest: entry.digest,
                 at: millis(entry.at),
                 send_at: entry.send_at.map(millis),
+                route: entry.route.number().into(),
             })
             .collect();
         let (reply, answer) = oneshot::channel();

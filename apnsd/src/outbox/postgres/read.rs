@@ -7,7 +7,8 @@ use apns_proto::{DeviceToken, WallTime};
 use super::connections::{Link, Trouble};
 use super::{AppNumber, Shared, cursor, millis, span, time, unsigned};
 use crate::outbox::{
-    AppPause, Counts, Cursor, FeedbackPage, GoneToken, OutboxError, OutcomeRecord, State, StoredApp, Tracked, Tries,
+    AppPause, Counts, Cursor, FeedbackPage, GoneToken, OutboxError, OutcomeRecord, Routes, State, StoredApp, Tracked,
+    Tries,
 };
 use crate::{AppName, NotificationId};
 
@@ -140,11 +141,14 @@ pub(super) async fn counts(link: &Link, app: Option<&AppName>) -> Result<Counts,
     Ok(Counts { waiting: of(0), in_flight: of(1), bytes: of(2) })
 }
 
-/// Of the first in the order of their turns: what was put off stands behind, and may be older.
+/// Of the first of each route in the order of their turns: what was put off stands behind, and may be older.
 pub(super) async fn oldest_waiting(link: &Link, app: &AppName) -> Result<Option<WallTime>, Trouble> {
-    let find = "SELECT min(at) FROM (SELECT coalesce(send_at, accepted_at) AS at FROM pending
-        WHERE app = (SELECT number FROM app WHERE name = $1) AND state = 0 ORDER BY due, row LIMIT 1000) AS first";
-    Ok(link.one(find, &[&app.as_str()]).await?.get::<_, Option<i64>>(0).map(time))
+    let find = "SELECT min(first.at) FROM unnest($2::int2[]) AS r(route),
+        LATERAL (SELECT coalesce(send_at, accepted_at) AS at FROM pending
+            WHERE app = (SELECT number FROM app WHERE name = $1) AND pending.route = r.route AND state = 0
+            ORDER BY due, row LIMIT 1000) AS first";
+    let routes: Vec<i16> = Routes::ALL.numbers().map(i16::from).collect();
+    Ok(link.one(find, &[&app.as_str(), &routes]).await?.get::<_, Option<i64>>(0).map(time))
 }
 
 pub(super) async fn pauses(link: &Link) -> Result<Vec<(AppName, AppPause)>, Trouble> {

@@ -6,7 +6,7 @@ use super::connections::{Link, Trouble};
 use crate::outbox::OutboxError;
 
 /// The version of the tables, in `meta`.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// Held by the node that makes or changes the tables.
 const MIGRATING: i64 = 0x6170_6e73_6400_0001;
@@ -15,8 +15,9 @@ const MIGRATING: i64 = 0x6170_6e73_6400_0001;
 pub(super) const SWEEPING: i64 = 0x6170_6e73_6400_0002;
 
 /// `pending` has what has no outcome yet: `state` is 0 for waiting and 1 for in flight, `claim` is the epoch of the lane and
-/// the number of the claim within it, and `send_at` the time before which it is not sent. The places of an app's outcomes are handed out by its row in `app_place`, which is
-/// locked until the commit: so they become visible in their order. Texts of others are kept as bytes, because a text of
+/// the number of the claim within it, `send_at` the time before which it is not sent, and `route` says which environment it goes
+/// to. The places of an app's outcomes are handed out by its row in `app_place`, which is locked until the commit: so they
+/// become visible in their order. Texts of others are kept as bytes, because a text of
 /// PostgreSQL cannot hold every character.
 ///
 /// `reader` has places of readers: in `outcome` where `used_at` says when the reader was last there, otherwise in `gone`. Its
@@ -45,10 +46,11 @@ const TABLES: &str = "
         replays bigint NOT NULL DEFAULT 0,
         retries bigint NOT NULL DEFAULT 0,
         send_at bigint,
+        route smallint NOT NULL DEFAULT 0,
         key bytea,
         body bytea NOT NULL
     ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
-    CREATE INDEX pending_waiting ON apnsd.pending (app, due, row) WHERE state = 0;
+    CREATE INDEX pending_waiting ON apnsd.pending (app, route, due, row) WHERE state = 0;
     CREATE INDEX pending_once ON apnsd.pending (app, accepted_at) WHERE state = 0 AND once;
     CREATE INDEX pending_flight ON apnsd.pending (app) WHERE state = 1;
     CREATE TABLE apnsd.outcome (app int NOT NULL, place bigint NOT NULL, row bigint NOT NULL UNIQUE, at bigint NOT NULL,
@@ -101,6 +103,12 @@ const FROM_1: &str = "BEGIN; ALTER TABLE apnsd.node ADD COLUMN wants int[] NOT N
 const FROM_2: &str = "BEGIN; ALTER TABLE apnsd.reader ADD COLUMN used_at bigint, ADD COLUMN node text,
         ADD COLUMN incarnation bigint;
     UPDATE apnsd.meta SET value = 3 WHERE name = 'version'; COMMIT";
+
+/// What waits has a route in version 4.
+const FROM_3: &str = "BEGIN; ALTER TABLE apnsd.pending ADD COLUMN route smallint NOT NULL DEFAULT 0;
+    DROP INDEX apnsd.pending_waiting;
+    CREATE INDEX pending_waiting ON apnsd.pending (app, route, due, row) WHERE state = 0;
+    UPDATE apnsd.meta SET value = 4 WHERE name = 'version'; COMMIT";
 
 fn unusable(why: impl std::fmt::Display) -> Trouble {
     Trouble::Store(OutboxError::Unusable(why.to_string()))
@@ -169,7 +177,7 @@ async fn migrate_alone(link: &Link) -> Result<i64, Trouble> {
         meta.iter().find(|row| row.get::<_, &str>(0) == name).map(|row| row.get::<_, i64>(1))
     };
     let mut meta = read().await?;
-    for (earlier, step) in (1..).zip([FROM_1, FROM_2]) {
+    for (earlier, step) in (1..).zip([FROM_1, FROM_2, FROM_3]) {
         if value(&meta, "version") == Some(earlier) {
             link.batch(step).await?;
             meta = read().await?;

@@ -9,6 +9,7 @@ use super::connections::{Link, Trouble};
 use super::{AppNumber, Shared, millis, schema, span};
 use crate::outbox::OutboxError;
 use crate::outbox::reading::UNUSED;
+use crate::outbox::route::any_route;
 
 /// What is forgotten at most in one step, of all apps together.
 const SWEEP: i64 = 5000;
@@ -96,10 +97,13 @@ impl Shared {
     /// What was never refused was never put off, and is due at once, or when it is to be sent. A later time is of a clock that
     /// was set back since.
     async fn bring_forward(&self, link: &Link, now: WallTime) -> Result<bool, Trouble> {
-        let forward = "UPDATE pending SET due = greatest($1, send_at) WHERE row IN (SELECT row FROM pending
-            WHERE state = 0 AND due > $1 AND due > greatest($1, send_at) AND retries = 0
-            AND app IN (SELECT app FROM lane WHERE node = $2 AND incarnation = $3) LIMIT $4)
-            AND state = 0 AND due > greatest($1, send_at) AND retries = 0";
+        let forward = concat!(
+            "UPDATE pending SET due = greatest($1, send_at) WHERE row IN (SELECT row FROM pending
+            WHERE state = 0 AND due > $1 AND due > greatest($1, send_at) AND retries = 0 AND ",
+            any_route!(),
+            " AND app IN (SELECT app FROM lane WHERE node = $2 AND incarnation = $3) LIMIT $4)
+            AND state = 0 AND due > greatest($1, send_at) AND retries = 0"
+        );
         let params: [super::Param<'_>; 4] = [&millis(now), &self.node.name(), &self.node.incarnation(), &SWEEP];
         Ok(is_full(link.run(forward, &params).await?))
     }
@@ -141,8 +145,11 @@ impl Shared {
 
     /// What this node's lanes wait for, by the clock as it is now.
     pub(super) async fn clock_set_back(&self, link: &Link, by: Duration, now: WallTime) -> Result<(), Trouble> {
-        let shift = "UPDATE pending SET due = greatest($1, due - $2, send_at) WHERE state = 0 AND due > $1
-            AND app IN (SELECT app FROM lane WHERE node = $3 AND incarnation = $4)";
+        let shift = concat!(
+            "UPDATE pending SET due = greatest($1, due - $2, send_at) WHERE state = 0 AND due > $1 AND ",
+            any_route!(),
+            " AND app IN (SELECT app FROM lane WHERE node = $3 AND incarnation = $4)"
+        );
         let params: [super::Param<'_>; 4] = [&millis(now), &span(by), &self.node.name(), &self.node.incarnation()];
         link.run(shift, &params).await.map(drop)
     }

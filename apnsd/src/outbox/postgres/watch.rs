@@ -14,6 +14,7 @@ use super::{AppNumber, Shared, cursor, millis};
 use crate::AppName;
 use crate::delivery::now;
 use crate::outbox::Bell;
+use crate::outbox::route::any_route;
 
 /// How often it is looked although nobody rang: a bell may be lost.
 const EVERY: Duration = Duration::from_secs(1);
@@ -84,11 +85,16 @@ async fn look(shared: &Shared, link: &Link, bells: &mpsc::Sender<Bell>, seen: &m
     let node = &shared.node;
     let rows = link
         .rows(
-            "SELECT a.number, a.name, p.outcome, l.epoch,
+            concat!(
+                "SELECT a.number, a.name, p.outcome, l.epoch,
                 coalesce(l.node = $1 AND l.incarnation = $2, false),
-                l.node = $1 AND l.incarnation = $2 AND EXISTS (SELECT 1 FROM pending AS w WHERE w.app = a.number AND w.state = 0 AND w.due <= $3),
+                l.node = $1 AND l.incarnation = $2 AND EXISTS (SELECT 1 FROM pending AS w WHERE w.app = a.number AND w.state = 0
+                    AND w.due <= $3 AND w.",
+                any_route!(),
+                "),
                 (SELECT value FROM meta WHERE name = 'registry')
-             FROM app AS a JOIN app_place AS p ON p.app = a.number JOIN lane AS l ON l.app = a.number",
+             FROM app AS a JOIN app_place AS p ON p.app = a.number JOIN lane AS l ON l.app = a.number"
+            ),
             &[&node.name(), &node.incarnation(), &millis(now())],
         )
         .await?;

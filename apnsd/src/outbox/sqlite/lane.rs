@@ -7,7 +7,7 @@ use std::sync::Arc;
 use apns_proto::{LossPolicy, WallTime};
 
 use super::SqliteOutbox;
-use crate::outbox::{Answer, Change, Claim, Cursor, Lane, Left, OutcomeRecord, Recovered};
+use crate::outbox::{Answer, Change, Claim, Cursor, Lane, Left, OutcomeRecord, Recovered, Routes, Share};
 use crate::{AppName, NotificationId};
 
 #[derive(Debug)]
@@ -31,14 +31,19 @@ impl Lane for SqliteLane {
         })
     }
 
-    fn claim(&self, limit: usize, now: WallTime) -> Answer<'_, Claim> {
+    fn claim_from(&self, shares: Vec<Share>, now: WallTime) -> Answer<'_, Claim> {
         let app = self.app.clone();
-        self.outbox.writer.ask(move |work| work.claim(&app, limit, now))
+        self.outbox.writer.ask(move |work| work.claim(&app, &shares, now))
     }
 
-    fn end_attempts(&self, before: WallTime, now: WallTime) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
+    fn end_attempts(
+        &self,
+        routes: Routes,
+        before: WallTime,
+        now: WallTime,
+    ) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
         let app = self.app.clone();
-        self.outbox.writer.ask(move |work| work.end_attempts(&app, before, now))
+        self.outbox.writer.ask(move |work| work.end_attempts(&app, routes, before, now))
     }
 
     fn leaving(&self, ids: &[NotificationId]) {

@@ -218,6 +218,7 @@ impl Outbox for SqliteOutbox {
                 digest: entry.digest,
                 at: entry.at.as_millis(),
                 send_at: entry.send_at,
+                route: entry.route,
             })
             .collect();
         self.writer.ask(move |work| work.accept(&app, &rows))

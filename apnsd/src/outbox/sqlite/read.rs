@@ -9,7 +9,7 @@ use super::failed;
 use super::write::{millis, time};
 use crate::outbox::tag::Tag;
 use crate::outbox::{
-    AppPause, Cursor, FeedbackPage, GoneToken, OutboxError, OutcomeRecord, State, StoredApp, Tracked, Tries,
+    AppPause, Cursor, FeedbackPage, GoneToken, OutboxError, OutcomeRecord, Routes, State, StoredApp, Tracked, Tries,
 };
 use crate::{AppName, NotificationId};
 
@@ -143,17 +143,22 @@ impl View<'_> {
         Ok(FeedbackPage { tokens, next: cursor(last) })
     }
 
-    /// Of the first in the order of their turns: what was put off stands behind, and may be older.
+    /// Of the first of each route in the order of their turns: what was put off stands behind, and may be older.
     pub(super) fn oldest_waiting(&self, app: &AppName) -> Done<Option<WallTime>> {
-        let oldest: Option<i64> = self
-            .connection
-            .prepare_cached(
+        let read = || {
+            let mut select = self.connection.prepare_cached(
                 "SELECT min(at) FROM (SELECT coalesce(send_at, accepted_at) AS at FROM pending
-                 WHERE app = (SELECT number FROM app WHERE name = ?) AND state = 0 ORDER BY due, row LIMIT 1000)",
-            )
-            .and_then(|mut select| select.query_row([app.as_str()], |row| row.get(0)))
-            .map_err(|error| failed(&error))?;
-        Ok(oldest.map(time))
+                 WHERE app = (SELECT number FROM app WHERE name = ?) AND route = ? AND state = 0
+                 ORDER BY due, row LIMIT 1000)",
+            )?;
+            let mut oldest: Option<i64> = None;
+            for route in Routes::ALL.numbers() {
+                let of_route: Option<i64> = select.query_row(params![app.as_str(), route], |row| row.get(0))?;
+                oldest = oldest.into_iter().chain(of_route).min();
+            }
+            Ok(oldest.map(time))
+        };
+        read().map_err(|error: rusqlite::Error| failed(&error))
     }
 
     pub(super) fn pauses(&self) -> Done<Vec<(AppName, AppPause)>> {

@@ -8,11 +8,11 @@ use super::{keep_statements, unusable};
 use crate::outbox::OutboxError;
 
 /// The version of the tables, in the file's `user_version`.
-const VERSION: i64 = 7;
+const VERSION: i64 = 8;
 
 /// `pending` has what has no outcome yet: `state` is 0 for waiting and 1 for in flight, `once` is 1 for what asks for one
-/// attempt, `claim` counts how often it was claimed, `send_at` is the time before which it is not sent. Only what waits
-/// is in the indexes.
+/// attempt, `claim` counts how often it was claimed, `send_at` is the time before which it is not sent, `route` says which
+/// environment it goes to. Only what waits is in the indexes.
 ///
 /// `forgotten` of an app is the last place at which an outcome was forgotten. `reader` has places of readers: in `outcome`
 /// where `used_at` says when the reader was last there, otherwise in `gone`.
@@ -33,9 +33,10 @@ const TABLES: &str = "
         body BLOB NOT NULL,
         once INTEGER NOT NULL DEFAULT 0,
         claim INTEGER NOT NULL DEFAULT 0,
-        send_at INTEGER
+        send_at INTEGER,
+        route INTEGER NOT NULL DEFAULT 0
     );
-    CREATE INDEX pending_waiting ON pending (app, due, row) WHERE state = 0;
+    CREATE INDEX pending_waiting ON pending (app, route, due, row) WHERE state = 0;
     CREATE INDEX pending_once ON pending (app, accepted_at) WHERE state = 0 AND once = 1;
     CREATE TABLE outcome (
         place INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -70,7 +71,7 @@ const TABLES: &str = "
 
 /// What each version has that the one before did not, from the second on. What asked for one attempt before the third is
 /// found when its turn comes.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     "ALTER TABLE key ADD COLUMN digest BLOB",
     "ALTER TABLE pending ADD COLUMN once INTEGER NOT NULL DEFAULT 0;
      CREATE INDEX pending_once ON pending (app, accepted_at) WHERE state = 0 AND once = 1",
@@ -78,6 +79,9 @@ const STEPS: [&str; 6] = [
     "ALTER TABLE pending ADD COLUMN claim INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE pending ADD COLUMN send_at INTEGER",
     "ALTER TABLE app ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0; ALTER TABLE reader ADD COLUMN used_at INTEGER",
+    "ALTER TABLE pending ADD COLUMN route INTEGER NOT NULL DEFAULT 0;
+     DROP INDEX pending_waiting;
+     CREATE INDEX pending_waiting ON pending (app, route, due, row) WHERE state = 0",
 ];
 
 /// Opens the file for writing, and makes or checks its tables.

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::disk::beside;
 use super::private_file;
 use crate::NotificationId;
-use crate::outbox::{Change, ClaimNumber, GoneToken, OutcomeRecord, Postponement, Settlement, Tries};
+use crate::outbox::{Change, ClaimNumber, GoneToken, OutcomeRecord, Postponement, Route, Settlement, Tries};
 
 /// The last thing that is known of a notification which was claimed and sent.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ enum Line<'a> {
         tries: Tries,
         #[serde(default)]
         claim: i64,
+        #[serde(default)]
+        route: u8,
     },
 }
 
@@ -67,9 +69,14 @@ impl<'a> Line<'a> {
                 gone: settlement.gone.as_ref().map(Gone::from),
                 claim: settlement.claim.get(),
             },
-            Change::Postpone(Postponement { id, due, tries, claim }) => {
-                Self::Waits { row, id: *id, due: due.as_millis(), tries: *tries, claim: claim.get() }
-            }
+            Change::Postpone(Postponement { id, due, route, tries, claim }) => Self::Waits {
+                row,
+                id: *id,
+                due: due.as_millis(),
+                tries: *tries,
+                claim: claim.get(),
+                route: route.number(),
+            },
         }
     }
 
@@ -139,14 +146,16 @@ struct Kept {
 enum Said {
     Left,
     Ended,
-    Waits { due: WallTime, tries: Tries },
+    Waits { due: WallTime, route: Route, tries: Tries },
 }
 
 impl Said {
     const fn of(change: &Change) -> Self {
         match change {
             Change::Settle(_) => Self::Ended,
-            Change::Postpone(Postponement { due, tries, .. }) => Self::Waits { due: *due, tries: *tries },
+            Change::Postpone(Postponement { due, route, tries, .. }) => {
+                Self::Waits { due: *due, route: *route, tries: *tries }
+            }
         }
     }
 }
@@ -315,9 +324,11 @@ pub(super) fn read(path: &Path, opening: i64) -> Option<HashMap<i64, Last>> {
                 let settlement = Settlement { record: record.into_owned(), gone, claim };
                 _ = known.insert(row, Last::Changed(Change::Settle(Box::new(settlement))));
             }
-            Line::Waits { row, id, due, tries, claim } => {
+            Line::Waits { row, id, due, tries, claim, route } => {
                 let (due, claim) = (WallTime::from_millis(due), ClaimNumber::new(claim));
-                _ = known.insert(row, Last::Changed(Change::Postpone(Postponement { id, due, tries, claim })));
+                let route = Route::from_number(route.into());
+                let postponement = Postponement { id, due, route, tries, claim };
+                _ = known.insert(row, Last::Changed(Change::Postpone(postponement)));
             }
         }
     }
@@ -340,7 +351,7 @@ mod tests {
     fn waits() -> Change {
         let id = NotificationId::from_bytes([7; 16]);
         let (due, claim) = (WallTime::from_secs(1), ClaimNumber::new(1));
-        Change::Postpone(Postponement { id, due, tries: Tries::default(), claim })
+        Change::Postpone(Postponement { id, due, route: Route::Default, tries: Tries::default(), claim })
     }
 
     fn rows(path: &Path, opening: i64) -> Option<Vec<i64>> {

@@ -7,6 +7,7 @@ use rusqlite::params;
 
 use super::failed;
 use super::write::{Done, Work, millis, span};
+use crate::outbox::route::any_route;
 
 /// What is forgotten at most in one step.
 const SWEEP: usize = 5000;
@@ -81,10 +82,11 @@ impl Work<'_> {
     pub(super) fn clock_set_back(&self, by: Duration, now: WallTime) -> Done<()> {
         let mut update = self
             .connection
-            .prepare_cached(
+            .prepare_cached(concat!(
                 "UPDATE pending SET due = max(?2, due - ?3, coalesce(send_at, 0))
-                 WHERE app = ?1 AND state = 0 AND due > ?2",
-            )
+                 WHERE app = ?1 AND state = 0 AND due > ?2 AND ",
+                any_route!()
+            ))
             .map_err(|error| failed(&error))?;
         for app in self.books.totals.apps.values() {
             update.execute(params![app, millis(now), span(by)]).map_err(|error| failed(&error))?;
@@ -95,10 +97,11 @@ impl Work<'_> {
     /// What was never refused was never put off, and is due at once, or when it is to be sent. A later time is of a clock that
     /// was set back since.
     fn bring_forward(&self, now: WallTime) -> rusqlite::Result<()> {
-        let mut update = self.connection.prepare_cached(
+        let mut update = self.connection.prepare_cached(concat!(
             "UPDATE pending SET due = max(?2, coalesce(send_at, 0))
-                 WHERE app = ?1 AND state = 0 AND due > ?2 AND due > coalesce(send_at, 0) AND retries = 0",
-        )?;
+             WHERE app = ?1 AND state = 0 AND due > ?2 AND due > coalesce(send_at, 0) AND retries = 0 AND ",
+            any_route!()
+        ))?;
         for app in self.books.totals.apps.values() {
             update.execute(params![app, millis(now)])?;
         }

@@ -11,29 +11,31 @@ use crate::AppName;
 use crate::outbox::outcome::abandoned;
 use crate::outbox::{AppPause, Cursor, OutboxError, OutcomeRecord, Selection, Withdrawal, Withdrawn, decode};
 
-/// A place in the order of what waits: by time, then by row.
+/// A place in the order of what waits: by route, by time, then by row. What moves meanwhile moves towards the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
+    route: i64,
     due: i64,
     row: i64,
 }
 
 impl Place {
-    const FIRST: Self = Self { due: i64::MIN, row: 0 };
+    const FIRST: Self = Self { route: 0, due: i64::MIN, row: 0 };
 
     fn read(cursor: &Cursor) -> Done<Self> {
         if cursor.as_str().is_empty() {
             return Ok(Self::FIRST);
         }
         let read = || {
-            let (due, row) = cursor.as_str().split_once(':')?;
-            Some(Self { due: due.parse().ok()?, row: row.parse().ok()? })
+            let (route, turn) = cursor.as_str().split_once(':')?;
+            let (due, row) = turn.split_once(':')?;
+            Some(Self { route: route.parse().ok()?, due: due.parse().ok()?, row: row.parse().ok()? })
         };
         read().ok_or_else(|| OutboxError::Cursor { cursor: cursor.as_str().chars().take(40).collect() })
     }
 
     fn cursor(self) -> Cursor {
-        Cursor::new(format!("{}:{}", self.due, self.row))
+        Cursor::new(format!("{}:{}:{}", self.route, self.due, self.row))
     }
 }
 
@@ -94,15 +96,18 @@ impl Work<'_> {
         let columns = Pending::COLUMNS;
         let body = if selection.looks_inside() { "body" } else { "NULL" };
         let query = format!(
-            "SELECT {columns}, {body}, due FROM pending
-             WHERE app = ?1 AND state = 0 AND (due, row) > (?2, ?3) ORDER BY due, row LIMIT ?4"
+            "SELECT {columns}, {body}, due, route FROM pending
+             WHERE app = ?1 AND state = 0 AND (route, due, row) > (?2, ?3, ?4) ORDER BY route, due, row LIMIT ?5"
         );
         let mut select = self.connection.prepare_cached(&query)?;
-        let mut rows = select.query(params![app, after.due, after.row, STEP])?;
+        let mut rows = select.query(params![app, after.route, after.due, after.row, STEP])?;
         let (mut found, mut seen, mut last) = (Vec::new(), 0, after);
         while let Some(row) = rows.next()? {
             let pending = Pending::read(row)?;
-            (seen, last) = (seen + 1, Place { due: row.get(Pending::WIDTH + 1)?, row: pending.row });
+            (seen, last) = (
+                seen + 1,
+                Place { route: row.get(Pending::WIDTH + 2)?, due: row.get(Pending::WIDTH + 1)?, row: pending.row },
+            );
             if is_meant(row, Pending::WIDTH, selection)? {
                 found.push(pending);
             }

@@ -16,7 +16,7 @@ use crate::AppName;
 use crate::outbox::outcome::{abandoned, too_late};
 use crate::outbox::{
     Accepted, Bounds, Change, Claim, ClaimNumber, Claimed, Counts, Cursor, GoneToken, OutboxError, OutcomeRecord,
-    Postponement, Recovered, Settlement, StoredApp, Tries, decode,
+    Postponement, Recovered, Route, Routes, Settlement, Share, StoredApp, Tries, decode,
 };
 
 /// A transaction, and the books that go with it.
@@ -35,6 +35,7 @@ pub(super) struct NewRow {
     pub(super) digest: Option<[u8; 32]>,
     pub(super) at: u64,
     pub(super) send_at: Option<WallTime>,
+    pub(super) route: Route,
     /// It asks for one attempt.
     pub(super) once: bool,
 }
@@ -70,13 +71,14 @@ pub(super) struct Pending {
     /// The last one.
     claim: ClaimNumber,
     send_at: Option<WallTime>,
+    route: Route,
 }
 
 impl Pending {
     pub(super) const COLUMNS: &str =
-        "row, app, accepted_at, attempts, replays, retries, key, length(body), claim, send_at";
+        "row, app, accepted_at, attempts, replays, retries, key, length(body), claim, send_at, route";
     /// How many these are.
-    pub(super) const WIDTH: usize = 10;
+    pub(super) const WIDTH: usize = 11;
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -88,6 +90,7 @@ impl Pending {
             bytes: row.get::<_, i64>(7)?.try_into().unwrap_or_default(),
             claim: ClaimNumber::new(row.get(8)?),
             send_at: row.get::<_, Option<i64>>(9)?.map(time),
+            route: Route::from_number(row.get(10)?),
         })
     }
 }
@@ -153,8 +156,9 @@ impl Work<'_> {
         let mut accepted = Vec::with_capacity(rows.len());
         let (mut count, mut bytes) = (0, 0);
         let mut insert = self.connection.prepare_cached(
-            "INSERT INTO pending (row, app, state, due, accepted_at, attempts, replays, retries, key, body, once, send_at)
-             VALUES (?1, ?2, 0, coalesce(?7, ?3), ?3, 0, 0, 0, ?4, ?5, ?6, ?7)",
+            "INSERT INTO pending (row, app, state, due, accepted_at, attempts, replays, retries, key, body, once, send_at,
+                route)
+             VALUES (?1, ?2, 0, coalesce(?7, ?3), ?3, 0, 0, 0, ?4, ?5, ?6, ?7, ?8)",
         )?;
         for new in rows {
             let at = i64::try_from(new.at).unwrap_or(LIKE_NEVER);
@@ -165,7 +169,8 @@ impl Work<'_> {
                 continue;
             }
             let row = self.next_row()?;
-            insert.execute(params![row, app, at, new.key, new.body, new.once, new.send_at.map(millis)])?;
+            let route = new.route.number();
+            insert.execute(params![row, app, at, new.key, new.body, new.once, new.send_at.map(millis), route])?;
             if let Some(key) = &new.key {
                 self.connection
                     .prepare_cached("INSERT OR REPLACE INTO key (app, key, row, at, digest) VALUES (?, ?, ?, ?, ?)")?
@@ -208,22 +213,52 @@ impl Work<'_> {
         Ok(number)
     }
 
-    pub(super) fn claim(&mut self, app: &AppName, limit: usize, now: WallTime) -> Done<Claim> {
+    pub(super) fn claim(&mut self, app: &AppName, shares: &[Share], now: WallTime) -> Done<Claim> {
         let Some(number) = self.books.totals.apps.get(app).copied() else { return Ok(Claim::default()) };
-        self.claim_rows(app, number, limit, now).map_err(|error| failed(&error))
+        self.claim_rows(app, number, shares, now).map_err(|error| failed(&error))
     }
 
-    fn claim_rows(&mut self, app: &AppName, number: AppNumber, limit: usize, now: WallTime) -> rusqlite::Result<Claim> {
+    /// The times and rows of a share whose time has come, oldest first.
+    fn due_turns(&self, app: AppNumber, share: Share, now: WallTime) -> rusqlite::Result<Vec<(i64, i64)>> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT due, row FROM pending WHERE app = ? AND route = ? AND state = 0 AND due <= ? ORDER BY due, row LIMIT ?",
+        )?;
+        let limit = i64::try_from(share.limit).unwrap_or(i64::MAX);
+        let mut turns: Vec<(i64, i64)> = Vec::new();
+        for route in share.routes.numbers() {
+            let rows =
+                select.query_map(params![app, route, millis(now), limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            for turn in rows {
+                turns.push(turn?);
+            }
+        }
+        // Those of one route are in order, which costs next to nothing here.
+        turns.sort();
+        turns.truncate(share.limit);
+        Ok(turns)
+    }
+
+    fn claim_rows(
+        &mut self,
+        app: &AppName,
+        number: AppNumber,
+        shares: &[Share],
+        now: WallTime,
+    ) -> rusqlite::Result<Claim> {
         let mut entries = Vec::new();
         let mut unreadable = Vec::new();
         {
-            let mut select = self.connection.prepare_cached(
-                "SELECT row, app, accepted_at, attempts, replays, retries, key, length(body), claim, send_at, body
-                 FROM pending WHERE app = ? AND state = 0 AND due <= ? ORDER BY due, row LIMIT ?",
-            )?;
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let mut rows = select.query(params![number, millis(now), limit])?;
-            while let Some(row) = rows.next()? {
+            let columns = Pending::COLUMNS;
+            let mut select =
+                self.connection.prepare_cached(&format!("SELECT {columns}, body FROM pending WHERE row = ?"))?;
+            let mut turns = Vec::new();
+            for share in shares {
+                turns.extend(self.due_turns(number, *share, now)?);
+            }
+            turns.sort();
+            for (_, row) in turns {
+                let mut rows = select.query([row])?;
+                let Some(row) = rows.next()? else { continue };
                 let pending = Pending::read(row)?;
                 match decode(row.get_ref(Pending::WIDTH)?.as_bytes()?) {
                     Ok(notification) => entries.push(Claimed {
@@ -232,6 +267,7 @@ impl Work<'_> {
                         idempotency_key: pending.key.map(Arc::from),
                         accepted_at: pending.accepted_at,
                         send_at: pending.send_at,
+                        route: pending.route,
                         tries: pending.tries,
                         claim: ClaimNumber::new(pending.claim.get().wrapping_add(1)),
                     }),
@@ -249,36 +285,42 @@ impl Work<'_> {
             self.end(app, &pending, &why, now)?;
             self.books.ended_waiting(number, pending.bytes);
         }
-        let next_due = self
+        let mut first = self
             .connection
-            .prepare_cached("SELECT due FROM pending WHERE app = ? AND state = 0 ORDER BY due LIMIT 1")?
-            .query_row([number], |row| row.get(0))
-            .optional()?
-            .map(time);
-        Ok(Claim { entries, next_due })
+            .prepare_cached("SELECT due FROM pending WHERE app = ? AND route = ? AND state = 0 ORDER BY due LIMIT 1")?;
+        let mut next_due: Option<i64> = None;
+        for route in shares.iter().flat_map(|share| share.routes.numbers()) {
+            let due: Option<i64> = first.query_row(params![number, route], |row| row.get(0)).optional()?;
+            next_due = next_due.into_iter().chain(due).min();
+        }
+        Ok(Claim { entries, next_due: next_due.map(time) })
     }
 
     pub(super) fn end_attempts(
         &mut self,
         app: &AppName,
+        routes: Routes,
         before: WallTime,
         now: WallTime,
     ) -> Done<Vec<(Cursor, OutcomeRecord)>> {
         let Some(number) = self.books.totals.apps.get(app).copied() else { return Ok(Vec::new()) };
-        self.end_attempts_of(app, number, before, now).map_err(|error| failed(&error))
+        self.end_attempts_of(app, number, routes, before, now).map_err(|error| failed(&error))
     }
 
     fn end_attempts_of(
         &mut self,
         app: &AppName,
         number: AppNumber,
+        routes: Routes,
         before: WallTime,
         now: WallTime,
     ) -> rusqlite::Result<Vec<(Cursor, OutcomeRecord)>> {
         let columns = Pending::COLUMNS;
+        let routes: Vec<String> = routes.numbers().map(|number| number.to_string()).collect();
         let query = format!(
             "SELECT {columns} FROM pending WHERE app = ?1 AND state = 0 AND once = 1 AND accepted_at < ?2
-             AND coalesce(send_at, accepted_at) < ?2 ORDER BY accepted_at LIMIT ?3"
+             AND coalesce(send_at, accepted_at) < ?2 AND route IN ({}) ORDER BY accepted_at LIMIT ?3",
+            routes.join(", ")
         );
         let found: Vec<Pending> = {
             let mut select = self.connection.prepare_cached(&query)?;
@@ -334,17 +376,18 @@ impl Work<'_> {
     }
 
     fn postpone(&mut self, postponement: Postponement) -> rusqlite::Result<()> {
-        let Postponement { id, due, tries, claim } = postponement;
+        let Postponement { id, due, route, tries, claim } = postponement;
         let Some(row) = self.books.tag.row(id) else { return Ok(()) };
         let app: Option<AppNumber> = self
             .connection
             .prepare_cached(
-                "UPDATE pending SET state = 0, due = ?, attempts = ?, replays = ?, retries = ?
+                "UPDATE pending SET state = 0, due = ?, attempts = ?, replays = ?, retries = ?, route = ?
                  WHERE row = ? AND state = 1 AND claim = ? RETURNING app",
             )?
-            .query_row(params![millis(due), tries.attempts, tries.replays, tries.retries, row, claim.get()], |row| {
-                row.get(0)
-            })
+            .query_row(
+                params![millis(due), tries.attempts, tries.replays, tries.retries, route.number(), row, claim.get()],
+                |row| row.get(0),
+            )
             .optional()?;
         if let Some(app) = app {
             self.books.put_back_some(app, 1);
@@ -421,7 +464,7 @@ impl Work<'_> {
                 LossPolicy::Resend { at_most } if pending.tries.replays < at_most => {
                     let tries = Tries { replays: pending.tries.replays + 1, ..pending.tries };
                     let id = self.books.tag.name(pending.row);
-                    let postponement = Postponement { id, due: now, tries, claim: pending.claim };
+                    let postponement = Postponement { id, due: now, route: pending.route, tries, claim: pending.claim };
                     self.postpone(postponement)?;
                     again.push(postponement);
                     recovered.resent += 1;
@@ -477,7 +520,7 @@ impl Work<'_> {
         // In the order of the index of what waits, which is there for a state that is written out only.
         let columns = Pending::COLUMNS;
         let query =
-            format!("SELECT {columns} FROM pending WHERE app = ? AND state = {state} ORDER BY due, row LIMIT ?");
+            format!("SELECT {columns} FROM pending WHERE app = ? AND state = {state} ORDER BY route, due, row LIMIT ?");
         let mut select = self.connection.prepare_cached(&query)?;
         let rows = select.query_map(params![app, most], Pending::read)?;
         rows.collect()
