@@ -493,3 +493,35 @@ async fn the_files_of_both_environments_are_looked_at() {
         assert!(refused.problem.contains(what), "{refused}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_app_of_the_document_sends_to_both() {
+    let two = Two::new().await;
+    let document = include_str!("../../../docs/daemon.md");
+    let (_, section) = document.split_once("\n### Both environments\n").unwrap();
+    let (_, block) = section.split_once("```toml\n").unwrap();
+    let mut text = block.split_once("```").unwrap().0.to_owned();
+    // What is a customer's own there is a simulator's here.
+    let here = [
+        ("ABCDE12345", two.production.key_id(), two.production.http2_address()),
+        ("FGHIJ67890", two.sandbox.key_id(), two.sandbox.http2_address()),
+    ];
+    for ((written, key_id, address), name) in here.into_iter().zip(["production", "sandbox"]) {
+        let file = format!("AuthKey_{written}.p8");
+        assert!(text.contains(&file), "{text}");
+        std::fs::copy(two.folder.path().join(name).join("AuthKey_SIMULATOR0.p8"), two.folder.path().join(&file))
+            .unwrap();
+        let (before, after) = (format!("key_id = \"{written}\""), format!("key_id = \"{key_id}\""));
+        assert!(text.contains(&before), "{text}");
+        let place = format!("{after}\nhost = \"localhost\"\nport = {}", address.port());
+        text = text.replace(&before, &place);
+    }
+    text = text.replace("TEAM123456", two.production.team_id()).replace("com.example.shop", "com.example.app");
+    text = text.replacen("[apps.shop]\n", "data = \"data\"\n[apps.shop]\nca = \"ca.pem\"\n", 1);
+    let config = Config::parse(&text, two.folder.path()).unwrap();
+    config.check_apps().unwrap();
+    let service = Service::start(&config).await.unwrap();
+    let ids = submit(&service, vec![to(PRODUCTION, 1, None), to(SANDBOX, 1, None)]).await;
+    check_all_delivered(&[PRODUCTION, SANDBOX], &outcomes(&service, &ids).await);
+    service.stop(SOON).await;
+}
