@@ -14,6 +14,7 @@ mod standing;
 mod waiters;
 
 pub(crate) use announcer::Announcer;
+pub(crate) use client::start_broadcasts;
 pub(crate) use clocks::now;
 pub(crate) use engine::{Engine, Order};
 pub(crate) use keys::KeyRing;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use apns_proto::http2::Reason;
 use apns_proto::internal::asked;
-use apns_proto::{ApnsId, Escaped, InvalidNotification, Rejection};
+use apns_proto::{ApnsId, Escaped, InvalidNotification, Outcome, Rejection};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -16,10 +16,12 @@ use crate::NotificationId;
 use crate::http::problem::Problem;
 use crate::http::watched::{Refusal as CountedAs, Unproved};
 use crate::outbox::{OutboxError, OutcomeRecord};
-use crate::service::{PassedOn, SubmitError};
+use crate::service::{BroadcastError, PassedOn, SubmitError};
 
 /// What Apple calls a notification.
 const APNS_ID: HeaderName = HeaderName::from_static("apns-id");
+/// What Apple calls a broadcast.
+const REQUEST_ID: HeaderName = HeaderName::from_static("apns-request-id");
 /// What the push console lists it under.
 const UNIQUE_ID: HeaderName = HeaderName::from_static("apns-unique-id");
 /// What the daemon calls it.
@@ -39,6 +41,7 @@ pub(super) struct Refusal {
     detail: Option<String>,
     id: Option<NotificationId>,
     apns_id: Option<String>,
+    request_id: Option<String>,
     unique_id: Option<String>,
     state: Option<&'static str>,
     /// Nobody proved who calls.
@@ -57,6 +60,7 @@ impl Refusal {
             detail: None,
             id: None,
             apns_id: None,
+            request_id: None,
             unique_id: None,
             state: None,
             unproved: false,
@@ -172,6 +176,7 @@ impl IntoResponse for Refusal {
         let id = self.id.map(|id| id.to_string());
         for (name, text) in [
             (APNS_ID, self.apns_id.as_deref()),
+            (REQUEST_ID, self.request_id.as_deref()),
             (UNIQUE_ID, self.unique_id.as_deref()),
             (ID, id.as_deref()),
             (STATE, self.state),
@@ -213,6 +218,24 @@ impl From<SubmitError> for Refusal {
                 let problem = Problem::from(error);
                 let refusal = Self::of(Reason::ServiceUnavailable).detail(problem.in_one_line());
                 Self { retry_after: problem.wait(), ..refusal }
+            }
+        }
+    }
+}
+
+impl From<BroadcastError> for Refusal {
+    fn from(error: BroadcastError) -> Self {
+        match error {
+            BroadcastError::UnknownApp(error) => Self::of(Reason::TopicDisallowed).detail(error),
+            BroadcastError::Binary => Self::new(501, "BroadcastsNotSupported").detail(error),
+            BroadcastError::Environment => Self::of(Reason::TopicDisallowed).detail(error),
+            BroadcastError::TooFast { wait } => Self::of(Reason::TooManyRequests).detail(&error).retry_after(wait),
+            BroadcastError::InDoubt => Self::in_doubt().detail(error),
+            BroadcastError::Stopping => {
+                Self::of(Reason::Shutdown).detail(&error).retry_after(Duration::from_secs(1)).state("not_sent")
+            }
+            BroadcastError::Paused | BroadcastError::Client(_) => {
+                Self::of(Reason::ServiceUnavailable).detail(error).state("not_sent")
             }
         }
     }
@@ -269,6 +292,28 @@ pub(super) fn passed_on(id: NotificationId, passed: &PassedOn) -> Result<Respons
         PassedOn::InDoubt => Refusal::in_doubt().detail("it may have left, and there is no answer yet"),
     };
     Err(refusal.id(id))
+}
+
+/// What came of a broadcast.
+pub(super) fn broadcast_answer(outcome: &Outcome, request_id: Option<ApnsId>) -> Result<Response, Refusal> {
+    let request_id = request_id.map(|id| id.to_string());
+    let unavailable = || Refusal::of(Reason::ServiceUnavailable).retry_after(Duration::from_secs(1)).state("not_sent");
+    let refusal = match outcome {
+        Outcome::Accepted { unique_id, .. } => {
+            let mut response = StatusCode::OK.into_response();
+            for (name, text) in [(REQUEST_ID, request_id.as_deref()), (UNIQUE_ID, unique_id.as_deref())] {
+                if let Some(value) = text.and_then(value) {
+                    response.headers_mut().insert(name, value);
+                }
+            }
+            return Ok(response);
+        }
+        Outcome::Rejected(rejection) => Refusal { apns_id: None, ..refused(rejection) },
+        Outcome::Unknown { cause } => Refusal::in_doubt().detail(cause),
+        Outcome::NotSent { cause } => unavailable().detail(cause),
+        _ => unavailable().detail("it could not be sent in time"),
+    };
+    Err(Refusal { request_id, ..refusal })
 }
 
 /// Apple's refusal for the time being.

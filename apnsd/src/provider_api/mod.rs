@@ -4,6 +4,7 @@
 
 mod answer;
 mod authority;
+mod broadcast;
 mod config;
 mod request;
 mod routing;
@@ -103,11 +104,15 @@ async fn answer(State(api): State<ProviderApi>, request: Request) -> Response {
             },
             Err(refusal) => Err(refusal),
         },
-        Target::Broadcast(_) => Err(Refusal::new(501, "BroadcastsNotSupported")
-            .detail("broadcasts do not go through the daemon: send them to Apple, as `apns broadcast` does")),
-        Target::Channels(_) | Target::Other => {
-            Err(Refusal::of(Reason::BadPath).detail("what is served here is POST /3/device/TOKEN"))
-        }
+        Target::Broadcast(bundle_id) => match api.check_broadcast_head(&parts, bundle_id) {
+            Ok(found) => match request::read_body(body, &api.0.limits).await {
+                Ok(body) => api.broadcast(found, &Asked { parts: &parts, body: &body }, bundle_id).await,
+                Err(answer) => return answer,
+            },
+            Err(refusal) => Err(refusal),
+        },
+        Target::Channels(_) | Target::Other => Err(Refusal::of(Reason::BadPath)
+            .detail("what is served here is POST /3/device/TOKEN and POST /4/broadcasts/apps/BUNDLE-ID")),
     };
     answered.unwrap_or_else(IntoResponse::into_response)
 }
@@ -123,6 +128,21 @@ impl ProviderApi {
     fn check_head(&self, parts: &Parts, token: &str) -> Result<Found, Refusal> {
         let asked = Asked { parts, body: &[] };
         asked::check_head(&asked, token).map_err(Refusal::of)?;
+        self.find(parts, || asked::named_topic(&asked).map_err(Refusal::of))
+    }
+
+    /// The same of a broadcast.
+    fn check_broadcast_head(&self, parts: &Parts, bundle_id: &str) -> Result<Found, Refusal> {
+        let bundle_id = broadcast::check_head(parts, bundle_id)?;
+        self.find(parts, || Ok(Some(bundle_id)))
+    }
+
+    /// Who asks, and for which app, by the topic that is read once it is known who asks.
+    fn find<'a>(
+        &self,
+        parts: &Parts,
+        topic: impl FnOnce() -> Result<Option<&'a str>, Refusal>,
+    ) -> Result<Found, Refusal> {
         let service = &self.0.service;
         let host = origin::host(parts);
         let authority = self.0.shown.authority(service, &parts.headers, now())?;
@@ -136,7 +156,7 @@ impl ProviderApi {
         if origin::comes_from_another_site(&parts.headers) {
             return Err(Refusal::new(403, Reason::Forbidden.as_str()).detail("pages of other sites are not answered"));
         }
-        let topic = asked::named_topic(&asked).map_err(Refusal::of)?;
+        let topic = topic()?;
         let environment = match parts.headers.get(ENVIRONMENT) {
             Some(word) => {
                 let choice = word.to_str().ok().and_then(EnvironmentChoice::from_word);
@@ -149,6 +169,13 @@ impl ProviderApi {
             None => host.and_then(routing::environment).map(EnvironmentChoice::from),
         };
         routing::find(service, &authority, topic, environment)
+    }
+
+    /// A broadcast. It is passed on whatever the app's mode is: nothing of it is stored.
+    async fn broadcast(&self, found: Found, asked: &Asked<'_>, bundle_id: &str) -> Result<Response, Refusal> {
+        let broadcast = broadcast::read(asked, bundle_id)?;
+        let limit = self.0.settings.answer_within;
+        broadcast::answered(self.0.service.broadcast(&found.app, found.environment, broadcast, limit).await)
     }
 
     /// A push to a device.

@@ -227,6 +227,7 @@ impl Service {
             removed: AtomicBool::new(false),
             past_told: AtomicBool::new(false),
             told: super::validation::Told::default(),
+            broadcasts: super::broadcast::Kept::default(),
             task: parking_lot::Mutex::new(None),
         });
         let engine = Engine {

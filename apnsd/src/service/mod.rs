@@ -3,6 +3,7 @@
 mod apps;
 mod bells;
 mod brake;
+mod broadcast;
 mod error;
 mod later;
 mod opening;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use apps::{AppInfo, EnvironmentInfo, Origin, ProvisionError};
 pub use brake::{Cancelled, Purged};
+pub(crate) use broadcast::BroadcastError;
 pub use error::{SubmitError, UnknownApp};
 pub use later::SendAtError;
 pub(crate) use pass_on::PassedOn;
@@ -121,6 +123,7 @@ struct RunningApp {
     past_told: AtomicBool,
     /// What was said of its payloads.
     told: validation::Told,
+    broadcasts: broadcast::Kept,
     task: parking_lot::Mutex<Option<JoinHandle<()>>>,
 }
 

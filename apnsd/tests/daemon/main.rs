@@ -19,6 +19,7 @@ mod meaning;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod provider_api;
+mod provider_api_broadcasts;
 mod provider_api_callers;
 mod proxies;
 mod pyapns;

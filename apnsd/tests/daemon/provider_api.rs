@@ -241,7 +241,6 @@ async fn what_apple_refuses_by_its_headers_is_refused_with_apples_reason() {
         ("/3/device/ab/cd", &[TOPIC], BODY, (404, "BadPath")),
         ("/3/device/zz", &[TOPIC], BODY, (400, "BadDeviceToken")),
         ("/3/devices/ab", &[TOPIC], BODY, (404, "BadPath")),
-        ("/4/broadcasts/apps/com.example.app", &[], BODY, (501, "BroadcastsNotSupported")),
         (&device, &[TOPIC, TOPIC], BODY, (400, "DuplicateHeaders")),
         (&device, &[("apns-topic", "com.example.other")], BODY, (400, "TopicDisallowed")),
         (&device, &[("apns-topic", "no topic")], BODY, (400, "BadTopic")),
