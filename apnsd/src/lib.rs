@@ -47,6 +47,7 @@ mod service;
 mod service_manager;
 mod signals;
 pub mod span;
+mod store_move;
 mod webhook;
 
 pub use access::{Access, Caller, Denied};
@@ -62,4 +63,5 @@ pub use service::{
     StartError, StoreHealth, Submission, SubmitError, UnknownApp,
 };
 pub use signals::Signals;
+pub use store_move::{Direction, StoreMove, StoreMoveError, Transferred};
 pub use webhook::{WebhookFailure, WebhookFigures, WebhookInfo, WebhookState};

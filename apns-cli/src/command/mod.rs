@@ -21,6 +21,7 @@ mod serve;
 mod sim;
 mod sim_inbox;
 mod simulator_file;
+mod store;
 mod token;
 
 use clap::Subcommand;
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     Serve(serve::ServeFlags),
     /// Look at a running daemon, and stop what should not be sent
     Ctl(Box<ctl::CtlFlags>),
+    /// Move the outbox of a daemon from its file to a database that several share, or back
+    Store(store::StoreFlags),
     /// Let old clients of the binary protocol, unchanged, deliver over today's API
     Bridge(Box<bridge::BridgeFlags>),
     /// Send notifications and tell what became of each
@@ -78,6 +81,7 @@ impl Command {
             Self::Sim(flags) => flags.run(),
             Self::Serve(flags) => flags.run(),
             Self::Ctl(flags) => flags.run(),
+            Self::Store(flags) => flags.run(),
             Self::Bridge(flags) => flags.run(),
             Self::Send(flags) => flags.run(),
             Self::Feedback(flags) => flags.run(),

@@ -28,6 +28,7 @@ mod resume;
 mod secrets;
 mod sim;
 mod simulator_file;
+mod store;
 mod support;
 mod token;
 mod trouble;

@@ -9,6 +9,7 @@ mod codec;
 mod entry;
 mod error;
 mod lane;
+mod moved;
 mod outcome;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -16,6 +17,8 @@ mod reading;
 mod route;
 pub mod sqlite;
 mod tag;
+#[cfg(feature = "postgres")]
+pub mod transfer;
 
 use std::fmt;
 use std::future::Future;

@@ -14,6 +14,8 @@ mod nodes;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod sqlite;
+#[cfg(feature = "postgres")]
+mod transfer;
 
 use std::sync::Arc;
 

@@ -38,7 +38,7 @@ pub(super) type Param<'a> = &'a (dyn ToSql + Sync);
 
 /// Why a call did not do what it was asked for.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(in crate::outbox) enum Trouble {
     /// As the caller is to be told.
     Store(OutboxError),
     /// The server or the way to it.
@@ -104,8 +104,8 @@ impl Address {
 }
 
 /// A connection.
-pub(super) struct Link {
-    pub(super) client: Client,
+pub(in crate::outbox) struct Link {
+    pub(in crate::outbox) client: Client,
     prepared: Mutex<HashMap<&'static str, Statement>>,
 }
 
@@ -121,24 +121,24 @@ impl Link {
         Ok(statement)
     }
 
-    pub(super) async fn rows(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Trouble> {
+    pub(in crate::outbox) async fn rows(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Trouble> {
         let statement = self.statement(sql).await?;
         Ok(self.client.query(&statement, params).await?)
     }
 
     /// One that gives a row.
-    pub(super) async fn one(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Row, Trouble> {
+    pub(in crate::outbox) async fn one(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Row, Trouble> {
         let statement = self.statement(sql).await?;
         Ok(self.client.query_one(&statement, params).await?)
     }
 
-    pub(super) async fn run(&self, sql: &'static str, params: &[Param<'_>]) -> Result<u64, Trouble> {
+    pub(in crate::outbox) async fn run(&self, sql: &'static str, params: &[Param<'_>]) -> Result<u64, Trouble> {
         let statement = self.statement(sql).await?;
         Ok(self.client.execute(&statement, params).await?)
     }
 
     /// Statements without parameters.
-    pub(super) async fn batch(&self, sql: &str) -> Result<(), Trouble> {
+    pub(in crate::outbox) async fn batch(&self, sql: &str) -> Result<(), Trouble> {
         Ok(self.client.batch_execute(sql).await?)
     }
 }

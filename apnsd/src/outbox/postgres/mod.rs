@@ -28,9 +28,11 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::connections::{Link, Param, Pool, Trouble};
+use self::connections::{Address, Param, Pool};
+pub(super) use self::connections::{Link, Trouble};
 use self::intake::{Intake, NewRow};
 use self::node::Node;
+pub(super) use self::schema::random;
 pub use self::settings::{PostgresSettings, SettingsError};
 use super::tag::Tag;
 use super::{
@@ -63,9 +65,14 @@ struct Shared {
     work: Pool,
     node: Node,
     apps: Mutex<HashMap<AppName, AppNumber>>,
+    /// The last place of the file that all this was moved from, where it was: cursors up to there are from before.
+    places_before: Option<i64>,
     /// Something changed that other nodes want to know.
     ring: Notify,
 }
+
+/// The name in `meta` of [`Shared::places_before`].
+pub(super) const PLACES_BEFORE: &str = "places_before";
 
 impl fmt::Debug for PostgresOutbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -118,12 +125,11 @@ impl PostgresOutbox {
     /// [`OutboxError::Unusable`] when the server is not one to rely on, or a later version made the tables;
     /// [`OutboxError::Failed`] when it cannot be reached.
     pub async fn open(settings: &PostgresSettings, bounds: Bounds) -> Result<Self, OutboxError> {
-        let incarnation = schema::random()?;
+        let incarnation = random()?;
         let address = settings.address(incarnation);
-        let first = address.connect().await?;
-        schema::check(&first).await?;
-        let tag = Tag::new(schema::migrate(&first).await?.cast_unsigned());
+        let (first, tag) = ready(&address).await?;
         let closed = CancellationToken::new();
+        let places_before = schema::number(&first, PLACES_BEFORE).await?;
         let (intake, work) = settings.shares();
         let shared = Arc::new(Shared {
             tag,
@@ -131,9 +137,15 @@ impl PostgresOutbox {
             work: Pool::new(address.clone(), work, closed.clone()),
             node: Node::new(settings.node(), incarnation, settings.lease(), closed),
             apps: Mutex::default(),
+            places_before,
             ring: Notify::new(),
         });
         shared.node.begin(&first).await?;
+        // After that: a move that begins from now on sees this node.
+        if let Err(elsewhere) = schema::ensure_here(&first).await {
+            shared.node.end(&first).await?;
+            return Err(elsewhere.into());
+        }
         let mut tasks = JoinSet::new();
         let intake = Intake::start(&shared, &address, intake, &mut tasks);
         let (bells, heard) = mpsc::channel(1024);
@@ -151,6 +163,19 @@ impl PostgresOutbox {
         let link = settings.address(0).connect().await?;
         Ok(schema::check(&link).await?)
     }
+}
+
+/// A connection to a server that can be used, with its tables up to date, and the random part of all names.
+async fn ready(address: &Address) -> Result<(Link, Tag), Trouble> {
+    let link = address.connect().await?;
+    schema::check(&link).await?;
+    let tag = Tag::new(schema::migrate(&link).await?.cast_unsigned());
+    Ok((link, tag))
+}
+
+/// The same for who is no node.
+pub(super) async fn ready_link(settings: &PostgresSettings) -> Result<Link, Trouble> {
+    Ok(ready(&settings.address(random()?)).await?.0)
 }
 
 impl Shared {
@@ -289,7 +314,10 @@ impl Outbox for PostgresOutbox {
 
     fn outcomes(&self, app: &AppName, after: &Cursor, limit: usize) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
         let (app, after) = (app.clone(), place(after));
-        Box::pin(self.shared.read(move |_, link| async move { read::outcomes(&link, &app, after?, limit).await }))
+        Box::pin(self.shared.read(move |shared, link| async move {
+            let after = read::since_a_move(&link, &app, after?, shared.places_before).await?;
+            read::outcomes(&link, &app, after, limit).await
+        }))
     }
 
     fn newest_outcome(&self, app: &AppName) -> Answer<'_, Cursor> {

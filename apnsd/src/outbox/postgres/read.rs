@@ -90,6 +90,17 @@ pub(super) async fn outcomes(
     found.iter().map(|row| Ok((cursor(row.get(0)), parse_record(row.get(1))?))).collect()
 }
 
+/// The place behind which to read for a cursor that may be from before everything was moved here from a file.
+pub(super) async fn since_a_move(link: &Link, app: &AppName, after: i64, moved: Option<i64>) -> Result<i64, Trouble> {
+    if moved.is_none_or(|last| after > last) {
+        return Ok(after);
+    }
+    let find = "SELECT place FROM outcome WHERE app = (SELECT number FROM app WHERE name = $1) AND before <= $2
+        ORDER BY before DESC LIMIT 1";
+    let found = link.rows(find, &[&app.as_str(), &after]).await?;
+    Ok(found.first().map_or(after, |row| row.get(0)))
+}
+
 pub(super) async fn newest_outcome(link: &Link, app: &AppName) -> Result<Cursor, Trouble> {
     let find = "SELECT outcome FROM app_place WHERE app = (SELECT number FROM app WHERE name = $1)";
     let found = link.rows(find, &[&app.as_str()]).await?;

@@ -3,7 +3,7 @@
 use tokio_postgres::Row;
 
 use super::connections::{Link, Trouble};
-use crate::outbox::OutboxError;
+use crate::outbox::{OutboxError, moved};
 
 /// The version of the tables, in `meta`.
 const VERSION: i64 = 4;
@@ -196,8 +196,20 @@ async fn migrate_alone(link: &Link) -> Result<i64, Trouble> {
     value(&meta, "tag").ok_or_else(|| unusable("the schema apnsd is damaged: its tag is missing"))
 }
 
+/// A number that is kept under a name.
+pub(super) async fn number(link: &Link, name: &str) -> Result<Option<i64>, Trouble> {
+    Ok(link.rows("SELECT value FROM meta WHERE name = $1", &[&name]).await?.first().map(|row| row.get(0)))
+}
+
+/// Refuses a database whose content is elsewhere, or on its way.
+pub(super) async fn ensure_here(link: &Link) -> Result<(), Trouble> {
+    let (left, leaving) = (number(link, moved::LEFT).await?, number(link, moved::LEAVING).await?);
+    let value = |name: &str| if name == moved::LEFT { left } else { leaving };
+    moved::ensure_here(|name| Ok::<_, std::convert::Infallible>(value(name))).map_err(unusable)
+}
+
 /// A number that nobody else has.
-pub(super) fn random() -> Result<i64, Trouble> {
+pub(in crate::outbox) fn random() -> Result<i64, Trouble> {
     let mut bytes = [0; 8];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
         .map_err(|_| unusable("the system gives no random numbers"))?;

@@ -7,6 +7,8 @@ mod books;
 mod disk;
 
 mod lane;
+#[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only a move keeps any"))]
+pub(super) mod places;
 mod read;
 mod reading;
 mod schema;
@@ -28,17 +30,22 @@ use rusqlite::{Connection, OpenFlags};
 
 use self::books::Books;
 use self::lane::SqliteLane;
+pub(super) use self::schema::number;
+#[cfg(feature = "postgres")]
+pub(super) use self::schema::set;
 use self::sent::Sent;
 use self::thread::{Reader, Writer};
+#[cfg(feature = "postgres")]
+pub(super) use self::write::count_opening;
 use super::tag::Tag;
 use super::{
     Accepted, Answer, AppPause, Backlog, Bounds, Counts, Cursor, Disk, FeedbackPage, GoneToken, Lane, NewEntry, Outbox,
-    OutboxError, OutcomeRecord, ReadFrom, Selection, StoredApp, Tracked, Unread, Withdrawal, Withdrawn, encode,
+    OutboxError, OutcomeRecord, ReadFrom, Selection, StoredApp, Tracked, Unread, Withdrawal, Withdrawn, encode, moved,
 };
 use crate::{AppName, NotificationId};
 
 /// The store's file in its directory.
-const FILE: &str = "outbox.sqlite3";
+pub(super) const FILE: &str = "outbox.sqlite3";
 
 /// The file that says what was sent, beside it.
 const SENT: &str = "outbox.sent";
@@ -97,22 +104,8 @@ impl SqliteOutbox {
     /// [`OutboxError::Unusable`] when another process has it open, a later version wrote it, or the file system
     /// refuses.
     pub fn open(directory: &Path, bounds: Bounds) -> Result<Self, OutboxError> {
-        make_private(directory).map_err(|error| unusable(directory, error))?;
-        let (path, locked) = (directory.join(FILE), directory.join("outbox.lock"));
-        // SQLite gives the files that it puts beside one the same permissions.
-        for file in [&path, &locked] {
-            private_file(file).map_err(|error| unusable(file, error))?;
-        }
-        for (file, ending) in [(&path, "-wal"), (&path, "-shm"), (&path, "-journal"), (&locked, "-journal")] {
-            let file = disk::beside(file, ending);
-            close_to_others(&file).map_err(|error| unusable(&file, error))?;
-        }
-        let lock = lock(&locked)?;
-        let mut connection = schema::open(&path)?;
-        let mut books = Books::load(&connection).map_err(|error| unusable(&path, error))?;
-        let sent = directory.join(SENT);
-        let sent =
-            thread::take_up(&mut connection, &mut books, &bounds, &sent).map_err(|error| unusable(&path, error))?;
+        let Held { path, connection, books, sent, lock } = hold(directory, &bounds)?;
+        moved::ensure_here(|name| number(&connection, name)).map_err(|error| unusable(&path, error))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let reading = Connection::open_with_flags(&path, flags).map_err(|error| unusable(&path, error))?;
         let tag = books.tag;
@@ -140,6 +133,35 @@ impl SqliteOutbox {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// The tables, held by this process alone, with what the one before left behind put in order.
+pub(super) struct Held {
+    pub(super) connection: Connection,
+    pub(super) lock: Connection,
+    path: PathBuf,
+    books: Books,
+    sent: Sent,
+}
+
+/// Takes the outbox in a directory, and makes both if need be.
+pub(super) fn hold(directory: &Path, bounds: &Bounds) -> Result<Held, OutboxError> {
+    make_private(directory).map_err(|error| unusable(directory, error))?;
+    let (path, locked) = (directory.join(FILE), directory.join("outbox.lock"));
+    // SQLite gives the files that it puts beside one the same permissions.
+    for file in [&path, &locked] {
+        private_file(file).map_err(|error| unusable(file, error))?;
+    }
+    for (file, ending) in [(&path, "-wal"), (&path, "-shm"), (&path, "-journal"), (&locked, "-journal")] {
+        let file = disk::beside(file, ending);
+        close_to_others(&file).map_err(|error| unusable(&file, error))?;
+    }
+    let lock = lock(&locked)?;
+    let mut connection = schema::open(&path)?;
+    let mut books = Books::load(&connection).map_err(|error| unusable(&path, error))?;
+    let sent = directory.join(SENT);
+    let sent = thread::take_up(&mut connection, &mut books, bounds, &sent).map_err(|error| unusable(&path, error))?;
+    Ok(Held { path, connection, books, sent, lock })
 }
 
 fn make_private(directory: &Path) -> std::io::Result<()> {

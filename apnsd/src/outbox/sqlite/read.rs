@@ -5,8 +5,8 @@ use std::sync::Arc;
 use apns_proto::{DeviceToken, WallTime};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::failed;
 use super::write::{millis, time};
+use super::{AppNumber, failed, places};
 use crate::outbox::tag::Tag;
 use crate::outbox::{
     AppPause, Cursor, FeedbackPage, GoneToken, OutboxError, OutcomeRecord, Routes, State, StoredApp, Tracked, Tries,
@@ -44,6 +44,11 @@ pub(super) fn parse_record(text: &str) -> Done<OutcomeRecord> {
 }
 
 impl View<'_> {
+    fn number_of(&self, app: &AppName) -> rusqlite::Result<Option<AppNumber>> {
+        let mut select = self.connection.prepare_cached("SELECT number FROM app WHERE name = ?")?;
+        select.query_row([app.as_str()], |row| row.get(0)).optional()
+    }
+
     pub(super) fn lookup(&self, ids: &[NotificationId]) -> Done<Vec<Option<Tracked>>> {
         ids.iter().map(|id| self.lookup_one(*id)).collect()
     }
@@ -84,12 +89,12 @@ impl View<'_> {
     pub(super) fn outcomes(&self, app: &AppName, after: &Cursor, limit: usize) -> Done<Vec<(Cursor, OutcomeRecord)>> {
         let after = place(after)?;
         let read = || -> rusqlite::Result<Vec<(i64, String)>> {
+            let Some(app) = self.number_of(app)? else { return Ok(Vec::new()) };
+            let after = places::of_app(self.connection, app, after)?;
             let mut select = self.connection.prepare_cached(
-                "SELECT place, record FROM outcome WHERE app = (SELECT number FROM app WHERE name = ?) AND place > ?
-                 ORDER BY place LIMIT ?",
+                "SELECT place, record FROM outcome WHERE app = ? AND place > ? ORDER BY place LIMIT ?",
             )?;
-            let rows =
-                select.query_map(params![app.as_str(), after, limited(limit)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let rows = select.query_map(params![app, after, limited(limit)], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect()
         };
         let rows = read().map_err(|error| failed(&error))?;
@@ -120,12 +125,13 @@ impl View<'_> {
     }
 
     fn gone_behind(&self, app: &AppName, after: i64, since: WallTime, limit: usize) -> rusqlite::Result<FeedbackPage> {
+        let app = self.number_of(app)?;
+        let after = app.map_or(Ok(after), |app| places::of_app(self.connection, app, after))?;
         let mut select = self.connection.prepare_cached(
             "SELECT place, token, topic, since, found_at, reason FROM gone
-             WHERE app = (SELECT number FROM app WHERE name = ?) AND place > ? AND found_at >= ?
-             ORDER BY place LIMIT ?",
+             WHERE app = ? AND place > ? AND found_at >= ? ORDER BY place LIMIT ?",
         )?;
-        let mut rows = select.query(params![app.as_str(), after, millis(since), limited(limit)])?;
+        let mut rows = select.query(params![app, after, millis(since), limited(limit)])?;
         let mut last = after;
         let mut tokens = Vec::new();
         while let Some(row) = rows.next()? {

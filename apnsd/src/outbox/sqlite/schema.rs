@@ -134,12 +134,12 @@ fn random() -> Result<i64, ()> {
 }
 
 /// A number that is kept under a name.
-pub(super) fn number(connection: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
+pub(in crate::outbox) fn number(connection: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
     connection.query_row("SELECT value FROM meta WHERE name = ?", [name], |row| row.get(0)).optional()
 }
 
 /// Keeps a number under a name.
-pub(super) fn set(connection: &Connection, name: &str, value: i64) -> rusqlite::Result<()> {
+pub(in crate::outbox) fn set(connection: &Connection, name: &str, value: i64) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)")?
         .execute(params![name, value])?;

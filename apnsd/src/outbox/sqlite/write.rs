@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::books::{BLOCK, Books};
 use super::read::{LIKE_NEVER, cursor, place};
 use super::sent::{self, Last};
-use super::{AppNumber, failed, schema};
+use super::{AppNumber, failed, places, schema};
 use crate::AppName;
 use crate::outbox::outcome::{abandoned, too_late};
 use crate::outbox::{
@@ -93,6 +93,13 @@ impl Pending {
             route: Route::from_number(row.get(10)?),
         })
     }
+}
+
+/// Gives the tables a new number: notes beside them that were made under an earlier one do not count any more.
+pub(in crate::outbox) fn count_opening(connection: &Connection) -> rusqlite::Result<i64> {
+    let opening = schema::number(connection, OPENING)?.unwrap_or_default().wrapping_add(1);
+    schema::set(connection, OPENING, opening)?;
+    Ok(opening)
 }
 
 impl Work<'_> {
@@ -397,12 +404,7 @@ impl Work<'_> {
 
     /// Gives this opening of the tables a number of its own.
     pub(super) fn count_opening(&mut self) -> Done<i64> {
-        let count = || {
-            let opening = schema::number(self.connection, OPENING)?.unwrap_or_default().wrapping_add(1);
-            schema::set(self.connection, OPENING, opening)?;
-            Ok(opening)
-        };
-        count().map_err(|error: rusqlite::Error| failed(&error))
+        count_opening(self.connection).map_err(|error| failed(&error))
     }
 
     /// What the process before claimed and knew: what never left waits again, and what it heard is done. Gives the rows that
@@ -583,6 +585,7 @@ impl Work<'_> {
         let place = place(upto)?;
         let mut mark = || {
             let number = self.number_of(app)?;
+            let place = places::of_app(self.connection, number, place)?;
             self.connection
                 .prepare_cached(
                     "INSERT INTO reader (app, name, place) VALUES (?, ?, ?)

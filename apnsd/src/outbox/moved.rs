@@ -1,0 +1,33 @@
+//! What a store says of itself that is moved to another one, by numbers in its table `meta`.
+
+/// The name of the number of a move that has begun.
+pub(super) const LEAVING: &str = "moving";
+/// The name of the number of one that is done.
+pub(super) const LEFT: &str = "moved";
+
+/// Why a store is not to be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Moved {
+    #[error("what it had was moved to another store by `apns store move`: configure that one")]
+    Left,
+    #[error("a move of it to another store has begun: finish it with `apns store move`, or cancel it with `--cancel`")]
+    Leaving,
+}
+
+/// Refuses a store whose content is elsewhere, or on its way.
+pub(super) fn ensure_here<E>(meta: impl Fn(&str) -> Result<Option<i64>, E>) -> Result<(), Refused<E>> {
+    match (meta(LEFT)?, meta(LEAVING)?) {
+        (Some(_), _) => Err(Refused::Moved(Moved::Left)),
+        (None, Some(_)) => Err(Refused::Moved(Moved::Leaving)),
+        (None, None) => Ok(()),
+    }
+}
+
+/// Why a store is not used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refused<E> {
+    #[error("{0}")]
+    Moved(Moved),
+    #[error("{0}")]
+    Failed(#[from] E),
+}
