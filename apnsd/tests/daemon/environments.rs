@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::http::{call, get};
 use crate::provider_api::{BODY, TOPIC};
-use crate::support::{SOON, shop, until};
+use crate::support::{SOON, World, shop, until};
 
 /// The first byte of a token says where it belongs; `dd` is a token of neither.
 const PRODUCTION: u8 = 0xaa;
@@ -546,6 +546,35 @@ async fn a_broadcast_goes_to_the_environment_that_is_named() {
         let told = call(door, "POST", "/4/broadcasts/apps/com.example.app", &headers, BODY).await;
         assert_eq!((told.status, &told.json()["reason"]), (400, &json!(reason)), "{environment}: {told:?}");
         assert_eq!([&two.production, &two.sandbox].map(|one| one.requests().len()), asked, "{environment}");
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_names_what_the_app_lacks_stops_no_other() {
+    let world = World::new().await;
+    let daemon = Daemon::start(world.config("")).await.unwrap();
+    let api = daemon.address("api.listen").unwrap();
+    let far = WallTime::from(std::time::SystemTime::now()).as_millis() + 400 * 24 * 60 * 60 * 1000;
+    let line = |number: u32, more: Value| {
+        let mut line = json!({"token": token(SANDBOX, number).to_hex(), "payload": {"aps": {"alert": "Tea"}}});
+        line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        line.to_string() + "\n"
+    };
+    let lines = [
+        line(1, json!({})),
+        line(2, json!({"environment": "auto"})),
+        line(3, json!({"environment": "production"})),
+        line(4, json!({"send_at": far})),
+        line(5, json!({"environment": "development"})),
+    ];
+    let head = "content-type: application/x-ndjson\r\n";
+    let told = call(api, "POST", "/v1/apps/shop/notifications", head, &lines.concat()).await;
+    let answers: Vec<Value> = told.body.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    assert_eq!(answers.last(), Some(&json!({"done": true, "accepted": 2, "refused": 3})), "{told:?}");
+    for (line, field) in [(2, "environment"), (3, "environment"), (4, "send_at")] {
+        let answer = answers.iter().find(|answer| answer["line"] == line).unwrap();
+        assert!(answer["problem"]["errors"][0]["field"].as_str().unwrap().ends_with(field), "{answer}");
     }
     daemon.stop().await;
 }
