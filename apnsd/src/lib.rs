@@ -48,6 +48,7 @@ mod service_manager;
 mod signals;
 pub mod span;
 mod store_move;
+mod tag;
 mod webhook;
 
 pub use access::{Access, Caller, Denied};
@@ -64,4 +65,5 @@ pub use service::{
 };
 pub use signals::Signals;
 pub use store_move::{Direction, StoreMove, StoreMoveError, Transferred};
+pub use tag::Tag;
 pub use webhook::{WebhookFailure, WebhookFigures, WebhookInfo, WebhookState};

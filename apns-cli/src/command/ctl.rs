@@ -1,6 +1,7 @@
 //! `apns ctl`: looks at a running daemon, and stops what should not be sent.
 
 mod api;
+mod find;
 
 use std::fmt;
 
@@ -15,6 +16,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::{Output, say};
 use crate::runtime::{block_on, interrupted};
 use api::{Daemon, DaemonFlags, segment};
+use find::FindFlags;
 
 /// The options of `apns ctl`.
 #[derive(Debug, Args)]
@@ -52,6 +54,8 @@ enum Order {
     },
     /// End what waits, without sending it
     Purge(PurgeFlags),
+    /// Find notifications: what waits, what is in flight, what ended and how
+    Find(FindFlags),
     /// Take back single notifications that wait
     Cancel {
         /// The app
@@ -61,6 +65,9 @@ enum Order {
         /// A caller's own key for one; may be repeated
         #[arg(long = "idempotency-key", value_name = "KEY")]
         keys: Vec<String>,
+        /// All with this tag that wait
+        #[arg(long, value_name = "TAG")]
+        tag: Option<String>,
     },
     /// Print the outcomes of an app as they come
     Tail {
@@ -83,7 +90,7 @@ struct PurgeFlags {
     /// The app
     app: String,
     /// Everything that waits
-    #[arg(long, conflicts_with_all = ["older_than", "device", "topic", "push_type", "collapse_id"])]
+    #[arg(long, conflicts_with_all = ["older_than", "device", "topic", "push_type", "collapse_id", "tag"])]
     all: bool,
     /// Accepted so long ago, such as 10m or 2h
     #[arg(long, value_name = "DURATION")]
@@ -100,6 +107,9 @@ struct PurgeFlags {
     /// With this collapse id
     #[arg(long, value_name = "ID")]
     collapse_id: Option<String>,
+    /// With this tag
+    #[arg(long, value_name = "TAG")]
+    tag: Option<String>,
 }
 
 impl PurgeFlags {
@@ -114,6 +124,7 @@ impl PurgeFlags {
             ("topic", &self.topic),
             ("push_type", &self.push_type),
             ("collapse_id", &self.collapse_id),
+            ("tag", &self.tag),
         ] {
             if let Some(text) = given {
                 body.insert(name.to_owned(), text.clone().into());
@@ -157,13 +168,14 @@ async fn carry_out(daemon: &Daemon, order: Order, as_json: bool) -> Result<Exit,
             show_each(&answer, as_json, &mut output, &PurgedLine);
             Exit::Fine
         }
-        Order::Cancel { app, ids, keys } => {
-            let body = json!({ "ids": ids, "idempotency_keys": keys });
+        Order::Cancel { app, ids, keys, tag } => {
+            let body = json!({ "ids": ids, "idempotency_keys": keys, "tag": tag });
             let answer = daemon.ask(Method::POST, &format!("{}/cancel", app_path(&app)), Some(&body)).await?;
             show_each(&answer, as_json, &mut output, &CancelledLine);
             let all = answer.as_array().is_some_and(|all| all.iter().all(|one| one["state"] == "cancelled"));
             if all { Exit::Fine } else { Exit::Partly }
         }
+        Order::Find(flags) => find::find(daemon, &flags, as_json, &mut output).await?,
         Order::Tail { app, after } => tail(daemon, &app, after.as_deref(), as_json, &mut output).await?,
         Order::Explain { id } => {
             let answer = daemon.ask(Method::GET, &format!("/v1/notifications/{}", segment(&id)), None).await?;
@@ -316,6 +328,9 @@ struct Standing;
 impl Line for Standing {
     fn write(&self, report: &Value, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of app {}", text(report, "id"), text(report, "app"))?;
+        if let Some(tag) = report["tag"].as_str() {
+            write!(f, ", tag {tag}")?;
+        }
         if let Some(accepted) = date(report, "accepted_at") {
             write!(f, "\n  accepted by the daemon at {accepted}")?;
         }

@@ -86,6 +86,21 @@ fn a_daemon_is_looked_at_stopped_and_started_again() {
     let said = String::from_utf8(refused.stderr).unwrap();
     assert!(refused.status.code() == Some(2) && said.contains("all: give a condition"), "{said}");
 
+    let tagged = world.submit(4, r#", "tag": "tea""#);
+    let found = world.says(0, &["find", "demo", "--tag", "tea"]);
+    assert!(found.contains(&format!("{tagged}  waiting, tag tea\n")) && found.lines().count() == 1, "{found}");
+    let found = world.says(0, &["find", "demo", "--device", &"03".repeat(32), "--since", "1h", "--reason", "purged"]);
+    assert!(found.contains("not_sent, purged, at 20"), "{found}");
+    assert_eq!(world.says(0, &["find", "demo", "--until", "1h"]), "");
+    let limited = world.ctl(&["--json", "find", "demo", "--limit", "1"]);
+    let record: Value = serde_json::from_slice(&limited.stdout).unwrap();
+    assert_eq!((&record["id"], &record["state"]), (&tagged.clone().into(), &"waiting".into()));
+    assert!(String::from_utf8(limited.stderr).unwrap().contains("there may be more"));
+    assert!(world.says(0, &["explain", &tagged]).contains(", tag tea"));
+    assert_eq!(world.says(0, &["purge", "demo", "--tag", "tea"]), "1 ended without being sent\n");
+    let other = world.submit(5, r#", "tag": "milk""#);
+    assert_eq!(world.says(0, &["cancel", "demo", "--tag", "milk"]), format!("{other}: cancelled\n"));
+
     let resumed: Value = serde_json::from_str(&world.says(0, &["--json", "resume", "demo"])).unwrap();
     assert_eq!((&resumed["name"], resumed.get("paused")), (&Value::from("demo"), None));
     let nobody = world.ctl(&["apps", "a/b"]);

@@ -65,6 +65,17 @@ struct OutboxSection {
     keep_bytes: Option<u64>,
     keep_invalid_tokens: Option<Span>,
     keep_idempotency_keys: Option<Span>,
+    tokens: Option<KeptTokens>,
+}
+
+/// What is kept of device tokens, so that notifications are found by them.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum KeptTokens {
+    /// A keyed hash.
+    Hash,
+    /// Nothing.
+    None,
 }
 
 #[derive(Deserialize)]
@@ -103,6 +114,7 @@ pub(super) fn parse(text: &str, base: &Path) -> Result<Config, ConfigError> {
     set(&mut bounds.outcome_bytes, outbox.keep_bytes);
     set(&mut bounds.gone_tokens, outbox.keep_invalid_tokens.map(|span| span.0));
     set(&mut bounds.idempotency, outbox.keep_idempotency_keys.map(|span| span.0));
+    set(&mut bounds.tokens, outbox.tokens.map(|kept| kept == KeptTokens::Hash));
 
     for (index, token) in file.token.into_iter().enumerate() {
         config.tokens.push(read_token(token, base).map_err(|error| error.within(&format!("token[{index}]")))?);

@@ -213,6 +213,13 @@ const TABLES: &[SettingsTable] = &[
             ),
             setting("keep_invalid_tokens", SPAN, Value("\"90d\""), "How long invalid device tokens are kept."),
             setting("keep_idempotency_keys", SPAN, Value("\"1d\""), "How long idempotency keys are kept."),
+            setting(
+                "tokens",
+                Word(&["hash", "none"]),
+                Value("\"hash\""),
+                "What is kept of a device token beside the outcome: `hash`, a keyed hash, so that notifications are found by \
+                 their device token; `none`, nothing.",
+            ),
         ],
     ),
     table(

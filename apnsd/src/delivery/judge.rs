@@ -14,13 +14,14 @@ use super::router::{TokenKey, other};
 use crate::config::{App, EnvironmentChoice};
 use crate::outbox::too_late;
 use crate::outbox::{Change, ClaimNumber, Claimed, GoneToken, OutcomeRecord, Postponement, Route, Settlement, Tries};
-use crate::{AppName, NotificationId};
+use crate::{AppName, NotificationId, Tag};
 
 /// A notification that is with the client.
 #[derive(Debug)]
 pub(super) struct Ticket {
     pub(super) id: NotificationId,
     key: Option<Arc<str>>,
+    tag: Option<Tag>,
     accepted_at: WallTime,
     send_at: Option<WallTime>,
     pub(super) route: Route,
@@ -38,11 +39,11 @@ impl Ticket {
 
     /// Takes a claimed notification apart, and gives it the name under which a second copy is recognised.
     pub(super) fn issue(claimed: Claimed) -> (Self, Notification) {
-        let Claimed { id, mut notification, idempotency_key, accepted_at, send_at, route, tries, claim } = claimed;
+        let Claimed { id, mut notification, idempotency_key, tag, accepted_at, send_at, route, tries, claim } = claimed;
         if notification.apns_id().is_none() {
             notification = notification.with_apns_id(id.apns_id());
         }
-        let ticket = Self { id, key: idempotency_key, accepted_at, send_at, route, tries, claim, found_out: None };
+        let ticket = Self { id, key: idempotency_key, tag, accepted_at, send_at, route, tries, claim, found_out: None };
         (ticket, notification)
     }
 }
@@ -200,7 +201,8 @@ impl Judge<'_> {
             .with_tries(tries)
             .with_send_at(ticket.send_at)
             .with_environment(self.answered_by(outcome))
-            .with_idempotency_key(ticket.key.as_deref());
+            .with_idempotency_key(ticket.key.as_deref())
+            .with_tag(ticket.tag.clone());
         // Only what both said comes here.
         let record = match knows_token(outcome) {
             Some(false) if ticket.found_out.is_some() => record.with_detail(KNOWN_NOWHERE),

@@ -17,9 +17,9 @@ use super::problem::{FieldProblem, Problem};
 use super::wire::read_json;
 use crate::config::Span;
 use crate::delivery::now;
-use crate::outbox::{OutcomeRecord, Selection};
+use crate::outbox::{Cursor, OutcomeRecord, Search, Selection, Stage};
 use crate::service::Cancelled;
-use crate::{AppName, NotificationId};
+use crate::{AppName, NotificationId, Tag};
 
 /// The longest reason for a pause, in bytes.
 const LONGEST_REASON: usize = 500;
@@ -28,7 +28,7 @@ const MOST_CANCELLED: usize = 10_000;
 
 /// Reads the body of a request that changes something. It has to say that it is JSON, which a page in a browser cannot say
 /// without asking first; an empty one is that of `empty`.
-async fn read<T: for<'de> Deserialize<'de>>(
+pub(super) async fn read<T: for<'de> Deserialize<'de>>(
     api: &Api,
     headers: &HeaderMap,
     body: Body,
@@ -101,16 +101,11 @@ struct PurgeOrder {
     topic: Option<String>,
     push_type: Option<String>,
     collapse_id: Option<String>,
+    tag: Option<String>,
 }
 
 impl PurgeOrder {
     fn selection(self, now: WallTime) -> Result<Selection, FieldProblem> {
-        fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
-            field: &'static str,
-            text: Option<String>,
-        ) -> Result<Option<T>, FieldProblem> {
-            text.map(|text| text.parse().map_err(|error| FieldProblem::new(field, error))).transpose()
-        }
         let accepted_before = match (self.older_than, self.accepted_before) {
             (Some(_), Some(_)) => {
                 return Err(FieldProblem::new("accepted_before", "give older_than or accepted_before, not both"));
@@ -125,6 +120,7 @@ impl PurgeOrder {
             topic: parsed::<Topic>("topic", self.topic)?,
             push_type: parsed::<PushType>("push_type", self.push_type)?,
             collapse_id: parsed::<CollapseId>("collapse_id", self.collapse_id)?,
+            tag: parsed::<Tag>("tag", self.tag)?,
         };
         match (self.all, selection == Selection::default()) {
             (false, true) => {
@@ -134,6 +130,14 @@ impl PurgeOrder {
             _ => Ok(selection),
         }
     }
+}
+
+/// Reads a condition that is given as a text.
+pub(super) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
+    field: &'static str,
+    text: Option<String>,
+) -> Result<Option<T>, FieldProblem> {
+    text.map(|text| text.parse().map_err(|error| FieldProblem::new(field, error))).transpose()
 }
 
 pub(super) fn earlier(now: WallTime, age: Duration) -> WallTime {
@@ -170,6 +174,7 @@ struct CancelOrder {
     ids: Vec<NotificationId>,
     #[serde(default)]
     idempotency_keys: Vec<String>,
+    tag: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -195,6 +200,21 @@ impl CancelledView {
     }
 }
 
+/// What has this tag and waits; `None` where that is more than so many.
+async fn waiting(api: &Api, app: &AppName, tag: Tag, most: usize) -> Result<Option<Vec<NotificationId>>, Problem> {
+    let search = Search { tag: Some(tag), stage: Some(Stage::Waiting), ..Search::default() };
+    let (mut ids, mut next) = (Vec::new(), Some(Cursor::default()));
+    while let Some(after) = next {
+        let page = api.service().search(app, search.clone(), &after, 1000).await?;
+        ids.extend(page.notifications.iter().map(|one| one.id));
+        if ids.len() > most {
+            return Ok(None);
+        }
+        next = page.next;
+    }
+    Ok(Some(ids))
+}
+
 /// `POST /v1/apps/{app}/cancel`
 pub(super) async fn cancel(
     State(api): State<Api>,
@@ -203,13 +223,15 @@ pub(super) async fn cancel(
     body: Body,
 ) -> Result<Response, Problem> {
     let (_, app) = api.user_of(&headers, &app)?;
-    let CancelOrder { ids, idempotency_keys } = read(&api, &headers, body, None).await?;
+    let CancelOrder { ids, idempotency_keys, tag } = read(&api, &headers, body, None).await?;
+    let too_many = |field, what: &str| {
+        let detail = format!("at most {MOST_CANCELLED} are cancelled in one request{what}");
+        Err(Problem::invalid().field(field, detail))
+    };
+    let tag: Option<Tag> = parsed("tag", tag).map_err(|problem| Problem::invalid().fields(vec![problem]))?;
     match ids.len() + idempotency_keys.len() {
-        0 => return Err(Problem::invalid().field("ids", "give ids or idempotency_keys")),
-        count if count > MOST_CANCELLED => {
-            let detail = format!("at most {MOST_CANCELLED} are cancelled in one request");
-            return Err(Problem::invalid().field("ids", detail));
-        }
+        0 if tag.is_none() => return Err(Problem::invalid().field("ids", "give ids, idempotency_keys or a tag")),
+        count if count > MOST_CANCELLED => return too_many("ids", ""),
         _ => {}
     }
     if !api.service().knows(&app) {
@@ -217,11 +239,17 @@ pub(super) async fn cancel(
     }
     let keys = idempotency_keys.iter().map(|key| Arc::from(&**key)).collect();
     let named = api.service().by_keys(&app, keys).await?;
-    let wanted: Vec<_> = ids
+    let mut wanted: Vec<_> = ids
         .into_iter()
         .map(|id| (Some(id), None))
         .chain(named.into_iter().zip(idempotency_keys).map(|(id, key)| (id, Some(key))))
         .collect();
+    if let Some(tag) = tag {
+        let Some(tagged) = waiting(&api, &app, tag, MOST_CANCELLED - wanted.len()).await? else {
+            return too_many("tag", "; a purge has no such limit");
+        };
+        wanted.extend(tagged.into_iter().map(|id| (Some(id), None)));
+    }
     let known = wanted.iter().filter_map(|(id, _)| *id).collect();
     let mut cancelled = api.service().cancel(&app, known).await?.into_iter();
     let views: Vec<_> = wanted

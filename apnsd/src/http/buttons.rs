@@ -84,31 +84,44 @@ pub(super) async fn question(
     Ok((headers(), Html(document("apnsd: purge", None, &body).into_string())).into_response())
 }
 
-fn no_forms() -> Problem {
+pub(super) fn no_forms() -> Problem {
     Problem::failed().detail("the system gives no random numbers, so forms cannot be signed; use the API")
 }
 
 /// A form that was sent.
-struct Sent {
-    app: AppName,
-    older_than: Option<String>,
+pub(super) struct Sent<const N: usize> {
+    pub(super) caller: Caller,
+    pub(super) app: AppName,
+    /// In the order in which they were asked for.
+    pub(super) fields: [Option<String>; N],
 }
 
-/// Reads a form, and makes sure that the page sent it which this caller was shown.
-async fn read(api: &Api, headers: &HeaderMap, body: Body, action: &str) -> Result<Sent, Problem> {
+/// Reads a form with these fields, of which `app` and `signed` are two, and makes sure that the page sent it which
+/// this caller was shown.
+pub(super) async fn read<const N: usize>(
+    api: &Api,
+    headers: &HeaderMap,
+    body: Body,
+    action: &str,
+    names: [&'static str; N],
+) -> Result<Sent<N>, Problem> {
     let foreign = |what: &str| Problem::foreign_page().detail(what).closing();
     let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     if comes_from_another_site(headers) || !kind.starts_with(b"application/x-www-form-urlencoded") {
         return Err(foreign("this is for forms of the status page; programs use the API"));
     }
     let text = read_text(headers, body, api.limits()).await?;
-    let [app, signed, older_than] = query(Some(&text), ["app", "signed", "older_than"])?;
-    let (caller, app) = api.user_of(headers, &app.unwrap_or_default())?;
+    let fields = query(Some(&text), names)?;
+    let field = |name: &str| {
+        let place = names.iter().position(|known| *known == name);
+        place.and_then(|place| fields[place].as_deref()).unwrap_or_default()
+    };
+    let (caller, app) = api.user_of(headers, field("app"))?;
     let forms = api.forms().ok_or_else(no_forms)?;
-    if !forms.check(&signed.unwrap_or_default(), &caller, action, &app, now()) {
+    if !forms.check(field("signed"), &caller, action, &app, now()) {
         return Err(foreign("the form is too old, or not from the status page: load the page again"));
     }
-    Ok(Sent { app, older_than })
+    Ok(Sent { caller, app, fields })
 }
 
 /// Back to the page, which asks for it anew.
@@ -118,21 +131,22 @@ fn back() -> Response {
 
 /// `POST /page/pause`
 pub(super) async fn pause(State(api): State<Api>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
-    let Sent { app, .. } = read(&api, &headers, body, PAUSE).await?;
+    let Sent { app, .. } = read(&api, &headers, body, PAUSE, ["app", "signed"]).await?;
     api.service().pause(&app, Some("on the status page".into())).await?;
     Ok(back())
 }
 
 /// `POST /page/resume`
 pub(super) async fn resume(State(api): State<Api>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
-    let Sent { app, .. } = read(&api, &headers, body, RESUME).await?;
+    let Sent { app, .. } = read(&api, &headers, body, RESUME, ["app", "signed"]).await?;
     api.service().resume(&app).await?;
     Ok(back())
 }
 
 /// `POST /page/purge`
 pub(super) async fn purge(State(api): State<Api>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
-    let Sent { app, older_than } = read(&api, &headers, body, PURGE).await?;
+    let Sent { app, fields, .. } = read(&api, &headers, body, PURGE, ["app", "signed", "older_than"]).await?;
+    let [_, _, older_than] = fields;
     let age = older_than.filter(|text| !text.is_empty()).map(|text| Span::parse(&text)).transpose();
     let age = age.map_err(|error| Problem::invalid().field("older_than", error))?;
     let accepted_before = age.map(|Span(age)| brake::earlier(now(), age));

@@ -5,6 +5,7 @@ pub(crate) mod body;
 mod brake;
 mod buttons;
 mod config;
+mod finder;
 mod forms;
 mod lines;
 mod many;
@@ -15,6 +16,7 @@ pub(crate) mod origin;
 mod outcomes;
 mod page;
 pub(crate) mod problem;
+mod search;
 pub(crate) mod shares;
 mod status;
 pub(crate) mod watched;
@@ -60,6 +62,7 @@ fn router(service: Service, limits: Limits) -> Router {
         .route(buttons::PAUSE, post(buttons::pause))
         .route(buttons::RESUME, post(buttons::resume))
         .route(buttons::PURGE, get(buttons::question).post(buttons::purge))
+        .route(finder::SEARCH, get(finder::form).post(finder::search))
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz))
         .route("/metrics", get(metrics::metrics))
@@ -70,6 +73,7 @@ fn router(service: Service, limits: Limits) -> Router {
         .route("/v1/apps/{app}/resume", post(brake::resume))
         .route("/v1/apps/{app}/purge", post(brake::purge))
         .route("/v1/apps/{app}/cancel", post(brake::cancel))
+        .route("/v1/apps/{app}/search", post(search::search))
         .route("/v1/apps/{app}/notifications", post(notifications::submit))
         .route("/v1/apps/{app}/outcomes", get(outcomes::outcomes))
         .route("/v1/apps/{app}/invalid-tokens", get(apps::invalid_tokens))

@@ -16,7 +16,7 @@ use super::{Api, lines, many, wire};
 use crate::config::{Limits, Span};
 use crate::outbox::{Accepted, OutcomeRecord, State as Standing, Tracked, Tries};
 use crate::service::{Service, Submission};
-use crate::{AppName, NotificationId};
+use crate::{AppName, NotificationId, Tag};
 
 /// The longest wait for outcomes.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -57,9 +57,11 @@ impl From<&Finding> for FoundInPayload {
 
 /// What is told of one that is looked up.
 #[derive(Serialize)]
-struct Report {
+pub(super) struct Report {
     id: NotificationId,
     app: AppName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<Tag>,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     accepted_at: Option<u64>,
@@ -73,9 +75,17 @@ struct Report {
 
 impl From<Tracked> for Report {
     fn from(tracked: Tracked) -> Self {
-        let Tracked { id, app, state } = tracked;
-        let report =
-            Self { id, app, state: "settled", accepted_at: None, next_attempt_at: None, tries: None, outcome: None };
+        let Tracked { id, app, tag, state } = tracked;
+        let report = Self {
+            id,
+            app,
+            tag,
+            state: "settled",
+            accepted_at: None,
+            next_attempt_at: None,
+            tries: None,
+            outcome: None,
+        };
         match state {
             Standing::Waiting { accepted_at, due, tries } => Self {
                 state: "waiting",

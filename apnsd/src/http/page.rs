@@ -11,7 +11,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::forms::Forms;
 use super::problem::Problem;
 use super::webhooks::Told;
-use super::{Api, buttons};
+use super::{Api, buttons, finder};
 use crate::access::Caller;
 use crate::delivery::{Credential, Snapshot, now};
 use crate::outbox::{Counts, OutcomeRecord};
@@ -198,6 +198,7 @@ fn apps(rows: &[Row], now: WallTime, hand: Option<Hand<'_>>) -> Markup {
                                 (buttons::button(forms, caller, buttons::PAUSE, &info.name, "Pause"))
                             }
                             (buttons::question_button(&info.name))
+                            (finder::button(&info.name))
                         } }
                     }
                 }
@@ -299,7 +300,7 @@ fn last(rows: &[Row], now: WallTime) -> Markup {
 }
 
 /// A span of time in its two largest units.
-fn span(span: Duration) -> String {
+pub(super) fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match (days, hours, minutes) {

@@ -178,6 +178,7 @@ impl From<OutboxError> for Problem {
         match &error {
             full if full.is_full() => Self::full().detail(&error).retry_after(FULL_RETRY),
             OutboxError::Cursor { .. } => Self::invalid().field("after", &error),
+            OutboxError::TokensNotKept => Self::invalid().field("token", &error),
             _ => Self::failed().detail(&error).retry_after(FULL_RETRY),
         }
     }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::problem::FieldProblem;
+use crate::Tag;
 use crate::config::EnvironmentChoice;
 use crate::service::Submission;
 
@@ -40,6 +41,7 @@ pub(super) struct Wire<'a> {
     collapse_id: Option<String>,
     pub(super) apns_id: Option<String>,
     pub(super) idempotency_key: Option<String>,
+    tag: Option<String>,
     /// Milliseconds since 1970.
     send_at: Option<u64>,
     environment: Option<String>,
@@ -93,6 +95,7 @@ pub(super) struct Rest {
     expiration: Expiration,
     collapse_id: Option<CollapseId>,
     apns_id: Option<ApnsId>,
+    tag: Option<Tag>,
     send_at: Option<WallTime>,
     environment: Option<EnvironmentChoice>,
 }
@@ -120,7 +123,13 @@ impl Rest {
         if let Some(id) = self.apns_id {
             notification = notification.with_apns_id(id);
         }
-        Submission { notification, idempotency_key, send_at: self.send_at, environment: self.environment }
+        Submission {
+            notification,
+            idempotency_key,
+            tag: self.tag.clone(),
+            send_at: self.send_at,
+            environment: self.environment,
+        }
     }
 }
 
@@ -179,6 +188,7 @@ impl Wire<'_> {
             Priority::from_number(number).ok_or_else(|| FieldProblem::new("priority", "a priority is 1, 5 or 10"))
         });
         let collapse_id = self.collapse_id.as_deref().map(CollapseId::new).transpose();
+        let tag = self.tag.as_deref().map(Tag::new).transpose();
         let apns_id = self.apns_id.as_deref().map(str::parse).transpose();
         Ok(Rest {
             topic: topic.map_err(|error| FieldProblem::new("topic", error))?,
@@ -187,6 +197,7 @@ impl Wire<'_> {
             expiration,
             collapse_id: collapse_id.map_err(|error| FieldProblem::new("collapse_id", error))?,
             apns_id: apns_id.map_err(|error: apns_proto::ApnsIdError| FieldProblem::new("apns_id", error))?,
+            tag: tag.map_err(|error| FieldProblem::new("tag", error))?,
             send_at: self.send_at.map(read_send_at).transpose()?,
             environment: self.environment.as_deref().map(read_environment).transpose()?,
         })

@@ -8,7 +8,7 @@ use apns_proto::{CollapseId, DeviceToken, Notification, PushType, Topic, WallTim
 use serde::{Deserialize, Serialize};
 
 use super::{OutcomeRecord, Route};
-use crate::{AppName, NotificationId};
+use crate::{AppName, NotificationId, Tag};
 
 /// A notification to be accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct NewEntry {
     /// What tells it from another notification under the same idempotency key, where it has one; see
     /// [`digest`](super::digest).
     pub digest: Option<[u8; 32]>,
+    /// The caller's word for those that it belongs to.
+    pub tag: Option<Tag>,
     /// When it came.
     pub at: WallTime,
     /// It is not sent before this time. What is counted from when a notification came is counted from then.
@@ -58,6 +60,8 @@ pub struct Claimed {
     pub notification: Notification,
     /// The caller's own name for it.
     pub idempotency_key: Option<Arc<str>>,
+    /// The caller's word for those that it belongs to.
+    pub tag: Option<Tag>,
     /// When it was accepted.
     pub accepted_at: WallTime,
     /// The time before which it was not to be sent.
@@ -179,8 +183,19 @@ pub struct Tracked {
     pub id: NotificationId,
     /// Whose it is.
     pub app: AppName,
+    /// The caller's word for those that it belongs to.
+    pub tag: Option<Tag>,
     /// Where it stands.
     pub state: State,
+}
+
+impl Tracked {
+    /// One that ended like this.
+    #[must_use]
+    pub fn settled(record: OutcomeRecord) -> Self {
+        let (id, app, tag) = (record.id, record.app.clone(), record.tag.clone());
+        Self { id, app, tag, state: State::Settled(Box::new(record)) }
+    }
 }
 
 /// Where a notification stands.
@@ -279,12 +294,20 @@ pub struct Selection {
     pub push_type: Option<PushType>,
     /// With this collapse id.
     pub collapse_id: Option<CollapseId>,
+    /// With this tag.
+    pub tag: Option<Tag>,
 }
 
 impl Selection {
     /// Whether it has to be looked into a notification to know.
     pub(crate) const fn looks_inside(&self) -> bool {
         self.token.is_some() || self.topic.is_some() || self.push_type.is_some() || self.collapse_id.is_some()
+    }
+
+    /// Whether the conditions hold that need no look into the notification.
+    pub(crate) fn takes_outside(&self, accepted_at: WallTime, tag: Option<&str>) -> bool {
+        self.accepted_before.is_none_or(|before| accepted_at < before)
+            && self.tag.as_ref().is_none_or(|wanted| Some(wanted.as_str()) == tag)
     }
 
     /// Whether the conditions on a notification's content hold.

@@ -44,6 +44,9 @@ pub enum OutboxError {
         /// The text.
         cursor: String,
     },
+    /// Device tokens are not kept for look-ups.
+    #[error("device tokens are not kept for look-ups: outbox.tokens is \"none\"")]
+    TokensNotKept,
     /// The disk has so little room that the next commit may fail.
     #[error("the disk of the outbox is full: {free} bytes are free")]
     DiskFull {

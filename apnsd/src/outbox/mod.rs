@@ -10,13 +10,14 @@ mod entry;
 mod error;
 mod lane;
 mod moved;
+mod names;
 mod outcome;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod reading;
 mod route;
+mod search;
 pub mod sqlite;
-mod tag;
 #[cfg(feature = "postgres")]
 pub mod transfer;
 
@@ -40,6 +41,7 @@ pub use outcome::OutcomeRecord;
 pub(crate) use outcome::too_late;
 pub use reading::{Backlog, ReadFrom, Unread};
 pub use route::{Route, Routes, Share};
+pub use search::{Found, Search, Stage};
 
 use crate::{AppName, NotificationId};
 
@@ -96,6 +98,14 @@ pub trait Outbox: fmt::Debug + Send + Sync + 'static {
 
     /// Where these notifications stand; `None` for ids that are unknown or forgotten. In the order of the ids.
     fn lookup(&self, ids: Vec<NotificationId>) -> Answer<'_, Vec<Option<Tracked>>>;
+
+    /// Looks for notifications of the app: at some thousand behind `after`, and gives at most `limit` of them. A page that says
+    /// where to go on may have found none.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::TokensNotKept`] for a device token where none are kept.
+    fn search(&self, app: &AppName, search: Search, after: &Cursor, limit: usize) -> Answer<'_, Found>;
 
     /// Outcomes of the app behind the cursor, oldest first.
     fn outcomes(&self, app: &AppName, after: &Cursor, limit: usize) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>>;
@@ -197,7 +207,7 @@ pub enum Bell {
     Apps,
 }
 
-/// How much a store holds, and for how long.
+/// How much a store holds, and for how long, and what it keeps of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounds {
     pub(crate) notifications: u64,
@@ -207,6 +217,7 @@ pub struct Bounds {
     pub(crate) outcome_bytes: u64,
     pub(crate) gone_tokens: Duration,
     pub(crate) idempotency: Duration,
+    pub(crate) tokens: bool,
 }
 
 impl Default for Bounds {
@@ -220,6 +231,7 @@ impl Default for Bounds {
             outcome_bytes: 4 << 30,
             gone_tokens: 90 * DAY,
             idempotency: DAY,
+            tokens: true,
         }
     }
 }
@@ -272,6 +284,14 @@ impl Bounds {
     #[must_use]
     pub const fn with_idempotency(mut self, span: Duration) -> Self {
         self.idempotency = span;
+        self
+    }
+
+    /// Whether a keyed hash of the device token is kept with each notification, also when it has ended, so that it is found by
+    /// the token. Default: yes.
+    #[must_use]
+    pub const fn with_tokens(mut self, kept: bool) -> Self {
+        self.tokens = kept;
         self
     }
 }

@@ -4,7 +4,7 @@ use apns_proto::{ApnsId, Environment, NotSentCause, Outcome, Rejection, UnknownC
 use serde::{Deserialize, Serialize};
 
 use super::{Tries, Withdrawal};
-use crate::{AppName, NotificationId};
+use crate::{AppName, NotificationId, Tag};
 
 /// How a notification ended, as it is kept in the store and told to callers.
 ///
@@ -51,6 +51,9 @@ pub struct OutcomeRecord {
     /// The environment that answered, or that had it in hand when the answer was lost: `production` or `sandbox`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
+    /// The caller's word for those that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<Tag>,
     /// How often it was written, sent again in doubt, and sent again after a refusal.
     #[serde(flatten)]
     pub tries: Tries,
@@ -88,6 +91,7 @@ impl OutcomeRecord {
             detail: None,
             idempotency_key: None,
             environment: None,
+            tag: None,
             tries: Tries::default(),
             accepted_at: accepted_at.as_millis(),
             send_at: None,
@@ -140,6 +144,13 @@ impl OutcomeRecord {
     #[must_use]
     pub fn with_idempotency_key(mut self, key: Option<&str>) -> Self {
         self.idempotency_key = key.map(str::to_owned);
+        self
+    }
+
+    /// With the caller's word for those that it belongs to.
+    #[must_use]
+    pub fn with_tag(mut self, tag: Option<Tag>) -> Self {
+        self.tag = tag;
         self
     }
 

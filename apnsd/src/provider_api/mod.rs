@@ -182,8 +182,9 @@ impl ProviderApi {
     async fn push(&self, found: Found, asked: &Asked<'_>, token: &str) -> Result<Response, Refusal> {
         let service = &self.0.service;
         let notification = request::notification(&found, asked, token)?;
+        let tag = request::tag(&asked.parts.headers)?;
         if found.mode == ProviderApiMode::Through {
-            let submission = Submission { environment: found.environment, ..notification.into() };
+            let submission = Submission { environment: found.environment, tag, ..notification.into() };
             let attended = service.submit_attended(&found.app, submission).await?;
             let id = attended.id();
             let passed = attended.answer(self.0.settings.answer_within).await;
@@ -193,6 +194,7 @@ impl ProviderApi {
         let submission = Submission {
             idempotency_key: idempotency_key.clone(),
             environment: found.environment,
+            tag,
             ..notification.into()
         };
         let id = match (service.submit(&found.app, vec![submission]).await, idempotency_key) {

@@ -4,13 +4,14 @@ use apns_proto::http2::Reason;
 use apns_proto::internal::asked::{Fields, PushFields, is_object};
 use apns_proto::{CollapseId, DeviceToken, Expiration, Notification, Payload, PushType, Topic};
 use axum::body::Body;
-use axum::http::HeaderValue;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use bytes::{Bytes, BytesMut};
 
 use super::answer::Refusal;
 use super::routing::Found;
+use crate::Tag;
 use crate::config::Limits;
 use crate::http::body::next_part;
 
@@ -52,6 +53,17 @@ pub(super) async fn read_body(mut body: Body, limits: &Limits) -> Result<Bytes, 
         bytes.extend_from_slice(&part);
     }
     Ok(bytes.freeze())
+}
+
+/// The header with the caller's word for what it belongs to.
+const TAG: &str = "apnsd-tag";
+
+/// Reads the tag, where there is one.
+pub(super) fn tag(headers: &HeaderMap) -> Result<Option<Tag>, Refusal> {
+    let Some(value) = headers.get(TAG) else { return Ok(None) };
+    let bad = |error: &dyn std::fmt::Display| Refusal::new(400, "BadTag").detail(error);
+    let text = str::from_utf8(value.as_bytes()).map_err(|error| bad(&error))?;
+    Tag::new(text).map(Some).map_err(|error| bad(&error))
 }
 
 /// Reads a push. What only Apple can judge is left to Apple.

@@ -8,6 +8,7 @@ mod error;
 mod later;
 mod opening;
 mod pass_on;
+mod search;
 mod store;
 mod stream;
 mod submit;

@@ -9,10 +9,10 @@ use apns_proto::binary::Limits;
 use apns_proto::{InvalidNotification, Notification, WallTime};
 
 use super::{Service, SubmitError, in_a_task, later, validation};
-use crate::AppName;
 use crate::config::{App, Destination, EnvironmentChoice};
 use crate::delivery::now;
 use crate::outbox::{Accepted, NewEntry, OutboxError, Route, digest};
+use crate::{AppName, Tag};
 
 /// A notification as a caller hands it in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Submission {
     pub notification: Notification,
     /// The caller's own name for it. The same name is not queued twice within a day: the answer names the first one.
     pub idempotency_key: Option<Arc<str>>,
+    /// The caller's word for those that it belongs to, by which they are found. Any number may have the same one.
+    pub tag: Option<Tag>,
     /// Not to be sent before this time, which lies within the app's `retry.within` from now. A span in its expiration is
     /// counted from then. A time in the past is as good as none.
     pub send_at: Option<WallTime>,
@@ -30,7 +32,7 @@ pub struct Submission {
 
 impl From<Notification> for Submission {
     fn from(notification: Notification) -> Self {
-        Self { notification, idempotency_key: None, send_at: None, environment: None }
+        Self { notification, idempotency_key: None, tag: None, send_at: None, environment: None }
     }
 }
 
@@ -51,7 +53,7 @@ impl Service {
         let mut entries = Vec::with_capacity(submissions.len());
         let mut findings = Vec::with_capacity(submissions.len());
         for (index, submission) in submissions.into_iter().enumerate() {
-            let Submission { mut notification, idempotency_key, send_at, environment } = submission;
+            let Submission { mut notification, idempotency_key, tag, send_at, environment } = submission;
             findings.push(examine(index, &notification, environment, &current.app)?);
             // As the caller said it: who asks again after that time asks for the same.
             let digest =
@@ -69,7 +71,7 @@ impl Service {
             running.note_expiration(&notification, at);
             notification.hand_over(send_at.unwrap_or(at));
             let route = route_of(environment);
-            entries.push(NewEntry { notification, idempotency_key, digest, at, send_at, route });
+            entries.push(NewEntry { notification, idempotency_key, digest, tag, at, send_at, route });
         }
         if entries.is_empty() {
             return Ok(Vec::new());

@@ -1,11 +1,11 @@
 //! The buttons of the status page, and who cannot press them.
 
-use apnsd::Daemon;
+use apnsd::{Daemon, Submission};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::http::{Answer, call};
-use crate::support::{World, shop, submit};
+use crate::support::{SOON, World, notification, shop, submit, token};
 
 const TOKENS: &str = "[[token]]\nname = \"one\"\nsecret = \"one-0123456789-secret\"\napps = [\"shop\"]\n\
                       [[token]]\nname = \"two\"\nsecret = \"two-0123456789-secret\"\napps = [\"shop\"]\n\
@@ -55,13 +55,56 @@ async fn an_app_is_paused_purged_and_resumed_by_hand() {
     assert_eq!(daemon.service().total().await.unwrap().waiting, 3);
     assert_eq!(press("/page/purge", &good, "&older_than=soon").await.fields(), ["older_than"]);
     assert_eq!(press("/page/purge", &good, "&older_than=").await.status, 303);
-    let records = daemon.service().wait_all(&ids, crate::support::SOON).await.unwrap();
+    let records = daemon.service().wait_all(&ids, SOON).await.unwrap();
     assert!(records.iter().flatten().all(|record| record.reason.as_deref() == Some("purged")), "{records:?}");
 
     let page = get("/").await;
     assert_eq!(press("/page/resume", &signed(&page, "/page/resume"), "").await.status, 303);
     assert!(daemon.service().info(&shop()).unwrap().pause.is_none());
     assert_eq!(world.simulator.counts().requests, 0);
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notifications_are_found_by_hand() {
+    let world = World::new().await;
+    let daemon = Daemon::start(world.config(TOKENS)).await.unwrap();
+    let (service, api) = (daemon.service(), daemon.address("api.listen").unwrap());
+    let ids = submit(service, 3).await;
+    service.wait_all(&ids, SOON).await.unwrap();
+    service.pause(&shop(), None).await.unwrap();
+    let tagged = |number| Submission { tag: Some("<b>tea".parse().unwrap()), ..notification(number).into() };
+    let waiting = service.submit(&shop(), (0..60).map(tagged).collect()).await.unwrap();
+
+    let form = call(api, "GET", "/page/search?app=shop", &basic("one"), "").await;
+    assert!(!form.body.contains("id=\"found\"") && !form.body.contains("http-equiv"), "{form:?}");
+    let good = signed(&form, "/page/search");
+    let look = async |more: &str| {
+        let body = format!("app=shop&signed={good}&{more}");
+        call(api, "POST", "/page/search", &format!("{}{FORM}", basic("one")), &body).await
+    };
+    let device = token(1).to_hex();
+    let found = look(&format!("token={device}&tag=&state=")).await;
+    let place = |page: &Answer, id: apnsd::NotificationId| page.body.find(&id.to_string());
+    let (first, second) = (place(&found, waiting[1].id).unwrap(), place(&found, ids[1]).unwrap());
+    assert!(first < second && found.body.contains("&lt;b&gt;tea") && found.body.contains(">accepted<"), "{found:?}");
+    assert!(found.body.contains(&format!("value=\"{device}\"")), "the form keeps what was filled in: {found:?}");
+    assert_eq!(place(&found, waiting[2].id), None);
+    assert!(!found.body.contains("Further"), "{found:?}");
+
+    // Page by page.
+    let page = look("tag=%3Cb%3Etea&state=waiting").await;
+    assert!(place(&page, waiting[59].id).is_some() && place(&page, waiting[9].id).is_none(), "{page:?}");
+    let (_, after) = page.body.split_once("name=\"after\" value=\"").unwrap();
+    let after = after.split('"').next().unwrap();
+    let page = look(&format!("tag=%3Cb%3Etea&state=waiting&after={after}")).await;
+    assert!(place(&page, waiting[9].id).is_some() && place(&page, waiting[0].id).is_some(), "{page:?}");
+    assert!(look("tag=none").await.body.contains("None."));
+    assert_eq!(look("token=zz").await.fields(), ["token"]);
+    assert_eq!(look("state=lost").await.fields(), ["state"]);
+    let stranger =
+        call(api, "POST", "/page/search", &format!("{}{FORM}", basic("two")), &format!("app=shop&signed={good}")).await;
+    assert_eq!((stranger.status, stranger.problem()), (403, "#foreign-page".to_owned()));
     daemon.stop().await;
 }
 

@@ -166,6 +166,7 @@ async fn what_may_have_arrived_does_not_end_as_expired() {
         notification,
         idempotency_key: None,
         digest: None,
+        tag: None,
         at: WallTime::EPOCH,
         send_at: None,
         route: Route::Default,

@@ -28,6 +28,7 @@ mod pyapns_rpc;
 #[path = "../support/receiver.rs"]
 mod receiver;
 mod renewal;
+mod search;
 mod sharing;
 mod store;
 mod support;

@@ -115,6 +115,12 @@ async fn what_is_stored_says_so_and_is_delivered_once_however_often_it_is_sent_a
     // One id for a message to many devices is many notifications.
     let other = caller.post(&path(2), &[TOPIC, sent], BODY).await;
     assert!(!ids.contains(other.header("apnsd-id").unwrap()));
+    // The header is the daemon's own, and finds them.
+    let tagged = caller.post(&path(1), &[TOPIC, sent, ("apnsd-tag", "late")], BODY).await;
+    assert!(ids.contains(tagged.header("apnsd-id").unwrap()), "it is the same one all the same");
+    let refused = caller.post(&path(3), &[TOPIC, ("apnsd-tag", &"x".repeat(65))], BODY).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.body.contains("BadTag"), "{refused:?}");
     world.simulator.wait_for(|log| log.counts().requests == 3).await;
     until("all are settled", async || daemon.service().total().await.unwrap().waiting == 0).await;
     assert_eq!(world.simulator.counts().requests, 3);

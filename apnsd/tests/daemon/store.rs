@@ -9,9 +9,9 @@ use apns_proto::{LossPolicy, WallTime};
 use apnsd::config::Config;
 use apnsd::outbox::sqlite::SqliteOutbox;
 use apnsd::outbox::{
-    Accepted, Answer, AppPause, Backlog, Change, Claim, Counts, Cursor, Disk, FeedbackPage, GoneToken, Lane, Left,
-    NewEntry, Outbox, OutboxError, OutcomeRecord, ReadFrom, Recovered, Routes, Selection, Share, StoredApp, Tracked,
-    Unread, Withdrawal, Withdrawn,
+    Accepted, Answer, AppPause, Backlog, Change, Claim, Counts, Cursor, Disk, FeedbackPage, Found, GoneToken, Lane,
+    Left, NewEntry, Outbox, OutboxError, OutcomeRecord, ReadFrom, Recovered, Routes, Search, Selection, Share,
+    StoredApp, Tracked, Unread, Withdrawal, Withdrawn,
 };
 use apnsd::{AppName, NotificationId, Service, SubmitError};
 use tokio::sync::Semaphore;
@@ -121,6 +121,10 @@ impl Outbox for Flaky {
 
     fn lookup(&self, ids: Vec<NotificationId>) -> Answer<'_, Vec<Option<Tracked>>> {
         self.works.lookup(ids)
+    }
+
+    fn search(&self, app: &AppName, search: Search, after: &Cursor, limit: usize) -> Answer<'_, Found> {
+        self.works.search(app, search, after, limit)
     }
 
     fn outcomes(&self, app: &AppName, after: &Cursor, limit: usize) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {

@@ -67,7 +67,7 @@ async fn the_description_names_what_there_is() {
             }
         }
     }
-    assert_eq!(described.len(), 18, "{described:?}");
+    assert_eq!(described.len(), 19, "{described:?}");
     let kinds = document["components"]["schemas"]["Problem"]["properties"]["type"]["anyOf"].as_array().unwrap();
     let for_people = include_str!("../../../docs/daemon.md");
     for kind in kinds.iter().filter_map(|kind| kind["const"].as_str()) {

@@ -13,6 +13,8 @@ use apnsd::{AppName, NotificationId};
 use crate::home::Home;
 use crate::{app, at, entry, hold, postpone, settle};
 
+pub(crate) use crate::finding::*;
+
 /// The limit of what is looked at in one step, and some more.
 const MANY: usize = 5100;
 

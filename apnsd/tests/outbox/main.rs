@@ -6,6 +6,7 @@
 #[cfg(feature = "postgres")]
 mod broken;
 mod contract;
+mod finding;
 mod home;
 mod model;
 #[cfg(feature = "postgres")]
@@ -40,7 +41,15 @@ fn entry(number: u8, key: Option<u8>, time: u64) -> NewEntry {
     let token = DeviceToken::from_bytes([number; 32]).unwrap();
     let notification = Notification::new(token, Payload::alert("Tea is ready"));
     let key = key.map(|key| format!("key {key}").into());
-    NewEntry { notification, idempotency_key: key, digest: None, at: at(time), send_at: None, route: Route::Default }
+    NewEntry {
+        notification,
+        idempotency_key: key,
+        digest: None,
+        tag: None,
+        at: at(time),
+        send_at: None,
+        route: Route::Default,
+    }
 }
 
 async fn hold(outbox: &Arc<dyn Outbox>, app: &AppName) -> Arc<dyn Lane> {
@@ -108,4 +117,10 @@ each_store!(
     a_reader_is_told_every_outcome_or_that_some_were_forgotten,
     a_reader_has_its_place_until_it_is_not_used_for_long,
     each_route_is_claimed_for_itself_and_what_moves_waits_on_its_new_one,
+    what_waits_and_what_ended_is_found_by_what_a_caller_knows,
+    a_search_over_many_goes_on_where_it_ended,
+    a_time_is_found_without_a_look_at_all,
+    without_device_tokens_the_rest_is_found,
+    what_is_forgotten_is_found_no_more,
+    what_has_a_tag_is_withdrawn_by_it,
 );

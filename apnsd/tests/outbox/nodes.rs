@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use apns_proto::{Expiration, LossPolicy};
+use apns_proto::{DeviceToken, Expiration, LossPolicy};
 use apnsd::AppName;
 use apnsd::outbox::postgres::{PostgresOutbox, PostgresSettings};
-use apnsd::outbox::{Bell, Bounds, Cursor, Left, Outbox, ReadFrom, Routes, Selection, State, Tries, Withdrawal};
+use apnsd::outbox::{
+    Bell, Bounds, Cursor, Left, Outbox, ReadFrom, Routes, Search, Selection, State, Tries, Withdrawal,
+};
 use futures_util::future::select_all;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
@@ -242,26 +244,45 @@ async fn an_earlier_holding_gives_nothing_of_a_later_one_back() {
     outbox.close().await.unwrap();
 }
 
+/// What each version of the tables has that the one before did not, undone: the latest first.
+const UNDONE: [&str; 4] = [
+    "DROP TABLE mark; ALTER TABLE pending DROP COLUMN tag; DELETE FROM meta WHERE name LIKE 'mark_key_%';
+     UPDATE meta SET value = 4 WHERE name = 'version'",
+    "DROP INDEX pending_waiting; ALTER TABLE pending DROP COLUMN route;
+     CREATE INDEX pending_waiting ON pending (app, due, row) WHERE state = 0;
+     UPDATE meta SET value = 3 WHERE name = 'version'",
+    "ALTER TABLE reader DROP COLUMN used_at, DROP COLUMN node, DROP COLUMN incarnation;
+     UPDATE meta SET value = 2 WHERE name = 'version'",
+    "ALTER TABLE node DROP COLUMN wants; UPDATE meta SET value = 1 WHERE name = 'version'",
+];
+
 #[tokio::test]
-async fn tables_of_version_1_go_on() {
+async fn tables_of_all_versions_before_go_on() {
     let Some(server) = crate::postgres::server() else { return };
-    let url = server.database().await;
-    open(&url, "one", LONG, Bounds::default()).await.close().await.unwrap();
-    let other = Session::to(&url).await;
-    let newest = other.ask("SELECT value FROM meta WHERE name = 'version'").await;
-    other
-        .run(
-            "DROP INDEX pending_waiting; ALTER TABLE pending DROP COLUMN route;
-             CREATE INDEX pending_waiting ON pending (app, due, row) WHERE state = 0;
-             ALTER TABLE reader DROP COLUMN used_at, DROP COLUMN node, DROP COLUMN incarnation;
-             ALTER TABLE node DROP COLUMN wants; UPDATE meta SET value = 1 WHERE name = 'version'",
-        )
-        .await;
-    let outbox = open(&url, "one", LONG, Bounds::default()).await;
-    assert_eq!(other.ask("SELECT value FROM meta WHERE name = 'version'").await, newest);
-    assert_eq!(other.ask("SELECT wants::text FROM node").await, "{}");
-    assert_eq!(other.ask("SELECT count(used_at) FROM reader").await, "0");
-    outbox.close().await.unwrap();
+    for steps in 1..=UNDONE.len() {
+        let url = server.database().await;
+        let outbox = open(&url, "one", LONG, Bounds::default()).await;
+        let app = app("one");
+        let first = outbox.accept(&app, vec![entry(1, Some(1), 1000)]).await.unwrap().swap_remove(0);
+        outbox.close().await.unwrap();
+        let other = Session::to(&url).await;
+        let newest = other.ask("SELECT value FROM meta WHERE name = 'version'").await;
+        for undo in &UNDONE[..steps] {
+            other.run(undo).await;
+        }
+        let outbox = open(&url, "one", LONG, Bounds::default()).await;
+        assert_eq!(other.ask("SELECT value FROM meta WHERE name = 'version'").await, newest);
+        assert_eq!(other.ask("SELECT wants::text FROM node").await, "{}");
+        assert_eq!(other.ask("SELECT count(used_at) FROM reader").await, "0");
+        let again = outbox.accept(&app, vec![entry(1, Some(1), 1100)]).await.unwrap().swap_remove(0);
+        assert_eq!((again.id, again.duplicate), (first.id, true));
+        // What comes from now on is found.
+        let later = outbox.accept(&app, vec![entry(2, None, 1200)]).await.unwrap().swap_remove(0);
+        let search = Search { token: Some(DeviceToken::from_bytes([2; 32]).unwrap()), ..Search::default() };
+        let found = outbox.search(&app, search, &Cursor::default(), 9).await.unwrap();
+        assert_eq!(found.notifications.iter().map(|one| one.id).collect::<Vec<_>>(), [later.id]);
+        outbox.close().await.unwrap();
+    }
 }
 
 /// A reader's place is used by one node at a time: the one that delivers the app, and any where none does. It changes hands

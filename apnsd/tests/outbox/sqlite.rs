@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use apns_proto::DeviceToken;
 use apnsd::outbox::sqlite::SqliteOutbox;
-use apnsd::outbox::{Bounds, Outbox as _};
+use apnsd::outbox::{Bounds, Cursor, Outbox as _, Search};
 
 use crate::home::Folder;
 use crate::{app, entry};
@@ -41,7 +42,9 @@ async fn a_later_version_is_left_alone() {
 }
 
 /// What each version of the tables has that the one before did not, undone: the latest first.
-const UNDONE: [&str; 7] = [
+const UNDONE: [&str; 8] = [
+    "DROP TABLE mark; ALTER TABLE pending DROP COLUMN tag; DELETE FROM meta WHERE name LIKE 'mark_key_%';
+     PRAGMA user_version = 8",
     "DROP INDEX pending_waiting; ALTER TABLE pending DROP COLUMN route;
      CREATE INDEX pending_waiting ON pending (app, due, row) WHERE state = 0; PRAGMA user_version = 7",
     "ALTER TABLE reader DROP COLUMN used_at; ALTER TABLE app DROP COLUMN forgotten; PRAGMA user_version = 6",
@@ -67,6 +70,11 @@ async fn files_of_all_versions_before_go_on() {
         let again = outbox.accept(&app, vec![entry(1, Some(1), 1100)]).await.unwrap().swap_remove(0);
         assert_eq!((again.id, again.duplicate), (first.id, true));
         assert_eq!(outbox.pauses().await.unwrap(), []);
+        // What comes from now on is found.
+        let later = outbox.accept(&app, vec![entry(2, None, 1200)]).await.unwrap().swap_remove(0);
+        let search = Search { token: Some(DeviceToken::from_bytes([2; 32]).unwrap()), ..Search::default() };
+        let found = outbox.search(&app, search, &Cursor::default(), 9).await.unwrap();
+        assert_eq!(found.notifications.iter().map(|one| one.id).collect::<Vec<_>>(), [later.id]);
         outbox.close().await.unwrap();
     }
 }

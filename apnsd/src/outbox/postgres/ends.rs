@@ -6,13 +6,14 @@ use apns_proto::{Outcome, UnknownCause, WallTime};
 use tokio_postgres::Row;
 
 use super::connections::{Link, Trouble};
+use super::read::tag;
 use super::{AppNumber, Shared, cursor, millis, not_ours, time};
 use crate::outbox::outcome::{abandoned, too_late};
 use crate::outbox::{
     Cursor, GoneToken, OutboxError, OutcomeRecord, Route, Routes, Selection, Settlement, Tries, Withdrawal, Withdrawn,
     decode,
 };
-use crate::{AppName, NotificationId};
+use crate::{AppName, NotificationId, Tag};
 
 /// How many are ended at once that nobody sends any more.
 pub(super) const STEP: i64 = 2000;
@@ -28,19 +29,20 @@ pub(super) struct Pending {
     key: Option<Vec<u8>>,
     pub(super) send_at: Option<WallTime>,
     pub(super) route: Route,
+    pub(super) tag: Option<Tag>,
 }
 
 /// What [`Pending::read`] reads, before anything else.
 macro_rules! pending_columns {
     () => {
-        "row, claim, due, accepted_at, attempts, replays, retries, key, send_at, route"
+        "row, claim, due, accepted_at, attempts, replays, retries, key, send_at, route, tag"
     };
 }
 pub(super) use pending_columns;
 
 impl Pending {
     /// How many columns that are.
-    pub(super) const WIDTH: usize = 10;
+    pub(super) const WIDTH: usize = 11;
 
     pub(super) fn read(row: &Row) -> Self {
         let count = |column| u32::try_from(row.get::<_, i64>(column)).unwrap_or(u32::MAX);
@@ -52,6 +54,7 @@ impl Pending {
             key: row.get(7),
             send_at: row.get::<_, Option<i64>>(8).map(time),
             route: Route::from_number(row.get::<_, i16>(9).into()),
+            tag: tag(row.get(10)),
         }
     }
 
@@ -111,7 +114,7 @@ impl Shared {
         let mut rows = Vec::with_capacity(settled.len());
         let mut gone = Vec::new();
         for Settlement { record, gone: token, claim } in settled {
-            let Some(row) = self.tag.row(record.id) else { continue };
+            let Some(row) = self.names.row(record.id) else { continue };
             if let Some(token) = token {
                 gone.push((row, token));
             }
@@ -162,10 +165,11 @@ impl Shared {
 
     /// The record of a row that ends without having been handed to the service now.
     fn record(&self, app: &AppName, pending: &Pending, outcome: &Outcome, now: WallTime) -> OutcomeRecord {
-        OutcomeRecord::new(self.tag.name(pending.row), app.clone(), outcome, pending.accepted_at, now)
+        OutcomeRecord::new(self.names.name(pending.row), app.clone(), outcome, pending.accepted_at, now)
             .with_tries(pending.tries)
             .with_send_at(pending.send_at)
             .with_idempotency_key(pending.key().as_deref())
+            .with_tag(pending.tag.clone())
     }
 
     /// Ends what is in flight, as these outcomes say.
@@ -277,8 +281,9 @@ impl Shared {
             Withdrawal::Cancelled => "it was cancelled before it was sent",
             Withdrawal::Purged => "it was purged before it was sent",
         };
-        let meant = found.iter().filter(|row| is_meant(row, selection)).map(Pending::read);
-        let rows = meant.map(|pending| {
+        let pending = found.iter().map(|row| (row, Pending::read(row)));
+        let meant = pending.filter(|(row, pending)| is_meant(pending, row, selection));
+        let rows = meant.map(|(_, pending)| {
             let outcome = match pending.tries.replays {
                 0 => abandoned(words),
                 // A copy may have arrived.
@@ -292,7 +297,7 @@ impl Shared {
 
     /// Those of these that wait.
     async fn waiting_ids(&self, link: &Link, app: AppNumber, ids: &[NotificationId]) -> Result<Vec<Row>, Trouble> {
-        let rows: Vec<i64> = ids.iter().filter_map(|id| self.tag.row(*id)).collect();
+        let rows: Vec<i64> = ids.iter().filter_map(|id| self.names.row(*id)).collect();
         let find = concat!(
             "SELECT ",
             pending_columns!(),
@@ -393,9 +398,8 @@ async fn waiting_behind(
 }
 
 /// Whether the row is meant. One that cannot be read is what no condition on its content can be said of.
-fn is_meant(row: &Row, selection: &Selection) -> bool {
-    let accepted_at: i64 = row.get(3);
-    if selection.accepted_before.is_some_and(|before| accepted_at >= millis(before)) {
+fn is_meant(pending: &Pending, row: &Row, selection: &Selection) -> bool {
+    if !selection.takes_outside(pending.accepted_at, pending.tag.as_ref().map(Tag::as_str)) {
         return false;
     }
     if !selection.looks_inside() {

@@ -13,8 +13,8 @@ use tokio_postgres::Row;
 
 use super::connections::{Address, Link, Pool, Trouble, was_in_the_way};
 use super::{AppNumber, Shared, schema, span, unsigned};
-use crate::AppName;
 use crate::outbox::{Accepted, OutboxError};
+use crate::{AppName, Tag};
 
 /// The most notifications that share one transaction; a call is never split. The more, the longer the first of them waits.
 const TOGETHER: usize = 2000;
@@ -36,6 +36,8 @@ const RETRY: Duration = Duration::from_millis(250);
 /// A notification to be accepted, encoded.
 pub(super) struct NewRow {
     pub(super) body: Vec<u8>,
+    pub(super) marks: Vec<i64>,
+    pub(super) tag: Option<Tag>,
     pub(super) key: Option<Arc<str>>,
     pub(super) digest: Option<[u8; 32]>,
     pub(super) at: i64,
@@ -240,7 +242,7 @@ impl Writer {
         let (room, accept) = (link.statement(ROOM).await?, link.statement(ACCEPT).await?);
         let idempotency = span(self.shared.bounds.idempotency);
         // All in one round trip.
-        let params: [super::Param<'_>; 11] = [
+        let params: [super::Param<'_>; 14] = [
             &batch,
             &new.rows,
             &new.apps,
@@ -252,6 +254,9 @@ impl Writer {
             &idempotency,
             &new.send_at,
             &new.route,
+            &new.tags,
+            &new.marks,
+            &new.marked,
         ];
         let (begun, held, taken) = future::join3(
             link.client.batch_execute("BEGIN"),
@@ -357,7 +362,7 @@ impl Writer {
                 {
                     return Err(OutboxError::KeyReused { index });
                 }
-                answer.push(Accepted { id: self.shared.tag.name(row), duplicate: row != own, findings: Vec::new() });
+                answer.push(Accepted { id: self.shared.names.name(row), duplicate: row != own, findings: Vec::new() });
             }
             answers.push(answer);
         }
@@ -379,6 +384,10 @@ struct Columns<'a> {
     route: Vec<i16>,
     once: Vec<bool>,
     bodies: Vec<&'a [u8]>,
+    tags: Vec<Option<&'a [u8]>>,
+    /// Marks, and the rows that have them.
+    marks: Vec<i64>,
+    marked: Vec<i64>,
 }
 
 impl<'a> Columns<'a> {
@@ -394,6 +403,9 @@ impl<'a> Columns<'a> {
             route: each().map(|new| new.route).collect(),
             once: each().map(|new| new.once).collect(),
             bodies: each().map(|new| &*new.body).collect(),
+            tags: each().map(|new| new.tag.as_ref().map(|tag| tag.as_str().as_bytes())).collect(),
+            marks: each().flat_map(|new| new.marks.iter().copied()).collect(),
+            marked: each().zip(numbers).flat_map(|(new, row)| new.marks.iter().map(|_| *row)).collect(),
         }
     }
 }
@@ -407,13 +419,16 @@ const ROOM: &str = "SELECT app, sum(waiting + in_flight)::int8, sum(bytes)::int8
 const ACCEPT: &str = "
     WITH b AS (INSERT INTO batch (id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING id),
     new AS (SELECT t.* FROM b, unnest($2::int8[], $3::int4[], $4::bytea[], $5::bytea[], $6::int8[], $7::bool[], $8::bytea[],
-        $10::int8[], $11::int2[]) AS t(row, app, key, digest, at, once, body, send_at, route)),
+        $10::int8[], $11::int2[], $12::bytea[]) AS t(row, app, key, digest, at, once, body, send_at, route, tag)),
     k AS (INSERT INTO key AS known (app, key, row, at, digest)
         SELECT DISTINCT ON (app, key) app, key, row, at, digest FROM new WHERE key IS NOT NULL ORDER BY app, key, row
         ON CONFLICT (app, key) DO UPDATE SET row = excluded.row, at = excluded.at, digest = excluded.digest
             WHERE known.at <= excluded.at - $9::int8
         RETURNING row),
-    p AS (INSERT INTO pending (row, app, once, due, accepted_at, send_at, route, key, body)
-        SELECT row, app, once, coalesce(send_at, at), at, send_at, route, key, body FROM new
-        WHERE key IS NULL OR row IN (SELECT row FROM k))
+    p AS (INSERT INTO pending (row, app, once, due, accepted_at, send_at, route, key, body, tag)
+        SELECT row, app, once, coalesce(send_at, at), at, send_at, route, key, body, tag FROM new
+            WHERE key IS NULL OR row IN (SELECT row FROM k)),
+    m AS (INSERT INTO mark (range, mark, row) SELECT t.row >> 12, t.mark, t.row
+        FROM b, unnest($13::int8[], $14::int8[]) AS t(mark, row)
+            WHERE t.row NOT IN (SELECT row FROM new WHERE key IS NOT NULL AND row NOT IN (SELECT row FROM k)))
     SELECT -1::int8 FROM b UNION ALL SELECT row FROM k ORDER BY 1";

@@ -149,7 +149,7 @@ const CLAIM: &str = concat!(
      c AS MATERIALIZED (SELECT row FROM t WHERE place <= most),
      u AS (UPDATE pending AS p SET state = 1, claim = $5 FROM c WHERE p.row = c.row AND p.state = 0
         RETURNING p.row, p.claim, p.due, p.accepted_at, p.attempts, p.replays, p.retries, p.key, p.send_at, p.route,
-            p.body)
+            p.tag, p.body)
      SELECT ",
     pending_columns!(),
     ", body FROM u ORDER BY due, row"
@@ -244,9 +244,10 @@ impl Held {
             let pending = Pending::read(row);
             match decode(row.get(Pending::WIDTH)) {
                 Ok(notification) => entries.push(Claimed {
-                    id: self.shared.tag.name(pending.row),
+                    id: self.shared.names.name(pending.row),
                     notification,
                     idempotency_key: pending.key(),
+                    tag: pending.tag.clone(),
                     accepted_at: pending.accepted_at(),
                     send_at: pending.send_at,
                     route: pending.route,
@@ -316,7 +317,7 @@ impl Held {
         if postponed.is_empty() {
             return Ok(());
         }
-        let known: Vec<_> = postponed.iter().filter_map(|one| Some((self.shared.tag.row(one.id)?, one))).collect();
+        let known: Vec<_> = postponed.iter().filter_map(|one| Some((self.shared.names.row(one.id)?, one))).collect();
         let column = |of: &dyn Fn(&Postponement) -> i64| known.iter().map(|(_, one)| of(one)).collect::<Vec<i64>>();
         let rows: Vec<i64> = known.iter().map(|(row, _)| *row).collect();
         let (claims, due) = (column(&|one| one.claim.get()), column(&|one| millis(one.due)));

@@ -11,6 +11,7 @@ mod node;
 mod read;
 mod reading;
 mod schema;
+mod search;
 mod settings;
 mod sweep;
 mod watch;
@@ -34,10 +35,12 @@ use self::intake::{Intake, NewRow};
 use self::node::Node;
 pub(super) use self::schema::random;
 pub use self::settings::{PostgresSettings, SettingsError};
-use super::tag::Tag;
+use super::names::Names;
+use super::search::Marker;
 use super::{
-    Accepted, Answer, AppPause, Backlog, Bell, Bounds, Counts, Cursor, Disk, FeedbackPage, GoneToken, Lane, NewEntry,
-    Outbox, OutboxError, OutcomeRecord, ReadFrom, Selection, StoredApp, Tracked, Unread, Withdrawal, Withdrawn, encode,
+    Accepted, Answer, AppPause, Backlog, Bell, Bounds, Counts, Cursor, Disk, FeedbackPage, Found, GoneToken, Lane,
+    NewEntry, Outbox, OutboxError, OutcomeRecord, ReadFrom, Search, Selection, StoredApp, Tracked, Unread, Withdrawal,
+    Withdrawn, encode,
 };
 use crate::{AppName, NotificationId};
 
@@ -59,7 +62,8 @@ pub struct PostgresOutbox {
 /// What the parts have in common.
 #[derive(Debug)]
 struct Shared {
-    tag: Tag,
+    names: Names,
+    marker: Marker,
     bounds: Bounds,
     /// For lanes, and for everything that is read.
     work: Pool,
@@ -127,12 +131,13 @@ impl PostgresOutbox {
     pub async fn open(settings: &PostgresSettings, bounds: Bounds) -> Result<Self, OutboxError> {
         let incarnation = random()?;
         let address = settings.address(incarnation);
-        let (first, tag) = ready(&address).await?;
+        let (first, schema::Common { names, key }) = ready(&address).await?;
         let closed = CancellationToken::new();
         let places_before = schema::number(&first, PLACES_BEFORE).await?;
         let (intake, work) = settings.shares();
         let shared = Arc::new(Shared {
-            tag,
+            names: Names::new(names.cast_unsigned()),
+            marker: Marker::new(key, bounds.tokens),
             bounds,
             work: Pool::new(address.clone(), work, closed.clone()),
             node: Node::new(settings.node(), incarnation, settings.lease(), closed),
@@ -165,12 +170,12 @@ impl PostgresOutbox {
     }
 }
 
-/// A connection to a server that can be used, with its tables up to date, and the random part of all names.
-async fn ready(address: &Address) -> Result<(Link, Tag), Trouble> {
+/// A connection to a server that can be used, with its tables up to date, and what all nodes have in common.
+async fn ready(address: &Address) -> Result<(Link, schema::Common), Trouble> {
     let link = address.connect().await?;
     schema::check(&link).await?;
-    let tag = Tag::new(schema::migrate(&link).await?.cast_unsigned());
-    Ok((link, tag))
+    let common = schema::migrate(&link).await?;
+    Ok((link, common))
 }
 
 /// The same for who is no node.
@@ -251,6 +256,8 @@ impl Outbox for PostgresOutbox {
             .into_iter()
             .map(|entry| NewRow {
                 body: encode(&entry.notification),
+                marks: self.shared.marker.of(app, &entry.notification, entry.tag.as_ref()),
+                tag: entry.tag,
                 once: entry.notification.expiration() == Expiration::Immediately,
                 key: entry.idempotency_key,
                 digest: entry.digest,
@@ -310,6 +317,14 @@ impl Outbox for PostgresOutbox {
 
     fn lookup(&self, ids: Vec<NotificationId>) -> Answer<'_, Vec<Option<Tracked>>> {
         Box::pin(self.shared.read(move |shared, link| async move { shared.lookup(&link, &ids).await }))
+    }
+
+    fn search(&self, app: &AppName, search: Search, after: &Cursor, limit: usize) -> Answer<'_, Found> {
+        let (app, after) = (app.clone(), after.clone());
+        let plan = self.shared.marker.plan(&app, search);
+        Box::pin(
+            self.shared.read(move |shared, link| async move { shared.search(&link, &app, plan?, &after, limit).await }),
+        )
     }
 
     fn outcomes(&self, app: &AppName, after: &Cursor, limit: usize) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {

@@ -10,7 +10,7 @@ use crate::outbox::{
     AppPause, Counts, Cursor, FeedbackPage, GoneToken, OutboxError, OutcomeRecord, Routes, State, StoredApp, Tracked,
     Tries,
 };
-use crate::{AppName, NotificationId};
+use crate::{AppName, NotificationId, Tag};
 
 pub(super) fn limited(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
@@ -26,37 +26,46 @@ pub(super) fn app_name(name: String) -> Result<AppName, Trouble> {
         .map_err(|error| Trouble::Store(OutboxError::Failed(format!("the name of an app cannot be read: {error}"))))
 }
 
+/// A tag that is none any more cannot be asked for.
+pub(super) fn tag(bytes: Option<&[u8]>) -> Option<Tag> {
+    Tag::new(str::from_utf8(bytes?).ok()?).ok()
+}
+
 fn lossy(bytes: &[u8]) -> Arc<str> {
     String::from_utf8_lossy(bytes).into()
 }
 
 impl Shared {
     pub(super) async fn lookup(&self, link: &Link, ids: &[NotificationId]) -> Result<Vec<Option<Tracked>>, Trouble> {
-        let rows: Vec<Option<i64>> = ids.iter().map(|id| self.tag.row(*id)).collect();
+        let rows: Vec<Option<i64>> = ids.iter().map(|id| self.names.row(*id)).collect();
         let asked: Vec<i64> = rows.iter().flatten().copied().collect();
         let mut found = std::collections::HashMap::new();
         // One statement sees one state: what is settled meanwhile is in one of the two.
         let find =
-            "SELECT p.row, a.name, p.state, p.due, p.accepted_at, p.attempts, p.replays, p.retries, NULL AS record
+            "SELECT p.row, a.name, p.state, p.due, p.accepted_at, p.attempts, p.replays, p.retries, NULL AS record, p.tag
                 FROM pending AS p JOIN app AS a ON a.number = p.app WHERE p.row = ANY($1)
-            UNION ALL SELECT o.row, '', 2::int2, 0, 0, 0, 0, 0, o.record FROM outcome AS o WHERE o.row = ANY($1)";
+            UNION ALL SELECT o.row, '', 2::int2, 0, 0, 0, 0, 0, o.record, NULL FROM outcome AS o WHERE o.row = ANY($1)";
         for row in link.rows(find, &[&asked]).await? {
             let count = |column| u32::try_from(row.get::<_, i64>(column)).unwrap_or(u32::MAX);
             let tries = Tries { attempts: count(5), replays: count(6), retries: count(7) };
             let accepted_at = time(row.get(4));
-            let (app, state) = match row.get::<_, i16>(2) {
-                0 => (app_name(row.get(1))?, State::Waiting { accepted_at, due: time(row.get(3)), tries }),
-                1 => (app_name(row.get(1))?, State::InFlight { accepted_at, tries }),
+            let tracked = match row.get::<_, i16>(2) {
+                0 => (
+                    app_name(row.get(1))?,
+                    tag(row.get(9)),
+                    State::Waiting { accepted_at, due: time(row.get(3)), tries },
+                ),
+                1 => (app_name(row.get(1))?, tag(row.get(9)), State::InFlight { accepted_at, tries }),
                 _ => {
                     let record = parse_record(row.get::<_, Option<&str>>(8).unwrap_or_default())?;
-                    (record.app.clone(), State::Settled(Box::new(record)))
+                    (record.app.clone(), record.tag.clone(), State::Settled(Box::new(record)))
                 }
             };
-            found.insert(row.get::<_, i64>(0), (app, state));
+            found.insert(row.get::<_, i64>(0), tracked);
         }
         let tracked = |(id, row): (&NotificationId, &Option<i64>)| {
-            let (app, state) = found.get(&(*row)?)?.clone();
-            Some(Tracked { id: *id, app, state })
+            let (app, tag, state) = found.get(&(*row)?)?.clone();
+            Some(Tracked { id: *id, app, tag, state })
         };
         Ok(ids.iter().zip(&rows).map(tracked).collect())
     }
@@ -74,7 +83,7 @@ impl Shared {
         let find = "SELECT key, row FROM key WHERE app = $1 AND key = ANY($2) AND at > $3";
         let found: std::collections::HashMap<Vec<u8>, i64> =
             link.rows(find, &[&number, &asked, &oldest]).await?.iter().map(|row| (row.get(0), row.get(1))).collect();
-        Ok(asked.iter().map(|key| found.get(*key).map(|row| self.tag.name(*row))).collect())
+        Ok(asked.iter().map(|key| found.get(*key).map(|row| self.names.name(*row))).collect())
     }
 }
 

@@ -6,7 +6,7 @@ use super::connections::{Link, Trouble};
 use crate::outbox::{OutboxError, moved};
 
 /// The version of the tables, in `meta`.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 
 /// Held by the node that makes or changes the tables.
 const MIGRATING: i64 = 0x6170_6e73_6400_0001;
@@ -16,8 +16,9 @@ pub(super) const SWEEPING: i64 = 0x6170_6e73_6400_0002;
 
 /// `pending` has what has no outcome yet: `state` is 0 for waiting and 1 for in flight, `claim` is the epoch of the lane and
 /// the number of the claim within it, `send_at` the time before which it is not sent, and `route` says which environment it goes
-/// to. The places of an app's outcomes are handed out by its row in `app_place`, which is locked until the commit: so they
-/// become visible in their order. Texts of others are kept as bytes, because a text of
+/// to. `mark` has the [marks](crate::outbox::search) of what is pending and what has ended. The places of an app's outcomes are
+/// handed out by its row in `app_place`, which is locked until the commit: so they become visible in their order. Texts of others
+/// are kept as bytes, because a text of
 /// PostgreSQL cannot hold every character.
 ///
 /// `reader` has places of readers: in `outcome` where `used_at` says when the reader was last there, otherwise in `gone`. Its
@@ -48,13 +49,15 @@ const TABLES: &str = "
         send_at bigint,
         route smallint NOT NULL DEFAULT 0,
         key bytea,
-        body bytea NOT NULL
+        body bytea NOT NULL,
+        tag bytea
     ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
     CREATE INDEX pending_waiting ON apnsd.pending (app, route, due, row) WHERE state = 0;
     CREATE INDEX pending_once ON apnsd.pending (app, accepted_at) WHERE state = 0 AND once;
     CREATE INDEX pending_flight ON apnsd.pending (app) WHERE state = 1;
     CREATE TABLE apnsd.outcome (app int NOT NULL, place bigint NOT NULL, row bigint NOT NULL UNIQUE, at bigint NOT NULL,
         record text NOT NULL, PRIMARY KEY (app, place));
+    CREATE TABLE apnsd.mark (range bigint NOT NULL, mark bigint NOT NULL, row bigint NOT NULL, PRIMARY KEY (range, mark, row));
     CREATE TABLE apnsd.key (app int NOT NULL, key bytea NOT NULL, row bigint NOT NULL, at bigint NOT NULL, digest bytea,
         PRIMARY KEY (app, key));
     CREATE INDEX key_at ON apnsd.key (at);
@@ -95,20 +98,28 @@ const TABLES: &str = "
         FOR EACH STATEMENT EXECUTE FUNCTION apnsd.note();
 ";
 
-/// What a node waits for is new in version 2.
-const FROM_1: &str = "BEGIN; ALTER TABLE apnsd.node ADD COLUMN wants int[] NOT NULL DEFAULT '{}';
-    UPDATE apnsd.meta SET value = 2 WHERE name = 'version'; COMMIT";
+/// What each version has that the one before did not, from the second on: what a node waits for; readers of outcomes; the
+/// route of what waits; tags and marks, which what was accepted before does not have.
+const STEPS: [&str; 4] = [
+    "ALTER TABLE apnsd.node ADD COLUMN wants int[] NOT NULL DEFAULT '{}'",
+    "ALTER TABLE apnsd.reader ADD COLUMN used_at bigint, ADD COLUMN node text, ADD COLUMN incarnation bigint",
+    "ALTER TABLE apnsd.pending ADD COLUMN route smallint NOT NULL DEFAULT 0;
+     DROP INDEX apnsd.pending_waiting;
+     CREATE INDEX pending_waiting ON apnsd.pending (app, route, due, row) WHERE state = 0",
+    "ALTER TABLE apnsd.pending ADD COLUMN tag bytea;
+     CREATE TABLE apnsd.mark (range bigint NOT NULL, mark bigint NOT NULL, row bigint NOT NULL, PRIMARY KEY (range, mark, row))",
+];
 
-/// Readers of outcomes are new in version 3.
-const FROM_2: &str = "BEGIN; ALTER TABLE apnsd.reader ADD COLUMN used_at bigint, ADD COLUMN node text,
-        ADD COLUMN incarnation bigint;
-    UPDATE apnsd.meta SET value = 3 WHERE name = 'version'; COMMIT";
+/// The names under which the two halves of the key of the marks are kept.
+const KEY: [&str; 2] = ["mark_key_0", "mark_key_1"];
 
-/// What waits has a route in version 4.
-const FROM_3: &str = "BEGIN; ALTER TABLE apnsd.pending ADD COLUMN route smallint NOT NULL DEFAULT 0;
-    DROP INDEX apnsd.pending_waiting;
-    CREATE INDEX pending_waiting ON apnsd.pending (app, route, due, row) WHERE state = 0;
-    UPDATE apnsd.meta SET value = 4 WHERE name = 'version'; COMMIT";
+/// What all nodes have in common.
+pub(super) struct Common {
+    /// The random part of all names.
+    pub(super) names: i64,
+    /// The key of the marks.
+    pub(super) key: [i64; 2],
+}
 
 fn unusable(why: impl std::fmt::Display) -> Trouble {
     Trouble::Store(OutboxError::Unusable(why.to_string()))
@@ -151,8 +162,8 @@ pub(super) async fn check(link: &Link) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Makes the tables, or brings those of an earlier version up to date. Gives the random part of all names.
-pub(super) async fn migrate(link: &Link) -> Result<i64, Trouble> {
+/// Makes the tables, or brings those of an earlier version up to date.
+pub(super) async fn migrate(link: &Link) -> Result<Common, Trouble> {
     link.batch(&format!("SELECT pg_advisory_lock({MIGRATING})")).await?;
     let migrated = migrate_alone(link).await;
     // A session that fails here ends, and its lock with it.
@@ -160,7 +171,7 @@ pub(super) async fn migrate(link: &Link) -> Result<i64, Trouble> {
     migrated
 }
 
-async fn migrate_alone(link: &Link) -> Result<i64, Trouble> {
+async fn migrate_alone(link: &Link) -> Result<Common, Trouble> {
     let there: bool = link.one("SELECT to_regclass('apnsd.meta') IS NOT NULL", &[]).await?.get(0);
     if !there {
         let tag = random()?;
@@ -177,11 +188,12 @@ async fn migrate_alone(link: &Link) -> Result<i64, Trouble> {
         meta.iter().find(|row| row.get::<_, &str>(0) == name).map(|row| row.get::<_, i64>(1))
     };
     let mut meta = read().await?;
-    for (earlier, step) in (1..).zip([FROM_1, FROM_2, FROM_3]) {
-        if value(&meta, "version") == Some(earlier) {
-            link.batch(step).await?;
-            meta = read().await?;
+    if let Some(earlier) = value(&meta, "version").filter(|version| (1..VERSION).contains(version)) {
+        for (step, to) in STEPS.into_iter().zip(2..).filter(|(_, to)| earlier < *to) {
+            link.batch(&format!("BEGIN; {step}; UPDATE apnsd.meta SET value = {to} WHERE name = 'version'; COMMIT"))
+                .await?;
         }
+        meta = read().await?;
     }
     match value(&meta, "version") {
         Some(VERSION) => {}
@@ -193,7 +205,19 @@ async fn migrate_alone(link: &Link) -> Result<i64, Trouble> {
             )));
         }
     }
-    value(&meta, "tag").ok_or_else(|| unusable("the schema apnsd is damaged: its tag is missing"))
+    if KEY.iter().any(|name| value(&meta, name).is_none()) {
+        let [one, other] = [random()?, random()?];
+        let [first, second] = KEY;
+        let make = format!(
+            "INSERT INTO apnsd.meta VALUES ('{first}', {one}), ('{second}', {other}) ON CONFLICT (name) DO NOTHING"
+        );
+        link.batch(&make).await?;
+        meta = read().await?;
+    }
+    let number = |name: &str| {
+        value(&meta, name).ok_or_else(|| unusable(format_args!("the schema apnsd is damaged: its {name} is missing")))
+    };
+    Ok(Common { names: number("tag")?, key: [number(KEY[0])?, number(KEY[1])?] })
 }
 
 /// A number that is kept under a name.

@@ -1,15 +1,17 @@
 //! What is forgotten in its time, and what a clock that was set does.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use apns_proto::WallTime;
 
 use super::connections::{Link, Trouble};
-use super::{AppNumber, Shared, millis, schema, span};
+use super::{AppNumber, Param, Shared, millis, schema, span};
 use crate::outbox::OutboxError;
 use crate::outbox::reading::UNUSED;
 use crate::outbox::route::any_route;
+use crate::outbox::search::RANGE_BITS;
 
 /// What is forgotten at most in one step, of all apps together.
 const SWEEP: i64 = 5000;
@@ -20,13 +22,15 @@ const LOOK: i64 = 1000;
 /// A time so far ahead is of a clock that was set back since.
 const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What an outcome takes up beside its record: the row and its places in two indexes.
-const OUTCOME_OVERHEAD: f64 = 100.0;
+/// What an outcome takes up beside its record: the row, its places in two indexes, and a mark.
+const OUTCOME_OVERHEAD: f64 = 200.0;
 
 /// A part of a sweep. Each is a transaction: one that fails takes nothing back of those before it.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    /// What is older than it is kept.
+    /// Outcomes that are older than they are kept.
+    Outcomes,
+    /// What else is older than it is kept.
     Old { delete: &'static str, kept: Duration },
     /// Outcomes beyond their bytes.
     Bytes,
@@ -40,14 +44,7 @@ impl Shared {
     /// One node at a time.
     pub(super) async fn sweep(self: &Arc<Self>, now: WallTime) -> Result<bool, OutboxError> {
         let steps = [
-            Step::Old {
-                // In the order of their places, which is that of their times but where a clock was set. Those of the
-                // future are passed over: they would be in the way of all behind them.
-                delete: "DELETE FROM outcome AS o USING (SELECT f.app, f.place FROM app AS a CROSS JOIN LATERAL
-                    (SELECT app, place, at FROM outcome WHERE app = a.number AND at <= $3 ORDER BY place LIMIT $4) AS f
-                    WHERE f.at < $1 LIMIT $2) AS old WHERE o.app = old.app AND o.place = old.place",
-                kept: self.bounds.outcomes,
-            },
+            Step::Outcomes,
             Step::Old {
                 delete: "DELETE FROM gone AS g USING (SELECT f.app, f.place FROM app AS a CROSS JOIN LATERAL
                     (SELECT app, place, found_at FROM gone WHERE app = a.number AND found_at <= $3 ORDER BY place LIMIT $4)
@@ -82,6 +79,7 @@ impl Shared {
                     // Also where some of those that were looked at are not old: more of them may stand behind.
                     i64::try_from(gone).is_ok_and(|gone| gone > LOOK / 2)
                 }
+                Step::Outcomes => self.forget_old_outcomes(link, now).await?,
                 Step::Bytes => self.forget_beyond_bytes(link).await?,
                 Step::Notes => {
                     let unused = millis(now).saturating_sub(span(self.bounds.outcomes.max(UNUSED)));
@@ -104,8 +102,20 @@ impl Shared {
             " AND app IN (SELECT app FROM lane WHERE node = $2 AND incarnation = $3) LIMIT $4)
             AND state = 0 AND due > greatest($1, send_at) AND retries = 0"
         );
-        let params: [super::Param<'_>; 4] = [&millis(now), &self.node.name(), &self.node.incarnation(), &SWEEP];
+        let params: [Param<'_>; 4] = [&millis(now), &self.node.name(), &self.node.incarnation(), &SWEEP];
         Ok(is_full(link.run(forward, &params).await?))
+    }
+
+    async fn forget_old_outcomes(&self, link: &Link, now: WallTime) -> Result<bool, Trouble> {
+        let oldest = millis(now).saturating_sub(span(self.bounds.outcomes));
+        let future = millis(now).saturating_add(span(AHEAD));
+        // In the order of their places, which is that of their times but where a clock was set. Those of the future are passed
+        // over: they would be in the way of all behind them.
+        let delete = "DELETE FROM outcome AS o USING (SELECT f.app, f.place FROM app AS a CROSS JOIN LATERAL
+            (SELECT app, place, at FROM outcome WHERE app = a.number AND at <= $3 ORDER BY place LIMIT $4) AS f
+            WHERE f.at < $1 LIMIT $2) AS old WHERE o.app = old.app AND o.place = old.place RETURNING o.row";
+        let gone = forget_outcomes(link, delete, &[&oldest, &SWEEP, &future, &LOOK]).await?;
+        Ok(i64::try_from(gone).is_ok_and(|gone| gone > LOOK / 2))
     }
 
     /// Forgets the oldest outcomes where all of them take up too much, of each app its share. Counted by their places and by the
@@ -137,8 +147,8 @@ impl Shared {
                 continue;
             }
             let forget = "DELETE FROM outcome WHERE app = $1 AND place IN
-                (SELECT place FROM outcome WHERE app = $1 ORDER BY place LIMIT $2)";
-            link.run(forget, &[&app, &limit]).await?;
+                (SELECT place FROM outcome WHERE app = $1 ORDER BY place LIMIT $2) RETURNING row";
+            forget_outcomes(link, forget, &[&app, &limit]).await?;
         }
         Ok(more)
     }
@@ -150,9 +160,17 @@ impl Shared {
             any_route!(),
             " AND app IN (SELECT app FROM lane WHERE node = $3 AND incarnation = $4)"
         );
-        let params: [super::Param<'_>; 4] = [&millis(now), &span(by), &self.node.name(), &self.node.incarnation()];
+        let params: [Param<'_>; 4] = [&millis(now), &span(by), &self.node.name(), &self.node.incarnation()];
         link.run(shift, &params).await.map(drop)
     }
+}
+
+/// Forgets outcomes, and the marks of their rows. Gives how many they were.
+async fn forget_outcomes(link: &Link, delete: &'static str, params: &[Param<'_>]) -> Result<usize, Trouble> {
+    let rows: Vec<i64> = link.rows(delete, params).await?.iter().map(|row| row.get(0)).collect();
+    let ranges: Vec<i64> = rows.iter().map(|row| row >> RANGE_BITS).collect::<BTreeSet<_>>().into_iter().collect();
+    link.run("DELETE FROM mark WHERE range = ANY($1) AND row = ANY($2)", &[&ranges, &rows]).await?;
+    Ok(rows.len())
 }
 
 /// What nobody asks for any more: batches, nodes that are long gone, tallies of sessions that have ended.

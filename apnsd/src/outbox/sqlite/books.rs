@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::{AppIndex, AppNumber, schema};
 use crate::AppName;
 use crate::outbox::Counts;
-use crate::outbox::tag::Tag;
+use crate::outbox::names::Names;
 
 /// Rows are reserved in blocks, so that not every commit has to keep the next number. What is left of a block when the
 /// process ends is never used.
@@ -26,7 +26,7 @@ pub(super) struct Totals {
 /// The writer's books. They are put back when a commit fails.
 #[derive(Debug, Clone)]
 pub(super) struct Books {
-    pub(super) tag: Tag,
+    pub(super) names: Names,
     pub(super) next_row: i64,
     /// Rows below this are reserved.
     pub(super) reserved: i64,
@@ -38,7 +38,7 @@ pub(super) struct Books {
 impl Books {
     /// From the file.
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
-        let tag = Tag::new(schema::number(connection, "tag")?.unwrap_or_default().cast_unsigned());
+        let names = Names::new(schema::number(connection, "tag")?.unwrap_or_default().cast_unsigned());
         let next_row = schema::number(connection, "next_row")?.unwrap_or(1);
         let mut totals = Totals::default();
         let mut apps = connection.prepare("SELECT number, name FROM app")?;
@@ -60,7 +60,7 @@ impl Books {
             add(&mut totals.all, counts);
             add(totals.by_app.entry(row.get(0)?).or_default(), counts);
         }
-        Ok(Self { tag, next_row, reserved: next_row, totals, troubled: false })
+        Ok(Self { names, next_row, reserved: next_row, totals, troubled: false })
     }
 
     /// How much there is of an app.

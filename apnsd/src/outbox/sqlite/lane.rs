@@ -25,7 +25,7 @@ impl Lane for SqliteLane {
             // That these left is of the process before. When they are claimed again, that is no longer said of them.
             let changes: Vec<Change> = again.into_iter().map(Change::Postpone).collect();
             self.changing(&changes);
-            let rows = changes.iter().filter_map(|change| outbox.tag.row(change.id()));
+            let rows = changes.iter().filter_map(|change| outbox.names.row(change.id()));
             outbox.sent.done(&outbox.sent.to_be_done(rows));
             Ok(recovered)
         })
@@ -47,14 +47,14 @@ impl Lane for SqliteLane {
     }
 
     fn leaving(&self, ids: &[NotificationId]) {
-        let rows = ids.iter().filter_map(|id| self.outbox.tag.row(*id)).collect();
+        let rows = ids.iter().filter_map(|id| self.outbox.names.row(*id)).collect();
         if self.outbox.sent.leaving(rows).is_err() {
             self.outbox.disown_sent();
         }
     }
 
     fn changing(&self, changes: &[Change]) {
-        let rows = changes.iter().filter_map(|change| Some((self.outbox.tag.row(change.id())?, change)));
+        let rows = changes.iter().filter_map(|change| Some((self.outbox.names.row(change.id())?, change)));
         if self.outbox.sent.changing(rows).is_err() {
             self.outbox.disown_sent();
         }
@@ -62,7 +62,7 @@ impl Lane for SqliteLane {
 
     fn change(&self, changes: Vec<Change>) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {
         let outbox = &self.outbox;
-        let row = |change: &Change| outbox.tag.row(change.id());
+        let row = |change: &Change| outbox.names.row(change.id());
         let otherwise = changes.iter().filter_map(|change| Some((row(change)?, change)));
         let otherwise: Vec<_> = otherwise.filter(|(row, change)| outbox.sent.says_otherwise(*row, change)).collect();
         if !otherwise.is_empty() && outbox.sent.changing(otherwise.into_iter()).is_err() {

@@ -12,6 +12,7 @@ pub(super) mod places;
 mod read;
 mod reading;
 mod schema;
+mod search;
 mod sent;
 mod sweep;
 mod thread;
@@ -37,10 +38,12 @@ use self::sent::Sent;
 use self::thread::{Reader, Writer};
 #[cfg(feature = "postgres")]
 pub(super) use self::write::count_opening;
-use super::tag::Tag;
+use super::names::Names;
+use super::search::Marker;
 use super::{
-    Accepted, Answer, AppPause, Backlog, Bounds, Counts, Cursor, Disk, FeedbackPage, GoneToken, Lane, NewEntry, Outbox,
-    OutboxError, OutcomeRecord, ReadFrom, Selection, StoredApp, Tracked, Unread, Withdrawal, Withdrawn, encode, moved,
+    Accepted, Answer, AppPause, Backlog, Bounds, Counts, Cursor, Disk, FeedbackPage, Found, GoneToken, Lane, NewEntry,
+    Outbox, OutboxError, OutcomeRecord, ReadFrom, Search, Selection, StoredApp, Tracked, Unread, Withdrawal, Withdrawn,
+    encode, moved,
 };
 use crate::{AppName, NotificationId};
 
@@ -63,7 +66,7 @@ const SENT: &str = "outbox.sent";
 /// let outbox = SqliteOutbox::open(&directory, Bounds::default())?;
 /// let notification = Notification::new(DeviceToken::from_bytes([7; 32])?, Payload::alert("Tea is ready"));
 /// let at = WallTime::from_secs(1_700_000_000);
-/// let entry = NewEntry { notification, idempotency_key: None, digest: None, at, send_at: None };
+/// let entry = NewEntry { notification, idempotency_key: None, digest: None, tag: None, at, send_at: None };
 /// let accepted = outbox.accept(&"shop".parse()?, vec![entry]).await?;
 /// assert!(!accepted[0].duplicate);
 /// # outbox.close().await?;
@@ -73,7 +76,8 @@ const SENT: &str = "outbox.sent";
 /// ```
 pub struct SqliteOutbox {
     path: PathBuf,
-    tag: Tag,
+    names: Names,
+    marker: Marker,
     writer: Writer,
     reader: Reader,
     sent: Arc<Sent>,
@@ -108,10 +112,11 @@ impl SqliteOutbox {
         moved::ensure_here(|name| number(&connection, name)).map_err(|error| unusable(&path, error))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let reading = Connection::open_with_flags(&path, flags).map_err(|error| unusable(&path, error))?;
-        let tag = books.tag;
+        let names = books.names;
+        let marker = Marker::new(schema::key(&connection).map_err(|error| unusable(&path, error))?, bounds.tokens);
         let writer = Writer::start(connection, books, bounds).map_err(|error| unusable(&path, error))?;
-        let reader = Reader::start(reading, tag).map_err(|error| unusable(&path, error))?;
-        Ok(Self { path, tag, writer, reader, sent: Arc::new(sent), lock: Mutex::new(Some(lock)) })
+        let reader = Reader::start(reading, names).map_err(|error| unusable(&path, error))?;
+        Ok(Self { path, names, marker, writer, reader, sent: Arc::new(sent), lock: Mutex::new(Some(lock)) })
     }
 
     /// How often something was committed since it was opened: each time one sync, however many callers waited for it.
@@ -235,6 +240,8 @@ impl Outbox for SqliteOutbox {
             .into_iter()
             .map(|entry| write::NewRow {
                 body: encode(&entry.notification),
+                marks: self.marker.of(&app, &entry.notification, entry.tag.as_ref()),
+                tag: entry.tag,
                 once: entry.notification.expiration() == Expiration::Immediately,
                 key: entry.idempotency_key,
                 digest: entry.digest,
@@ -284,6 +291,12 @@ impl Outbox for SqliteOutbox {
 
     fn lookup(&self, ids: Vec<NotificationId>) -> Answer<'_, Vec<Option<Tracked>>> {
         self.reader.ask(move |view| view.lookup(&ids))
+    }
+
+    fn search(&self, app: &AppName, search: Search, after: &Cursor, limit: usize) -> Answer<'_, Found> {
+        let (app, after) = (app.clone(), after.clone());
+        let plan = self.marker.plan(&app, search);
+        self.reader.ask(move |view| view.search(&app, &plan?, &after, limit))
     }
 
     fn outcomes(&self, app: &AppName, after: &Cursor, limit: usize) -> Answer<'_, Vec<(Cursor, OutcomeRecord)>> {

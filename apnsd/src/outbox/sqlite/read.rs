@@ -7,11 +7,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::write::{millis, time};
 use super::{AppNumber, failed, places};
-use crate::outbox::tag::Tag;
+use crate::outbox::names::Names;
 use crate::outbox::{
     AppPause, Cursor, FeedbackPage, GoneToken, OutboxError, OutcomeRecord, Routes, State, StoredApp, Tracked, Tries,
 };
-use crate::{AppName, NotificationId};
+use crate::{AppName, NotificationId, Tag};
 
 /// A time that never comes, in milliseconds: half of the range, so that sums of two stay inside.
 pub(super) const LIKE_NEVER: i64 = i64::MAX / 2;
@@ -19,7 +19,7 @@ pub(super) const LIKE_NEVER: i64 = i64::MAX / 2;
 /// The connection of the thread that reads.
 pub(super) struct View<'a> {
     pub(super) connection: &'a Connection,
-    pub(super) tag: Tag,
+    pub(super) names: Names,
 }
 
 type Done<T> = Result<T, OutboxError>;
@@ -54,10 +54,10 @@ impl View<'_> {
     }
 
     fn lookup_one(&self, id: NotificationId) -> Done<Option<Tracked>> {
-        let Some(row) = self.tag.row(id) else { return Ok(None) };
+        let Some(row) = self.names.row(id) else { return Ok(None) };
         // In this order: what is settled between the two questions is found by the second one.
-        if let Some((app, state)) = self.pending(row).map_err(|error| failed(&error))? {
-            return Ok(Some(Tracked { id, app, state }));
+        if let Some((app, tag, state)) = self.pending(row).map_err(|error| failed(&error))? {
+            return Ok(Some(Tracked { id, app, tag, state }));
         }
         let record: Option<String> = self
             .connection
@@ -65,13 +65,13 @@ impl View<'_> {
             .and_then(|mut select| select.query_row([row], |row| row.get(0)).optional())
             .map_err(|error| failed(&error))?;
         let Some(record) = record.as_deref().map(parse_record).transpose()? else { return Ok(None) };
-        Ok(Some(Tracked { id, app: record.app.clone(), state: State::Settled(Box::new(record)) }))
+        Ok(Some(Tracked::settled(record)))
     }
 
-    fn pending(&self, row: i64) -> rusqlite::Result<Option<(AppName, State)>> {
+    fn pending(&self, row: i64) -> rusqlite::Result<Option<(AppName, Option<Tag>, State)>> {
         self.connection
             .prepare_cached(
-                "SELECT app.name, state, due, accepted_at, attempts, replays, retries FROM pending
+                "SELECT app.name, state, due, accepted_at, attempts, replays, retries, tag FROM pending
                  JOIN app ON app.number = pending.app WHERE row = ?",
             )?
             .query_row([row], |row| {
@@ -81,7 +81,7 @@ impl View<'_> {
                     0 => State::Waiting { accepted_at, due: time(row.get(2)?), tries },
                     _ => State::InFlight { accepted_at, tries },
                 };
-                Ok((app_name(row, 0)?, state))
+                Ok((app_name(row, 0)?, tag(row, 7)?, state))
             })
             .optional()
     }
@@ -198,6 +198,11 @@ impl View<'_> {
 pub(super) fn app_name(row: &Row<'_>, column: usize) -> rusqlite::Result<AppName> {
     AppName::new(row.get::<_, String>(column)?)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into()))
+}
+
+/// A tag that is none any more cannot be asked for.
+pub(super) fn tag(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Tag>> {
+    Ok(row.get::<_, Option<String>>(column)?.and_then(|text| Tag::new(text).ok()))
 }
 
 pub(super) fn limited(limit: usize) -> i64 {

@@ -1,6 +1,6 @@
 //! Readers of outcomes, and what they miss.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use apns_proto::WallTime;
 use rusqlite::{OptionalExtension, Params, params};
@@ -10,6 +10,7 @@ use super::write::{Done, Work, millis, span, time};
 use super::{AppNumber, failed};
 use crate::AppName;
 use crate::outbox::reading::{COUNTED, UNUSED};
+use crate::outbox::search::RANGE_BITS;
 use crate::outbox::{Backlog, Cursor, OutcomeRecord, ReadFrom, Unread};
 
 impl Work<'_> {
@@ -37,10 +38,11 @@ impl Work<'_> {
         note().map_err(|error: rusqlite::Error| failed(&error))
     }
 
-    /// Forgets outcomes, notes for their readers up to where, and says how many there were.
+    /// Forgets outcomes and the marks of their rows, notes for their readers up to where, and says how many there were.
     pub(super) fn forget_outcomes(&self, delete: &str, params: impl Params) -> rusqlite::Result<usize> {
         let mut count = 0;
         let mut last: HashMap<AppNumber, i64> = HashMap::new();
+        let mut ranges = BTreeSet::new();
         let mut delete = self.connection.prepare_cached(delete)?;
         let mut rows = delete.query(params)?;
         while let Some(row) = rows.next()? {
@@ -48,6 +50,14 @@ impl Work<'_> {
             let (app, place): (AppNumber, i64) = (row.get(0)?, row.get(1)?);
             let last = last.entry(app).or_insert(place);
             *last = place.max(*last);
+            ranges.insert(row.get::<_, i64>(2)? >> RANGE_BITS);
+        }
+        let mut marks = self.connection.prepare_cached(
+            "DELETE FROM mark WHERE range = ? AND NOT EXISTS (SELECT 1 FROM outcome WHERE outcome.row = mark.row)
+             AND NOT EXISTS (SELECT 1 FROM pending WHERE pending.row = mark.row)",
+        )?;
+        for range in ranges {
+            marks.execute([range])?;
         }
         let mut note =
             self.connection.prepare_cached("UPDATE app SET forgotten = max(forgotten, ?2) WHERE number = ?1")?;

@@ -8,11 +8,12 @@ use super::{keep_statements, unusable};
 use crate::outbox::OutboxError;
 
 /// The version of the tables, in the file's `user_version`.
-const VERSION: i64 = 8;
+const VERSION: i64 = 9;
 
 /// `pending` has what has no outcome yet: `state` is 0 for waiting and 1 for in flight, `once` is 1 for what asks for one
 /// attempt, `claim` counts how often it was claimed, `send_at` is the time before which it is not sent, `route` says which
-/// environment it goes to. Only what waits is in the indexes.
+/// environment it goes to. Only what waits is in the indexes of the order in which it is sent. `mark` has the
+/// [marks](crate::outbox::search) of what is pending and what has ended.
 ///
 /// `forgotten` of an app is the last place at which an outcome was forgotten. `reader` has places of readers: in `outcome`
 /// where `used_at` says when the reader was last there, otherwise in `gone`.
@@ -34,7 +35,8 @@ const TABLES: &str = "
         once INTEGER NOT NULL DEFAULT 0,
         claim INTEGER NOT NULL DEFAULT 0,
         send_at INTEGER,
-        route INTEGER NOT NULL DEFAULT 0
+        route INTEGER NOT NULL DEFAULT 0,
+        tag TEXT
     );
     CREATE INDEX pending_waiting ON pending (app, route, due, row) WHERE state = 0;
     CREATE INDEX pending_once ON pending (app, accepted_at) WHERE state = 0 AND once = 1;
@@ -65,13 +67,15 @@ const TABLES: &str = "
         reason TEXT NOT NULL
     );
     CREATE INDEX gone_app ON gone (app, place);
+    CREATE TABLE mark (range INTEGER NOT NULL, mark INTEGER NOT NULL, row INTEGER NOT NULL, PRIMARY KEY (range, mark, row))
+        WITHOUT ROWID;
     CREATE TABLE reader (app INTEGER NOT NULL, name TEXT NOT NULL, place INTEGER NOT NULL, used_at INTEGER,
         PRIMARY KEY (app, name)) WITHOUT ROWID;
 ";
 
 /// What each version has that the one before did not, from the second on. What asked for one attempt before the third is
-/// found when its turn comes.
-const STEPS: [&str; 7] = [
+/// found when its turn comes; what was accepted before the ninth has no marks.
+const STEPS: [&str; 8] = [
     "ALTER TABLE key ADD COLUMN digest BLOB",
     "ALTER TABLE pending ADD COLUMN once INTEGER NOT NULL DEFAULT 0;
      CREATE INDEX pending_once ON pending (app, accepted_at) WHERE state = 0 AND once = 1",
@@ -82,6 +86,9 @@ const STEPS: [&str; 7] = [
     "ALTER TABLE pending ADD COLUMN route INTEGER NOT NULL DEFAULT 0;
      DROP INDEX pending_waiting;
      CREATE INDEX pending_waiting ON pending (app, route, due, row) WHERE state = 0",
+    "ALTER TABLE pending ADD COLUMN tag TEXT;
+     CREATE TABLE mark (range INTEGER NOT NULL, mark INTEGER NOT NULL, row INTEGER NOT NULL, PRIMARY KEY (range, mark, row))
+        WITHOUT ROWID",
 ];
 
 /// Opens the file for writing, and makes or checks its tables.
@@ -101,8 +108,8 @@ pub(super) fn open(path: &Path) -> Result<Connection, OutboxError> {
         0 => {
             let transaction = connection.transaction().map_err(bad)?;
             transaction.execute_batch(TABLES).map_err(bad)?;
-            let tag = random().map_err(|()| unusable(path, "the system gives no random numbers"))?;
-            set(&transaction, "tag", tag).map_err(bad)?;
+            set(&transaction, "tag", random(path)?).map_err(bad)?;
+            make_key(&transaction, path)?;
             transaction.pragma_update(None, "user_version", VERSION).map_err(bad)?;
             transaction.commit().map_err(bad)?;
         }
@@ -114,6 +121,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, OutboxError> {
                     transaction.execute_batch(step).map_err(bad)?;
                 }
             }
+            make_key(&transaction, path)?;
             transaction.pragma_update(None, "user_version", VERSION).map_err(bad)?;
             transaction.commit().map_err(bad)?;
         }
@@ -127,9 +135,29 @@ pub(super) fn open(path: &Path) -> Result<Connection, OutboxError> {
     Ok(connection)
 }
 
-fn random() -> Result<i64, ()> {
+/// The names under which the two halves of the key of the marks are kept.
+const KEY: [&str; 2] = ["mark_key_0", "mark_key_1"];
+
+/// Gives the store the key of its marks, where it has none.
+fn make_key(connection: &Connection, path: &Path) -> Result<(), OutboxError> {
+    for name in KEY {
+        if number(connection, name).map_err(|error| unusable(path, error))?.is_none() {
+            set(connection, name, random(path)?).map_err(|error| unusable(path, error))?;
+        }
+    }
+    Ok(())
+}
+
+/// The key of the marks.
+pub(super) fn key(connection: &Connection) -> rusqlite::Result<[i64; 2]> {
+    let [first, second] = KEY.map(|name| number(connection, name));
+    Ok([first?.unwrap_or_default(), second?.unwrap_or_default()])
+}
+
+fn random(path: &Path) -> Result<i64, OutboxError> {
     let mut bytes = [0; 8];
-    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes).map_err(|_| ())?;
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
+        .map_err(|_| unusable(path, "the system gives no random numbers"))?;
     Ok(i64::from_ne_bytes(bytes))
 }
 

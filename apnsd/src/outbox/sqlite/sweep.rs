@@ -15,8 +15,8 @@ const SWEEP: usize = 5000;
 /// A time so far ahead is of a clock that was set back since.
 const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What an outcome takes up beside its record: the row and its places in two indexes.
-const OUTCOME_OVERHEAD: f64 = 60.0;
+/// What an outcome takes up beside its record: the row, its places in two indexes, and a mark.
+const OUTCOME_OVERHEAD: f64 = 85.0;
 
 impl Work<'_> {
     pub(super) fn sweep(&mut self, now: WallTime) -> Done<bool> {
@@ -38,7 +38,7 @@ impl Work<'_> {
         // In the order of their places, which is that of their times but where a clock was set. Those of the
         // future are passed over: they would be in the way of all behind them.
         let outcomes = "DELETE FROM outcome WHERE at < ?1
-             AND place IN (SELECT place FROM outcome WHERE at <= ?3 ORDER BY place LIMIT ?2) RETURNING app, place";
+             AND place IN (SELECT place FROM outcome WHERE at <= ?3 ORDER BY place LIMIT ?2) RETURNING app, place, row";
         let gone = self.forget_outcomes(outcomes, params![oldest(self.bounds.outcomes), limit, future]);
         let mut more = gone.map_err(|error| failed(&error))? > SWEEP / 2;
         for (delete, kept) in steps {
@@ -73,7 +73,7 @@ impl Work<'_> {
         }
         let limit = excess.min(SWEEP as f64) as i64;
         let forget = "DELETE FROM outcome WHERE place IN (SELECT place FROM outcome ORDER BY place LIMIT ?) \
-                      RETURNING app, place";
+                      RETURNING app, place, row";
         self.forget_outcomes(forget, params![limit])?;
         Ok(excess > SWEEP as f64)
     }

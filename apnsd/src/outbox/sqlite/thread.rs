@@ -16,7 +16,7 @@ use super::sent::Sent;
 use super::write::Work;
 use super::{Published, failed, keep_statements};
 use crate::AppName;
-use crate::outbox::tag::Tag;
+use crate::outbox::names::Names;
 use crate::outbox::{Answer, Bounds, Counts, OutboxError};
 
 /// The most jobs that share one commit. The more, the longer the first of them waits.
@@ -198,13 +198,13 @@ fn write_and_commit(
 pub(super) struct Reader(Mutex<Option<(Sender<ReadJob>, oneshot::Receiver<()>)>>);
 
 impl Reader {
-    pub(super) fn start(connection: Connection, tag: Tag) -> io::Result<Self> {
+    pub(super) fn start(connection: Connection, names: Names) -> io::Result<Self> {
         let (jobs, inbox) = channel::<ReadJob>();
         let (done, closed) = oneshot::channel();
         thread::Builder::new().name("outbox-reader".to_owned()).spawn(move || {
             keep_statements(&connection);
             while let Ok(job) = inbox.recv() {
-                job(&mut View { connection: &connection, tag });
+                job(&mut View { connection: &connection, names });
             }
             drop(connection);
             // The caller may have left.

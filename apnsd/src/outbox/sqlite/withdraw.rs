@@ -7,9 +7,9 @@ use rusqlite::params;
 
 use super::write::{Done, Pending, STEP, Work, millis};
 use super::{AppNumber, failed};
-use crate::AppName;
 use crate::outbox::outcome::abandoned;
 use crate::outbox::{AppPause, Cursor, OutboxError, OutcomeRecord, Selection, Withdrawal, Withdrawn, decode};
+use crate::{AppName, Tag};
 
 /// A place in the order of what waits: by route, by time, then by row. What moves meanwhile moves towards the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Work<'_> {
         let Some(number) = self.books.totals.apps.get(app).copied() else { return Ok(Withdrawn::default()) };
         let (found, next) = match &selection.ids {
             Some(ids) => {
-                let rows: Vec<i64> = ids.iter().filter_map(|id| self.books.tag.row(*id)).collect();
+                let rows: Vec<i64> = ids.iter().filter_map(|id| self.books.names.row(*id)).collect();
                 (self.waiting_rows(number, &rows, selection), None)
             }
             None => match self.waiting_behind(number, after, selection) {
@@ -77,10 +77,10 @@ impl Work<'_> {
         let mut found = Vec::new();
         for row in rows {
             let mut rows = select.query(params![row, app])?;
-            if let Some(row) = rows.next()?
-                && is_meant(row, Pending::WIDTH, selection)?
-            {
-                found.push(Pending::read(row)?);
+            let Some(row) = rows.next()? else { continue };
+            let pending = Pending::read(row)?;
+            if is_meant(&pending, row, selection)? {
+                found.push(pending);
             }
         }
         Ok(found)
@@ -108,7 +108,7 @@ impl Work<'_> {
                 seen + 1,
                 Place { route: row.get(Pending::WIDTH + 2)?, due: row.get(Pending::WIDTH + 1)?, row: pending.row },
             );
-            if is_meant(row, Pending::WIDTH, selection)? {
+            if is_meant(&pending, row, selection)? {
                 found.push(pending);
             }
         }
@@ -157,21 +157,20 @@ impl Work<'_> {
         now: WallTime,
     ) -> Done<Vec<Option<crate::NotificationId>>> {
         let Some(number) = self.books.totals.apps.get(app).copied() else { return Ok(vec![None; keys.len()]) };
-        let find = |key: &Arc<str>| Ok(self.known_key(number, key, millis(now))?.map(|row| self.books.tag.name(row)));
+        let find = |key: &Arc<str>| Ok(self.known_key(number, key, millis(now))?.map(|row| self.books.names.name(row)));
         keys.iter().map(find).collect::<rusqlite::Result<_>>().map_err(|error| failed(&error))
     }
 }
 
-/// Whether the row is meant, whose notification stands in this column. One that cannot be read is what no condition on its
-/// content can be said of.
-fn is_meant(row: &rusqlite::Row<'_>, body: usize, selection: &Selection) -> rusqlite::Result<bool> {
-    let accepted_at: i64 = row.get(2)?;
-    if selection.accepted_before.is_some_and(|before| accepted_at >= millis(before)) {
+/// Whether the row is meant, whose notification stands behind its other columns. One that cannot be read is what no condition
+/// on its content can be said of.
+fn is_meant(pending: &Pending, row: &rusqlite::Row<'_>, selection: &Selection) -> rusqlite::Result<bool> {
+    if !selection.takes_outside(pending.accepted_at, pending.tag.as_ref().map(Tag::as_str)) {
         return Ok(false);
     }
     if !selection.looks_inside() {
         return Ok(true);
     }
-    let bytes = row.get_ref(body)?.as_bytes()?;
+    let bytes = row.get_ref(Pending::WIDTH)?.as_bytes()?;
     Ok(decode(bytes).is_ok_and(|notification| selection.takes(&notification)))
 }

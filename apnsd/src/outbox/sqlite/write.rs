@@ -9,15 +9,16 @@ use apns_proto::{LossPolicy, Outcome, UnknownCause, WallTime};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::books::{BLOCK, Books};
-use super::read::{LIKE_NEVER, cursor, place};
+use super::read::{LIKE_NEVER, cursor, place, tag};
 use super::sent::{self, Last};
 use super::{AppNumber, failed, places, schema};
-use crate::AppName;
 use crate::outbox::outcome::{abandoned, too_late};
+use crate::outbox::search::RANGE_BITS;
 use crate::outbox::{
     Accepted, Bounds, Change, Claim, ClaimNumber, Claimed, Counts, Cursor, GoneToken, OutboxError, OutcomeRecord,
     Postponement, Recovered, Route, Routes, Settlement, Share, StoredApp, Tries, decode,
 };
+use crate::{AppName, Tag};
 
 /// A transaction, and the books that go with it.
 pub(super) struct Work<'a> {
@@ -31,6 +32,8 @@ pub(super) struct Work<'a> {
 /// A notification to be accepted, encoded.
 pub(super) struct NewRow {
     pub(super) body: Vec<u8>,
+    pub(super) marks: Vec<i64>,
+    pub(super) tag: Option<Tag>,
     pub(super) key: Option<Arc<str>>,
     pub(super) digest: Option<[u8; 32]>,
     pub(super) at: u64,
@@ -64,9 +67,10 @@ const OPENING: &str = "opening";
 pub(super) struct Pending {
     pub(super) row: i64,
     app: AppNumber,
-    accepted_at: WallTime,
+    pub(super) accepted_at: WallTime,
     pub(super) tries: Tries,
     key: Option<String>,
+    pub(super) tag: Option<Tag>,
     pub(super) bytes: u64,
     /// The last one.
     claim: ClaimNumber,
@@ -76,9 +80,9 @@ pub(super) struct Pending {
 
 impl Pending {
     pub(super) const COLUMNS: &str =
-        "row, app, accepted_at, attempts, replays, retries, key, length(body), claim, send_at, route";
+        "row, app, accepted_at, attempts, replays, retries, key, length(body), claim, send_at, route, tag";
     /// How many these are.
-    pub(super) const WIDTH: usize = 11;
+    pub(super) const WIDTH: usize = 12;
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -91,6 +95,7 @@ impl Pending {
             claim: ClaimNumber::new(row.get(8)?),
             send_at: row.get::<_, Option<i64>>(9)?.map(time),
             route: Route::from_number(row.get(10)?),
+            tag: tag(row, 11)?,
         })
     }
 }
@@ -164,20 +169,25 @@ impl Work<'_> {
         let (mut count, mut bytes) = (0, 0);
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO pending (row, app, state, due, accepted_at, attempts, replays, retries, key, body, once, send_at,
-                route)
-             VALUES (?1, ?2, 0, coalesce(?7, ?3), ?3, 0, 0, 0, ?4, ?5, ?6, ?7, ?8)",
+                route, tag)
+             VALUES (?1, ?2, 0, coalesce(?7, ?3), ?3, 0, 0, 0, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?;
+        let mut mark = self.connection.prepare_cached("INSERT INTO mark (range, mark, row) VALUES (?, ?, ?)")?;
         for new in rows {
             let at = i64::try_from(new.at).unwrap_or(LIKE_NEVER);
             if let Some(key) = &new.key
                 && let Some(row) = self.known_key(app, key, at)?
             {
-                accepted.push(Accepted { id: self.books.tag.name(row), duplicate: true, findings: Vec::new() });
+                accepted.push(Accepted { id: self.books.names.name(row), duplicate: true, findings: Vec::new() });
                 continue;
             }
             let row = self.next_row()?;
-            let route = new.route.number();
-            insert.execute(params![row, app, at, new.key, new.body, new.once, new.send_at.map(millis), route])?;
+            let (tag, send_at, route) =
+                (new.tag.as_ref().map(Tag::as_str), new.send_at.map(millis), new.route.number());
+            insert.execute(params![row, app, at, new.key, new.body, new.once, send_at, route, tag])?;
+            for one in &new.marks {
+                mark.execute([row >> RANGE_BITS, *one, row])?;
+            }
             if let Some(key) = &new.key {
                 self.connection
                     .prepare_cached("INSERT OR REPLACE INTO key (app, key, row, at, digest) VALUES (?, ?, ?, ?, ?)")?
@@ -185,7 +195,7 @@ impl Work<'_> {
             }
             count += 1;
             bytes += new.body.len() as u64;
-            accepted.push(Accepted { id: self.books.tag.name(row), duplicate: false, findings: Vec::new() });
+            accepted.push(Accepted { id: self.books.names.name(row), duplicate: false, findings: Vec::new() });
         }
         self.books.came(app, count, bytes);
         Ok(accepted)
@@ -269,9 +279,10 @@ impl Work<'_> {
                 let pending = Pending::read(row)?;
                 match decode(row.get_ref(Pending::WIDTH)?.as_bytes()?) {
                     Ok(notification) => entries.push(Claimed {
-                        id: self.books.tag.name(pending.row),
+                        id: self.books.names.name(pending.row),
                         notification,
                         idempotency_key: pending.key.map(Arc::from),
+                        tag: pending.tag,
                         accepted_at: pending.accepted_at,
                         send_at: pending.send_at,
                         route: pending.route,
@@ -284,7 +295,7 @@ impl Work<'_> {
         }
         let mut mark = self.connection.prepare_cached("UPDATE pending SET state = 1, claim = ? WHERE row = ?")?;
         for entry in &entries {
-            mark.execute(params![entry.claim.get(), self.books.tag.row(entry.id)])?;
+            mark.execute(params![entry.claim.get(), self.books.names.row(entry.id)])?;
         }
         self.books.claimed_some(number, entries.len() as u64);
         for (pending, error) in unreadable {
@@ -357,7 +368,7 @@ impl Work<'_> {
 
     fn settle(&mut self, settlement: Settlement) -> rusqlite::Result<Option<(Cursor, OutcomeRecord)>> {
         let Settlement { record, gone, claim } = settlement;
-        let Some(row) = self.books.tag.row(record.id) else { return Ok(None) };
+        let Some(row) = self.books.names.row(record.id) else { return Ok(None) };
         let removed: Option<(AppNumber, i64)> = self
             .connection
             .prepare_cached(
@@ -384,7 +395,7 @@ impl Work<'_> {
 
     fn postpone(&mut self, postponement: Postponement) -> rusqlite::Result<()> {
         let Postponement { id, due, route, tries, claim } = postponement;
-        let Some(row) = self.books.tag.row(id) else { return Ok(()) };
+        let Some(row) = self.books.names.row(id) else { return Ok(()) };
         let app: Option<AppNumber> = self
             .connection
             .prepare_cached(
@@ -465,7 +476,7 @@ impl Work<'_> {
             let cause = match policy {
                 LossPolicy::Resend { at_most } if pending.tries.replays < at_most => {
                     let tries = Tries { replays: pending.tries.replays + 1, ..pending.tries };
-                    let id = self.books.tag.name(pending.row);
+                    let id = self.books.names.name(pending.row);
                     let postponement = Postponement { id, due: now, route: pending.route, tries, claim: pending.claim };
                     self.postpone(postponement)?;
                     again.push(postponement);
@@ -548,11 +559,12 @@ impl Work<'_> {
         now: WallTime,
         add: impl FnOnce(OutcomeRecord) -> OutcomeRecord,
     ) -> rusqlite::Result<(Cursor, OutcomeRecord)> {
-        let id = self.books.tag.name(pending.row);
+        let id = self.books.names.name(pending.row);
         let record = OutcomeRecord::new(id, app.clone(), outcome, pending.accepted_at, now)
             .with_tries(pending.tries)
             .with_send_at(pending.send_at)
-            .with_idempotency_key(pending.key.as_deref());
+            .with_idempotency_key(pending.key.as_deref())
+            .with_tag(pending.tag.clone());
         let record = add(record);
         self.connection.prepare_cached("DELETE FROM pending WHERE row = ?")?.execute([pending.row])?;
         let place = self.insert_outcome(pending.row, pending.app, &record)?;

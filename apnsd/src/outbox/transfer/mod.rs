@@ -19,10 +19,10 @@ use super::postgres::PostgresSettings;
 pub use crate::store_move::{Direction, Transferred};
 
 /// The tables, each behind those that it refers to.
-const TABLES: [&str; 6] = ["app", "pending", "outcome", "key", "gone", "reader"];
+const TABLES: [&str; 7] = ["app", "pending", "outcome", "key", "gone", "mark", "reader"];
 
-/// Numbers in `meta` that both stores have, and that go along: names of notifications are made with them.
-const META: [&str; 1] = ["tag"];
+/// Numbers in `meta` that both stores have, and that go along: names of notifications and marks are made with them.
+const META: [&str; 3] = ["tag", "mark_key_0", "mark_key_1"];
 
 /// The name in `meta` of the number of the move that brought what a store has.
 const CAME: &str = "moved_in";

@@ -38,7 +38,8 @@ const PLACES: &str = "ALTER TABLE outcome ADD COLUMN IF NOT EXISTS before bigint
     CREATE INDEX IF NOT EXISTS outcome_before ON outcome (app, before) WHERE before IS NOT NULL";
 
 /// Everything that a daemon writes waits until the transaction ends.
-const LOCK: &str = "LOCK TABLE node, meta, app, app_place, lane, pending, outcome, key, gone, reader, batch, tally
+const LOCK: &str =
+    "LOCK TABLE node, meta, app, app_place, lane, pending, outcome, key, gone, mark, reader, batch, tally
     IN ACCESS EXCLUSIVE MODE";
 
 /// Nobody changes what has been moved: not even a daemon that stood still meanwhile, and whose lease had ended.
@@ -160,7 +161,7 @@ impl Database {
         self.link.batch(OPEN).await?;
         self.link.batch(PLACES).await?;
         self.link
-            .batch("TRUNCATE node, app, app_place, lane, pending, outcome, key, gone, reader, batch, tally")
+            .batch("TRUNCATE node, app, app_place, lane, pending, outcome, key, gone, mark, reader, batch, tally")
             .await?;
         let counters = file.counters()?;
         let tables = super::plan(&file.columns()?, &self.columns().await?, &for_the_database(counters.outcome));

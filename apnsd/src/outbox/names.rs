@@ -1,20 +1,20 @@
-//! Names of notifications: a UUID of version 8 (RFC 9562 section 5.8) made of the store's random tag and the row.
+//! Names of notifications: a UUID of version 8 (RFC 9562 section 5.8) made of the store's random number and the row.
 
 use crate::NotificationId;
 
 /// The random part that all names of one store share: 60 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tag(u64);
+pub(super) struct Names(u64);
 
-/// Bits of the tag.
-const TAG_BITS: u32 = 60;
+/// Bits of the random number.
+const RANDOM_BITS: u32 = 60;
 /// Bits of the row.
 const ROW_BITS: u32 = 62;
 
-impl Tag {
+impl Names {
     /// From any number; only the lower bits count.
     pub(super) const fn new(number: u64) -> Self {
-        Self(number & ((1 << TAG_BITS) - 1))
+        Self(number & ((1 << RANDOM_BITS) - 1))
     }
 
     /// The name of a row.
@@ -44,11 +44,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_name_leads_back_to_its_row(tag: u64, row in 0..i64::MAX >> 1, other: u64) {
-            let (tag, other) = (Tag::new(tag), Tag::new(other));
-            let name = tag.name(row);
-            prop_assert_eq!(tag.row(name), Some(row));
-            prop_assert_eq!(other.row(name).is_some(), other == tag);
+        fn a_name_leads_back_to_its_row(names: u64, row in 0..i64::MAX >> 1, other: u64) {
+            let (names, other) = (Names::new(names), Names::new(other));
+            let name = names.name(row);
+            prop_assert_eq!(names.row(name), Some(row));
+            prop_assert_eq!(other.row(name).is_some(), other == names);
             let text = name.to_string();
             prop_assert_eq!(&text[14..15], "8");
             prop_assert!(matches!(&text[19..20], "8" | "9" | "a" | "b"));
