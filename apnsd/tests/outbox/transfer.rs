@@ -9,7 +9,7 @@ use apnsd::outbox::postgres::{PostgresOutbox, PostgresSettings};
 use apnsd::outbox::sqlite::SqliteOutbox;
 use apnsd::outbox::transfer::{Direction, TransferError, Transferred, cancel, transfer};
 use apnsd::outbox::{
-    AppPause, Bounds, Cursor, GoneToken, NewEntry, Outbox, OutcomeRecord, ReadFrom, StoredApp, Tracked, Tries,
+    AppPause, Bounds, Cursor, GoneToken, NewEntry, Outbox, OutcomeRecord, ReadFrom, Search, StoredApp, Tracked, Tries,
 };
 use apnsd::{AppName, NotificationId};
 
@@ -75,7 +75,8 @@ async fn fill(outbox: &Arc<dyn Outbox>, round: u8) -> Vec<NotificationId> {
         let app = app(name);
         let entries = (0..count).map(|number| {
             let send_at = (number == 4).then(|| at(900_000));
-            NewEntry { digest: Some([number; 32]), send_at, ..entry(number, Some(number + 10 * round), 1000) }
+            let tag = (number < 3).then(|| "tea".parse().unwrap());
+            NewEntry { digest: Some([number; 32]), tag, send_at, ..entry(number, Some(number + 10 * round), 1000) }
         });
         let accepted = outbox.accept(&app, entries.collect()).await.unwrap();
         ids.extend(accepted.iter().map(|one| one.id));
@@ -105,13 +106,24 @@ struct Seen {
     outcomes: Vec<OutcomeRecord>,
     unread: Vec<GoneToken>,
     keys: Vec<Option<NotificationId>>,
+    /// By device token, and by tag.
+    found: [Vec<Tracked>; 2],
     counts: apnsd::outbox::Counts,
 }
 
 async fn seen(outbox: &Arc<dyn Outbox>, name: &AppName, ids: &[NotificationId], after: &Cursor) -> Seen {
     let keys = (0..30).map(|number| format!("key {number}").into()).collect();
     let outcomes = outbox.outcomes(name, after, 100).await.unwrap();
+    let find = async |search: Search| {
+        let found = outbox.search(name, search, &Cursor::default(), 100).await.unwrap().notifications;
+        assert!(!found.is_empty());
+        found
+    };
+    let token = Some(DeviceToken::from_bytes([0; 32]).unwrap());
+    let by_token = find(Search { token, ..Search::default() }).await;
+    let by_tag = find(Search { tag: Some("tea".parse().unwrap()), ..Search::default() }).await;
     Seen {
+        found: [by_token, by_tag],
         tracked: outbox.lookup(ids.to_vec()).await.unwrap(),
         outcomes: outcomes.into_iter().map(|(_, record)| record).collect(),
         unread: outbox.unread(name, "phones", 100).await.unwrap().tokens,
@@ -286,7 +298,7 @@ async fn both_stores_have_the_same_columns() {
     both.open(Direction::ToSqlite).await.unwrap().close().await.unwrap();
     both.open(Direction::ToPostgres).await.unwrap().close().await.unwrap();
     let session = Session::to(&both.url).await;
-    for table in ["app", "pending", "outcome", "key", "gone", "reader"] {
+    for table in ["app", "pending", "outcome", "key", "gone", "mark", "reader"] {
         let find = format!(
             "SELECT string_agg(column_name, ' ') FROM information_schema.columns
              WHERE table_schema = 'apnsd' AND table_name = '{table}'"

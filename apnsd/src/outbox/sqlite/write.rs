@@ -427,11 +427,14 @@ impl Work<'_> {
         let opening = schema::number(self.connection, OPENING).map_err(|error| failed(&error))?.unwrap_or_default();
         let mut sent = sent::read(path, opening);
         let mut left = Vec::new();
-        for (row, app) in self.claimed().map_err(|error| failed(&error))? {
+        for (row, app, claim) in self.claimed().map_err(|error| failed(&error))? {
             match sent.as_mut().map(|sent| sent.remove(&row)) {
+                Some(Some(Last::Changed(change))) if change.claim() == claim => _ = self.change(vec![change])?,
+                // A version that wrote no claims may mean this one.
+                Some(Some(Last::Changed(change))) if change.claim() == ClaimNumber::new(0) => left.push(row),
                 None | Some(Some(Last::Left)) => left.push(row),
-                Some(Some(Last::Changed(change))) => _ = self.change(vec![change])?,
-                Some(None) => {
+                // What is said of an earlier claim says that nothing was heard of this one, nor that it left.
+                Some(Some(Last::Changed(_)) | None) => {
                     self.connection
                         .prepare_cached("UPDATE pending SET state = 0 WHERE row = ?")
                         .and_then(|mut update| update.execute([row]))
@@ -443,9 +446,9 @@ impl Work<'_> {
         Ok(left)
     }
 
-    fn claimed(&self) -> rusqlite::Result<Vec<(i64, AppNumber)>> {
-        let mut select = self.connection.prepare("SELECT row, app FROM pending WHERE state = 1")?;
-        let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    fn claimed(&self) -> rusqlite::Result<Vec<(i64, AppNumber, ClaimNumber)>> {
+        let mut select = self.connection.prepare("SELECT row, app, claim FROM pending WHERE state = 1")?;
+        let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, ClaimNumber::new(row.get(2)?))))?;
         rows.collect()
     }
 
