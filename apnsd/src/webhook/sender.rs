@@ -25,7 +25,7 @@ use super::config::WebhookConfig;
 use super::failure::WebhookFailure;
 use super::network::{Network, is_public};
 use super::secret::SigningSecret;
-use super::target::Target;
+use super::target::{Target, shown};
 use crate::config::ConfigError;
 use crate::delivery::now;
 
@@ -40,7 +40,7 @@ const LONGEST_BODY: usize = 16 * 1024;
 const BODY_WITHIN: Duration = Duration::from_secs(2);
 /// How many characters of an answer that refuses are told.
 const WORDS: usize = 200;
-/// The longest address of a redirect that is told, in bytes.
+/// How many characters of the address of a redirect are told.
 const LONGEST_LOCATION: usize = 500;
 
 /// Sends to one receiver.
@@ -199,8 +199,9 @@ impl Sender {
         }
         if head.status.is_redirection() {
             let location = head.headers.get(LOCATION).map(|location| {
-                let bytes = location.as_bytes();
-                String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST_LOCATION)]).into_owned()
+                // What is secret goes first: of half of it nothing would be recognised.
+                let address = shown(&String::from_utf8_lossy(location.as_bytes()));
+                self.target.blanked(&address).chars().take(LONGEST_LOCATION).collect()
             });
             return Err(WebhookFailure::Redirect { status, location });
         }
@@ -208,7 +209,7 @@ impl Sender {
             return Err(WebhookFailure::Gone);
         }
         let (bytes, _) = timeout_at(body_by, beginning(&mut body)).await.unwrap_or_default();
-        let words = String::from_utf8_lossy(&bytes).trim().chars().take(WORDS).collect();
+        let words = self.target.blanked(String::from_utf8_lossy(&bytes).trim()).chars().take(WORDS).collect();
         Err(WebhookFailure::Status { status, words, retry_after: retry_after(&head.headers, now()) })
     }
 }

@@ -188,6 +188,41 @@ async fn a_receiver_that_comes_back_is_told_what_it_missed() {
     daemon.stop().await;
 }
 
+/// The query of the URL may be a secret. A receiver that says it back makes it known to nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_receiver_says_of_the_query_is_shown_nowhere() {
+    let world = World::new().await;
+    let receiver = Receiver::start(None).await;
+    let text = table(&world, &format!("http://{}/apns?key=hunter2", receiver.address), "");
+    let daemon = Daemon::start(world.config(&text)).await.unwrap();
+    let api = daemon.address("api.listen").unwrap();
+    for (mode, expected) in [
+        (
+            Mode::Refuse(301, &[("location", "https://me:hunter3@www.example.com/apns?key=hunter2")], ""),
+            "a redirect to https://www.example.com/apns: redirects",
+        ),
+        (Mode::Refuse(302, &[("location", "/login/apns%3Fkey%3Dhunter2")], ""), "a redirect to /login/apns%3Fkey%3D…:"),
+        (Mode::Refuse(404, &[], "Cannot POST /apns?key=hunter2, as hunter2 is wrong"), "/apns?…, as … is wrong"),
+    ] {
+        receiver.set(mode);
+        deliver(&daemon, 1).await;
+        let tested = test_event(&daemon).await;
+        assert!(tested["why"].as_str().unwrap().contains(expected), "{tested}");
+        until("it is tried", async || {
+            daemon.service().webhooks().iter().any(|hook| hook.state.why().is_some_and(|why| why.contains(expected)))
+        })
+        .await;
+        for path in ["/readyz", "/v1/webhooks", "/"] {
+            let shown = get(api, path).await.body;
+            assert!(shown.contains("it answers") && !shown.contains("hunter"), "{path}: {shown}");
+        }
+        receiver.set(Mode::Take);
+        assert_eq!(test_event(&daemon).await["delivered"], true);
+        until("all is told", async || standing(&daemon).await["behind"] == 0).await;
+    }
+    daemon.stop().await;
+}
+
 /// A name may lead anywhere: the address decides, and nothing is sent to one that nobody named.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_nobody_named_is_not_connected_to() {
