@@ -45,11 +45,10 @@ const GATHER: Duration = Duration::from_millis(100);
 /// How long after a failure it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Why a file cannot be an inbox.
+/// Why a file cannot be an inbox. It does not name the file, which may be a secret in the wrong place.
 #[derive(Debug, thiserror::Error)]
-#[error("the inbox cannot be kept in {}: {why}", path.display())]
+#[error("the inbox cannot be kept in this file: {why}")]
 pub struct FileError {
-    path: PathBuf,
     why: String,
 }
 
@@ -84,7 +83,7 @@ impl Writing {
 impl File {
     /// Opens or makes the file, and fills the store with what it has.
     pub(crate) fn open(path: &Path, store: &Store) -> Result<Self, FileError> {
-        let failed = |why: String| FileError { path: path.to_owned(), why };
+        let failed = |why: String| FileError { why };
         make_private(path).map_err(|error| failed(error.to_string()))?;
         let opened = Database::open(path).and_then(|mut database| {
             let restored = prepare(&mut database, store.keep())?;
@@ -179,6 +178,7 @@ fn in_words(error: &rusqlite::Error) -> String {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "another program has it open".to_owned(),
         Some(ErrorCode::NotADatabase) => "it is a file of another kind".to_owned(),
         Some(ErrorCode::DiskFull) => "the disk is full".to_owned(),
+        Some(ErrorCode::CannotOpen) => "it cannot be opened".to_owned(),
         _ => error.to_string(),
     }
 }
@@ -576,7 +576,7 @@ mod tests {
         Database::open(&later).unwrap().pragma_update(None, "user_version", 99).unwrap();
         assert!(refused(&later).contains("later version"), "{}", refused(&later));
         let nowhere = folder.path().join("no/such/folder");
-        assert!(refused(&nowhere).contains(&*nowhere.to_string_lossy()), "{}", refused(&nowhere));
+        assert!(!refused(&nowhere).contains("no/such"), "{}", refused(&nowhere));
         let mine = folder.path().join("mine");
         let (_store, _file) = opened(&mine, 10);
         assert!(refused(&mine).ends_with("another program has it open"), "{}", refused(&mine));

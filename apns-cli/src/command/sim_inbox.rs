@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use apns_credentials::disclosure::shown;
-use apns_inbox::{Inbox, InboxError, Names, NamesError, Recorder, Serving, Settings};
+use apns_inbox::{FileError, Inbox, InboxError, Names, NamesError, Recorder, Serving, Settings};
 use apns_sim::Simulator;
 use clap::Args;
 
@@ -108,7 +108,8 @@ impl InboxFlags {
         let settings = signing_key.iter().fold(settings, |settings, file| settings.signing_key(file.to_string_lossy()));
         let settings = self.inbox_host.iter().fold(settings, |settings, host| settings.host(host.as_str()));
         let inbox = match file {
-            Some(file) => Inbox::in_file(settings, file).map_err(|error| Failure::Special(Box::new(error)))?,
+            Some(path) => Inbox::in_file(settings, path)
+                .map_err(|error| Failure::Special(Box::new(NotKept { path: path.clone(), error })))?,
             None => Inbox::new(settings),
         };
         Ok(Some(Prepared { inbox, address }))
@@ -131,6 +132,14 @@ impl InboxFlags {
 struct Unusable {
     path: PathBuf,
     error: NamesError,
+}
+
+/// The file that is to keep the pushes cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {error}", shown(path))]
+struct NotKept {
+    path: PathBuf,
+    error: FileError,
 }
 
 fn read_names(path: &Path) -> Result<Names, Failure> {

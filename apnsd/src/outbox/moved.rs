@@ -5,6 +5,10 @@ pub(super) const LEAVING: &str = "moving";
 /// The name of the number of one that is done.
 pub(super) const LEFT: &str = "moved";
 
+/// The name of the last place, of outcomes and of invalid tokens, in the store that all this was moved from. Places here are
+/// later ones, so a cursor up to there is one from before the move, and is read by the column `before`.
+pub(super) const PLACES_BEFORE: &str = "places_before";
+
 /// Why a store is not to be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Moved {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apns_proto::{DeviceToken, WallTime};
+use apns_proto::{DeviceToken, LossPolicy, WallTime};
 use apnsd::outbox::postgres::{PostgresOutbox, PostgresSettings};
 use apnsd::outbox::sqlite::SqliteOutbox;
 use apnsd::outbox::transfer::{Direction, TransferError, Transferred, cancel, transfer};
@@ -266,7 +266,7 @@ async fn nothing_is_mixed_and_nothing_is_moved_away_from_a_daemon() {
     for direction in [Direction::ToPostgres, Direction::ToSqlite] {
         let mixed = both.transfer(direction).await.unwrap_err();
         assert!(matches!(mixed, TransferError::NotEmpty { .. }), "{mixed}");
-        both.cancel(direction).await.unwrap();
+        assert!(matches!(both.cancel(direction).await, Err(TransferError::NotBegun)), "nothing was marked");
         both.open(Direction::ToSqlite).await.unwrap().close().await.unwrap();
         both.open(Direction::ToPostgres).await.unwrap().close().await.unwrap();
     }
@@ -288,6 +288,61 @@ async fn a_daemon_that_stood_still_meanwhile_takes_nothing_in() {
     drop((lane, outbox));
     let file = both.open(Direction::ToSqlite).await.unwrap();
     assert_eq!(file.counts(&app("one")).await.unwrap().in_flight, 1, "it may have been sent");
+    file.close().await.unwrap();
+    drop(file);
+
+    // Also after another move it is taken care of, and what a lane claims then is another claim.
+    both.transfer(Direction::ToPostgres).await.unwrap();
+    let outbox = both.open(Direction::ToPostgres).await.unwrap();
+    let lane = hold(&outbox, &app("one")).await;
+    let recovered = lane.recover(LossPolicy::Resend { at_most: 9 }, at(30)).await.unwrap();
+    assert_eq!(recovered.resent, 1);
+    let again = lane.claim(1, at(40)).await.unwrap().entries.swap_remove(0);
+    assert_eq!((again.id, again.tries.replays), (claimed.id, 1));
+    assert_ne!(again.claim, claimed.claim);
+    outbox.close().await.unwrap();
+}
+
+/// What came from the database is forgotten in its time, the oldest first whatever app it is of, and not because places have
+/// gaps.
+#[tokio::test]
+async fn outcomes_that_were_moved_are_forgotten_in_their_time() {
+    let Some(both) = Both::new().await else { return };
+    let outbox = both.open(Direction::ToPostgres).await.unwrap();
+    let names: Vec<AppName> = (0..4).map(|number| app(&format!("app{number}"))).collect();
+    let mut lanes = Vec::new();
+    for name in &names {
+        lanes.push(hold(&outbox, name).await);
+    }
+    for time in 1..=5 {
+        for (name, lane) in names.iter().zip(&lanes) {
+            outbox.accept(name, vec![entry(1, None, 1)]).await.unwrap();
+            let claimed = lane.claim(1, at(2)).await.unwrap().entries.swap_remove(0);
+            lane.change(vec![settle(claimed.id, claimed.claim, name, Tries::default(), time * 1000)]).await.unwrap();
+        }
+    }
+    drop(lanes);
+    outbox.close().await.unwrap();
+    drop(outbox);
+    both.transfer(Direction::ToSqlite).await.unwrap();
+    let times = async |outbox: &SqliteOutbox| {
+        let mut times = Vec::new();
+        for name in &names {
+            let outcomes = outbox.outcomes(name, &Cursor::default(), 100).await.unwrap();
+            times.push(outcomes.iter().map(|(_, record)| record.settled_at / 1000).collect::<Vec<_>>());
+        }
+        times
+    };
+    // Room for all of them, and not for many more.
+    let bounds = Bounds::default().with_outcomes(Duration::from_secs(3600)).with_outcome_bytes(25 * 1000);
+    let file = SqliteOutbox::open(&both.folder.0, bounds).unwrap();
+    assert!(!file.sweep(at(6000)).await.unwrap());
+    assert_eq!(times(&file).await, vec![vec![1, 2, 3, 4, 5]; 4]);
+    file.close().await.unwrap();
+    drop(file);
+    let file = SqliteOutbox::open(&both.folder.0, Bounds::default().with_outcomes(Duration::from_secs(3))).unwrap();
+    file.sweep(at(6500)).await.unwrap();
+    assert_eq!(times(&file).await, vec![vec![4, 5]; 4]);
     file.close().await.unwrap();
 }
 

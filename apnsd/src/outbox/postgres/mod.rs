@@ -35,6 +35,7 @@ use self::intake::{Intake, NewRow};
 use self::node::Node;
 pub(super) use self::schema::random;
 pub use self::settings::{PostgresSettings, SettingsError};
+use super::moved::PLACES_BEFORE;
 use super::names::Names;
 use super::search::Marker;
 use super::{
@@ -69,14 +70,11 @@ struct Shared {
     work: Pool,
     node: Node,
     apps: Mutex<HashMap<AppName, AppNumber>>,
-    /// The last place of the file that all this was moved from, where it was: cursors up to there are from before.
+    /// See [`PLACES_BEFORE`].
     places_before: Option<i64>,
     /// Something changed that other nodes want to know.
     ring: Notify,
 }
-
-/// The name in `meta` of [`Shared::places_before`].
-pub(super) const PLACES_BEFORE: &str = "places_before";
 
 impl fmt::Debug for PostgresOutbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

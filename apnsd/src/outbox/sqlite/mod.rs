@@ -7,8 +7,7 @@ mod books;
 mod disk;
 
 mod lane;
-#[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only a move keeps any"))]
-pub(super) mod places;
+mod places;
 mod read;
 mod reading;
 mod schema;

@@ -90,7 +90,7 @@ impl View<'_> {
         let after = place(after)?;
         let read = || -> rusqlite::Result<Vec<(i64, String)>> {
             let Some(app) = self.number_of(app)? else { return Ok(Vec::new()) };
-            let after = places::of_app(self.connection, app, after)?;
+            let after = places::since_a_move(self.connection, "outcome", app, after)?;
             let mut select = self.connection.prepare_cached(
                 "SELECT place, record FROM outcome WHERE app = ? AND place > ? ORDER BY place LIMIT ?",
             )?;
@@ -126,7 +126,7 @@ impl View<'_> {
 
     fn gone_behind(&self, app: &AppName, after: i64, since: WallTime, limit: usize) -> rusqlite::Result<FeedbackPage> {
         let app = self.number_of(app)?;
-        let after = app.map_or(Ok(after), |app| places::of_app(self.connection, app, after))?;
+        let after = app.map_or(Ok(after), |app| places::since_a_move(self.connection, "gone", app, after))?;
         let mut select = self.connection.prepare_cached(
             "SELECT place, token, topic, since, found_at, reason FROM gone
              WHERE app = ? AND place > ? AND found_at >= ? ORDER BY place LIMIT ?",

@@ -600,7 +600,7 @@ impl Work<'_> {
         let place = place(upto)?;
         let mut mark = || {
             let number = self.number_of(app)?;
-            let place = places::of_app(self.connection, number, place)?;
+            let place = places::since_a_move(self.connection, "gone", number, place)?;
             self.connection
                 .prepare_cached(
                     "INSERT INTO reader (app, name, place) VALUES (?, ?, ?)

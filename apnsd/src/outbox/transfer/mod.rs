@@ -169,19 +169,26 @@ impl Table {
     }
 }
 
-/// What one store has to be asked for, so that it is right in the other: table, column, expression.
-type Translated = Vec<(&'static str, &'static str, String)>;
+/// What one store has to be asked for, so that it is right in the other.
+#[derive(Debug, Default)]
+struct Translated {
+    /// Table, column, expression.
+    columns: Vec<(&'static str, &'static str, String)>,
+    /// Table, and what is read in its place.
+    rows: Vec<(&'static str, &'static str)>,
+}
 
 /// What goes with each table, in its order in [`TABLES`]: columns that both have, and those that are made of others.
 fn plan(from: &Columns, to: &Columns, translated: &Translated) -> Vec<Table> {
     let table = |((name, from), to): ((&'static str, &Vec<String>), &Vec<String>)| {
         let source = |column: &String| {
-            let made = translated.iter().find(|(table, of, _)| *table == name && of == column);
+            let made = translated.columns.iter().find(|(table, of, _)| *table == name && of == column);
             let same = from.contains(column).then(|| format!("{name}.{column}"));
             Some((column.clone(), made.map(|(_, _, expression)| expression.clone()).or(same)?))
         };
         let (columns, sources): (Vec<String>, Vec<String>) = to.iter().filter_map(source).unzip();
-        Table { name, columns, select: format!("SELECT {} FROM {name}", sources.join(", ")) }
+        let rows = translated.rows.iter().find(|(table, _)| *table == name).map_or(name, |(_, rows)| rows);
+        Table { name, columns, select: format!("SELECT {} FROM {rows}", sources.join(", ")) }
     };
     TABLES.into_iter().zip(from).zip(to).map(table).collect()
 }
@@ -202,9 +209,9 @@ struct Counters {
 }
 
 impl Counters {
-    /// More than any place that was given so far.
-    fn below(&self) -> i64 {
-        self.outcome.max(self.gone).saturating_add(1)
+    /// The last place that was given to anything.
+    fn last(&self) -> i64 {
+        self.outcome.max(self.gone)
     }
 }
 
@@ -250,6 +257,8 @@ pub async fn transfer(
             let file = sqlite::File::open(directory, sqlite::Wanted::There)?;
             let mut database = postgres::Database::open(server).await?;
             let id = begin(file.marks()?, database.marks().await?)?;
+            // Before anything is marked: a wrong order changes nothing.
+            database.ensure_room(id).await?;
             file.mark(LEAVING, Some(id))?;
             let moved = database.take_from(&file, id, &mut told).await?;
             file.done(id)?;
@@ -259,6 +268,7 @@ pub async fn transfer(
             let mut database = postgres::Database::open(server).await?;
             let file = sqlite::File::open(directory, sqlite::Wanted::Made)?;
             let id = begin(database.marks().await?, file.marks()?)?;
+            file.room(id)?;
             database.begin_leaving(id).await?;
             let moved = file.take_from(&mut database, id, &mut told).await?;
             database.done(id).await?;

@@ -13,7 +13,8 @@ use super::{
     CAME, Columns, Counters, LEAVING, LEFT, META, Marks, Message, PORTION, Receiver, Room, Sender, TABLES, Table,
     TransferError, Transferred, Translated, other_side, room,
 };
-use crate::outbox::postgres::{Link, PLACES_BEFORE, PostgresSettings, ready_link};
+use crate::outbox::moved::PLACES_BEFORE;
+use crate::outbox::postgres::{Link, PostgresSettings, ready_link};
 
 /// The database of several daemons.
 pub(super) struct Database {
@@ -30,7 +31,12 @@ fn for_the_database(last: i64) -> Translated {
             WHEN reader.place < (SELECT forgotten FROM app WHERE number = reader.app) THEN {last} - 1
             ELSE {last} + (SELECT count(*) FROM outcome AS o WHERE o.app = reader.app AND o.place <= reader.place) END"
     );
-    vec![("outcome", "place", place), ("outcome", "before", "outcome.place".to_owned()), ("reader", "place", reader)]
+    let columns = vec![
+        ("outcome", "place", place),
+        ("outcome", "before", "outcome.place".to_owned()),
+        ("reader", "place", reader),
+    ];
+    Translated { columns, rows: Vec::new() }
 }
 
 /// Where the places that outcomes had in the file are kept.
@@ -104,6 +110,12 @@ impl Database {
             "SELECT coalesce(string_agg(name, ', ' ORDER BY name), '') FROM node WHERE until > clock_timestamp()";
         let nodes: String = self.link.one(find, &[]).await?.get(0);
         if nodes.is_empty() { Ok(()) } else { Err(TransferError::InUse { nodes }) }
+    }
+
+    /// Refuses where not everything of the file can come here.
+    pub(super) async fn ensure_room(&self, id: i64) -> Result<(), TransferError> {
+        self.ensure_unused().await?;
+        room(self.marks().await?, id, self.holds().await?).map(drop)
     }
 
     /// The columns of each table.
@@ -233,7 +245,10 @@ impl Database {
             SELECT number, coalesce((SELECT max(place) FROM outcome WHERE app = number), $1), $2 FROM app";
         self.link.run(place, &[outcome, gone]).await?;
         self.mark(PLACES_BEFORE, Some(*outcome)).await?;
-        self.link.run("INSERT INTO lane (app) SELECT number FROM app", &[]).await?;
+        // A claim from before is one of an earlier epoch, so that what is in flight is recovered.
+        let lane = "INSERT INTO lane (app, epoch)
+            SELECT number, coalesce((SELECT max(claim) >> 32 FROM pending WHERE app = number), 0) FROM app";
+        self.link.run(lane, &[]).await?;
         let numbers =
             "SELECT setval(pg_get_serial_sequence('apnsd.app', 'number'), coalesce(max(number), 0) + 1, false)
             FROM app";

@@ -15,7 +15,8 @@ use super::{
     Table, TransferError, Transferred, Translated, other_side, room,
 };
 use crate::outbox::Bounds;
-use crate::outbox::sqlite::{FILE, Held, count_opening, hold, number, places, set};
+use crate::outbox::moved::PLACES_BEFORE;
+use crate::outbox::sqlite::{FILE, Held, count_opening, hold, number, set};
 
 /// Whether a file has to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,14 +115,13 @@ impl File {
         told: &mut (impl FnMut(Transferred) + Send),
     ) -> Result<Transferred, TransferError> {
         let moved = database.count().await?;
-        let holds = self.holds()?;
-        match room(self.marks()?, id, holds)? {
+        match self.room(id)? {
             Room::Taken => return Ok(moved),
             Room::Free => {}
         }
+        self.keep_places()?;
         let counters = database.counters().await?;
-        let below = counters.below();
-        let tables = super::plan(&database.columns().await?, &self.columns()?, &for_the_file(below));
+        let tables = super::plan(&database.columns().await?, &self.columns()?, &for_the_file(counters.last()));
         let (sender, receiver) = tokio::sync::mpsc::channel(PORTIONS);
         let connection = Arc::clone(&self.connection);
         let planned = tables.clone();
@@ -137,6 +137,25 @@ impl File {
         }
     }
 
+    /// Whether everything of the database can come here.
+    pub(super) fn room(&self, id: i64) -> Result<Room, TransferError> {
+        room(self.marks()?, id, self.holds()?)
+    }
+
+    /// Makes the columns for the places that rows had before.
+    fn keep_places(&self) -> Result<(), TransferError> {
+        let connection = self.connection.lock();
+        for table in PLACED {
+            if !columns(&connection, table)?.iter().any(|(name, _)| name == "before") {
+                connection.execute_batch(&format!(
+                    "ALTER TABLE {table} ADD COLUMN before INTEGER;
+                     CREATE INDEX {table}_before ON {table} (app, before) WHERE before IS NOT NULL"
+                ))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Something that is in it.
     fn holds(&self) -> Result<Option<String>, TransferError> {
         let connection = self.connection.lock();
@@ -147,15 +166,26 @@ impl File {
     }
 }
 
-/// Places are by app in the database, and of all apps in the file, where those of an app have gaps: what is forgotten is
-/// noted there.
-fn for_the_file(below: i64) -> Translated {
-    let place = |table| (table, "place", format!("{below}::bigint * {table}.app + {table}.place"));
-    let forgotten = format!(
-        "{below}::bigint * app.number + coalesce((SELECT min(o.place) - 1 FROM outcome AS o WHERE o.app = app.number),
-            (SELECT p.outcome FROM app_place AS p WHERE p.app = app.number), 0)"
-    );
-    vec![place("outcome"), place("gone"), place("reader"), ("app", "forgotten", forgotten)]
+/// The tables with places.
+const PLACED: [&str; 2] = ["outcome", "gone"];
+
+/// Places are by app in the database, and of all apps in the file, in the order of their times. So all get new ones, behind the
+/// `last` that there was, and keep the one that they had for cursors from before. What an app has forgotten is noted there.
+fn for_the_file(last: i64) -> Translated {
+    let place = |table: &'static str| {
+        let of = format!("{last} + row_number() OVER (ORDER BY {table}.turn, {table}.app, {table}.place)");
+        [(table, "place", of), (table, "before", format!("{table}.place"))]
+    };
+    let forgotten = "coalesce((SELECT min(o.place) - 1 FROM outcome AS o WHERE o.app = app.number),
+        (SELECT p.outcome FROM app_place AS p WHERE p.app = app.number), 0)";
+    Translated {
+        columns: PLACED.into_iter().flat_map(place).chain([("app", "forgotten", forgotten.to_owned())]).collect(),
+        // Where a clock was set back, the order within an app counts.
+        rows: vec![
+            ("outcome", "(SELECT *, max(at) OVER (PARTITION BY app ORDER BY place) AS turn FROM outcome) AS outcome"),
+            ("gone", "(SELECT *, max(found_at) OVER (PARTITION BY app ORDER BY place) AS turn FROM gone) AS gone"),
+        ],
+    }
 }
 
 /// The columns of a table, with their types.
@@ -208,7 +238,6 @@ fn write(
     for table in TABLES {
         transaction.execute(&format!("DELETE FROM {table}"), [])?;
     }
-    let below = counters.below();
     loop {
         match receiver.blocking_recv() {
             Some(Message::Rows(index, rows)) => insert(&transaction, &tables[index], rows)?,
@@ -220,12 +249,20 @@ fn write(
         set(&transaction, name, *value)?;
     }
     set(&transaction, "next_row", counters.next_row)?;
-    let apps: i64 = transaction.query_row("SELECT coalesce(max(number), 0) FROM app", [], |row| row.get(0))?;
-    places::keep(&transaction, below, apps)?;
-    for table in ["outcome", "gone"] {
+    set(&transaction, PLACES_BEFORE, counters.last())?;
+    for table in PLACED {
         transaction.execute("DELETE FROM sqlite_sequence WHERE name = ?", [table])?;
-        let last = below.saturating_mul(apps + 1);
-        transaction.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", rusqlite::params![table, last])?;
+        let last =
+            format!("INSERT INTO sqlite_sequence SELECT '{table}', max(?1, coalesce(max(place), 0)) FROM {table}");
+        transaction.execute(&last, [counters.last()])?;
+        // A reader that has read none of what is there stays in front of it.
+        let which = if table == "outcome" { "IS NOT NULL" } else { "IS NULL" };
+        let read = format!(
+            "UPDATE reader SET place = coalesce((SELECT t.place FROM {table} AS t
+                WHERE t.app = reader.app AND t.before <= reader.place ORDER BY t.before DESC LIMIT 1), place)
+             WHERE used_at {which}"
+        );
+        transaction.execute(&read, [])?;
     }
     // Notes of what was sent that lie beside the file know nothing of what came: all that is in flight may have left.
     count_opening(&transaction)?;
