@@ -19,8 +19,9 @@ use crate::NotificationId;
 /// * [`recover`](Self::recover) comes before the first claim.
 /// * A lane that another holder may have is over: it claims nothing and gives up nothing. A change still counts for what the
 ///   next holder has not recovered yet.
-/// * A call that failed may have been carried out where the store is across a network. The same call can be made again: it
-///   hands out what the first one claimed, and tells what the first one settled.
+/// * A claim hands out what waits on the routes that it asks for, and nothing else.
+/// * A call that failed may have been carried out where the store is across a network. The next claim finds what a failed one
+///   claimed as it was before, and a change that is made again tells what the first one settled.
 pub trait Lane: fmt::Debug + Send + Sync + 'static {
     /// Takes care of what an earlier holder left in flight: under [`LossPolicy::Resend`] it waits again, marked as a
     /// possible duplicate; otherwise, and when it was sent again often enough, it is settled as unknown.

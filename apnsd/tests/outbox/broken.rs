@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use apns_proto::LossPolicy;
+use apns_proto::{Environment, LossPolicy};
 use apnsd::outbox::postgres::{PostgresOutbox, PostgresSettings};
-use apnsd::outbox::{Bounds, Change, Cursor, Lane, Outbox, OutboxError, Tries};
+use apnsd::outbox::{Bounds, Change, Claim, Cursor, Lane, NewEntry, Outbox, OutboxError, Route, Share, Tries};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -124,7 +124,7 @@ async fn what_was_stored_without_an_answer_is_stored_once() {
 }
 
 #[tokio::test]
-async fn what_was_claimed_without_an_answer_is_handed_out_by_the_next_claim() {
+async fn what_was_claimed_without_an_answer_is_there_for_the_next_claim() {
     let Some((wire, outbox, lane)) = started().await else { return };
     let entries = (0..5).map(|number| entry(number, None, 1000)).collect();
     let accepted = outbox.accept(&app("one"), entries).await.unwrap();
@@ -133,7 +133,7 @@ async fn what_was_claimed_without_an_answer_is_handed_out_by_the_next_claim() {
     wire.cut();
     let lost = lane.claim(2, at(1000)).await.unwrap_err();
     assert!(matches!(lost, OutboxError::Failed(_)) && wire.is_cut(), "{lost}");
-    let second = again(async || lane.claim(9, at(1000)).await).await.entries;
+    let second = again(async || lane.claim(2, at(1000)).await).await.entries;
     let third = lane.claim(9, at(1000)).await.unwrap().entries;
     let ids: Vec<_> = [&first, &second, &third].into_iter().flatten().map(|entry| entry.id).collect();
     assert_eq!(ids, accepted.iter().map(|one| one.id).collect::<Vec<_>>(), "each once, in their order");
@@ -143,6 +143,42 @@ async fn what_was_claimed_without_an_answer_is_handed_out_by_the_next_claim() {
     let changes: Vec<_> =
         all.iter().map(|one| settle(one.id, one.claim, &app("one"), Tries::default(), 1500)).collect();
     assert_eq!(again(async || lane.change(changes.clone()).await).await.len(), 5);
+    outbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_claim_hands_out_what_is_on_its_routes_also_behind_one_without_an_answer() {
+    let Some((wire, outbox, lane)) = started().await else { return };
+    let (production, sandbox) = (Environment::Production, Environment::Sandbox);
+    let on = |number, route| NewEntry { route, ..entry(number, None, 1000) };
+    let entries = vec![
+        on(0, Route::Named(production)),
+        on(1, Route::Named(production)),
+        on(2, Route::Named(sandbox)),
+        on(3, Route::Found(sandbox)),
+    ];
+    let accepted = outbox.accept(&app("one"), entries).await.unwrap();
+    let ids: Vec<_> = accepted.iter().map(|one| one.id).collect();
+    let claim = async |environment, limit| {
+        let routes = [Route::Named(environment), Route::Found(environment)].into();
+        lane.claim_from(vec![Share { routes, limit }], at(1000)).await
+    };
+    let of = |claim: &Claim| claim.entries.iter().map(|one| one.id).collect::<Vec<_>>();
+    // So that its statements are known to the connection.
+    assert_eq!(claim(production, 0).await.unwrap().entries, []);
+    wire.cut();
+    let lost = claim(production, 9).await.unwrap_err();
+    assert!(matches!(lost, OutboxError::Failed(_)) && wire.is_cut(), "{lost}");
+    assert_eq!(again(async || outbox.counts(&app("one")).await).await.in_flight, 2, "the server carried it out");
+
+    let to_sandbox = again(async || claim(sandbox, 9).await).await;
+    assert_eq!(of(&to_sandbox), ids[2..], "nothing of production");
+    let to_production = claim(production, 9).await.unwrap();
+    assert_eq!(of(&to_production), ids[..2], "each once");
+    assert!(to_production.entries.iter().all(|one| one.tries == Tries::default()), "it never left");
+    let all = [to_sandbox.entries, to_production.entries].concat();
+    let changes = all.iter().map(|one| settle(one.id, one.claim, &app("one"), Tries::default(), 1500)).collect();
+    assert_eq!(lane.change(changes).await.unwrap().len(), 4);
     outbox.close().await.unwrap();
 }
 

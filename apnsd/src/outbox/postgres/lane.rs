@@ -11,7 +11,6 @@ use futures_util::future;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::sleep;
-use tokio_postgres::Row;
 
 use super::connections::{Link, Trouble};
 use super::ends::{Pending, pending_columns};
@@ -47,7 +46,7 @@ pub(super) struct PostgresLane {
     taken: i64,
     leaving: watch::Receiver<Option<Left>>,
     claims: Mutex<Claims>,
-    /// One claim at a time: one whose answer did not come is looked for by the next.
+    /// One claim at a time: what one claimed whose answer did not come is put back by the next.
     claiming: tokio::sync::Mutex<()>,
     waiting: Arc<AtomicU64>,
 }
@@ -187,35 +186,31 @@ impl Held {
         Ok(!link.rows(lock, &[&self.number, &self.epoch]).await?.is_empty())
     }
 
-    /// What an earlier call claimed whose answer did not come. A new epoch begins with it: so it waits until that call is over,
-    /// if the server is at it still, and one that comes to the server later claims nothing. Changes go by the claim, and are not
-    /// affected. `None` where another holder has the lane.
-    async fn look_for(&self, link: &Link, claim: i64) -> Result<Option<Vec<Row>>, Trouble> {
+    /// Puts back what an earlier call claimed whose answer did not come: nobody was handed any of it, and the next claim may be
+    /// for other routes. A new epoch begins with it: so it waits until that call is over, if the server is at it still, and one
+    /// that comes to the server later claims nothing. Changes go by the claim, and are not affected. False where another holder
+    /// has the lane.
+    async fn let_go(&self, link: &Link, claim: i64) -> Result<bool, Trouble> {
         let node = &self.shared.node;
         link.batch("BEGIN").await?;
         // This may be asked for the second time as well.
         let begin = "UPDATE lane SET epoch = $4::int8 + 1 WHERE app = $1 AND node = $2 AND incarnation = $3 AND epoch IN ($4::int8, $4::int8 + 1)";
         if link.run(begin, &[&self.number, &node.name(), &node.incarnation(), &self.epoch]).await? == 0 {
             link.batch("ROLLBACK").await?;
-            return Ok(None);
+            return Ok(false);
         }
-        let find = concat!(
-            "SELECT ",
-            pending_columns!(),
-            ", body FROM pending WHERE app = $1 AND state = 1 AND claim = $2 ORDER BY due, row"
-        );
-        let found = link.rows(find, &[&self.number, &claim]).await?;
+        let put_back = "UPDATE pending SET state = 0 WHERE app = $1 AND state = 1 AND claim = $2";
+        link.run(put_back, &[&self.number, &claim]).await?;
         link.batch("COMMIT").await?;
-        Ok(Some(found))
+        Ok(true)
     }
 
-    /// Claims as many under this number, or none where earlier ones were found.
+    /// Claims as many under this number.
     async fn claim(
         self,
         link: Arc<Link>,
         (shares, now): (Vec<Share>, WallTime),
         claim: i64,
-        earlier: Vec<Row>,
         waiting: Arc<AtomicU64>,
     ) -> Result<Claim, Trouble> {
         let (claiming, afterwards) = (link.statement(CLAIM).await?, link.statement(AFTERWARDS).await?);
@@ -224,7 +219,7 @@ impl Held {
             for route in share.routes.numbers() {
                 numbers.push(number);
                 routes.push(route.into());
-                limits.push(if earlier.is_empty() { i64::try_from(share.limit).unwrap_or(i64::MAX) } else { 0 });
+                limits.push(i64::try_from(share.limit).unwrap_or(i64::MAX));
             }
         }
         let now_millis = millis(now);
@@ -233,12 +228,11 @@ impl Held {
         let about: [super::Param<'_>; 3] = [&self.number, &self.epoch, &routes];
         let (claimed, then) =
             future::join(link.client.query(&claiming, &params), link.client.query_one(&afterwards, &about)).await;
-        let (claimed, then) = (claimed?, then?);
+        let (rows, then) = (claimed?, then?);
         waiting.store(unsigned(then.get(1)), Ordering::Relaxed);
         if !then.get::<_, bool>(2) {
             self.shared.node.lost(self.number, self.taken);
         }
-        let rows = if earlier.is_empty() { claimed } else { earlier };
         let (mut entries, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
         for row in &rows {
             let pending = Pending::read(row);
@@ -357,40 +351,28 @@ impl Lane for PostgresLane {
             if self.leaving.borrow().is_some() {
                 return Ok(Claim::default());
             }
-            // What an earlier call may have claimed comes first.
             let unsure = self.claims.lock().unsure;
-            let earlier = match unsure {
-                None => Vec::new(),
-                Some(unsure) => {
-                    let held = self.held();
-                    let found = self.shared.read(move |_, link| async move { held.look_for(&link, unsure).await });
-                    let Some(found) = found.await? else {
-                        self.shared.node.lost(self.number, self.taken);
-                        return Ok(Claim::default());
-                    };
-                    let mut claims = self.claims.lock();
-                    claims.epoch += 1;
-                    // These are handed out below, or looked for again.
-                    if found.is_empty() {
-                        claims.unsure = None;
-                    }
-                    found
+            if let Some(unsure) = unsure {
+                let held = self.held();
+                let let_go = self.shared.read(move |_, link| async move { held.let_go(&link, unsure).await });
+                if !let_go.await? {
+                    self.shared.node.lost(self.number, self.taken);
+                    return Ok(Claim::default());
                 }
-            };
+                let mut claims = self.claims.lock();
+                claims.epoch += 1;
+                claims.unsure = None;
+            }
             let number = {
                 let mut claims = self.claims.lock();
                 claims.last += 1;
                 let number = claims.epoch << EPOCH_SHIFT | claims.last;
-                if earlier.is_empty() {
-                    claims.unsure = Some(number);
-                }
+                claims.unsure = Some(number);
                 number
             };
             let held = self.held();
-            let claimed = self
-                .shared
-                .read(move |_, link| held.claim(link, (shares.clone(), now), number, earlier, waiting))
-                .await?;
+            let claimed =
+                self.shared.read(move |_, link| held.claim(link, (shares.clone(), now), number, waiting)).await?;
             self.claims.lock().unsure = None;
             Ok(claimed)
         })
