@@ -102,6 +102,8 @@ impl Engine {
     /// Delivers until it is told to stop, or the lane has to be left.
     async fn deliver(&self, lane: &Arc<dyn Lane>, orders: &mut watch::Receiver<Order>) {
         let mut left = lane.left();
+        // An earlier holder of the lane may have left some.
+        self.router.lock().held_back = true;
         loop {
             if left.as_mut().now_or_never().is_some() || orders.has_changed().is_err() {
                 return;

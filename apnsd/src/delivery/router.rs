@@ -80,7 +80,8 @@ pub(crate) struct Router {
     wrong: VecDeque<Instant>,
     /// New tokens by where they were found: production, sandbox.
     found: (u32, u32),
-    /// Something may wait for a guess.
+    /// Something may wait for a guess. The claim that looks clears it, and sets it again with what it finds: what comes to wait
+    /// meanwhile is not overlooked.
     pub(crate) held_back: bool,
     /// What waits for a guess has the next turn where there is room for little.
     turn: bool,
@@ -95,8 +96,7 @@ impl Router {
             asking: HashMap::new(),
             wrong: VecDeque::new(),
             found: (0, 0),
-            // An earlier process may have left some.
-            held_back: true,
+            held_back: false,
             turn: false,
         }
     }

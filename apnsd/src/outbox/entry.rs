@@ -7,7 +7,7 @@ use apns_lint::Finding;
 use apns_proto::{CollapseId, DeviceToken, Notification, PushType, Topic, WallTime};
 use serde::{Deserialize, Serialize};
 
-use super::{OutcomeRecord, Route};
+use super::{OutcomeRecord, Route, Routes};
 use crate::{AppName, NotificationId, Tag};
 
 /// A notification to be accepted.
@@ -49,6 +49,8 @@ pub struct Claim {
     /// When the next one's time comes, of those on the same routes that were not handed out; in the past where a limit held
     /// some back.
     pub next_due: Option<WallTime>,
+    /// On which of these routes something waits that was not handed out, whether its time has come or not.
+    pub waits: Routes,
 }
 
 /// A notification that is in flight.

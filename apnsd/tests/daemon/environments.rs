@@ -322,6 +322,42 @@ async fn what_exceeds_the_bound_of_wrong_probes_waits_in_a_database() {
     what_exceeds_the_bound_waits(&two).await;
 }
 
+/// The second of two unknown tokens waits for a guess, is refused for the time being when its turn comes, and waits again.
+async fn what_waits_for_a_guess_is_looked_at_again(store: Option<Two>) {
+    let again = json!({"http2": {"rules": [
+        {"when": {"token": token(PRODUCTION, 1).to_hex()}, "then": [{"wait_ms": 500}, "answer"]},
+        {
+            "when": {"token": token(PRODUCTION, 2).to_hex()}, "times": 1,
+            "then": [{"answer_with": {"status": 503, "reason": "ServiceUnavailable", "retry_after": "1"}}]
+        }
+    ]}});
+    let store = store.map(|two| two.store).unwrap_or_default();
+    let two = Two { store, ..Two::with_scripts(again, json!({})).await };
+    let service = two.service("auto", As::Works, "wrong_probes = 1").await;
+    // The service takes one at a time before its first answer.
+    let first = submit(&service, vec![to(PRODUCTION, 0, None)]).await;
+    outcomes(&service, &first).await;
+    let ids = submit(&service, vec![to(PRODUCTION, 1, None), to(PRODUCTION, 2, None)]).await;
+    let records = outcomes(&service, &ids).await;
+    check_all_delivered(&[PRODUCTION; 2], &records);
+    assert_eq!(records[1].tries.retries, 1, "{:?}", records[1]);
+    let probes = service.snapshot(&shop()).unwrap().probes;
+    assert!(probes.held >= 1 && !probes.waits, "{probes:?}");
+    service.stop(SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_guess_is_looked_at_when_its_time_comes() {
+    what_waits_for_a_guess_is_looked_at_again(None).await;
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_guess_is_looked_at_when_its_time_comes_in_a_database() {
+    let Some(two) = Two::in_a_database().await else { return };
+    what_waits_for_a_guess_is_looked_at_again(Some(two)).await;
+}
+
 /// What goes to production is delivered while the sandbox takes nothing; what must go to the sandbox waits until it does.
 async fn trouble_in_the_sandbox(two: &Two, trouble: As) {
     let service = two.service("auto", trouble, "").await;

@@ -460,6 +460,7 @@ pub(crate) async fn each_route_is_claimed_for_itself_and_what_moves_waits_on_its
     // Nothing of it, and when there is something.
     let looked = lane.claim_from(vec![share([Route::Default].into(), 0)], at(100)).await.unwrap();
     assert_eq!((looked.entries.len(), looked.next_due), (0, Some(at(12))));
+    assert_eq!(looked.waits, [Route::Default].into());
     let nothing = lane.claim_from(vec![share([Route::Probe].into(), 9)], at(100)).await.unwrap();
     assert_eq!(nothing, Claim::default());
 
@@ -469,6 +470,7 @@ pub(crate) async fn each_route_is_claimed_for_itself_and_what_moves_waits_on_its
     let claim = lane.claim_from(shares, at(100)).await.unwrap();
     assert_eq!(named(&claim), [ids[3], ids[4], ids[2]]);
     assert_eq!(claim.next_due, Some(at(20)), "not that of the sandbox, of which nothing was asked");
+    assert_eq!(claim.waits, [Route::Default].into(), "and nothing else of what was asked for");
     let routes: Vec<Route> = claim.entries.iter().map(|one| one.route).collect();
     assert_eq!(routes, [Route::Auto, Route::Default, Route::Named(production)]);
 
@@ -485,7 +487,11 @@ pub(crate) async fn each_route_is_claimed_for_itself_and_what_moves_waits_on_its
     let claim = lane.claim_from(vec![share(to_sandbox, 9)], at(100)).await.unwrap();
     assert_eq!((named(&claim), claim.next_due), (vec![ids[3], ids[0]], None));
     assert_eq!(claim.entries[0].route, Route::Last(sandbox));
+    let early = lane.claim(9, at(10)).await.unwrap();
+    let waits = [Route::Default, Route::Named(production)].into();
+    assert_eq!((named(&early), early.waits), (vec![], waits), "also before its time");
     let left = lane.claim(9, at(100)).await.unwrap();
+    assert_eq!(left.waits, Routes::default());
     assert_eq!(named(&left), [ids[1], ids[2], ids[4]], "all routes, by time and by row");
     outbox.close().await.unwrap();
 }

@@ -21,7 +21,7 @@ use crate::delivery::clocks::now;
 use crate::delivery::feedback::read_feedback;
 use crate::delivery::judge::{Judge, Ticket};
 use crate::delivery::router::TokenKey;
-use crate::outbox::{Change, Claim, Cursor, Lane, Left, OutboxError, OutcomeRecord, Route, Share};
+use crate::outbox::{Change, Claim, Cursor, Lane, Left, OutboxError, OutcomeRecord, Route};
 
 /// How much is claimed in one go.
 const CLAIM: usize = 1000;
@@ -80,8 +80,8 @@ pub(super) struct ClientRun<'a> {
     /// So many connections were ordered since one came or went, or began to take more or less.
     ordered: usize,
     claiming: Asked<'a, Claim>,
-    /// How many of those that wait for a guess it may give.
-    guesses_claimed: Option<usize>,
+    /// It looks for those that wait for a guess.
+    claims_guesses: bool,
     pub(super) changes: Vec<Change>,
     changing: Asked<'a, Vec<(Cursor, OutcomeRecord)>>,
     /// What is being written, in case the store fails.
@@ -133,7 +133,7 @@ impl<'a> ClientRun<'a> {
             errors_in_a_row: 0,
             ordered: 0,
             claiming: None,
-            guesses_claimed: None,
+            claims_guesses: false,
             changes: Vec::new(),
             changing: None,
             written: Vec::new(),
@@ -305,8 +305,10 @@ impl<'a> ClientRun<'a> {
         if wanted && !paused && self.claiming.is_none() {
             self.hungry = false;
             let shares = self.side.shares(room);
-            let of_probes = |share: &&Share| share.routes.has(Route::Probe);
-            self.guesses_claimed = shares.iter().find(of_probes).map(|share| share.limit);
+            self.claims_guesses = shares.iter().any(|share| share.routes.has(Route::Probe));
+            if self.claims_guesses {
+                self.side.router().held_back = false;
+            }
             self.claiming = Some(self.lane.claim_from(shares, now()));
         }
         let next = self.side.next_guess();
@@ -343,17 +345,16 @@ impl<'a> ClientRun<'a> {
     }
 
     fn on_claim(&mut self, claim: Result<Claim, OutboxError>) {
+        let may_wait = claim.as_ref().map_or(true, |claim| claim.waits.has(Route::Probe));
+        if std::mem::take(&mut self.claims_guesses) && may_wait {
+            self.side.guesses_wait();
+        }
         let claim = match claim {
             Ok(claim) => claim,
             Err(_) => return self.on_store_failure(),
         };
         let now = now();
-        let (guesses, claimed) = (self.guesses_claimed.take(), claim.entries.len());
-        let probes = claim.entries.iter().filter(|claimed| claimed.route == Route::Probe).count();
-        if guesses.is_some_and(|limit| probes < limit) {
-            self.side.router().held_back = false;
-        }
-        self.side.shared.pace.lock().spend(claimed);
+        self.side.shared.pace.lock().spend(claim.entries.len());
         for claimed in claim.entries {
             let (ticket, notification) = Ticket::issue(claimed);
             self.take(ticket, notification, now);

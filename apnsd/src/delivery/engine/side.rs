@@ -191,6 +191,16 @@ impl<'a> Side<'a> {
         vec![probes, Share { routes, limit: room - guesses }]
     }
 
+    /// Something waits for a guess still.
+    pub(super) fn guesses_wait(&self) {
+        let mut router = self.router();
+        router.held_back = true;
+        // Whose turn it has become meanwhile may have asked for none of it.
+        if !self.finds_out(&router) {
+            self.wake_other();
+        }
+    }
+
     /// What to do with a notification that was claimed.
     pub(super) fn step(&self, token: &DeviceToken, route: Route) -> (Option<TokenKey>, Step) {
         if !is_found_out(self.app, route) {

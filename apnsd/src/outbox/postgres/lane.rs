@@ -20,7 +20,7 @@ use super::{AppNumber, Shared, millis, time, unsigned};
 use crate::outbox::outcome::abandoned;
 use crate::outbox::{
     Answer, Change, Claim, ClaimNumber, Claimed, Cursor, Lane, Left, OutboxError, OutcomeRecord, Postponement,
-    Recovered, Routes, Share, decode,
+    Recovered, Route, Routes, Share, decode,
 };
 use crate::{AppName, NotificationId};
 
@@ -156,11 +156,11 @@ const CLAIM: &str = concat!(
 
 /// What else is to be known after a claim.
 const AFTERWARDS: &str = "
-    SELECT (SELECT min(w.due) FROM unnest($3::int2[]) AS r(route),
-            LATERAL (SELECT due FROM pending WHERE app = $1 AND pending.route = r.route AND state = 0
-                ORDER BY due, row LIMIT 1) AS w),
-        (SELECT coalesce(sum(waiting), 0)::int8 FROM tally WHERE app = $1),
-        EXISTS (SELECT 1 FROM lane WHERE app = $1 AND epoch = $2)";
+    SELECT w.due, w.routes, (SELECT coalesce(sum(waiting), 0)::int8 FROM tally WHERE app = $1),
+        EXISTS (SELECT 1 FROM lane WHERE app = $1 AND epoch = $2)
+    FROM (SELECT min(first.due) AS due, coalesce(array_agg(r.route), '{}') AS routes FROM unnest($3::int2[]) AS r(route),
+        LATERAL (SELECT due FROM pending WHERE app = $1 AND pending.route = r.route AND state = 0
+            ORDER BY due, row LIMIT 1) AS first) AS w";
 
 const POSTPONE: &str = "
     UPDATE pending AS p SET state = 0, due = s.due, attempts = s.attempts, replays = s.replays, retries = s.retries,
@@ -229,8 +229,8 @@ impl Held {
         let (claimed, then) =
             future::join(link.client.query(&claiming, &params), link.client.query_one(&afterwards, &about)).await;
         let (rows, then) = (claimed?, then?);
-        waiting.store(unsigned(then.get(1)), Ordering::Relaxed);
-        if !then.get::<_, bool>(2) {
+        waiting.store(unsigned(then.get(2)), Ordering::Relaxed);
+        if !then.get::<_, bool>(3) {
             self.shared.node.lost(self.number, self.taken);
         }
         let (mut entries, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
@@ -254,7 +254,9 @@ impl Held {
         if !unreadable.is_empty() {
             self.shared.end_in_flight(&link, (&self.app, self.number), unreadable, now).await?;
         }
-        Ok(Claim { entries, next_due: then.get::<_, Option<i64>>(0).map(time) })
+        let waits = then.get::<_, Vec<i16>>(1).into_iter().map(|route| Route::from_number(route.into()));
+        let waits = waits.fold(Routes::default(), Routes::with);
+        Ok(Claim { entries, next_due: then.get::<_, Option<i64>>(0).map(time), waits })
     }
 
     /// One page; `None` at the end.

@@ -306,12 +306,15 @@ impl Work<'_> {
         let mut first = self
             .connection
             .prepare_cached("SELECT due FROM pending WHERE app = ? AND route = ? AND state = 0 ORDER BY due LIMIT 1")?;
-        let mut next_due: Option<i64> = None;
+        let (mut next_due, mut waits) = (None::<i64>, Routes::default());
         for route in shares.iter().flat_map(|share| share.routes.numbers()) {
             let due: Option<i64> = first.query_row(params![number, route], |row| row.get(0)).optional()?;
+            if due.is_some() {
+                waits = waits.with(Route::from_number(route.into()));
+            }
             next_due = next_due.into_iter().chain(due).min();
         }
-        Ok(Claim { entries, next_due: next_due.map(time) })
+        Ok(Claim { entries, next_due: next_due.map(time), waits })
     }
 
     pub(super) fn end_attempts(
