@@ -21,7 +21,7 @@ use super::clocks::now;
 use super::{Announcer, Health, KeyRing, Router, Standing};
 use crate::AppName;
 use crate::config::App;
-use crate::outbox::{Lane, Outbox, OutboxError};
+use crate::outbox::{Lane, Outbox, OutboxError, Routes, Share};
 
 /// What an engine is to do.
 #[derive(Debug, Clone)]
@@ -57,6 +57,10 @@ pub(crate) struct Engine {
 
 /// The wait before a store that failed is asked again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+/// How often it is looked whether something waits for an environment that the app does not have.
+const STRANDED_LOOK: Duration = Duration::from_secs(60);
+/// The same where something does.
+const STRANDED_AGAIN: Duration = Duration::from_secs(5);
 /// How long giving a lane back may take.
 const RELEASED_WITHIN: Duration = Duration::from_secs(2);
 
@@ -67,6 +71,8 @@ impl Engine {
         while let Some(lane) = self.hold(&mut orders).await {
             if self.recover(&*lane, &mut orders).await {
                 self.deliver(&lane, &mut orders).await;
+                // That is for its next holder to say.
+                self.standing.set_stranded(None);
             }
             // One that cannot be given back now is the next holder's when this process's time with it is over.
             drop(timeout(RELEASED_WITHIN, lane.release()).await);
@@ -118,6 +124,7 @@ impl Engine {
             tokio::select! {
                 _ended = runs => {}
                 never = self.pass_on(&shared) => match never {},
+                never = self.look_for_stranded(&**lane, &app, &shared) => match never {},
             }
         }
     }
@@ -128,6 +135,35 @@ impl Engine {
             tokio::select! {
                 () = self.wake.notified() => shared.wake(),
                 () = self.mended.notified() => shared.mended(),
+            }
+        }
+    }
+
+    /// Looks whether something waits for an environment that the app does not have, and has its health say so.
+    async fn look_for_stranded(&self, lane: &dyn Lane, app: &App, shared: &Shared) -> std::convert::Infallible {
+        let both = [Environment::Production, Environment::Sandbox];
+        let Some(absent) = both.into_iter().find(|environment| app.to(*environment).is_none()) else {
+            self.standing.set_stranded(None);
+            return std::future::pending().await;
+        };
+        loop {
+            let share = Share { routes: Routes::only_for(absent), limit: 0 };
+            let (stranded, pause) = match lane.claim_from(vec![share], now()).await {
+                Ok(looked) if looked.waits == Routes::default() => (None, STRANDED_LOOK),
+                Ok(_) => (Some(absent), STRANDED_AGAIN),
+                Err(_) => {
+                    self.store_doubt.notify_one();
+                    (self.standing.stranded(), STRANDED_AGAIN)
+                }
+            };
+            if self.standing.set_stranded(stranded)
+                && let Some(why) = self.standing.health().why()
+            {
+                tracing::error!("app {}: {why}", self.name);
+            }
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = shared.stranded.notified(), if stranded.is_none() => {}
             }
         }
     }

@@ -120,7 +120,8 @@ impl Credential {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// Its connection to the service: the worst of its environments.
+    /// Its connection to the service: the worst of its environments; failing where notifications wait for an environment that
+    /// it does not have.
     pub health: Health,
     /// The same of each environment that it sends to.
     pub environments: Vec<EnvironmentStanding>,
@@ -222,6 +223,8 @@ pub(crate) struct Standing(Mutex<State>);
 struct State {
     /// One for each environment that the app sends to.
     sides: Vec<Side>,
+    /// An environment that the app does not have, and for which notifications wait.
+    stranded: Option<Environment>,
     probes: ProbeFigures,
     pause: Option<AppPause>,
     refusals: BTreeMap<String, u64>,
@@ -268,6 +271,7 @@ impl Standing {
     pub(crate) fn new() -> Self {
         Self(Mutex::new(State {
             sides: Vec::new(),
+            stranded: None,
             probes: ProbeFigures::default(),
             pause: None,
             refusals: BTreeMap::new(),
@@ -312,6 +316,15 @@ impl Standing {
     /// Says whether that is news.
     pub(crate) fn set_health(&self, environment: Environment, health: Health) -> bool {
         self.change(|state| state.side(environment).turn_to(health))
+    }
+
+    /// Notifications wait for an environment that the app does not have, or none do. Says whether that is news.
+    pub(crate) fn set_stranded(&self, stranded: Option<Environment>) -> bool {
+        self.change(|state| std::mem::replace(&mut state.stranded, stranded) != stranded)
+    }
+
+    pub(crate) fn stranded(&self) -> Option<Environment> {
+        self.change(|state| state.stranded)
     }
 
     /// It was tried to find out where device tokens belong.
@@ -431,8 +444,20 @@ impl State {
         &mut self.sides[place]
     }
 
-    /// The worst; what is wrong names the environment where there are two.
+    /// The worst, and what waits in vain.
     fn health(&self) -> Health {
+        let health = self.health_of_sides();
+        let Some(stranded) = self.stranded else { return health };
+        let why = format!(
+            "notifications wait for the environment {}, which this app does not have: configure it, or purge them",
+            stranded.word()
+        );
+        let why = health.why().map_or_else(|| why.clone(), |other| format!("{other}; {why}"));
+        Health::Failing { why }
+    }
+
+    /// The worst; what is wrong names the environment where there are two.
+    fn health_of_sides(&self) -> Health {
         let Some(worst) = self.sides.iter().max_by_key(|side| side.health.rank()) else { return Health::Untried };
         let alike = |side: &&Side| side.health.rank() == worst.health.rank();
         let why = || {

@@ -5,8 +5,8 @@ use apns_proto::Environment;
 /// Which of Apple's environments a notification goes to, as far as its caller said so or it was found out.
 ///
 /// A store keeps the number. Each route has a queue of its own: what waits for one environment is in nobody's way who goes to
-/// the other. A notification moves to routes with higher numbers alone, so a walk through the routes in their order misses
-/// none that moves meanwhile.
+/// the other. A notification moves to routes with higher numbers, so a walk through the routes in their order misses none that
+/// moves meanwhile; but for what goes from one `Found` to the other, where the device token turned out to belong there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Route {
@@ -70,6 +70,18 @@ impl Routes {
     /// All routes.
     pub const ALL: Self = Self((1 << Route::ALL.len()) - 1);
 
+    /// Those that lead to this environment and nowhere else.
+    #[must_use]
+    pub fn only_for(environment: Environment) -> Self {
+        Self::from([Route::Named(environment), Route::Found(environment), Route::Last(environment)])
+    }
+
+    /// Whether a route is in both sets.
+    #[must_use]
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// With one more.
     #[must_use]
     pub fn with(self, route: Route) -> Self {
@@ -126,6 +138,8 @@ mod tests {
             assert_eq!(Route::from_number(odd), Route::Default);
         }
         assert_eq!(Routes::default().numbers().count(), 0);
+        let (production, sandbox) = (Routes::only_for(Environment::Production), Routes::only_for(Environment::Sandbox));
+        assert!(!production.meets(sandbox) && production.meets(Routes::ALL) && !production.meets(Routes::default()));
         let numbers: Vec<String> = Routes::ALL.numbers().map(|number| number.to_string()).collect();
         assert_eq!(any_route!(), format!("route IN ({})", numbers.join(", ")));
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use apns_proto::{DeviceToken, Environment, Expiration, Notification, Payload, WallTime};
 use apns_sim::{RequestRecord, Script, Simulator};
 use apnsd::config::{Config, EnvironmentChoice};
-use apnsd::outbox::{Cursor, OutcomeRecord};
+use apnsd::outbox::{Cursor, OutcomeRecord, Selection};
 use apnsd::{Daemon, Health, NotificationId, Service, Submission, SubmitError};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -422,6 +422,64 @@ async fn a_sandbox_that_cannot_be_reached_holds_up_what_goes_there_alone() {
 async fn a_key_that_the_sandbox_refuses_holds_up_what_goes_there_alone_in_a_database() {
     let Some(two) = Two::in_a_database().await else { return };
     trouble_in_the_sandbox(&two, As::Refused).await;
+}
+
+/// What waits for an environment without a credential waits on, and the app's health says so until it has one, or nothing waits.
+async fn an_environment_is_taken_away(two: &Two) {
+    let service = two.service("production", As::Works, "").await;
+    let both = two.config("production", As::Works, "");
+    let mut single = both.clone();
+    single.apps.get_mut(&shop()).unwrap().sandbox = None;
+    let stranded = || {
+        let health = service.info(&shop()).unwrap().health;
+        let failing = service.failing().into_iter().any(|(app, _)| app == shop());
+        let says = matches!(&health, Health::Failing { why } if why.contains("sandbox") && why.contains("purge"));
+        assert_eq!(failing, says, "{health:?}");
+        says
+    };
+    let works = async || until("it works", async || service.info(&shop()).unwrap().health == Health::Working).await;
+
+    // What is found to be for it.
+    service.pause(&shop(), None).await.unwrap();
+    let auto = submit(&service, vec![to(SANDBOX, 1, AUTO)]).await;
+    service.reload(&single).await.unwrap();
+    service.resume(&shop()).await.unwrap();
+    until("what is found to be for the sandbox is told of", async || stranded()).await;
+    let others = submit(&service, vec![to(PRODUCTION, 2, None)]).await;
+    check_all_delivered(&[PRODUCTION], &outcomes(&service, &others).await);
+    assert!(stranded());
+    assert_eq!((service.counts(&shop()).await.unwrap().waiting, two.refused().len()), (1, 1));
+    let gone = service.invalid_tokens(&shop(), &Cursor::default(), WallTime::EPOCH, 10).await.unwrap();
+    assert_eq!(gone.tokens, [], "one environment's word is not enough");
+    service.reload(&both).await.unwrap();
+    check_all_delivered(&[SANDBOX], &outcomes(&service, &auto).await);
+    works().await;
+
+    // What waited for it before.
+    service.pause(&shop(), None).await.unwrap();
+    let named = submit(&service, vec![to(SANDBOX, 3, Some(EnvironmentChoice::Sandbox))]).await;
+    service.reload(&single).await.unwrap();
+    until("what is named for the sandbox is told of", async || stranded()).await;
+    service.purge(&shop(), Selection::default()).await.unwrap();
+    assert_eq!(outcomes(&service, &named).await[0].outcome, "not_sent");
+    service.resume(&shop()).await.unwrap();
+    until("nothing waits in vain", async || !stranded()).await;
+    let others = submit(&service, vec![to(PRODUCTION, 4, None)]).await;
+    check_all_delivered(&[PRODUCTION], &outcomes(&service, &others).await);
+    works().await;
+    service.stop(SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_an_environment_that_was_taken_away_is_told_of() {
+    an_environment_is_taken_away(&Two::new().await).await;
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_an_environment_that_was_taken_away_is_told_of_in_a_database() {
+    let Some(two) = Two::in_a_database().await else { return };
+    an_environment_is_taken_away(&two).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

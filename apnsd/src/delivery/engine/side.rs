@@ -32,6 +32,8 @@ pub(super) struct Shared {
     /// How fast the app may send.
     pub(super) pace: Mutex<Pace>,
     signals: [Signals; 2],
+    /// Something waits for an environment that the app does not have.
+    pub(super) stranded: Notify,
 }
 
 /// What one side is told.
@@ -44,7 +46,7 @@ struct Signals {
 impl Shared {
     pub(super) fn new(app: &App) -> Self {
         let pace = Mutex::new(Pace::new(app.send_rate, std::time::Instant::now()));
-        Self { pace, signals: Default::default() }
+        Self { pace, signals: Default::default(), stranded: Notify::new() }
     }
 
     /// Something may be claimed.
@@ -146,7 +148,7 @@ impl<'a> Side<'a> {
     /// What goes here and nowhere else. What is for an environment that the app does not have any more waits until it has it.
     fn own_routes(&self) -> Routes {
         let here = self.to.environment;
-        let routes = Routes::from([Route::Named(here), Route::Found(here), Route::Last(here)]);
+        let routes = Routes::only_for(here);
         if self.app.environment.environment() == Some(here) { routes.with(Route::Default) } else { routes }
     }
 

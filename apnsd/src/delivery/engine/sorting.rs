@@ -8,7 +8,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::client_run::ClientRun;
 use crate::delivery::judge::{Judge, Judged, Ticket, knows_token};
 use crate::delivery::router::{Step, other};
-use crate::outbox::{Change, Route};
+use crate::outbox::{Change, Route, Routes};
 
 impl ClientRun<'_> {
     /// Takes a notification that was claimed.
@@ -100,12 +100,15 @@ impl ClientRun<'_> {
             Change::Postpone(again) => Some(again.route),
             Change::Settle(_) => None,
         };
-        let mut routes = written.iter().filter_map(moved).peekable();
-        if routes.peek().is_none() {
+        let routes = written.iter().filter_map(moved).fold(Routes::default(), Routes::with);
+        if routes == Routes::default() {
             return;
         }
-        if routes.any(|route| route == Route::Probe) {
+        if routes.has(Route::Probe) {
             self.side.router().held_back = true;
+        }
+        if !self.side.app.has_both() && routes.meets(Routes::only_for(other(self.side.to.environment))) {
+            self.side.shared.stranded.notify_one();
         }
         self.side.wake_other();
     }
