@@ -1,6 +1,7 @@
 //! The emergency brake: an app is paused, what waits is purged, one notification is cancelled.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Service, SubmitError, in_a_task};
 use crate::delivery::now;
@@ -17,6 +18,12 @@ pub struct Purged {
     pub unknown: u64,
     /// So many of the app were in flight at the end, and are not touched.
     pub in_flight: u64,
+}
+
+impl Purged {
+    const fn ended(&self) -> u64 {
+        self.purged + self.unknown
+    }
 }
 
 /// What came of the wish to cancel a notification.
@@ -92,6 +99,10 @@ impl Service {
         in_a_task(async move {
             let running = service.app(&app)?;
             let (mut purged, mut after) = (Purged::default(), Cursor::default());
+            let (began, mut selection) = (now().saturating_add(Duration::from_millis(1)), selection);
+            // What goes from one environment to the other meanwhile may pass a walk; the next one finds it.
+            let walks_again = running.current.read().app.has_both();
+            let mut ended_before = 0;
             loop {
                 let step =
                     service.0.outbox.withdraw(&app, selection.clone(), Withdrawal::Purged, &after, now()).await?;
@@ -103,8 +114,17 @@ impl Service {
                     }
                 }
                 running.announcer.publish(&step.settled);
-                let Some(next) = step.next else { break };
-                after = next;
+                after = match step.next {
+                    Some(next) => next,
+                    None if walks_again && purged.ended() > ended_before => {
+                        ended_before = purged.ended();
+                        // What is accepted from now on was not meant.
+                        let before = selection.accepted_before.map_or(began, |before| before.min(began));
+                        selection.accepted_before = Some(before);
+                        Cursor::default()
+                    }
+                    None => break,
+                };
             }
             let Counts { in_flight, .. } = service.0.outbox.counts(&app).await?;
             purged.in_flight = in_flight;

@@ -1,18 +1,21 @@
 //! An app for both environments: what is named goes where it says, and where nothing is said the daemon finds out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use apns_proto::{DeviceToken, Environment, Expiration, Notification, Payload, WallTime};
 use apns_sim::{RequestRecord, Script, Simulator};
 use apnsd::config::{Config, EnvironmentChoice};
-use apnsd::outbox::{Cursor, OutcomeRecord, Selection};
+use apnsd::outbox::{Change, Cursor, NewEntry, Outbox as _, OutcomeRecord, Postponement, Route, Selection, Share};
 use apnsd::{Daemon, Health, NotificationId, Service, Submission, SubmitError};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::http::{call, get};
 use crate::provider_api::{BODY, TOPIC};
+use crate::store::Flaky;
 use crate::support::{SOON, World, shop, until};
 
 /// The first byte of a token says where it belongs; `dd` is a token of neither.
@@ -480,6 +483,49 @@ async fn what_waits_for_an_environment_that_was_taken_away_is_told_of() {
 async fn what_waits_for_an_environment_that_was_taken_away_is_told_of_in_a_database() {
     let Some(two) = Two::in_a_database().await else { return };
     an_environment_is_taken_away(&two).await;
+}
+
+/// What moves from the sandbox to production while a purge is on its way there has an earlier route than before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_misses_nothing_that_moves_to_the_other_environment() {
+    const MANY: u32 = 3000;
+    let two = Two::new().await;
+    let config = two.config("auto", As::Works, "");
+    let outbox = Arc::new(Flaky::never(&config));
+    let service = Service::start_with(&config, outbox.clone()).await.unwrap();
+    service.pause(&shop(), None).await.unwrap();
+    let now = WallTime::from(std::time::SystemTime::now());
+    let on = |number: u32, environment| NewEntry {
+        notification: Notification::new(token(PRODUCTION, number), Payload::alert("Tea is ready")),
+        idempotency_key: None,
+        digest: None,
+        tag: None,
+        at: now,
+        send_at: None,
+        route: Route::Found(environment),
+    };
+    let mut entries: Vec<NewEntry> = (0..MANY).map(|number| on(number, Environment::Production)).collect();
+    entries.push(on(MANY, Environment::Sandbox));
+    outbox.accept(&shop(), entries).await.unwrap();
+
+    outbox.walks_held.store(1, Ordering::SeqCst);
+    let purging = {
+        let service = service.clone();
+        tokio::spawn(async move { service.purge(&shop(), Selection::default()).await.unwrap() })
+    };
+    until("it is in the midst of production", async || outbox.walks_held.load(Ordering::SeqCst) == 0).await;
+    let lane = outbox.works.clone().hold(&shop()).await.unwrap();
+    let share = Share { routes: [Route::Found(Environment::Sandbox)].into(), limit: 9 };
+    let claimed = lane.claim_from(vec![share], now).await.unwrap().entries;
+    let [moves] = &claimed[..] else { panic!("{claimed:?}") };
+    let due = WallTime::from_millis(now.as_millis() - 1000);
+    let route = Route::Found(Environment::Production);
+    let moved = Postponement { id: moves.id, due, route, tries: moves.tries, claim: moves.claim };
+    lane.change(vec![Change::Postpone(moved)]).await.unwrap();
+    outbox.gate.add_permits(1);
+    let purged = purging.await.unwrap();
+    assert_eq!((purged.purged, service.counts(&shop()).await.unwrap().waiting), (u64::from(MANY) + 1, 0));
+    service.stop(SOON).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

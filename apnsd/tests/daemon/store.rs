@@ -22,7 +22,7 @@ use crate::support::{SOON, World, notification, shop, submit, until};
 /// Fails so many times at each of these, and works afterwards.
 #[derive(Debug)]
 pub(crate) struct Flaky {
-    works: Arc<SqliteOutbox>,
+    pub(crate) works: Arc<SqliteOutbox>,
     pub(crate) accepts: AtomicU32,
     pub(crate) claims: AtomicU32,
     changes: AtomicU32,
@@ -32,6 +32,8 @@ pub(crate) struct Flaky {
     /// So many calls are not stored before this opens.
     pub(crate) held: AtomicU32,
     pub(crate) gate: Semaphore,
+    /// So many walks through what is withdrawn go on when this opens.
+    pub(crate) walks_held: AtomicU32,
     /// So many calls are stored, and their answer is lost.
     pub(crate) lost: AtomicU32,
 }
@@ -50,6 +52,7 @@ impl Flaky {
             held: never(),
             lost: never(),
             gate: Semaphore::new(0),
+            walks_held: never(),
         }
     }
 }
@@ -104,7 +107,14 @@ impl Outbox for Flaky {
         after: &Cursor,
         now: WallTime,
     ) -> Answer<'_, Withdrawn> {
-        self.works.withdraw(app, selection, why, after, now)
+        if after.as_str().is_empty() || !fails(&self.walks_held) {
+            return self.works.withdraw(app, selection, why, after, now);
+        }
+        let (app, after) = (app.clone(), after.clone());
+        Box::pin(async move {
+            let _open = self.gate.acquire().await;
+            self.works.withdraw(&app, selection, why, &after, now).await
+        })
     }
 
     fn by_keys(&self, app: &AppName, keys: Vec<Arc<str>>, now: WallTime) -> Answer<'_, Vec<Option<NotificationId>>> {

@@ -346,7 +346,7 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// A place in the order of what waits: by route, by time, then by row. What moves meanwhile moves towards the end.
+/// A place in the order of what waits: by route, by time, then by row. What moves meanwhile moves towards the end, as a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Turn {
     route: i16,

@@ -11,7 +11,7 @@ use crate::outbox::outcome::abandoned;
 use crate::outbox::{AppPause, Cursor, OutboxError, OutcomeRecord, Selection, Withdrawal, Withdrawn, decode};
 use crate::{AppName, Tag};
 
-/// A place in the order of what waits: by route, by time, then by row. What moves meanwhile moves towards the end.
+/// A place in the order of what waits: by route, by time, then by row. What moves meanwhile moves towards the end, as a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
     route: i64,
