@@ -68,6 +68,7 @@ pub(crate) type Fates = HashMap<u64, Vec<(Bytes, Fate)>>;
 #[derive(Debug, Default)]
 struct Unwritten {
     /// The last push that is in the file.
+    #[cfg(feature = "file")]
     written: u64,
     looked_at: BTreeSet<u64>,
     fates: BTreeSet<u64>,
