@@ -70,6 +70,8 @@ pub(crate) struct Loaded {
 #[derive(Debug)]
 struct Running {
     hook: Arc<Webhook>,
+    /// As the worker has it: the next one is to see the end of the app as well.
+    changes: watch::Receiver<u64>,
     standing: Arc<Standing>,
     mended: Arc<Notify>,
     stop: watch::Sender<bool>,
@@ -186,7 +188,7 @@ impl Webhooks {
             hook: hook.clone(),
             app: app.clone(),
             standing: standing.clone(),
-            changes,
+            changes: changes.clone(),
             mended: mended.clone(),
             stopping,
         };
@@ -197,7 +199,26 @@ impl Webhooks {
             }
             worker.run().await;
         });
-        state.workers.insert(key, Running { hook, standing, mended, stop, task });
+        state.workers.insert(key, Running { hook, changes, standing, mended, stop, task });
+    }
+
+    /// Has a webhook as it is now told the outcomes of `apps`, which run, and of those that are gone and have some left. What
+    /// is the same goes on, and its receiver is tried at once.
+    fn go_on(&self, state: &mut State, hook: &Arc<Webhook>, apps: &[(AppName, watch::Receiver<u64>)]) {
+        let is_left =
+            |app: &AppName, running: &Running| !running.task.is_finished() && apps.iter().all(|(one, _)| one != app);
+        let of_hook = state.workers.iter().filter(|((name, _), _)| *name == hook.name);
+        let left: Vec<_> = of_hook
+            .filter(|((_, app), running)| is_left(app, running))
+            .map(|((_, app), running)| (app.clone(), running.changes.clone()))
+            .collect();
+        for (app, changes) in apps.iter().chain(&left) {
+            let running = state.workers.get(&(hook.name.clone(), app.clone()));
+            match running.filter(|running| Arc::ptr_eq(&running.hook, hook) && !running.task.is_finished()) {
+                Some(running) => running.mended.notify_one(),
+                None => self.start_one(state, hook.clone(), app, changes.clone()),
+            }
+        }
     }
 
     /// Takes other webhooks in the place of those that there are. What is the same goes on, and a receiver that failed is tried
@@ -220,15 +241,7 @@ impl Webhooks {
         }
         state.hooks = hooks;
         let hooks: Vec<_> = state.hooks.values().map(|loaded| loaded.hook.clone()).collect();
-        for hook in hooks {
-            for (app, changes) in apps {
-                let running = state.workers.get(&(hook.name.clone(), app.clone()));
-                match running.filter(|running| Arc::ptr_eq(&running.hook, &hook) && !running.task.is_finished()) {
-                    Some(running) => running.mended.notify_one(),
-                    None => self.start_one(&mut state, hook.clone(), app, changes.clone()),
-                }
-            }
-        }
+        hooks.iter().for_each(|hook| self.go_on(&mut state, hook, apps));
     }
 
     /// Looks at the files that webhooks name, and takes those that changed since they were read.
@@ -268,9 +281,7 @@ impl Webhooks {
             let other = !Arc::ptr_eq(&loaded.hook, &changed.hook);
             *loaded = changed.clone();
             if other {
-                for (app, changes) in apps() {
-                    self.start_one(&mut state, changed.hook.clone(), &app, changes);
-                }
+                self.go_on(&mut state, &changed.hook, &apps());
             }
         }
     }
@@ -334,5 +345,61 @@ async fn end(running: Running, within: Duration) {
         task.abort();
         // Whether it ended by itself at the last moment says nothing.
         drop(task.await);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use apns_proto::{DeviceToken, Notification, Payload};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::outbox::sqlite::SqliteOutbox;
+    use crate::outbox::{Bounds, NewEntry, ReadFrom, Route};
+
+    /// A worker of an app that is gone has nobody who starts it anew but what replaces the webhook.
+    #[tokio::test]
+    async fn a_worker_of_an_app_that_is_gone_has_the_webhook_as_it_is_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |secret: &str| std::fs::write(folder.path().join("secret"), secret).unwrap();
+        let config = |url: &str| {
+            let text = format!("[[webhook]]\nname = \"crm\"\nurl = \"{url}\"\nsecret_files = [\"secret\"]");
+            Config::parse(&text, folder.path()).unwrap().webhooks
+        };
+        write("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        let outbox: Arc<dyn Outbox> = Arc::new(SqliteOutbox::open(folder.path(), Bounds::default()).unwrap());
+        let app: AppName = "shop".parse().unwrap();
+        outbox.begin_reading(&app, &config::reader("crm"), ReadFrom::Newest, now()).await.unwrap();
+        let notification = Notification::new(DeviceToken::from_bytes([7; 32]).unwrap(), Payload::alert("Tea is ready"));
+        let entry = NewEntry {
+            notification,
+            idempotency_key: None,
+            digest: None,
+            tag: None,
+            at: now(),
+            send_at: None,
+            route: Route::Default,
+        };
+        outbox.accept(&app, vec![entry]).await.unwrap();
+        assert_eq!(outbox.abandon(&app, "it is gone", now()).await.unwrap().len(), 1);
+        // Nothing may be connected to there, so it stays.
+        let hooks = Webhooks::new(outbox.clone(), load_all(config("http://127.0.0.1:1/a")).await.unwrap());
+        hooks.start_left(|_| false).await.unwrap();
+        let key = ("crm".to_owned(), app.clone());
+        let of_worker = || hooks.state.lock().workers[&key].hook.clone();
+        let is_now = || Arc::ptr_eq(&of_worker(), &hooks.hooks()[0]);
+        let first = of_worker();
+        write("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\n");
+        hooks.look_at_files(Vec::new).await;
+        let second = of_worker();
+        assert!(!Arc::ptr_eq(&first, &second) && is_now(), "its files changed");
+        hooks.replace(load_all(config("http://127.0.0.1:1/b")).await.unwrap(), &[]);
+        let third = of_worker();
+        assert!(!Arc::ptr_eq(&second, &third) && is_now(), "its table changed");
+        hooks.replace(load_all(config("http://127.0.0.1:1/b")).await.unwrap(), &[]);
+        assert!(Arc::ptr_eq(&third, &of_worker()), "what is the same goes on");
+        assert!(!hooks.state.lock().workers[&key].task.is_finished());
+        hooks.stop(Instant::now()).await;
+        outbox.close().await.unwrap();
     }
 }

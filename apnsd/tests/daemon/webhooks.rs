@@ -368,6 +368,48 @@ async fn apps_come_and_go() {
     daemon.stop().await;
 }
 
+/// What is left of an app that was removed is told as the webhook is now: where it is now, and signed with what its files have
+/// now. A secret that was withdrawn signs nothing more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_an_app_goes_where_the_webhook_is_now() {
+    // By the process that had the app, and by one that found something left of it.
+    for anew in [false, true] {
+        let world = World::new().await;
+        let (old, receiver) = (Receiver::start(None).await, Receiver::start(None).await);
+        old.set(Mode::Refuse(500, &[], ""));
+        let text = to(&world, &old, "");
+        let mut daemon = Daemon::start(world.config(&text)).await.unwrap();
+        let all = deliver(&daemon, 3).await;
+        until("it was tried", async || old.state.asked.load(Ordering::SeqCst) > 0).await;
+        let without = |text: &str| {
+            let whole = world.config_text(text);
+            let (before, app) = whole.split_once("[apps.shop]").unwrap();
+            let after = app.find("\n[").map_or("", |end| &app[end..]);
+            Config::parse(&format!("{before}{after}"), world.folder.path()).unwrap()
+        };
+        daemon.reload(&without(&text)).await.unwrap();
+        if anew {
+            daemon.stop().await;
+            daemon = Daemon::start(without(&text)).await.unwrap();
+        }
+        assert_eq!(standing(&daemon).await["app"], "shop", "something is left of it");
+        // Somewhere else, with a secret that the receiver does not know, and then with the one that it verifies with.
+        let mended = to(&world, &receiver, "");
+        std::fs::write(world.folder.path().join("crm.secret"), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let nowhere = mended.replace(&format!(":{}/", receiver.address.port()), ":1/");
+        daemon.reload(&without(&nowhere)).await.unwrap();
+        until("it is tried there", async || {
+            standing(&daemon).await["why"].as_str().is_some_and(|why| why.contains("no connection"))
+        })
+        .await;
+        let before = old.state.asked.load(Ordering::SeqCst);
+        daemon.reload(&without(&to(&world, &receiver, ""))).await.unwrap();
+        has(&receiver, &all).await;
+        assert_eq!(old.state.asked.load(Ordering::SeqCst), before, "nothing more goes where it was");
+        daemon.stop().await;
+    }
+}
+
 /// A secret that is replaced is used, and one that cannot be used leaves the old one in force.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_configuration_that_cannot_be_used_changes_nothing() {
