@@ -15,13 +15,15 @@ use super::taken::Taken;
 use crate::AppName;
 use crate::config::{BridgeConfig, BridgeErrors, KnownBy};
 use crate::delivery::Credential;
-use crate::service::{AppInfo, Service};
+use crate::service::{AppInfo, EnvironmentInfo, Service};
 
 /// A client that was let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Admitted {
     /// The app that it sends for.
     pub(super) app: AppName,
+    /// The environment that its certificate is for, of an app with both; `None` for where the app sends by default.
+    pub(super) environment: Option<Environment>,
     /// What its certificate calls itself, for apps without a topic.
     pub(super) topic: Option<String>,
     pub(super) fingerprint: [u8; 32],
@@ -76,19 +78,19 @@ impl Admission {
                 .map_or_else(|| self.by_topic(service, &certificate), |app| Ok(Some(app)))?,
         };
         // One that is mapped to an app that is not there (yet) is unknown, too.
-        let app = app.filter(|app| service.knows(app)).ok_or_else(|| unknown(&certificate))?;
-        Ok(Admitted { app, topic: certificate.default_topic().map(str::to_owned), fingerprint })
+        let app = app.and_then(|app| service.info(&app).ok()).ok_or_else(|| unknown(&certificate))?;
+        Ok(Admitted {
+            environment: environment_of(&app, &certificate),
+            app: app.name,
+            topic: certificate.default_topic().map(str::to_owned),
+            fingerprint,
+        })
     }
 
     fn by_credential(&self, service: &Service, certificate: &Certificate) -> Option<AppName> {
         let wanted = certificate.fingerprint().to_string();
-        let is_own = |app: &AppInfo| {
-            app.environments.iter().any(|one| match &one.credential {
-                Credential::Certificate { fingerprint, .. } => *fingerprint == wanted,
-                Credential::SigningKey { .. } => false,
-            })
-        };
-        service.list().into_iter().find(is_own).map(|app| app.name)
+        let has = |app: &AppInfo| app.environments.iter().any(|one| is_own(one, &wanted));
+        service.list().into_iter().find(has).map(|app| app.name)
     }
 
     fn by_topic(&self, service: &Service, certificate: &Certificate) -> Result<Option<AppName>, UnknownClient> {
@@ -113,6 +115,28 @@ impl Admission {
             }),
         }
     }
+}
+
+/// Whether the certificate with this fingerprint is what the app shows to the service there.
+fn is_own(to: &EnvironmentInfo, wanted: &str) -> bool {
+    match &to.credential {
+        Credential::Certificate { fingerprint, .. } => fingerprint == wanted,
+        Credential::SigningKey { .. } => false,
+    }
+}
+
+/// The one environment that a certificate is for, of an app with both: where it is the app's own, or else the one that it
+/// names. The device tokens of its client are of this environment.
+fn environment_of(app: &AppInfo, certificate: &Certificate) -> Option<Environment> {
+    if app.environments.len() < 2 {
+        return None;
+    }
+    let only = |suits: &dyn Fn(&EnvironmentInfo) -> bool| {
+        let mut suiting = app.environments.iter().filter(|one| suits(one)).map(|one| one.environment);
+        suiting.next().xor(suiting.next())
+    };
+    let fingerprint = certificate.fingerprint().to_string();
+    only(&|one| is_own(one, &fingerprint)).or_else(|| only(&|one| suits_environment(certificate, one.environment)))
 }
 
 fn suits_environment(certificate: &Certificate, environment: Environment) -> bool {
@@ -230,7 +254,7 @@ mod tests {
     const LIKE: Likeness = [7; 32];
 
     fn admitted() -> Admitted {
-        Admitted { app: "shop".parse().unwrap(), topic: None, fingerprint: [1; 32] }
+        Admitted { app: "shop".parse().unwrap(), environment: None, topic: None, fingerprint: [1; 32] }
     }
 
     fn ended(taken: &Taken, outcome: &str) {

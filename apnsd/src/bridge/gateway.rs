@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use apns_proto::Environment;
 use apns_proto::binary::{ErrorResponse, Status};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
@@ -19,11 +20,11 @@ use super::reading::{Arrival, Reading, What};
 use super::status::invalid;
 use super::taken::{Fates, Taken};
 use crate::NotificationId;
-use crate::config::BridgeErrors;
+use crate::config::{BridgeErrors, EnvironmentChoice};
 use crate::delivery::Listener;
 use crate::listen::{Busy, Place};
 use crate::outbox::OutboxError;
-use crate::service::{Service, SubmitError};
+use crate::service::{Service, Submission, SubmitError};
 
 /// What is read at once. It bounds, with the largest message, what a connection holds that is not stored.
 const READ: usize = 16 * 1024;
@@ -44,6 +45,8 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 pub(super) struct ClientConnection {
     pub(super) service: Service,
     pub(super) client: Arc<Client>,
+    /// Of this connection: the same certificate may have been for another one when the client connected first.
+    pub(super) environment: Option<Environment>,
     pub(super) errors: BridgeErrors,
     pub(super) idle: Duration,
     pub(super) reading: Reading,
@@ -257,7 +260,8 @@ impl Intake {
         for arrival in &arrivals {
             if let What::New(likeness, notification) = &arrival.what {
                 taken.push(connection.client.take(*likeness, connection.errors));
-                submissions.push(notification.clone().into());
+                let environment = connection.environment.map(EnvironmentChoice::from);
+                submissions.push(Submission { environment, ..notification.clone().into() });
             }
         }
         if submissions.is_empty() {
@@ -302,8 +306,11 @@ impl Intake {
                 self.refuse(connection, arrivals, index, Status::UNKNOWN);
                 return true;
             }
-            // The app was removed, or the service stops. What was not stored is sent again elsewhere.
-            Err(SubmitError::UnknownApp(_) | SubmitError::Outbox(OutboxError::Closed)) => {
+            // The app was removed or sends no more where the client's certificate belongs, or the service stops. What was
+            // not stored is sent again elsewhere, or here by a client that is judged anew.
+            Err(
+                SubmitError::UnknownApp(_) | SubmitError::Environment { .. } | SubmitError::Outbox(OutboxError::Closed),
+            ) => {
                 self.put_back(arrivals);
                 return false;
             }
@@ -318,12 +325,9 @@ impl Intake {
                 Some(Box::pin(async move { service.room(STORE_RETRY).await }))
             }
             // Old clients give no idempotency keys.
-            Err(
-                SubmitError::Outbox(_)
-                | SubmitError::KeyReused { .. }
-                | SubmitError::SendAt { .. }
-                | SubmitError::Environment { .. },
-            ) => Some(Box::pin(sleep(STORE_RETRY))),
+            Err(SubmitError::Outbox(_) | SubmitError::KeyReused { .. } | SubmitError::SendAt { .. }) => {
+                Some(Box::pin(sleep(STORE_RETRY)))
+            }
         };
         self.put_back(arrivals);
         self.pause = pause;
@@ -469,7 +473,8 @@ mod tests {
             ("naa", None, said(Status::PROCESSING_ERROR, 1), &[2, 3]),
             ("ana", Some(7), shutdown(1), &[3]),
         ] {
-            let admitted = Admitted { app: "shop".parse().unwrap(), topic: None, fingerprint: [0; 32] };
+            let admitted =
+                Admitted { app: "shop".parse().unwrap(), environment: None, topic: None, fingerprint: [0; 32] };
             let client = Clients::default().enter(now, admitted);
             assert_eq!(arrivals(&client, kinds).going_down(&client, last), expected, "{kinds}");
             let again: Vec<u8> = (1..=3).filter(|number| client.recall(now, &[*number; 32]).is_some()).collect();

@@ -288,6 +288,7 @@ impl Shared {
         let reading = Reading::new(self.config.max_payload, topic);
         ClientConnection {
             service: self.service.clone(),
+            environment: admitted.environment,
             client: self.clients.enter(Instant::now().into_std(), admitted),
             errors: self.config.errors,
             idle: self.config.limits.idle,

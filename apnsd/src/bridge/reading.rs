@@ -129,7 +129,7 @@ mod tests {
     use crate::bridge::clients::{Admitted, Clients};
 
     fn read(topic: Option<&str>, chunk: usize, bytes: &[u8]) -> Vec<Arrival> {
-        let admitted = Admitted { app: "shop".parse().unwrap(), topic: None, fingerprint: [0; 32] };
+        let admitted = Admitted { app: "shop".parse().unwrap(), environment: None, topic: None, fingerprint: [0; 32] };
         let now = Instant::now();
         let client = Clients::default().enter(now, admitted);
         let mut reading = Reading::new(2048, topic.map(|topic| Topic::new(topic).unwrap()));

@@ -5,6 +5,7 @@
 mod client;
 mod delivery;
 mod door;
+mod environments;
 mod feedback;
 mod resend;
 mod stopping;
