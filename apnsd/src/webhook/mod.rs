@@ -350,56 +350,108 @@ async fn end(running: Running, within: Duration) {
 
 #[cfg(test)]
 mod tests {
-    use apns_proto::{DeviceToken, Notification, Payload};
+    use apns_proto::{DeviceToken, Notification, Payload, WallTime};
+    use tempfile::TempDir;
 
     use super::*;
     use crate::config::Config;
     use crate::outbox::sqlite::SqliteOutbox;
     use crate::outbox::{Bounds, NewEntry, ReadFrom, Route};
 
+    const READER: &str = "webhook:crm";
+
+    /// An outbox with an outcome of an app that is gone, which a webhook is to be told.
+    struct Left {
+        folder: TempDir,
+        outbox: Arc<SqliteOutbox>,
+        app: AppName,
+    }
+
+    impl Left {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let outbox = Arc::new(SqliteOutbox::open(folder.path(), Bounds::default()).unwrap());
+            let app: AppName = "shop".parse().unwrap();
+            outbox.begin_reading(&app, READER, ReadFrom::Newest, now()).await.unwrap();
+            let token = DeviceToken::from_bytes([7; 32]).unwrap();
+            let entry = NewEntry {
+                notification: Notification::new(token, Payload::alert("Tea is ready")),
+                idempotency_key: None,
+                digest: None,
+                tag: None,
+                at: now(),
+                send_at: None,
+                route: Route::Default,
+            };
+            outbox.accept(&app, vec![entry]).await.unwrap();
+            assert_eq!(outbox.abandon(&app, "it is gone", now()).await.unwrap().len(), 1);
+            let left = Self { folder, outbox, app };
+            left.write("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+            left
+        }
+
+        fn write(&self, secret: &str) {
+            std::fs::write(self.folder.path().join("secret"), secret).unwrap();
+        }
+
+        /// The webhook at an address that nobody allowed: it fails until somebody mends it.
+        async fn hooks(&self, path: &str) -> Vec<Loaded> {
+            let table = format!("name = \"crm\"\nurl = \"http://127.0.0.1:1/{path}\"\nsecret_files = [\"secret\"]");
+            let config = Config::parse(&format!("[[webhook]]\n{table}"), self.folder.path()).unwrap();
+            load_all(config.webhooks).await.unwrap()
+        }
+
+        async fn start(&self) -> Webhooks {
+            let hooks = Webhooks::new(self.outbox.clone(), self.hooks("a").await);
+            hooks.start_left(|_| false).await.unwrap();
+            hooks
+        }
+
+        async fn stop(self, hooks: Webhooks) {
+            assert!(hooks.state.lock().workers.values().all(|running| !running.task.is_finished()));
+            hooks.stop(Instant::now()).await;
+            self.outbox.close().await.unwrap();
+        }
+    }
+
     /// A worker of an app that is gone has nobody who starts it anew but what replaces the webhook.
     #[tokio::test]
     async fn a_worker_of_an_app_that_is_gone_has_the_webhook_as_it_is_now() {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |secret: &str| std::fs::write(folder.path().join("secret"), secret).unwrap();
-        let config = |url: &str| {
-            let text = format!("[[webhook]]\nname = \"crm\"\nurl = \"{url}\"\nsecret_files = [\"secret\"]");
-            Config::parse(&text, folder.path()).unwrap().webhooks
-        };
-        write("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
-        let outbox: Arc<dyn Outbox> = Arc::new(SqliteOutbox::open(folder.path(), Bounds::default()).unwrap());
-        let app: AppName = "shop".parse().unwrap();
-        outbox.begin_reading(&app, &config::reader("crm"), ReadFrom::Newest, now()).await.unwrap();
-        let notification = Notification::new(DeviceToken::from_bytes([7; 32]).unwrap(), Payload::alert("Tea is ready"));
-        let entry = NewEntry {
-            notification,
-            idempotency_key: None,
-            digest: None,
-            tag: None,
-            at: now(),
-            send_at: None,
-            route: Route::Default,
-        };
-        outbox.accept(&app, vec![entry]).await.unwrap();
-        assert_eq!(outbox.abandon(&app, "it is gone", now()).await.unwrap().len(), 1);
-        // Nothing may be connected to there, so it stays.
-        let hooks = Webhooks::new(outbox.clone(), load_all(config("http://127.0.0.1:1/a")).await.unwrap());
-        hooks.start_left(|_| false).await.unwrap();
-        let key = ("crm".to_owned(), app.clone());
-        let of_worker = || hooks.state.lock().workers[&key].hook.clone();
+        let left = Left::new().await;
+        let hooks = left.start().await;
+        let of_worker = || hooks.state.lock().workers[&("crm".to_owned(), left.app.clone())].hook.clone();
         let is_now = || Arc::ptr_eq(&of_worker(), &hooks.hooks()[0]);
         let first = of_worker();
-        write("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\n");
+        left.write("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\n");
         hooks.look_at_files(Vec::new).await;
         let second = of_worker();
         assert!(!Arc::ptr_eq(&first, &second) && is_now(), "its files changed");
-        hooks.replace(load_all(config("http://127.0.0.1:1/b")).await.unwrap(), &[]);
+        hooks.replace(left.hooks("b").await, &[]);
         let third = of_worker();
         assert!(!Arc::ptr_eq(&second, &third) && is_now(), "its table changed");
-        hooks.replace(load_all(config("http://127.0.0.1:1/b")).await.unwrap(), &[]);
+        hooks.replace(left.hooks("b").await, &[]);
         assert!(Arc::ptr_eq(&third, &of_worker()), "what is the same goes on");
-        assert!(!hooks.state.lock().workers[&key].task.is_finished());
-        hooks.stop(Instant::now()).await;
-        outbox.close().await.unwrap();
+        left.stop(hooks).await;
+    }
+
+    /// However long its receiver fails, a webhook is there, and its place is kept.
+    #[tokio::test(start_paused = true)]
+    async fn the_place_of_a_webhook_that_fails_is_not_forgotten() {
+        let left = Left::new().await;
+        let hooks = left.start().await;
+        while !matches!(hooks.list()[0].state, WebhookState::Failing { .. }) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // As if it had been failing for that long.
+        let long_ago = WallTime::from_secs(now().as_secs() - 200 * 24 * 60 * 60);
+        left.outbox.begin_reading(&left.app, READER, ReadFrom::Newest, long_ago).await.unwrap();
+        let (commits, begun) = (left.outbox.commits(), std::time::Instant::now());
+        while left.outbox.commits() == commits {
+            assert!(begun.elapsed() < Duration::from_secs(60), "nothing is noted");
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        left.outbox.sweep(now()).await.unwrap();
+        assert_eq!(left.outbox.readers().await.unwrap(), [(left.app.clone(), READER.to_owned())]);
+        left.stop(hooks).await;
     }
 }

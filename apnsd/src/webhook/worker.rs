@@ -71,10 +71,7 @@ impl Worker {
     /// Reads, sends, and keeps the place. Says whether to go on.
     async fn step(&mut self, progress: &mut Progress) -> Result<bool, OutboxError> {
         let reader = self.hook.reader();
-        if progress.noted.is_none_or(|noted| noted.elapsed() >= NOTE_EVERY) {
-            self.outbox.begin_reading(&self.app, &reader, self.hook.from, now()).await?;
-            progress.noted = Some(Instant::now());
-        }
+        self.note(progress).await?;
         // What is added from here on is seen as a change.
         self.changes.mark_unchanged();
         let after = progress.ahead.as_ref();
@@ -95,7 +92,7 @@ impl Worker {
             }
             Some(batch) => {
                 progress.waited = false;
-                if self.deliver(&mut progress.line, &batch).await {
+                if self.deliver(progress, &batch).await {
                     self.keep(&upto).await?;
                     (progress.ahead, progress.kept) = (None, Instant::now());
                 } else {
@@ -105,6 +102,15 @@ impl Worker {
                 Ok(true)
             }
         }
+    }
+
+    /// Tells the store now and then that this webhook is there. It forgets the place of one that is not.
+    async fn note(&self, progress: &mut Progress) -> Result<(), OutboxError> {
+        if progress.noted.is_none_or(|noted| noted.elapsed() >= NOTE_EVERY) {
+            self.outbox.begin_reading(&self.app, &self.hook.reader(), self.hook.from, now()).await?;
+            progress.noted = Some(Instant::now());
+        }
+        Ok(())
     }
 
     /// Nothing of what was read is for the receiver.
@@ -158,14 +164,14 @@ impl Worker {
     }
 
     /// Sends a batch until the receiver takes it; `false` where it is told to stop before, or another process may send.
-    async fn deliver(&mut self, line: &mut Option<Line>, batch: &Batch) -> bool {
+    async fn deliver(&mut self, progress: &mut Progress, batch: &Batch) -> bool {
         let mut schedule = Schedule::default();
         let (hook, app) = (self.hook.clone(), self.app.clone());
         loop {
             let answered = tokio::select! {
                 biased;
                 () = self.outbox.lapsed() => return false,
-                answered = hook.sender.post(line, &batch.event) => answered,
+                answered = hook.sender.post(&mut progress.line, &batch.event) => answered,
             };
             let name = &hook.name;
             let failure = match answered {
@@ -192,6 +198,8 @@ impl Worker {
             if matches!(ours, Ok(None)) {
                 return false;
             }
+            // A store that fails is told after the next attempt.
+            drop(self.note(progress).await);
         }
     }
 
