@@ -306,8 +306,20 @@ async fn one_node_at_a_time_reads_under_a_name() {
     assert_eq!((reads(&one).await, reads(&two).await, reads(&one).await), (false, true, false));
     lane.release().await.unwrap();
     assert_eq!((reads(&one).await, reads(&two).await), (false, true), "nothing is gained by a change");
-    look.run("UPDATE node SET until = '-infinity' WHERE name = 'two'").await;
+    // Its lease is over, and it renews none while its row is locked: it does so as soon as it sees that.
+    let holder = Session::to(&url).await;
+    loop {
+        look.run("UPDATE node SET until = '-infinity' WHERE name = 'two'").await;
+        holder.run("BEGIN; SELECT 1 FROM node WHERE name = 'two' FOR UPDATE").await;
+        if look.ask("SELECT until FROM node WHERE name = 'two'").await == "-infinity" {
+            break;
+        }
+        holder.run("ROLLBACK").await;
+    }
     assert_eq!((reads(&two).await, reads(&one).await, reads(&two).await), (false, true, false), "a node that died");
+    holder.run("COMMIT").await;
+    look.until("SELECT until > clock_timestamp() FROM node WHERE name = 'two'", |renewed| renewed == "t").await;
+    assert_eq!((reads(&two).await, reads(&one).await), (false, true), "its place is another's by then");
     one.close().await.unwrap();
     let later = open(&url, "one", LONG, Bounds::default()).await;
     assert!(reads(&later).await, "the next process of a node");
