@@ -666,26 +666,30 @@ async fn the_app_of_the_document_sends_to_both() {
     service.stop(SOON).await;
 }
 
-/// A channel is in one environment, and nobody can find out in which: it has to be named.
+/// A channel is in one environment, and nobody can find out in which: where the app has no default, it has to be named.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broadcast_goes_to_the_environment_that_is_named() {
+async fn a_broadcast_goes_to_the_environment_that_is_named_or_else_to_the_default() {
     let two = Two::new().await;
-    let config = Config::parse(&two.text("auto", As::Works, ""), two.folder.path()).unwrap();
-    let daemon = Daemon::start(config).await.unwrap();
+    let daemon = Daemon::start(two.config("auto", As::Works, "")).await.unwrap();
     let door = daemon.address("provider_api.listen").unwrap();
-    for (environment, reason, asked) in [
-        ("", "TopicDisallowed", [0, 0]),
-        ("apnsd-environment: auto\r\n", "TopicDisallowed", [0, 0]),
-        ("apnsd-environment: sandbox\r\n", "ChannelNotRegistered", [0, 1]),
-        ("apnsd-environment: production\r\n", "ChannelNotRegistered", [1, 1]),
+    for (default, environment, reason, asked) in [
+        ("auto", "", "TopicDisallowed", [0, 0]),
+        ("auto", "apnsd-environment: auto\r\n", "TopicDisallowed", [0, 0]),
+        ("auto", "apnsd-environment: sandbox\r\n", "ChannelNotRegistered", [0, 1]),
+        ("auto", "apnsd-environment: production\r\n", "ChannelNotRegistered", [1, 1]),
+        ("production", "", "ChannelNotRegistered", [2, 1]),
+        ("production", "apnsd-environment: sandbox\r\n", "ChannelNotRegistered", [2, 2]),
+        ("production", "apnsd-environment: auto\r\n", "TopicDisallowed", [2, 2]),
+        ("sandbox", "", "ChannelNotRegistered", [2, 3]),
     ] {
+        daemon.reload(&two.config(default, As::Works, "")).await.unwrap();
         let headers = format!(
             "apns-channel-id: dHN0LXNyY2gtY2hubA==\r\napns-push-type: liveactivity\r\napns-expiration: 0\r\n\
              apns-priority: 10\r\n{environment}"
         );
         let told = call(door, "POST", "/4/broadcasts/apps/com.example.app", &headers, BODY).await;
-        assert_eq!((told.status, &told.json()["reason"]), (400, &json!(reason)), "{environment}: {told:?}");
-        assert_eq!([&two.production, &two.sandbox].map(|one| one.requests().len()), asked, "{environment}");
+        assert_eq!((told.status, &told.json()["reason"]), (400, &json!(reason)), "{default}, {environment}: {told:?}");
+        assert_eq!([&two.production, &two.sandbox].map(|one| one.requests().len()), asked, "{default}, {environment}");
     }
     daemon.stop().await;
 }
