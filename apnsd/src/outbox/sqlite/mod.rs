@@ -65,7 +65,7 @@ const SENT: &str = "outbox.sent";
 /// let outbox = SqliteOutbox::open(&directory, Bounds::default())?;
 /// let notification = Notification::new(DeviceToken::from_bytes([7; 32])?, Payload::alert("Tea is ready"));
 /// let at = WallTime::from_secs(1_700_000_000);
-/// let entry = NewEntry { notification, idempotency_key: None, digest: None, tag: None, at, send_at: None };
+/// let entry = NewEntry { notification, idempotency_key: None, digest: None, tag: None, at, send_at: None, route: Default::default() };
 /// let accepted = outbox.accept(&"shop".parse()?, vec![entry]).await?;
 /// assert!(!accepted[0].duplicate);
 /// # outbox.close().await?;
