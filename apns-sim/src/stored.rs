@@ -6,6 +6,8 @@ use std::time::Duration;
 use apns_proto::WallTime;
 use apns_proto::binary::server::Verdict;
 use apns_proto::binary::{Format, ItemOrder, Status};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -60,16 +62,14 @@ struct Base64(Bytes);
 
 impl Serialize for Base64 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use base64::Engine as _;
-        serializer.serialize_str(&base64::engine::general_purpose::STANDARD.encode(&self.0))
+        serializer.serialize_str(&STANDARD.encode(&self.0))
     }
 }
 
 impl<'de> Deserialize<'de> for Base64 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use base64::Engine as _;
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        let bytes = base64::engine::general_purpose::STANDARD.decode(text.as_bytes()).map_err(D::Error::custom)?;
+        let bytes = STANDARD.decode(text.as_bytes()).map_err(D::Error::custom)?;
         Ok(Self(bytes.into()))
     }
 }

@@ -69,6 +69,24 @@ impl From<Environment> for EnvironmentChoice {
     }
 }
 
+/// The credential of a definition: the settings have the same names in each.
+macro_rules! given {
+    ($of:expr) => {
+        Given {
+            certificate: $of.certificate.as_deref(),
+            certificate_data: $of.certificate_data.as_ref(),
+            key: $of.key.as_deref(),
+            key_data: $of.key_data.as_ref(),
+            password: $of.password.as_ref(),
+            password_file: $of.password_file.as_deref(),
+            signing_key: $of.signing_key.as_deref(),
+            signing_key_data: $of.signing_key_data.as_ref(),
+            key_id: $of.key_id.as_deref(),
+            team_id: $of.team_id.as_deref(),
+        }
+    };
+}
+
 /// What an app has for one environment alone: a credential of its own, and where to connect.
 ///
 /// Without a certificate and a signing key the app's own credential is used. The team is the app's where none is given.
@@ -130,18 +148,7 @@ impl EnvironmentDefinition {
     }
 
     fn given<'a>(&'a self, app: &'a AppDefinition) -> Given<'a> {
-        Given {
-            certificate: self.certificate.as_deref(),
-            certificate_data: self.certificate_data.as_ref(),
-            key: self.key.as_deref(),
-            key_data: self.key_data.as_ref(),
-            password: self.password.as_ref(),
-            password_file: self.password_file.as_deref(),
-            signing_key: self.signing_key.as_deref(),
-            signing_key_data: self.signing_key_data.as_ref(),
-            key_id: self.key_id.as_deref(),
-            team_id: self.team_id.as_deref().or(app.team_id.as_deref()),
-        }
+        Given { team_id: self.team_id.as_deref().or(app.team_id.as_deref()), ..given!(self) }
     }
 }
 
@@ -283,18 +290,7 @@ impl AppDefinition {
     }
 
     fn given(&self) -> Given<'_> {
-        Given {
-            certificate: self.certificate.as_deref(),
-            certificate_data: self.certificate_data.as_ref(),
-            key: self.key.as_deref(),
-            key_data: self.key_data.as_ref(),
-            password: self.password.as_ref(),
-            password_file: self.password_file.as_deref(),
-            signing_key: self.signing_key.as_deref(),
-            signing_key_data: self.signing_key_data.as_ref(),
-            key_id: self.key_id.as_deref(),
-            team_id: self.team_id.as_deref(),
-        }
+        given!(self)
     }
 }
 

@@ -39,12 +39,12 @@ pub(super) fn button(forms: &Forms, caller: &Caller, action: &'static str, app: 
     }
 }
 
-/// A button that leads to the question.
-pub(super) fn question_button(app: &AppName) -> Markup {
+/// A button that leads to a page about an app.
+pub(super) fn link(page: &'static str, app: &AppName, text: &str) -> Markup {
     html! {
-        form method="get" action=(PURGE) {
+        form method="get" action=(page) {
             input type="hidden" name="app" value=(app.as_str());
-            button { "Purge…" }
+            button { (text) }
         }
     }
 }

@@ -6,6 +6,8 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{Html, IntoResponse, Response};
 use maud::{Markup, html};
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer as _;
 
 use super::Api;
 use super::brake::parsed;
@@ -36,16 +38,6 @@ const TEXTS: [(&str, &str); 5] = [
 const STATES: [(&str, &str); 4] =
     [("", "in any state"), ("waiting", "that wait"), ("in_flight", "in flight"), ("settled", "that ended")];
 
-/// A button that leads to the form.
-pub(super) fn button(app: &AppName) -> Markup {
-    html! {
-        form method="get" action=(SEARCH) {
-            input type="hidden" name="app" value=(app.as_str());
-            button { "Search…" }
-        }
-    }
-}
-
 /// What was filled in, in the order of [`TEXTS`].
 #[derive(Default)]
 struct Filled {
@@ -59,10 +51,7 @@ impl Filled {
             self.texts.each_ref().map(|text| Some(text.trim().to_owned()).filter(|text| !text.is_empty()));
         let stage = match &*self.state {
             "" => None,
-            "waiting" => Some(Stage::Waiting),
-            "in_flight" => Some(Stage::InFlight),
-            "settled" => Some(Stage::Settled),
-            _ => return Err(FieldProblem::new("state", "there is no such state")),
+            word => Some(stage(word).map_err(|_| FieldProblem::new("state", "there is no such state"))?),
         };
         Ok(Search {
             token: parsed("token", token)?,
@@ -74,6 +63,10 @@ impl Filled {
             ..Search::default()
         })
     }
+}
+
+fn stage(word: &str) -> Result<Stage, serde::de::value::Error> {
+    Stage::deserialize(word.into_deserializer())
 }
 
 /// `GET /page/search`

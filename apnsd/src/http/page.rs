@@ -197,8 +197,8 @@ fn apps(rows: &[Row], now: WallTime, hand: Option<Hand<'_>>) -> Markup {
                             } @else {
                                 (buttons::button(forms, caller, buttons::PAUSE, &info.name, "Pause"))
                             }
-                            (buttons::question_button(&info.name))
-                            (finder::button(&info.name))
+                            (buttons::link(buttons::PURGE, &info.name, "Purge…"))
+                            (buttons::link(finder::SEARCH, &info.name, "Search…"))
                         } }
                     }
                 }

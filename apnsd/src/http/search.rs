@@ -28,29 +28,11 @@ struct Wanted {
     apns_id: Option<String>,
     since: Option<u64>,
     until: Option<u64>,
-    state: Option<WantedState>,
+    state: Option<Stage>,
     outcome: Option<String>,
     reason: Option<String>,
     limit: Option<usize>,
     after: Option<String>,
-}
-
-#[derive(Deserialize, Clone, Copy)]
-#[serde(rename_all = "snake_case")]
-enum WantedState {
-    Waiting,
-    InFlight,
-    Settled,
-}
-
-impl From<WantedState> for Stage {
-    fn from(state: WantedState) -> Self {
-        match state {
-            WantedState::Waiting => Self::Waiting,
-            WantedState::InFlight => Self::InFlight,
-            WantedState::Settled => Self::Settled,
-        }
-    }
 }
 
 impl Wanted {
@@ -67,7 +49,7 @@ impl Wanted {
             apns_id: parsed::<ApnsId>("apns_id", self.apns_id)?,
             since: self.since.map(WallTime::from_millis),
             until: self.until.map(WallTime::from_millis),
-            stage: self.state.map(Stage::from),
+            stage: self.state,
             outcome: self.outcome.map(Into::into),
             reason: self.reason.map(Into::into),
         })

@@ -18,20 +18,11 @@ pub(super) enum Moved {
     Leaving,
 }
 
-/// Refuses a store whose content is elsewhere, or on its way.
-pub(super) fn ensure_here<E>(meta: impl Fn(&str) -> Result<Option<i64>, E>) -> Result<(), Refused<E>> {
-    match (meta(LEFT)?, meta(LEAVING)?) {
-        (Some(_), _) => Err(Refused::Moved(Moved::Left)),
-        (None, Some(_)) => Err(Refused::Moved(Moved::Leaving)),
+/// Refuses a store whose content is elsewhere, or on its way, by the numbers under [`LEFT`] and [`LEAVING`].
+pub(super) const fn ensure_here(left: Option<i64>, leaving: Option<i64>) -> Result<(), Moved> {
+    match (left, leaving) {
+        (Some(_), _) => Err(Moved::Left),
+        (None, Some(_)) => Err(Moved::Leaving),
         (None, None) => Ok(()),
     }
-}
-
-/// Why a store is not used.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Refused<E> {
-    #[error("{0}")]
-    Moved(Moved),
-    #[error("{0}")]
-    Failed(#[from] E),
 }

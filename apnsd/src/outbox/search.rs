@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use apns_proto::{ApnsId, CollapseId, DeviceToken, Notification, WallTime};
 use ring::hmac;
+use serde::Deserialize;
 
 use super::{Cursor, OutboxError, OutcomeRecord, State, Tracked};
 use crate::{AppName, Tag};
@@ -36,7 +37,8 @@ pub struct Search {
 }
 
 /// Where a notification stands, as a condition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// It waits for its turn.
     Waiting,

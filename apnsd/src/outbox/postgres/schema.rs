@@ -228,8 +228,7 @@ pub(super) async fn number(link: &Link, name: &str) -> Result<Option<i64>, Troub
 /// Refuses a database whose content is elsewhere, or on its way.
 pub(super) async fn ensure_here(link: &Link) -> Result<(), Trouble> {
     let (left, leaving) = (number(link, moved::LEFT).await?, number(link, moved::LEAVING).await?);
-    let value = |name: &str| if name == moved::LEFT { left } else { leaving };
-    moved::ensure_here(|name| Ok::<_, std::convert::Infallible>(value(name))).map_err(unusable)
+    moved::ensure_here(left, leaving).map_err(unusable)
 }
 
 /// A number that nobody else has.

@@ -108,7 +108,8 @@ impl SqliteOutbox {
     /// refuses.
     pub fn open(directory: &Path, bounds: Bounds) -> Result<Self, OutboxError> {
         let Held { path, connection, books, sent, lock } = hold(directory, &bounds)?;
-        moved::ensure_here(|name| number(&connection, name)).map_err(|error| unusable(&path, error))?;
+        let mark = |name| number(&connection, name).map_err(|error| unusable(&path, error));
+        moved::ensure_here(mark(moved::LEFT)?, mark(moved::LEAVING)?).map_err(|error| unusable(&path, error))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let reading = Connection::open_with_flags(&path, flags).map_err(|error| unusable(&path, error))?;
         let names = books.names;

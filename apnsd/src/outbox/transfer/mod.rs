@@ -234,9 +234,19 @@ fn apps_in_words(apps: i64, first: &str) -> String {
     }
 }
 
+const OTHER_SIDE: &str = "the other store failed";
+
 /// The other side ended first, and says why.
 fn other_side() -> TransferError {
-    TransferError::Store(OutboxError::Failed("the other store failed".to_owned()))
+    TransferError::Store(OutboxError::Failed(OTHER_SIDE.to_owned()))
+}
+
+/// What came of both sides: where both failed, what the one says that failed first.
+fn together(one: Result<(), TransferError>, other: Result<(), TransferError>) -> Result<(), TransferError> {
+    match (one, other) {
+        (Err(TransferError::Store(OutboxError::Failed(why))), Err(first)) if why == OTHER_SIDE => Err(first),
+        (one, other) => one.and(other),
+    }
 }
 
 /// Moves everything, and tells how many rows have been moved so far. What both stores keep of a notification is the same
@@ -300,5 +310,21 @@ pub async fn cancel(directory: &Path, server: &PostgresSettings, direction: Dire
     match direction {
         Direction::ToPostgres => file.mark(LEAVING, None),
         Direction::ToSqlite => database.stay().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_side_that_failed_first_says_why() {
+        let failed = || Err(TransferError::Store(OutboxError::Failed("the disk is full".to_owned())));
+        let both = [together(Err(other_side()), failed()), together(failed(), Err(other_side()))];
+        let alone = [together(Ok(()), failed()), together(failed(), Ok(()))];
+        for came in both.into_iter().chain(alone) {
+            assert_eq!(came.unwrap_err().to_string(), OutboxError::Failed("the disk is full".to_owned()).to_string());
+        }
+        assert!(together(Ok(()), Ok(())).is_ok());
     }
 }

@@ -180,13 +180,7 @@ impl Database {
         let (receiver, reading) = file.read(tables.clone());
         let written = self.write(&tables, receiver, told).await;
         let read = reading.await.unwrap_or_else(|_| Err(other_side()));
-        match (written, read) {
-            (Ok(()), Ok(())) => {}
-            (Ok(()), Err(error)) | (Err(error), Ok(())) => return Err(error),
-            (Err(error), Err(other)) => {
-                return Err(if matches!(other, TransferError::Row { .. }) { other } else { error });
-            }
-        }
+        super::together(written, read)?;
         self.continue_from(&counters).await?;
         self.mark(CAME, Some(id)).await?;
         self.mark(LEAVING, None).await?;

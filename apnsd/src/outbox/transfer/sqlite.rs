@@ -128,13 +128,8 @@ impl File {
         let writing =
             tokio::task::spawn_blocking(move || write(&mut connection.lock(), &planned, &counters, id, receiver));
         let read = database.read(&tables, sender, told).await;
-        // What it says is the reason, where the other side says only that this one ended.
         let written = writing.await.unwrap_or_else(|_| Err(other_side()));
-        match (written, read) {
-            (Ok(()), Ok(())) => Ok(moved),
-            (Ok(()), Err(error)) | (Err(error), Ok(())) => Err(error),
-            (Err(error), Err(other)) => Err(if matches!(other, TransferError::Store(_)) { error } else { other }),
-        }
+        super::together(written, read).map(|()| moved)
     }
 
     /// Whether everything of the database can come here.
