@@ -5,7 +5,7 @@
 //! APNSD_WEBHOOK_OUTCOMES=200000 APNSD_WEBHOOK_KILLS=5 cargo test -p apnsd --release --test process webhook
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use apns_sim::Simulator;
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::account::Callers;
@@ -210,7 +210,7 @@ pub(crate) async fn another_node_tells_when_one_is_killed(count: u64, kills: u64
     }
     let began = Instant::now();
     let mut callers = Callers::start(&apis, count, seed);
-    let mut killed = BTreeSet::new();
+    let mut killed = std::collections::BTreeSet::new();
     for nth in 0..kills {
         callers.have_handed_in((nth + 1) * count * 9 / 10 / (kills + 1)).await;
         // The one that tells the outcomes of an app.
@@ -243,7 +243,8 @@ pub(crate) async fn another_node_tells_when_one_is_killed(count: u64, kills: u64
     let told = began.elapsed();
     // One is killed and not started again: the other one tells what comes.
     nodes[0].kill();
-    let body = json!({"token": crate::victim::token(count), "payload": {"aps": {"alert": "Tea is ready"}}}).to_string();
+    let body = serde_json::json!({"token": crate::victim::token(count), "payload": {"aps": {"alert": "Tea is ready"}}})
+        .to_string();
     let (_, receipt) = call(apis[1], "POST", "/v1/apps/reports/notifications?wait=60s", &body).await.unwrap();
     let receipt: Value = serde_json::from_str(&receipt).unwrap();
     let (id, taken_over) = (receipt["id"].as_str().unwrap().to_owned(), Instant::now());
